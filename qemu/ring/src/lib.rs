@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Shared-memory access rings between the TCG plugin and the device.
