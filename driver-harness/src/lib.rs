@@ -1,2 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! chmu: lists hotness monitoring units, promotes hot pages, judges devices.
+
+pub mod agent;

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The command line of `chmu`.
+
+use std::process::ExitCode;
+
+use clap::{ArgAction, Parser, Subcommand};
+
+mod agent;
+
+/// Lists CXL hotness monitoring units (CHMU), promotes hot pages and proves it.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Arguments {
+    /// Says more on stderr: once for info, twice for debug, three times for trace.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Serves a host's requests on a serial port of this guest.
+    #[command(hide = true)]
+    Agent(agent::Options),
+}
+
+/// Runs the verb; the code tells a negative result from a failure to get one.
+pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    match arguments.verb {
+        Verb::Agent(options) => agent::run(&options),
+    }
+}
+
+/// Logs go to stderr; `RUST_LOG` overrides the level.
+pub(crate) fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let environment = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(environment)
+        .format_target(false)
+        .init();
+}
+
+/// Prints the chain of causes, one numbered line each.
+pub(crate) fn print_error(error: &anyhow::Error) {
+    for (number, cause) in error.chain().enumerate() {
+        eprintln!("{number}: {cause}");
+    }
+}
