@@ -2,3 +2,5 @@
 //! chmu: lists hotness monitoring units, promotes hot pages, judges devices.
 
 pub mod agent;
+pub mod transport;
+mod wait;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::protocol::Reply;
+use crate::wait;
 
 /// The most that is kept of each of a program's two outputs.
 pub const OUTPUT_LIMIT_BYTES: usize = 4 << 20;
@@ -84,30 +85,13 @@ impl CapturedChild {
     }
 
     fn wait_for_output(&self, deadline: Option<Instant>) -> io::Result<()> {
-        let mut polled = [
+        let fds = [
             self.process.as_raw_fd(),
             self.stdout.raw_fd(),
             self.stderr.raw_fd(),
-        ]
-        .map(|fd| libc::pollfd {
-            fd,
-            events: libc::POLLIN,
-            revents: 0,
-        });
-        let timeout_ms = deadline.map_or(-1, |deadline| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            i32::try_from(left.as_millis().saturating_add(1)).unwrap_or(i32::MAX)
-        });
-        let count = polled.len() as libc::nfds_t;
-        // SAFETY: `polled` is an array of `count` initialised entries that outlives the call.
-        let ready = unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) };
-        if ready < 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() != io::ErrorKind::Interrupted {
-                return Err(error);
-            }
-        }
-        Ok(())
+        ];
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        wait::readable(&fds, left).map(|_| ())
     }
 }
 

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Registers through VFIO, with vfio-pci bound to the function: every access is a system call whose
+//! error is seen, and interrupt messages arrive as events.
+//!
+//! Opening the function resets it where it can be reset.
+
+use std::fs;
+use std::io;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use vfio_bindings::bindings::vfio::{
+    VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
+};
+use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps};
+use vmm_sys_util::eventfd::EventFd;
+
+use super::mapping::{FileArea, Mapping};
+use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use crate::wait;
+
+/// Offset of the command register, and its memory-space and bus-master bits (PCI 3.0 6.2.2).
+const COMMAND: u64 = 4;
+const COMMAND_MEMORY: u16 = 1 << 1;
+const COMMAND_BUS_MASTER: u16 = 1 << 2;
+/// A CHMU instance names its message in four bits, so no higher one is ever waited for.
+const MESSAGES_MAX: u32 = 16;
+
+/// A function handed out by VFIO.
+pub struct VfioTransport {
+    name: String,
+    device: VfioDevice,
+    messages: Vec<EventFd>,
+}
+
+impl VfioTransport {
+    /// Opens the function whose sysfs folder is `folder`, for example
+    /// `/sys/bus/pci/devices/0000:35:00.0`, switches on its memory and bus mastering (without which
+    /// no interrupt message leaves it), and connects its MSI-X messages.
+    pub fn open(folder: &Path) -> Result<VfioTransport, TransportError> {
+        let name = folder.file_name().unwrap_or_default();
+        let name = name.to_string_lossy().into_owned();
+        let failed = |action, reason: String| TransportError::Vfio {
+            device: name.clone(),
+            action,
+            reason,
+        };
+        if fs::read_link(folder.join("iommu_group")).is_err() {
+            let reason = "it is in no IOMMU group; the machine needs an IOMMU that is switched on \
+                          (in a QEMU guest: -device intel-iommu,caching-mode=on,intremap=on and \
+                          intel_iommu=on)";
+            return Err(failed("open", reason.into()));
+        }
+        let container: Arc<dyn VfioOps> = match VfioContainer::new(None) {
+            Ok(container) => Arc::new(container),
+            Err(error) => return Err(failed("open a container for", error.to_string())),
+        };
+        let device = VfioDevice::new(folder, container, false)
+            .map_err(|error| failed("open", error.to_string()))?;
+        let mut transport = VfioTransport {
+            name: name.clone(),
+            device,
+            messages: Vec::new(),
+        };
+        transport.switch_on()?;
+        transport
+            .connect_messages()
+            .map_err(|reason| failed("connect interrupts of", reason))?;
+        Ok(transport)
+    }
+
+    fn switch_on(&self) -> Result<(), TransportError> {
+        let region = self.region(VFIO_PCI_CONFIG_REGION_INDEX);
+        let mut bytes = [0; 2];
+        let access = |action, source| TransportError::Access {
+            action,
+            place: "the command register".into(),
+            bytes: 2,
+            source,
+        };
+        let file = self.file();
+        file.read_exact_at(&mut bytes, region.offset.saturating_add(COMMAND))
+            .map_err(|source| access("read", source))?;
+        let command = u16::from_le_bytes(bytes) | COMMAND_MEMORY | COMMAND_BUS_MASTER;
+        let place = region.offset.saturating_add(COMMAND);
+        file.write_all_at(&command.to_le_bytes(), place)
+            .map_err(|source| access("write", source))
+    }
+
+    fn connect_messages(&mut self) -> Result<(), String> {
+        let available = self
+            .device
+            .get_irq_info(VFIO_PCI_MSIX_IRQ_INDEX)
+            .map_or(0, |irq| irq.count);
+        let messages: Result<Vec<_>, _> = (0..available.min(MESSAGES_MAX))
+            .map(|_| EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))
+            .collect();
+        self.messages = messages.map_err(|error| error.to_string())?;
+        if self.messages.is_empty() {
+            return Ok(());
+        }
+        self.device
+            .enable_msix(self.messages.iter().collect())
+            .map_err(|error| error.to_string())
+    }
+
+    fn region(&self, index: u32) -> Region {
+        Region {
+            offset: self.device.get_region_offset(index),
+            bytes: self.device.get_region_size(index),
+        }
+    }
+
+    fn bar(&self, bar: u8) -> Result<Region, TransportError> {
+        let index = u32::from(bar);
+        if index <= VFIO_PCI_BAR5_REGION_INDEX {
+            let region = self.region(index);
+            if region.bytes > 0 {
+                return Ok(region);
+            }
+        }
+        Err(TransportError::NoBar {
+            device: self.name.clone(),
+            bar,
+        })
+    }
+
+    /// The place of an access in the device's file.
+    fn place_in_file(&self, place: BarOffset, bytes: u64) -> Result<u64, TransportError> {
+        let region = self.bar(place.bar)?;
+        check_range(place, bytes, region.bytes)?;
+        Ok(region.offset.saturating_add(place.offset))
+    }
+
+    /// The device's descriptor as a file that is never closed here.
+    fn file(&self) -> ManuallyDrop<fs::File> {
+        // SAFETY: the descriptor is open as long as `self.device`; ManuallyDrop leaves it open.
+        ManuallyDrop::new(unsafe { fs::File::from_raw_fd(self.device.as_raw_fd()) })
+    }
+
+    fn descriptor(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open as long as `self.device`, which `self` owns.
+        unsafe { BorrowedFd::borrow_raw(self.device.as_raw_fd()) }
+    }
+}
+
+impl std::fmt::Debug for VfioTransport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VfioTransport")
+            .field("name", &self.name)
+            .field("messages", &self.messages.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A region of the device's file.
+#[derive(Debug, Clone, Copy)]
+struct Region {
+    offset: u64,
+    bytes: u64,
+}
+
+impl Transport for VfioTransport {
+    fn device(&self) -> &str {
+        &self.name
+    }
+
+    fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
+        let region = self.region(VFIO_PCI_CONFIG_REGION_INDEX);
+        let mut bytes = [0; 4];
+        let count = width.bytes().min(4);
+        self.file()
+            .read_exact_at(
+                &mut bytes[..count],
+                region.offset.saturating_add(offset.into()),
+            )
+            .map_err(|source| TransportError::Access {
+                action: "read",
+                place: format!("configuration offset {offset:#x}"),
+                bytes: width.bytes() as u64,
+                source,
+            })?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+
+    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
+        self.bar(bar).map(|region| region.bytes)
+    }
+
+    fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
+        let at = self.place_in_file(place, width.bytes() as u64)?;
+        let mut bytes = [0; 8];
+        let piece = &mut bytes[..width.bytes()];
+        let outcome = whole(self.file().read_at(piece, at), width);
+        outcome.map_err(|source| refused("read", place, width, source))?;
+        Ok(u64::from_le_bytes(bytes))
+    }
+
+    fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
+        let at = self.place_in_file(place, width.bytes() as u64)?;
+        let bytes = value.to_le_bytes();
+        let piece = &bytes[..width.bytes()];
+        let outcome = whole(self.file().write_at(piece, at), width);
+        outcome.map_err(|source| refused("write", place, width, source))
+    }
+
+    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
+        let area = FileArea {
+            file: self.descriptor(),
+            offset: self.place_in_file(place, bytes)?,
+            bytes,
+        };
+        Ok(Box::new(Mapping::new(area, place)?))
+    }
+
+    fn interrupt_messages(&self) -> u16 {
+        u16::try_from(self.messages.len()).unwrap_or(u16::MAX)
+    }
+
+    fn wait_for_interrupt(
+        &self,
+        message: u16,
+        timeout: Duration,
+    ) -> Result<Option<u64>, TransportError> {
+        let event =
+            self.messages
+                .get(usize::from(message))
+                .ok_or_else(|| TransportError::NoInterrupt {
+                    device: self.name.clone(),
+                    message,
+                    available: self.interrupt_messages(),
+                })?;
+        let count = wait::readable(&[event.as_raw_fd()], Some(timeout)).and_then(|ready| {
+            if ready {
+                event.read().map(Some)
+            } else {
+                Ok(None)
+            }
+        });
+        count.map_err(|source| TransportError::Interrupt { message, source })
+    }
+}
+
+/// One access is one system call: a shorter one is a failure, never continued.
+fn whole(outcome: io::Result<usize>, width: Width) -> io::Result<()> {
+    match outcome? {
+        count if count == width.bytes() => Ok(()),
+        _ => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+fn refused(
+    action: &'static str,
+    place: BarOffset,
+    width: Width,
+    source: io::Error,
+) -> TransportError {
+    TransportError::Access {
+        action,
+        place: place.to_string(),
+        bytes: width.bytes() as u64,
+        source,
+    }
+}
