@@ -2,5 +2,8 @@
 //! chmu: lists hotness monitoring units, promotes hot pages, judges devices.
 
 pub mod agent;
+pub mod memory;
+pub mod sysfs_file;
+pub mod topology;
 pub mod transport;
 mod wait;
