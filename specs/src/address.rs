@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// log2 of the bytes of a page frame.
+const BASE_PAGE_SHIFT: u32 = 12;
+
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -29,6 +32,24 @@ address! {
     /// Number of a tracked unit: device physical address divided by the unit size.
     UnitIndex
 }
+impl Hpa {
+    /// The page frame that holds the address.
+    pub const fn pfn(self) -> Pfn {
+        Pfn(self.0 >> BASE_PAGE_SHIFT)
+    }
+}
+
+impl Pfn {
+    /// The address of the page frame's first byte; none beyond 64 bits.
+    pub const fn start(self) -> Option<Hpa> {
+        if self.0 >> (u64::BITS - BASE_PAGE_SHIFT) == 0 {
+            Some(Hpa(self.0 << BASE_PAGE_SHIFT))
+        } else {
+            None
+        }
+    }
+}
+
 address! {
     /// Page frame number: host physical address divided by 4096.
     Pfn
@@ -42,5 +63,12 @@ mod tests {
     fn addresses_print_in_hex() {
         assert_eq!(Hpa(0x1_0000_0000).to_string(), "0x100000000");
         assert_eq!(Pfn(16).to_string(), "0x10");
+    }
+
+    #[test]
+    fn page_frames_are_4_kib() {
+        assert_eq!(Hpa(0x1_0000_0fff).pfn(), Pfn(0x10_0000));
+        assert_eq!(Pfn(0x10_0000).start(), Some(Hpa(0x1_0000_0000)));
+        assert_eq!(Pfn(1 << 52).start(), None);
     }
 }
