@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! UNIX sockets: bound to a path, or handed over as a descriptor.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// Longest path of a socket: `sun_path` less its final NUL.
+const MAX_PATH_BYTES: usize = 107;
+
+/// Why a socket cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointError {
+    /// The kernel's limit on socket paths.
+    #[error(
+        "The socket path {} has {bytes} bytes, the kernel allows {MAX_PATH_BYTES}; choose a shorter one",
+        .path.display()
+    )]
+    PathTooLong {
+        /// The path.
+        path: PathBuf,
+        /// Its length.
+        bytes: usize,
+    },
+    /// Another process listens there.
+    #[error(
+        "Another process listens on {}; stop it or choose another path",
+        .0.display()
+    )]
+    InUse(PathBuf),
+    /// Something that is not a socket has the name.
+    #[error("{} exists and is not a socket; remove it or choose another path", .0.display())]
+    NotASocket(PathBuf),
+    /// The socket cannot be made.
+    #[error("The socket {} cannot be created", .path.display())]
+    Create {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The descriptor is not what it should be.
+    #[error("File descriptor {number} is not a UNIX stream socket")]
+    Descriptor {
+        /// Its number.
+        number: RawFd,
+        /// Why, if the kernel said so.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// A listening socket with a name; the name goes when this is dropped, if it is still its own.
+#[derive(Debug)]
+pub struct SocketFile {
+    path: PathBuf,
+    /// Held open, so that the inode's number is given to no other file.
+    inode: File,
+}
+
+impl SocketFile {
+    /// Listens on `path`. A socket file that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    /// When the path is too long, taken, or cannot be created.
+    pub fn bind(path: &Path) -> Result<(UnixListener, Self), EndpointError> {
+        let bytes = path.as_os_str().len();
+        if bytes > MAX_PATH_BYTES {
+            return Err(EndpointError::PathTooLong {
+                path: path.to_owned(),
+                bytes,
+            });
+        }
+        let create_error = |source| EndpointError::Create {
+            path: path.to_owned(),
+            source,
+        };
+        let listener = match UnixListener::bind(path) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                remove_stale(path)?;
+                UnixListener::bind(path).map_err(create_error)?
+            }
+            bound => bound.map_err(create_error)?,
+        };
+        let inode = fs::OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_PATH | libc::O_NOFOLLOW)
+            .open(path)
+            .map_err(create_error)?;
+        let path = path.to_owned();
+        Ok((listener, Self { path, inode }))
+    }
+}
+
+impl SocketFile {
+    /// Whether the name still leads to this socket.
+    fn has_its_name(&self) -> bool {
+        let found = fs::symlink_metadata(&self.path);
+        found
+            .ok()
+            .zip(self.inode.metadata().ok())
+            .is_some_and(|(found, own)| (found.dev(), found.ino()) == (own.dev(), own.ino()))
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if self.has_its_name()
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            log::warn!("{} cannot be removed: {error}", self.path.display());
+        }
+    }
+}
+
+/// Removes a socket file that nobody listens on.
+fn remove_stale(path: &Path) -> Result<(), EndpointError> {
+    let create_error = |source| EndpointError::Create {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = fs::symlink_metadata(path).map_err(create_error)?;
+    if !metadata.file_type().is_socket() {
+        return Err(EndpointError::NotASocket(path.to_owned()));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            log::info!(
+                "{} is left from an earlier run and replaced",
+                path.display()
+            );
+            fs::remove_file(path).map_err(create_error)
+        }
+        Err(error) => Err(create_error(error)),
+        Ok(_) => Err(EndpointError::InUse(path.to_owned())),
+    }
+}
+
+/// A socket that the parent process opened.
+#[derive(Debug)]
+pub enum InheritedSocket {
+    /// Clients connect to it.
+    Listening(UnixListener),
+    /// A client is at its other end.
+    Connected(UnixStream),
+}
+
+impl InheritedSocket {
+    /// Takes descriptor `number` over.
+    ///
+    /// # Errors
+    /// When it is not open, or not a UNIX stream socket.
+    pub fn take(number: RawFd) -> Result<Self, EndpointError> {
+        let domain = socket_option(number, libc::SO_DOMAIN)?;
+        let kind = socket_option(number, libc::SO_TYPE)?;
+        if (domain, kind) != (libc::AF_UNIX, libc::SOCK_STREAM) {
+            return Err(EndpointError::Descriptor {
+                number,
+                source: io::Error::from_raw_os_error(libc::EPROTOTYPE),
+            });
+        }
+        let listening = socket_option(number, libc::SO_ACCEPTCONN)? != 0;
+        // SAFETY: it is an open socket, given to us on the command line to own; it is taken once.
+        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
+        Ok(if listening {
+            Self::Listening(descriptor.into())
+        } else {
+            Self::Connected(descriptor.into())
+        })
+    }
+}
+
+fn socket_option(number: RawFd, option: libc::c_int) -> Result<libc::c_int, EndpointError> {
+    let mut value: libc::c_int = 0;
+    let mut size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
+    // SAFETY: `value` and `size` are ours, and `size` says how large `value` is.
+    let outcome = unsafe {
+        libc::getsockopt(
+            number,
+            libc::SOL_SOCKET,
+            option,
+            (&raw mut value).cast(),
+            &raw mut size,
+        )
+    };
+    if outcome == 0 {
+        Ok(value)
+    } else {
+        Err(EndpointError::Descriptor {
+            number,
+            source: io::Error::last_os_error(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::IntoRawFd;
+
+    use super::*;
+
+    #[test]
+    fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (listener, file) = SocketFile::bind(&path).unwrap();
+        let error = SocketFile::bind(&path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "Another process listens on {}; stop it or choose another path",
+                path.display()
+            )
+        );
+        drop(listener);
+        let (_listener, _replacement) = SocketFile::bind(&path).unwrap();
+        drop(file);
+        assert!(path.exists(), "it belongs to the replacement");
+    }
+
+    #[test]
+    fn the_name_goes_with_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (_listener, file) = SocketFile::bind(&path).unwrap();
+        drop(file);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn other_files_are_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        fs::write(&path, "precious").unwrap();
+        let error = SocketFile::bind(&path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} exists and is not a socket; remove it or choose another path",
+                path.display()
+            )
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+
+    #[test]
+    fn long_paths_are_refused_with_their_length() {
+        let path = PathBuf::from(format!("/{}", "x".repeat(107)));
+        let error = SocketFile::bind(&path).unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .ends_with("has 108 bytes, the kernel allows 107; choose a shorter one"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn descriptors_are_told_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
+        let taken = InheritedSocket::take(listener.into_raw_fd()).unwrap();
+        assert!(matches!(taken, InheritedSocket::Listening(_)));
+
+        let (one, _other) = UnixStream::pair().unwrap();
+        let taken = InheritedSocket::take(one.into_raw_fd()).unwrap();
+        assert!(matches!(taken, InheritedSocket::Connected(_)));
+
+        let file = fs::File::open("/dev/null").unwrap();
+        let number = file.into_raw_fd();
+        assert!(InheritedSocket::take(number).is_err());
+        assert_eq!(
+            InheritedSocket::take(-1).unwrap_err().to_string(),
+            "File descriptor -1 is not a UNIX stream socket"
+        );
+    }
+}

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Keeps what a guest, client or producer can cause at will from flooding the log.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+/// Lines that pass within one [`PERIOD`].
+const LINES_PER_PERIOD: u32 = 5;
+/// Length of a period.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// Lets a few lines pass in each period and counts the others.
+#[derive(Debug, Clone, Default)]
+pub struct RateLimit {
+    period_start: Option<Instant>,
+    passed: u32,
+    suppressed: u64,
+}
+
+/// How many lines were held back before this one; prints as nothing when there were none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Suppressed(u64);
+
+impl fmt::Display for Suppressed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more such lines were held back)"),
+        }
+    }
+}
+
+impl RateLimit {
+    /// Whether a line may be written now; what it returns belongs at the end of that line.
+    pub fn permit(&mut self) -> Option<Suppressed> {
+        self.permit_at(Instant::now())
+    }
+
+    fn permit_at(&mut self, now: Instant) -> Option<Suppressed> {
+        let in_period = self
+            .period_start
+            .is_some_and(|start| now.saturating_duration_since(start) < PERIOD);
+        if !in_period {
+            self.period_start = Some(now);
+            self.passed = 0;
+        }
+        if self.passed == LINES_PER_PERIOD {
+            self.suppressed = self.suppressed.saturating_add(1);
+            return None;
+        }
+        self.passed = self.passed.saturating_add(1);
+        Some(Suppressed(std::mem::take(&mut self.suppressed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_cut_and_counted() {
+        let mut limit = RateLimit::default();
+        let start = Instant::now();
+        let passed = (0..100)
+            .filter_map(|_| limit.permit_at(start))
+            .collect::<Vec<_>>();
+        assert_eq!(passed, [Suppressed(0); LINES_PER_PERIOD as usize]);
+
+        let later = limit.permit_at(start + PERIOD).unwrap();
+        assert_eq!(later.to_string(), " (95 more such lines were held back)");
+        assert_eq!(
+            limit.permit_at(start + PERIOD).unwrap().to_string(),
+            "",
+            "they are reported once"
+        );
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the server needs of the device behind it.
+
+use std::fs::File;
+use std::ops::Range;
+use std::sync::Arc;
+
+use vmm_sys_util::eventfd::EventFd;
+
+use super::protocol::Command;
+
+/// One region as the client sees it; a region of size 0 does not exist.
+#[derive(Debug, Clone, Default)]
+pub struct Region {
+    /// Bytes of the region.
+    pub size_bytes: u64,
+    /// Page-aligned parts of [`Region::file`] that the client may map instead of sending messages.
+    pub mappable_areas: Vec<Range<u64>>,
+    /// Memory of the region, laid out like the region itself; needed by the mappable areas.
+    pub file: Option<Arc<File>>,
+}
+
+/// The device refuses an access inside one of its regions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AccessRefused;
+
+/// A device that is served to one client at a time.
+pub trait Backend {
+    /// The regions by index: BARs 0 to 5, ROM, configuration space, VGA.
+    fn regions(&self) -> &[Region];
+
+    /// Number of MSI-X vectors.
+    fn vector_count(&self) -> u16;
+
+    /// Reads from a region; the range was checked against the region's size.
+    ///
+    /// # Errors
+    /// When the device knows of no such access; the client is told `EINVAL`.
+    fn read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), AccessRefused>;
+
+    /// Writes to a region; the range was checked against the region's size.
+    ///
+    /// # Errors
+    /// When the device knows of no such access; the client is told `EINVAL`.
+    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), AccessRefused>;
+
+    /// The client resets the device.
+    fn reset(&mut self);
+
+    /// Connects an MSI-X vector with an eventfd, or with nothing. `vector` is below
+    /// [`Backend::vector_count`].
+    fn connect_vector(&mut self, vector: u16, event: Option<EventFd>);
+
+    /// Raises an MSI-X vector on the client's demand. `vector` is below
+    /// [`Backend::vector_count`].
+    fn trigger_vector(&mut self, vector: u16);
+
+    /// One message was handled; `refused` says that it was answered with an error.
+    fn message_handled(&mut self, command: Command, refused: bool);
+
+    /// The client is gone: its eventfds mean nothing any more. The device keeps its state.
+    fn client_left(&mut self);
+}

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! One connected client: its socket, the message being received and the reply being sent.
+
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
+
+use super::backend::Backend;
+use super::error::{Refusal, RequestError};
+use super::protocol::Command;
+use super::receiver::{ReceiveError, Received, Receiver};
+use super::session::{Reply, Session};
+use crate::rate_limit::RateLimit;
+
+/// What a connection waits for after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// For more bytes of the client.
+    Readable,
+    /// For the client to take the rest of a reply. Nothing is read until then, so a client that
+    /// takes no replies costs no memory.
+    Writable,
+    /// For nothing: the connection has ended.
+    Ended,
+}
+
+/// A connected client.
+#[derive(Debug)]
+pub(super) struct Connection {
+    socket: UnixStream,
+    receiver: Receiver,
+    session: Session,
+    reply: Reply,
+    sent: usize,
+    ends_after_reply: bool,
+    refusals: RateLimit,
+}
+
+impl Connection {
+    /// Takes a connected socket over.
+    ///
+    /// # Errors
+    /// When the socket cannot be made non-blocking.
+    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self {
+            socket,
+            receiver: Receiver::default(),
+            session: Session::default(),
+            reply: Reply::default(),
+            sent: 0,
+            ends_after_reply: false,
+            refusals: RateLimit::default(),
+        })
+    }
+
+    /// One turn: sends what is owed, or receives and handles at most one message. Never blocks.
+    pub(super) fn turn(&mut self, backend: &mut dyn Backend) -> Waiting {
+        if self.reply.bytes.is_empty() {
+            match self.receiver.receive(&self.socket) {
+                Ok(Received::Incomplete) => return Waiting::Readable,
+                Ok(Received::Closed) => return Waiting::Ended,
+                Ok(Received::Message) => self.handle_message(backend),
+                Err(error) => self.refuse_stream(&error),
+            }
+        }
+        self.send()
+    }
+
+    fn handle_message(&mut self, backend: &mut dyn Backend) {
+        let message = self.receiver.take();
+        if let Err(refusal) = self.session.handle(message, backend, &mut self.reply) {
+            self.log(&refusal);
+        }
+    }
+
+    /// The stream is out of step: answers if there is something to answer, and ends.
+    fn refuse_stream(&mut self, error: &ReceiveError) {
+        log::warn!("The connection ends: {}", crate::logging::chain(error));
+        self.ends_after_reply = true;
+        if let Some(header) = error.header() {
+            self.reply.fail(header, libc::EINVAL.unsigned_abs());
+        }
+    }
+
+    fn send(&mut self) -> Waiting {
+        while let Some(rest @ [_, ..]) = self.reply.bytes.get(self.sent..) {
+            let sent = match self.reply.file.as_ref().filter(|_| self.sent == 0) {
+                Some(file) => self
+                    .socket
+                    .send_with_fd(rest, file.as_raw_fd())
+                    .map_err(io::Error::from),
+                None => (&self.socket).write(rest),
+            };
+            match sent {
+                Ok(count) => self.sent = self.sent.saturating_add(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Waiting::Writable;
+                }
+                Err(_) => return Waiting::Ended,
+            }
+        }
+        self.sent = 0;
+        self.reply.bytes.clear();
+        self.reply.file = None;
+        if self.ends_after_reply {
+            Waiting::Ended
+        } else {
+            Waiting::Readable
+        }
+    }
+
+    fn log(&mut self, refusal: &Refusal) {
+        let text = crate::logging::chain(refusal);
+        // QEMU asks every device for its error interrupt and takes the refusal for a no.
+        let expected = matches!(
+            (refusal.command, &refusal.reason),
+            (Command::DeviceGetIrqInfo, RequestError::UnknownInterrupt(_))
+        );
+        if expected {
+            log::debug!("{text}");
+        } else if let Some(suppressed) = self.refusals.permit() {
+            log::warn!("{text}{suppressed}");
+        }
+    }
+}
+
+impl AsRawFd for Connection {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
