@@ -1,2 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Gets QEMU and Linux, boots the guest with the device, runs scenarios.
+
+pub mod acpi;
+pub mod host_bridge;
+pub mod topology;

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! System Resource Affinity Table (ACPI 6.5 5.2.16): QEMU's own content, with the CXL nodes marked
+//! hot-pluggable.
+//!
+//! With `movable_node` on its command line Linux then keeps its own memory off those nodes: all of
+//! it becomes ZONE_MOVABLE (Linux mm/memblock.c, mm/mm_init.c).
+
+use chmu_spec::address::Hpa;
+
+use crate::topology::{KIB, MIB, MemoryRange, Topology};
+
+const TABLE_REVISION: u8 = 1;
+const PROCESSOR_AFFINITY: u8 = 0;
+const MEMORY_AFFINITY: u8 = 1;
+const ENABLED: u32 = 1 << 0;
+const HOT_PLUGGABLE: u32 = 1 << 1;
+/// Video memory and firmware lie from here to 1 MiB.
+const HOLE_START: u64 = 640 * KIB;
+const HOLE_END: u64 = MIB;
+
+pub(super) fn build(topology: &Topology) -> Vec<u8> {
+    let mut content = vec![1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut next_apic_id = 0;
+    for (index, node) in topology.nodes.iter().enumerate() {
+        for _ in 0..node.processors {
+            content.extend(processor_affinity(index, next_apic_id));
+            next_apic_id += 1;
+        }
+    }
+    let mut memory_entries = 0;
+    for (index, node) in topology.nodes.iter().enumerate() {
+        let flags = match node.window {
+            Some(_) => ENABLED | HOT_PLUGGABLE,
+            None => ENABLED,
+        };
+        for range in memory_ranges(topology, index) {
+            content.extend(memory_affinity(index, range, flags));
+            memory_entries += 1;
+        }
+    }
+    // QEMU pads with disabled entries, two more than there are nodes.
+    let nothing = MemoryRange {
+        base: Hpa(0),
+        size_bytes: 0,
+    };
+    for _ in memory_entries..topology.nodes.len() + 2 {
+        content.extend(memory_affinity(0, nothing, 0));
+    }
+    super::table(*b"SRAT", TABLE_REVISION, &content)
+}
+
+/// Each processor has a socket of its own, so APIC ids count up.
+fn processor_affinity(node: usize, apic_id: u8) -> [u8; 16] {
+    let [low, rest @ ..] = proximity_domain(node);
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&[PROCESSOR_AFFINITY, 16, low, apic_id]);
+    bytes[4..8].copy_from_slice(&ENABLED.to_le_bytes());
+    bytes[9..12].copy_from_slice(&rest);
+    bytes
+}
+
+fn memory_affinity(node: usize, range: MemoryRange, flags: u32) -> [u8; 40] {
+    let mut bytes = [0; 40];
+    bytes[..2].copy_from_slice(&[MEMORY_AFFINITY, 40]);
+    bytes[2..6].copy_from_slice(&proximity_domain(node));
+    bytes[8..16].copy_from_slice(&range.base.0.to_le_bytes());
+    bytes[16..24].copy_from_slice(&range.size_bytes.to_le_bytes());
+    bytes[28..32].copy_from_slice(&flags.to_le_bytes());
+    bytes
+}
+
+fn proximity_domain(node: usize) -> [u8; 4] {
+    u32::try_from(node).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+/// The node's memory without the hole below 1 MiB.
+fn memory_ranges(topology: &Topology, node: usize) -> Vec<MemoryRange> {
+    let mut ranges = topology.memory_ranges(node);
+    if let Some(first) = ranges.first_mut()
+        && first.base.0 == 0
+    {
+        let end = first.size_bytes;
+        first.size_bytes = HOLE_START;
+        let above = MemoryRange {
+            base: Hpa(HOLE_END),
+            size_bytes: end - HOLE_END,
+        };
+        ranges.insert(1, above);
+    }
+    ranges
+}
+
+#[cfg(test)]
+mod tests;
