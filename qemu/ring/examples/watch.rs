@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+//! Watches an access feed without a device: `watch ACCESS-SOCKET BASE SIZE`, for example
+//! `watch /tmp/access.sock 0x100000000 0x40000000`.
+//!
+//! Listens on the socket, asks whoever connects (the TCG plugin, a traffic tool) for the accesses
+//! to that window, prints what arrives once a second, and ends when the producer leaves.
+#![allow(missing_docs, clippy::arithmetic_side_effects)]
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::unix::net::UnixListener;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use chmu_ring::{Feed, FeedConfig, Window};
+
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// A ring below a quarter does not ring the doorbell, so it is looked at this often.
+const DRAIN_INTERVAL_MS: libc::c_int = 50;
+const PAGE_BYTES: u64 = 4096;
+
+#[derive(Default)]
+struct Counts {
+    reads: u64,
+    writes: u64,
+    lost: u64,
+    pages: HashSet<u64>,
+}
+
+fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
+    match text.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => text.parse(),
+    }
+}
+
+/// Waits until either descriptor is readable or it is time to drain.
+fn wait(descriptors: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+    let mut polls = descriptors.map(|descriptor| libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    });
+    // SAFETY: two live pollfds are given.
+    let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, DRAIN_INTERVAL_MS) };
+    if ready < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+fn drain(feed: &mut Feed, counts: &mut Counts) {
+    feed.silence_doorbell();
+    let report = feed.drain(usize::MAX, |batch| {
+        for record in batch {
+            if record.is_write() {
+                counts.writes += 1;
+            } else {
+                counts.reads += 1;
+            }
+            counts.pages.insert(record.line_address() / PAGE_BYTES);
+        }
+    });
+    counts.lost += report.lost;
+}
+
+fn print(title: &str, counts: &Counts) {
+    let Counts {
+        reads,
+        writes,
+        lost,
+        pages,
+    } = counts;
+    let pages = pages.len();
+    println!("{title}: {reads} reads, {writes} writes, {lost} lost, {pages} pages");
+}
+
+fn watch(socket: &str, window: Window) -> Result<(), Box<dyn Error>> {
+    let mut feed = Feed::create(&FeedConfig::for_windows(vec![window]))?;
+    let listener = UnixListener::bind(socket)?;
+    println!("Waiting for a producer on {socket}");
+    let (stream, _) = listener.accept()?;
+    std::fs::remove_file(socket)?;
+    feed.hand_over(stream)?;
+    feed.set_armed(true);
+    let mut counts = Counts::default();
+    let start = Instant::now();
+    let mut next_report = REPORT_INTERVAL;
+    while feed.producer_attached() {
+        if let Some(producer) = feed.producer_socket() {
+            wait([feed.doorbell(), producer])?;
+        }
+        drain(&mut feed, &mut counts);
+        if start.elapsed() >= next_report {
+            print(&format!("{:>4} s", next_report.as_secs()), &counts);
+            next_report += REPORT_INTERVAL;
+        }
+    }
+    drain(&mut feed, &mut counts);
+    print("Total", &counts);
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [socket, base, size] = arguments.as_slice() else {
+        eprintln!("usage: watch ACCESS-SOCKET BASE SIZE");
+        return ExitCode::from(2);
+    };
+    let (Ok(base), Ok(size)) = (number(base), number(size)) else {
+        eprintln!("BASE and SIZE are decimal, or hexadecimal after 0x");
+        return ExitCode::from(2);
+    };
+    match watch(socket, Window { base, size }) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
