@@ -1,2 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! One CXL hotness monitoring unit as a pure state machine.
+//! CXL hotness monitoring units as pure state machines.
+//!
+//! A [`Block`] is what one Register Locator entry points to: a header and its instances. It is
+//! told the time with every call, is given accesses in batches, and reaches the outside through
+//! [`Host`] only. It knows no clock, thread, file or transport.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod block;
+mod capabilities;
+mod config;
+mod event;
+mod host;
+mod instance;
+mod layout;
+mod quirk;
+mod statistics;
+mod tracker;
+mod word;
+
+pub use block::Block;
+pub use capabilities::{Capabilities, CounterWidths};
+pub use config::{BlockConfig, ConfigError};
+pub use event::{Event, Fault, Refusal};
+pub use host::{Access, Host};
+pub use quirk::{Layer, Quirk};
+pub use statistics::InstanceStatistics;

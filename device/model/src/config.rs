@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What a block is made of.
+
+use crate::capabilities::Capabilities;
+use crate::quirk::Quirk;
+
+/// What a block is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockConfig {
+    /// Bytes of the device's memory: device physical addresses run from 0 to here.
+    pub capacity_bytes: u64,
+    /// The instances: 1 to 255.
+    pub instances: Vec<Capabilities>,
+    /// The rule that the block breaks, for tests of drivers and of conformance suites.
+    pub quirk: Option<Quirk>,
+}
+
+/// A configuration that no block can have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// No instance, or more than the header can count.
+    #[error("A CHMU block has 1 to 255 instances, not {0}")]
+    Instances(usize),
+    /// The device's memory is empty, or its range bitmap does not fit the register page.
+    #[error("A CHMU tracks up to {maximum} bytes of memory, and at least one, not {capacity}")]
+    Capacity {
+        /// What was asked for.
+        capacity: u64,
+        /// The most that the range bitmap can cover.
+        maximum: u64,
+    },
+    /// A hotlist without room for an entry.
+    #[error("A hotlist has 2 to 65535 entries, not {0}")]
+    HotlistEntries(u16),
+    /// A counter too narrow or too wide.
+    #[error("A counter has 1 to 32 bits")]
+    CounterWidth,
+    /// A message number that the capability register cannot hold.
+    #[error("A CHMU's interrupt message number is 0 to 15, not {0}")]
+    MessageNumber(u8),
+    /// No unit size at all.
+    #[error("A CHMU supports at least one unit size")]
+    UnitSizes,
+    /// Nothing to track.
+    #[error("A CHMU can track at least one kind of request")]
+    TrackableRequests,
+    /// Neither mode.
+    #[error("A CHMU has epoch mode, always-on mode or both")]
+    Modes,
+    /// The shortest epoch is longer than the longest.
+    #[error("The minimum epoch is longer than the maximum epoch")]
+    Epochs,
+    /// No down-sampling factor, not even 1.
+    #[error("A CHMU supports at least one down-sampling factor; factor 1 is bit 0")]
+    DownSampling,
+}
+
+impl Capabilities {
+    /// Checks what the types leave open.
+    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+        let rules = [
+            (
+                self.hotlist_entries >= 2,
+                ConfigError::HotlistEntries(self.hotlist_entries),
+            ),
+            (self.counter_widths.is_valid(), ConfigError::CounterWidth),
+            (
+                self.message_number <= 15,
+                ConfigError::MessageNumber(self.message_number),
+            ),
+            (!self.unit_sizes.is_empty(), ConfigError::UnitSizes),
+            (
+                self.trackable_requests.bits() != 0,
+                ConfigError::TrackableRequests,
+            ),
+            (self.epoch_mode || self.always_on_mode, ConfigError::Modes),
+            (
+                self.minimum_epoch.nanoseconds() <= self.maximum_epoch.nanoseconds(),
+                ConfigError::Epochs,
+            ),
+            (self.down_sampling_factors != 0, ConfigError::DownSampling),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! One instance: registers, operations, counting and hotlist.
+
+mod counting;
+mod hotlist;
+mod operation;
+mod registers;
+mod report;
+mod settings;
+
+use chmu_spec::hotlist::Entry;
+
+use crate::capabilities::Capabilities;
+use crate::config::BlockConfig;
+use crate::host::{Access, Host};
+use crate::quirk::Quirk;
+use crate::statistics::InstanceStatistics;
+use crate::tracker::RangeBitmap;
+
+use counting::Counting;
+use hotlist::Hotlist;
+use operation::Operation;
+use registers::Registers;
+
+/// Where an instance lies in its block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// Its number.
+    pub(crate) number: u8,
+    /// Its first byte, from the start of the block.
+    pub(crate) start: u64,
+    /// The first byte of its hotlist, from the start of the block.
+    pub(crate) hotlist: u64,
+}
+
+/// One instance of a block.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    place: Place,
+    capabilities: Capabilities,
+    capacity_bytes: u64,
+    registers: Registers,
+    ranges: RangeBitmap,
+    hotlist: Hotlist,
+    /// What a driver started and what is not complete.
+    operation: Option<Operation>,
+    /// The counters; none while disabled.
+    counting: Option<Counting>,
+    /// Units that are hot and not yet reported; empty between calls.
+    hot: Vec<Entry>,
+    statistics: InstanceStatistics,
+    /// The rule that it breaks.
+    quirk: Option<Quirk>,
+}
+
+impl Instance {
+    /// An instance after power-on.
+    pub(crate) fn new(place: Place, capabilities: Capabilities, config: &BlockConfig) -> Self {
+        Self {
+            registers: Registers::default(),
+            ranges: RangeBitmap::new(config.capacity_bytes),
+            hotlist: Hotlist::new(
+                capabilities.hotlist_entries,
+                capabilities.postponed_insertion,
+            ),
+            operation: None,
+            counting: None,
+            hot: Vec::new(),
+            statistics: InstanceStatistics::default(),
+            place,
+            capabilities,
+            capacity_bytes: config.capacity_bytes,
+            quirk: config.quirk,
+        }
+    }
+
+    /// Goes back to power-on; the statistics stay.
+    pub(crate) fn power_on(&mut self) {
+        self.registers = Registers::default();
+        self.ranges.clear();
+        self.hotlist.clear();
+        self.operation = None;
+        self.counting = None;
+    }
+
+    /// Whether it breaks the rule that `quirk` stands for.
+    fn has(&self, quirk: Quirk) -> bool {
+        self.quirk == Some(quirk)
+    }
+
+    /// Its first byte, from the start of the block.
+    pub(crate) fn start(&self) -> u64 {
+        self.place.start
+    }
+
+    /// Whether it counts.
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.counting.is_some()
+    }
+
+    /// Whether `other` counts, or is about to, in a range that this one would track too, and one
+    /// of the two may not share.
+    pub(crate) fn collides_with(&self, other: &Self) -> bool {
+        let may_share =
+            self.capabilities.overlapping_ranges && other.capabilities.overlapping_ranges;
+        let other_counts = other.is_enabled() || other.is_being_enabled();
+        !may_share && other_counts && self.ranges.overlaps(&other.ranges)
+    }
+
+    /// Counts accesses that arrived at `now_ns`, which no deadline has passed.
+    pub(crate) fn access(&mut self, now_ns: u64, accesses: &[Access], host: &mut impl Host) {
+        let Some(counting) = &mut self.counting else {
+            return;
+        };
+        counting.count(
+            now_ns,
+            accesses,
+            &self.ranges,
+            &mut self.statistics,
+            &mut self.hot,
+        );
+        if !self.hot.is_empty() {
+            self.report(host);
+        }
+    }
+
+    /// Completes what is due at `now_ns`, in the order in which it is due.
+    pub(crate) fn advance(&mut self, now_ns: u64, host: &mut impl Host) {
+        if let Some(done_ns) = self.operation_done_ns().filter(|done| *done <= now_ns) {
+            self.end_epochs(done_ns, host);
+            self.complete_operation(done_ns, host);
+        }
+        self.end_epochs(now_ns, host);
+    }
+
+    /// When it has something to do; `u64::MAX` when it has nothing.
+    pub(crate) fn deadline_ns(&self) -> u64 {
+        let operation = self.operation_done_ns().unwrap_or(u64::MAX);
+        let epoch = self
+            .counting
+            .as_ref()
+            .map_or(u64::MAX, Counting::deadline_ns);
+        operation.min(epoch)
+    }
+
+    pub(crate) fn statistics(&self) -> InstanceStatistics {
+        self.statistics
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Enable, disable and reset, each of which takes its time.
+
+use chmu_spec::chmu;
+
+use crate::event::{Event, Refusal};
+use crate::host::Host;
+use crate::statistics::count;
+
+use super::Instance;
+use super::counting::Counting;
+use super::settings::Settings;
+
+/// What happens when an operation is complete.
+#[derive(Debug, Clone, Copy)]
+enum Outcome {
+    Enable(Settings),
+    Disable,
+    Reset,
+}
+
+/// An operation in progress.
+#[derive(Debug)]
+pub(super) struct Operation {
+    outcome: Outcome,
+    done_ns: u64,
+}
+
+impl Operation {
+    /// The code in the status register.
+    pub(super) fn code(&self) -> u16 {
+        let operation = match self.outcome {
+            Outcome::Enable(_) => chmu::Operation::Enable,
+            Outcome::Disable => chmu::Operation::Disable,
+            Outcome::Reset => chmu::Operation::Reset,
+        };
+        operation.code()
+    }
+}
+
+impl Instance {
+    /// Whether an enable operation is in progress.
+    pub(super) fn is_being_enabled(&self) -> bool {
+        let outcome = self.operation.as_ref().map(|operation| operation.outcome);
+        matches!(outcome, Some(Outcome::Enable(_)))
+    }
+
+    /// When the operation in progress is complete.
+    pub(super) fn operation_done_ns(&self) -> Option<u64> {
+        self.operation.as_ref().map(|operation| operation.done_ns)
+    }
+
+    /// Begins to enable the instance, unless its configuration is refused.
+    pub(super) fn enable(&mut self, now_ns: u64, range_is_taken: bool, host: &mut impl Host) {
+        let settings = Settings::check(
+            &self.capabilities,
+            self.registers.configuration_0,
+            self.registers.configuration_1,
+        );
+        let settings = match settings {
+            Ok(_) if range_is_taken => Err(Refusal::OverlappingRange),
+            settings => settings,
+        };
+        match settings {
+            Ok(settings) => self.begin(now_ns, Outcome::Enable(settings), host),
+            Err(refusal) => {
+                self.registers.configuration_0.set_enable(false);
+                count(&mut self.statistics.enables_refused);
+                host.event(Event::Refused {
+                    instance: self.place.number,
+                    refusal,
+                });
+            }
+        }
+    }
+
+    /// Begins to disable the instance.
+    pub(super) fn disable(&mut self, now_ns: u64, host: &mut impl Host) {
+        self.begin(now_ns, Outcome::Disable, host);
+    }
+
+    /// Resets the instance: it is disabled and empty at once, and busy until the operation's
+    /// time has passed. Any other operation is given up.
+    pub(super) fn reset(&mut self, now_ns: u64, host: &mut impl Host) {
+        self.registers.configuration_0.set_enable(false);
+        self.registers.overflow = false;
+        self.registers.fill_level = false;
+        self.hotlist.clear();
+        self.counting = None;
+        host.event(Event::Reset {
+            instance: self.place.number,
+        });
+        self.begin(now_ns, Outcome::Reset, host);
+    }
+
+    fn begin(&mut self, now_ns: u64, outcome: Outcome, host: &mut impl Host) {
+        let done_ns = now_ns.saturating_add(self.capabilities.operation_delay_ns);
+        self.operation = Some(Operation { outcome, done_ns });
+        if done_ns <= now_ns {
+            self.complete_operation(now_ns, host);
+        }
+    }
+
+    /// Ends the operation in progress at `done_ns`.
+    pub(super) fn complete_operation(&mut self, done_ns: u64, host: &mut impl Host) {
+        let Some(operation) = self.operation.take() else {
+            return;
+        };
+        let instance = self.place.number;
+        match operation.outcome {
+            Outcome::Enable(settings) => {
+                self.counting = Some(Counting::new(
+                    &settings,
+                    &self.capabilities,
+                    self.capacity_bytes,
+                    done_ns,
+                ));
+                count(&mut self.statistics.enables);
+                host.event(Event::Enabled {
+                    instance,
+                    unit_size: settings.unit_size,
+                    threshold: u64::from(settings.threshold),
+                    epoch: settings.epoch,
+                });
+            }
+            Outcome::Disable => {
+                self.counting = None;
+                host.event(Event::Disabled { instance });
+            }
+            Outcome::Reset => {}
+        }
+    }
+}

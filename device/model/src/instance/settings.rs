@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the configuration registers ask for, checked against the capabilities.
+
+use chmu_spec::chmu::{Configuration0, Configuration1, Mode};
+use chmu_spec::epoch::EpochLength;
+use chmu_spec::hotlist::maximum_count;
+use chmu_spec::request::RequestFilter;
+use chmu_spec::unit_size::UnitSize;
+
+use crate::capabilities::Capabilities;
+use crate::event::Refusal;
+
+/// A configuration that an instance can run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Settings {
+    pub(crate) filter: RequestFilter,
+    pub(crate) unit_size: UnitSize,
+    pub(crate) counter_width: u8,
+    pub(crate) threshold: u32,
+    /// None in always-on mode.
+    pub(crate) epoch: Option<EpochLength>,
+    pub(crate) down_sampling_log2: u8,
+    pub(crate) randomise: bool,
+}
+
+impl Settings {
+    /// Reads the registers; the first thing that the capabilities do not offer is the refusal.
+    pub(crate) fn check(
+        capabilities: &Capabilities,
+        configuration_0: Configuration0,
+        configuration_1: Configuration1,
+    ) -> Result<Self, Refusal> {
+        let (unit_size, counter_width) = unit_size(capabilities, configuration_1)?;
+        let threshold = configuration_0.hotness_threshold();
+        if u64::from(threshold) > maximum_count(counter_width) {
+            return Err(Refusal::Threshold {
+                threshold,
+                counter_width,
+            });
+        }
+        let down_sampling_log2 = configuration_1.down_sampling_log2();
+        if (capabilities.down_sampling_factors >> down_sampling_log2) & 1 == 0 {
+            return Err(Refusal::DownSampling(down_sampling_log2));
+        }
+        if configuration_0.randomise_down_sampling() && !capabilities.randomised_down_sampling {
+            return Err(Refusal::RandomisedDownSampling);
+        }
+        if configuration_0.overflow_interrupt() && !capabilities.overflow_interrupt {
+            return Err(Refusal::OverflowInterrupt);
+        }
+        if configuration_0.fill_level_interrupt() && !capabilities.fill_level_interrupt {
+            return Err(Refusal::FillLevelInterrupt);
+        }
+        Ok(Self {
+            filter: filter(capabilities, configuration_0)?,
+            unit_size,
+            counter_width,
+            threshold,
+            epoch: epoch(capabilities, configuration_1)?,
+            down_sampling_log2,
+            randomise: configuration_0.randomise_down_sampling(),
+        })
+    }
+}
+
+fn unit_size(
+    capabilities: &Capabilities,
+    configuration_1: Configuration1,
+) -> Result<(UnitSize, u8), Refusal> {
+    configuration_1
+        .unit_size()
+        .filter(|size| capabilities.unit_sizes.contains(*size))
+        .map(|size| (size, capabilities.counter_widths.of(size)))
+        .ok_or(Refusal::UnitSize(configuration_1.unit_size_log2()))
+}
+
+fn filter(
+    capabilities: &Capabilities,
+    configuration_0: Configuration0,
+) -> Result<RequestFilter, Refusal> {
+    let code = configuration_0.request_code();
+    let filter = RequestFilter::from_code(code).ok_or(Refusal::RequestCode(code))?;
+    if capabilities.trackable_requests.contains(filter) {
+        Ok(filter)
+    } else {
+        Err(Refusal::RequestFilter(filter))
+    }
+}
+
+fn epoch(
+    capabilities: &Capabilities,
+    configuration_1: Configuration1,
+) -> Result<Option<EpochLength>, Refusal> {
+    let code = configuration_1.mode_code();
+    match configuration_1.mode() {
+        Some(Mode::AlwaysOn) if capabilities.always_on_mode => Ok(None),
+        Some(Mode::Epoch) if capabilities.epoch_mode => {
+            let epoch = configuration_1.epoch().ok_or(Refusal::EpochCodes {
+                scale: configuration_1.epoch_scale(),
+                multiplier: configuration_1.epoch_multiplier(),
+            })?;
+            let shortest = capabilities.minimum_epoch.nanoseconds();
+            let longest = capabilities.maximum_epoch.nanoseconds();
+            if (shortest..=longest).contains(&epoch.nanoseconds()) {
+                Ok(Some(epoch))
+            } else {
+                Err(Refusal::EpochLength(epoch))
+            }
+        }
+        _ => Err(Refusal::Mode(code)),
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Counting: which requests count, and how many did for each unit.
+
+mod counters;
+mod ranges;
+mod sampler;
+
+pub(crate) use counters::Counters;
+pub(crate) use ranges::RangeBitmap;
+pub(crate) use sampler::Sampler;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Which parts of the device's memory an instance tracks.
+
+use chmu_spec::address::Dpa;
+use chmu_spec::chmu::RANGE_BYTES;
+
+/// log2 of the bytes that a bit stands for.
+const RANGE_SHIFT: u32 = RANGE_BYTES.trailing_zeros();
+
+/// One bit for each 256 MiB of device physical address space.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RangeBitmap {
+    words: Vec<u64>,
+}
+
+impl RangeBitmap {
+    /// A clear bitmap for `capacity_bytes` of memory.
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
+        let words = capacity_bytes.div_ceil(RANGE_BYTES).div_ceil(64);
+        Self {
+            words: vec![0; usize::try_from(words).unwrap_or(usize::MAX)],
+        }
+    }
+
+    /// Bytes of the bitmap: a multiple of 8.
+    pub(crate) fn bytes(&self) -> u64 {
+        u64::try_from(size_of_val(self.words.as_slice())).unwrap_or(u64::MAX)
+    }
+
+    /// The word `index`; 0 beyond the end.
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        self.words.get(index).copied().unwrap_or(0)
+    }
+
+    /// Sets the bits of `lanes` in word `index` to those of `value`.
+    pub(crate) fn set_word(&mut self, index: usize, value: u64, lanes: u64) {
+        if let Some(word) = self.words.get_mut(index) {
+            *word = (*word & !lanes) | (value & lanes);
+        }
+    }
+
+    /// Clears all bits.
+    pub(crate) fn clear(&mut self) {
+        self.words.fill(0);
+    }
+
+    /// Whether an address is tracked.
+    pub(crate) fn contains(&self, dpa: Dpa) -> bool {
+        let bit = dpa.0 >> RANGE_SHIFT;
+        let index = usize::try_from(bit >> 6).unwrap_or(usize::MAX);
+        (self.word(index) >> (bit & 63)) & 1 == 1
+    }
+
+    /// Whether both track a part of the same range.
+    pub(crate) fn overlaps(&self, other: &Self) -> bool {
+        let pairs = self.words.iter().zip(&other.words);
+        pairs.into_iter().any(|(one, two)| one & two != 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bit_stands_for_256_mib() {
+        let mut ranges = RangeBitmap::new(1 << 40);
+        assert_eq!(ranges.bytes(), 512);
+        ranges.set_word(1, 1 << 3, u64::MAX);
+        let first = (64 + 3) << 28;
+        assert!(!ranges.contains(Dpa(first - 1)));
+        assert!(ranges.contains(Dpa(first)));
+        assert!(ranges.contains(Dpa(first + (1 << 28) - 1)));
+        assert!(!ranges.contains(Dpa(first + (1 << 28))));
+        assert!(!ranges.contains(Dpa(u64::MAX)));
+    }
+
+    #[test]
+    fn a_part_of_a_bit_is_enough_for_a_word() {
+        assert_eq!(RangeBitmap::new(1).bytes(), 8);
+        assert_eq!(RangeBitmap::new(64 << 28).bytes(), 8);
+        assert_eq!(RangeBitmap::new((64 << 28) + 1).bytes(), 16);
+    }
+
+    #[test]
+    fn overlap_needs_a_common_bit() {
+        let mut one = RangeBitmap::new(1 << 30);
+        let mut two = one.clone();
+        one.set_word(0, 0b0110, u64::MAX);
+        two.set_word(0, 0b1001, u64::MAX);
+        assert!(!one.overlaps(&two));
+        two.set_word(0, 0b0010, 0b0010);
+        assert_eq!(two.word(0), 0b1011);
+        assert!(one.overlaps(&two));
+    }
+}
