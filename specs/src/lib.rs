@@ -7,8 +7,11 @@
 
 pub mod address;
 pub mod chmu;
+pub mod cxl;
 pub mod epoch;
 pub mod hotlist;
+pub mod interleave;
+pub mod pci;
 pub mod register;
 pub mod register_page;
 pub mod request;

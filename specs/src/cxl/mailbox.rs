@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Mailbox commands: opcodes, return codes and payloads (CXL r3.1, 8.2.9).
+
+/// Opcodes.
+pub mod opcode {
+    /// Get Event Records.
+    pub const GET_EVENT_RECORDS: u16 = 0x0100;
+    /// Clear Event Records.
+    pub const CLEAR_EVENT_RECORDS: u16 = 0x0101;
+    /// Get Event Interrupt Policy.
+    pub const GET_EVENT_INTERRUPT_POLICY: u16 = 0x0102;
+    /// Set Event Interrupt Policy.
+    pub const SET_EVENT_INTERRUPT_POLICY: u16 = 0x0103;
+    /// Get Timestamp.
+    pub const GET_TIMESTAMP: u16 = 0x0300;
+    /// Set Timestamp.
+    pub const SET_TIMESTAMP: u16 = 0x0301;
+    /// Get Supported Logs.
+    pub const GET_SUPPORTED_LOGS: u16 = 0x0400;
+    /// Get Log.
+    pub const GET_LOG: u16 = 0x0401;
+    /// Identify Memory Device.
+    pub const IDENTIFY: u16 = 0x4000;
+    /// Get Partition Info.
+    pub const GET_PARTITION_INFO: u16 = 0x4100;
+    /// Get Health Info.
+    pub const GET_HEALTH_INFO: u16 = 0x4200;
+}
+
+/// How a command ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ReturnCode {
+    /// Done.
+    Success = 0x00,
+    /// The input makes no sense.
+    InvalidInput = 0x02,
+    /// The device has no such command.
+    Unsupported = 0x03,
+    /// A handle names no record, or not the oldest.
+    InvalidHandle = 0x0e,
+    /// The input is too short or too long.
+    InvalidPayloadLength = 0x16,
+    /// The device has no such log.
+    InvalidLog = 0x17,
+}
+
+impl ReturnCode {
+    /// The register code.
+    pub const fn code(self) -> u16 {
+        self as u16
+    }
+}
+
+/// What a command changes, as the command effects log (CEL) says it.
+pub mod effect {
+    /// The configuration, at once.
+    pub const IMMEDIATE_CONFIGURATION_CHANGE: u16 = 1 << 1;
+    /// A policy, at once.
+    pub const IMMEDIATE_POLICY_CHANGE: u16 = 1 << 3;
+    /// A log, at once.
+    pub const IMMEDIATE_LOG_CHANGE: u16 = 1 << 4;
+}
+
+/// UUID of the command effects log, as it lies in a payload.
+pub const COMMAND_EFFECTS_LOG: [u8; 16] = [
+    0x0d, 0xa9, 0xc0, 0xb5, 0xbf, 0x41, 0x4b, 0x78, 0x8f, 0x79, 0x96, 0xb1, 0x62, 0x3b, 0x3f, 0x17,
+];
+
+/// Bytes of an entry of the command effects log: opcode and effects.
+pub const COMMAND_EFFECTS_ENTRY_BYTES: usize = 4;
+
+/// Offsets in the output of Identify Memory Device. Capacities are in multiples of 256 MiB.
+pub mod identify {
+    /// Firmware revision, 16 bytes of ASCII.
+    pub const FIRMWARE_REVISION: usize = 0x00;
+    /// Total capacity, 64 bits.
+    pub const TOTAL_CAPACITY: usize = 0x10;
+    /// Volatile capacity, 64 bits.
+    pub const VOLATILE_CAPACITY: usize = 0x18;
+    /// Records that each of the four event logs holds, 16 bits each.
+    pub const EVENT_LOG_SIZES: usize = 0x30;
+    /// Bytes of the output.
+    pub const BYTES: usize = 0x45;
+}
+
+/// Offsets in the output of Get Partition Info. Capacities are in multiples of 256 MiB.
+pub mod partition_info {
+    /// Active volatile capacity, 64 bits.
+    pub const ACTIVE_VOLATILE: usize = 0x00;
+    /// Bytes of the output.
+    pub const BYTES: usize = 0x20;
+}
+
+/// Offsets in the output of Get Health Info.
+pub mod health_info {
+    /// Life used, in percent.
+    pub const LIFE_USED: usize = 0x03;
+    /// Temperature in degrees Celsius, 16 bits.
+    pub const TEMPERATURE: usize = 0x04;
+    /// Corrected errors of volatile memory, 32 bits.
+    pub const CORRECTED_VOLATILE_ERRORS: usize = 0x0a;
+    /// Bytes of the output.
+    pub const BYTES: usize = 0x12;
+    /// Life used: the device does not know.
+    pub const UNKNOWN_LIFE_USED: u8 = 0xff;
+    /// Temperature: the device does not know.
+    pub const UNKNOWN_TEMPERATURE: u16 = 0xffff;
+}
