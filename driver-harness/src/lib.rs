@@ -2,8 +2,11 @@
 //! chmu: lists hotness monitoring units, promotes hot pages, judges devices.
 
 pub mod agent;
+pub mod clock;
+pub mod conformance;
 pub mod memory;
 pub mod sysfs_file;
 pub mod topology;
 pub mod transport;
 mod wait;
+pub mod workload;

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The conformance suite: the same cases against the in-process model, a `vfio-user-chmu` process,
+//! a guest's device and real hardware.
+//!
+//! - [`catalogue`]: what is required, from `specs/requirements.toml`.
+//! - [`cases`]: what checks it, a file per area.
+//! - [`bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
+//! - [`run`]: runs cases and judges. [`report`]: KTAP, JUnit and JSON.
+
+pub mod bench;
+pub mod case;
+pub mod cases;
+pub mod catalogue;
+pub mod judge;
+pub mod report;
+pub mod run;
+pub mod subject;

@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Results as one JSON object.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{RunDescription, Totals, profile};
+use crate::conformance::judge::Verdict;
+use crate::conformance::run::CaseResult;
+
+/// Results of a run.
+#[derive(Debug, Serialize)]
+pub struct Report<'a> {
+    device: &'a str,
+    transport: &'static str,
+    totals: Totals,
+    seconds: f64,
+    profile: BTreeMap<&'static str, &'a str>,
+    cases: Vec<CaseReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct CaseReport<'a> {
+    case: &'static str,
+    requirements: &'a [String],
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reading: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expected: Option<&'a str>,
+    seconds: f64,
+}
+
+impl<'a> Report<'a> {
+    /// Collects results.
+    pub fn new(description: &'a RunDescription, results: &'a [CaseResult]) -> Self {
+        Self {
+            device: &description.device,
+            transport: description.path,
+            totals: Totals::of(results),
+            seconds: results.iter().map(|result| result.seconds).sum(),
+            profile: profile(results).collect(),
+            cases: results.iter().map(CaseReport::new).collect(),
+        }
+    }
+}
+
+impl<'a> CaseReport<'a> {
+    fn new(result: &'a CaseResult) -> Self {
+        let mut report = Self {
+            case: result.case,
+            requirements: &result.requirements,
+            verdict: "",
+            reading: None,
+            reason: None,
+            what: None,
+            read: None,
+            expected: None,
+            seconds: result.seconds,
+        };
+        match &result.verdict {
+            Verdict::Passed { reading } => {
+                report.verdict = "pass";
+                report.reading = reading.as_deref();
+            }
+            Verdict::Skipped(reason) => {
+                report.verdict = "skip";
+                report.reason = Some(reason);
+            }
+            Verdict::Broken(reason) => {
+                report.verdict = "broken";
+                report.reason = Some(reason);
+            }
+            Verdict::Differs(mismatch) | Verdict::Failed(mismatch) => {
+                report.verdict = match result.verdict.is_failure() {
+                    true => "fail",
+                    false => "differs",
+                };
+                report.what = Some(&mismatch.what);
+                report.read = Some(&mismatch.read);
+                report.expected = Some(&mismatch.expected);
+            }
+        }
+        report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{description, results};
+    use super::*;
+
+    #[test]
+    fn a_program_finds_verdict_and_reason() {
+        let (description, results) = (description(), results());
+        let json = serde_json::to_value(Report::new(&description, &results)).unwrap();
+        assert_eq!(json["totals"]["failed"], 2);
+        assert_eq!(json["profile"]["a/two"], "count >= threshold");
+        let verdicts: Vec<_> = json["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|case| case["verdict"].as_str().unwrap())
+            .collect();
+        assert_eq!(
+            verdicts,
+            ["pass", "pass", "differs", "skip", "fail", "broken"]
+        );
+        assert_eq!(json["cases"][4]["expected"], "0");
+        assert!(json["cases"][0].get("reason").is_none());
+    }
+}
