@@ -6,6 +6,12 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 mod agent;
+mod output;
+mod signals;
+mod workload;
+
+/// Exit code of a verb that did its work and found what must not be.
+const NEGATIVE_RESULT: u8 = 3;
 
 /// Lists CXL hotness monitoring units (CHMU), promotes hot pages and proves it.
 #[derive(Debug, Parser)]
@@ -20,6 +26,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Runs a workload whose hot pages are known, on the slow memory.
+    Workload(workload::Options),
     /// Serves a host's requests on a serial port of this guest.
     #[command(hide = true)]
     Agent(agent::Options),
@@ -28,6 +36,7 @@ enum Verb {
 /// Runs the verb; the code tells a negative result from a failure to get one.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
+        Verb::Workload(options) => workload::run(&options),
         Verb::Agent(options) => agent::run(&options),
     }
 }

@@ -105,6 +105,17 @@ impl Topology {
         (frame.0 < span.end).then_some(span.node)
     }
 
+    /// The node whose memory is slowest among those without processors, where CXL memory is found;
+    /// among equals the one with most free memory.
+    pub fn slowest_node_without_cpu(&self) -> Option<NodeId> {
+        let slow = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.has_memory && !node.has_cpu);
+        let slowest = slow.max_by_key(|&(&id, node)| (self.tier_of(id), node.free_bytes));
+        slowest.map(|(&id, _)| id)
+    }
+
     /// The place of a node's tier in [`Topology::tiers`].
     fn tier_of(&self, node: NodeId) -> Option<usize> {
         self.tiers

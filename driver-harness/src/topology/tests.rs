@@ -79,6 +79,22 @@ fn frames_belong_to_the_node_of_their_memory_block() {
 }
 
 #[test]
+fn the_slowest_node_has_no_processors() {
+    let mut topology = Topology::read(guest().path()).unwrap();
+    assert_eq!(topology.slowest_node_without_cpu(), Some(NodeId(1)));
+    let faster = Node {
+        has_memory: true,
+        free_bytes: 1 << 40,
+        ..Node::default()
+    };
+    topology.nodes.insert(NodeId(2), faster);
+    topology.tiers[0].nodes.push(NodeId(2));
+    assert_eq!(topology.slowest_node_without_cpu(), Some(NodeId(1)));
+    topology.nodes.retain(|_, node| node.has_cpu);
+    assert_eq!(topology.slowest_node_without_cpu(), None);
+}
+
+#[test]
 fn a_block_of_two_nodes_belongs_to_neither() {
     let sysfs = guest();
     let shared = sysfs.path().join("devices/system/node/node1/memory15");

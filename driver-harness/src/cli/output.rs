@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Results on stdout: nothing but data, for people or for programs.
+
+use std::fmt::Display;
+use std::io::{self, Write};
+
+use serde::Serialize;
+
+/// The form of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Human,
+    /// For programs, as JSON.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(super) struct Output {
+    /// The form of the result on stdout.
+    #[arg(
+        short,
+        long = "output",
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "human"
+    )]
+    format: Format,
+}
+
+impl Output {
+    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
+        let text = match self.format {
+            Format::Human => result.to_string(),
+            Format::Json => serde_json::to_string_pretty(result).map_err(io::Error::other)?,
+        };
+        writeln!(io::stdout(), "{}", text.trim_end())
+    }
+}
