@@ -2,5 +2,9 @@
 //! Gets QEMU and Linux, boots the guest with the device, runs scenarios.
 
 pub mod acpi;
+pub mod cache;
+mod elf;
 pub mod host_bridge;
+pub mod platform;
+pub mod progress;
 pub mod topology;

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! apt with a state of its own: it reads newer suites than the machine's and installs nothing.
+//!
+//! The machine's own apt settings stay in force where they are about the network (proxies).
+
+use std::fs;
+use std::io::{self, BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::progress::Progress;
+
+/// What Debian signs its suites with.
+const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
+/// Debian's stable release that the lab takes its platform from.
+pub(super) const STABLE: &str = "trixie";
+/// Newer QEMU and kernel packages for the stable release.
+pub(super) const BACKPORTS: &str = "trixie-backports";
+
+/// A package of one version, as apt chose it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Package {
+    pub(super) name: String,
+    pub(super) version: String,
+}
+
+/// An apt whose lists and caches lie in a folder.
+#[derive(Debug)]
+pub(super) struct Apt {
+    settings: PathBuf,
+}
+
+impl Apt {
+    /// Prepares `folder`, which must be empty.
+    pub(super) fn new(folder: &Path, mirror: &str) -> Result<Self> {
+        ensure!(
+            Path::new(KEYRING).exists(),
+            "{KEYRING} is missing; install the package debian-archive-keyring"
+        );
+        let prepare = || -> io::Result<PathBuf> {
+            fs::create_dir_all(folder.join("lists/partial"))?;
+            fs::create_dir_all(folder.join("cache/archives/partial"))?;
+            fs::write(folder.join("status"), "")?;
+            fs::write(folder.join("suites.sources"), sources(mirror))?;
+            let settings = folder.join("apt.conf");
+            fs::write(&settings, apt_settings(folder))?;
+            Ok(settings)
+        };
+        Ok(Self {
+            settings: prepare().context("Cannot prepare apt's folder")?,
+        })
+    }
+
+    /// Reads the suites' package lists and checks their signatures.
+    pub(super) fn update(&self, progress: &Progress) -> Result<()> {
+        let output = self.run(&["update".into()], None, progress)?;
+        let failed = |line: &&str| line.starts_with("W: ") && line.contains("Failed to fetch");
+        match output.lines().find(failed) {
+            Some(line) => bail!("apt-get update: {line}"),
+            None => Ok(()),
+        }
+    }
+
+    /// The packages and all that they depend on, in the versions that `suite` offers.
+    pub(super) fn closure(&self, suite: &str, packages: &[&str]) -> Result<Vec<Package>> {
+        let mut arguments = vec!["install".to_owned(), "--simulate".to_owned()];
+        arguments.extend(["-t".to_owned(), suite.to_owned()]);
+        arguments.extend(packages.iter().map(|name| format!("{name}/{suite}")));
+        let output = self.run(&arguments, None, &Progress::hidden())?;
+        Ok(output.lines().filter_map(simulated).collect())
+    }
+
+    /// Downloads `packages` into `folder` and checks them against the signed lists.
+    pub(super) fn download(
+        &self,
+        packages: &[Package],
+        folder: &Path,
+        progress: &Progress,
+    ) -> Result<()> {
+        let mut arguments = vec!["download".to_owned()];
+        let chosen = packages.iter();
+        arguments.extend(chosen.map(|package| format!("{}={}", package.name, package.version)));
+        self.run(&arguments, Some(folder), progress).map(|_| ())
+    }
+
+    fn run(
+        &self,
+        arguments: &[String],
+        folder: Option<&Path>,
+        progress: &Progress,
+    ) -> Result<String> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = Command::new("apt-get");
+        command
+            .arg("-c")
+            .arg(&self.settings)
+            .args(["-q", "-y"])
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stderr(writer.try_clone()?)
+            .stdout(writer);
+        if let Some(folder) = folder {
+            command.current_dir(folder);
+        }
+        let mut child = command.spawn().context("Cannot run apt-get")?;
+        // The command holds the pipe's other end, which must close for the reading to end.
+        drop(command);
+        let mut output = String::new();
+        for line in BufReader::new(reader).lines() {
+            let line = line.context("Cannot read what apt-get says")?;
+            match downloaded_percent(&line) {
+                Some(percent) => progress.percent(percent),
+                None => output.extend([line.as_str(), "\n"]),
+            }
+        }
+        let status = child.wait().context("Cannot wait for apt-get")?;
+        log::debug!("apt-get {}:\n{output}", arguments.join(" "));
+        let verb = arguments.first().map_or("", String::as_str);
+        ensure!(status.success(), "apt-get {verb}: {}", complaints(&output));
+        Ok(output)
+    }
+}
+
+fn sources(mirror: &str) -> String {
+    format!(
+        "Types: deb\nURIs: {mirror}\nSuites: {STABLE} {BACKPORTS}\nComponents: main\n\
+         Architectures: amd64\nTargets: Packages\nSigned-By: {KEYRING}\n"
+    )
+}
+
+fn apt_settings(folder: &Path) -> String {
+    let folder = folder.display();
+    let mut settings = format!(
+        "#clear APT::Update::Pre-Invoke;\n\
+         #clear APT::Update::Post-Invoke;\n\
+         #clear APT::Update::Post-Invoke-Success;\n\
+         APT::Architecture \"amd64\";\n\
+         #clear APT::Architectures;\n\
+         APT::Install-Recommends \"false\";\n\
+         APT::Install-Suggests \"false\";\n\
+         APT::Status-Fd \"1\";\n\
+         APT::Update::Error-Mode \"any\";\n\
+         Acquire::Languages \"none\";\n\
+         Acquire::Retries \"2\";\n\
+         Acquire::http::Timeout \"30\";\n\
+         Acquire::https::Timeout \"30\";\n\
+         Debug::NoLocking \"true\";\n\
+         Dir::Cache \"{folder}/cache\";\n\
+         Dir::Cache::pkgcache \"pkgcache.bin\";\n\
+         Dir::Cache::srcpkgcache \"srcpkgcache.bin\";\n\
+         Dir::Etc::preferences \"/dev/null\";\n\
+         Dir::Etc::preferencesparts \"/dev/null\";\n\
+         Dir::Etc::sourcelist \"{folder}/suites.sources\";\n\
+         Dir::Etc::sourceparts \"/dev/null\";\n\
+         Dir::State \"{folder}\";\n\
+         Dir::State::lists \"{folder}/lists\";\n\
+         Dir::State::status \"{folder}/status\";\n"
+    );
+    if rustix::process::geteuid().is_root() {
+        // apt's own download user may not enter the cache folder.
+        settings.push_str("APT::Sandbox::User \"root\";\n");
+    }
+    settings
+}
+
+/// Reads a line such as `Inst seabios (1.17.0-1 Debian Backports:stable-backports [all])`.
+fn simulated(line: &str) -> Option<Package> {
+    let rest = line.strip_prefix("Inst ")?;
+    let (name, rest) = rest.split_once(' ')?;
+    let (_, version) = rest.split_once('(')?;
+    Some(Package {
+        name: name.to_owned(),
+        version: version.split_whitespace().next()?.to_owned(),
+    })
+}
+
+/// Reads a line such as `dlstatus:3:45.678:Retrieving file 3 of 7`.
+fn downloaded_percent(line: &str) -> Option<u64> {
+    let mut fields = line.strip_prefix("dlstatus:")?.split(':');
+    let percent = fields.nth(1)?.split('.').next()?;
+    percent.parse().ok()
+}
+
+/// The lines that say what went wrong.
+fn complaints(output: &str) -> String {
+    let lines = output.lines();
+    let errors: Vec<&str> = lines.filter_map(|line| line.strip_prefix("E: ")).collect();
+    match errors.is_empty() {
+        true => output.trim().to_owned(),
+        false => errors.join("; "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chosen_versions_are_read_from_a_simulation() {
+        let package = |name: &str, version: &str| {
+            Some(Package {
+                name: name.into(),
+                version: version.into(),
+            })
+        };
+        assert_eq!(
+            simulated("Inst libc6 (2.41-12+deb13u5 Debian:13.8/stable [amd64]) []"),
+            package("libc6", "2.41-12+deb13u5")
+        );
+        assert_eq!(
+            simulated("Inst libssl3t64 [3.5.8-1] (3.5.9-1~deb13u1 Debian:13.8/stable [amd64])"),
+            package("libssl3t64", "3.5.9-1~deb13u1")
+        );
+        assert_eq!(simulated("Conf libc6 (2.41-12 Debian [amd64])"), None);
+        assert_eq!(simulated("Inst libc6"), None);
+    }
+
+    #[test]
+    fn progress_is_read_from_status_lines() {
+        let line = "dlstatus:3:45.678:Retrieving file 3 of 7 (12s remaining)";
+        assert_eq!(downloaded_percent(line), Some(45));
+        assert_eq!(downloaded_percent("dlstatus:"), None);
+        assert_eq!(downloaded_percent("Get:1 http://mirror.example"), None);
+    }
+
+    #[test]
+    fn complaints_are_the_error_lines() {
+        let output = "Err:1 x\nE: Unable to locate package a\nE: b\n";
+        assert_eq!(complaints(output), "Unable to locate package a; b");
+        assert_eq!(complaints("killed\n"), "killed");
+    }
+}

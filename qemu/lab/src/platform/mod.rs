@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the lab runs its guest with: QEMU, a Linux kernel with its modules, and busybox.
+//!
+//! Each of the three comes from the command line, else from this machine, else from Debian's
+//! packages, which are unpacked into the [cache](crate::cache) and never installed.
+
+mod debian;
+mod kernel;
+mod modules;
+mod qemu;
+mod version;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+
+use crate::cache::Cache;
+use crate::progress::Progress;
+
+pub use debian::{Contents, Packages, mirror};
+pub use kernel::Kernel;
+pub use modules::Module;
+pub use qemu::{QemuOrigin, QemuProgram};
+pub use version::QemuVersion;
+
+/// What to use, and what to fetch of the rest.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Platform")]
+pub struct PlatformOptions {
+    /// QEMU program; 11.1 or newer, with vfio-user-pci and TCG plugins.
+    #[arg(long, value_name = "FILE")]
+    pub qemu: Option<PathBuf>,
+    /// Linux kernel image for the guest.
+    #[arg(long, value_name = "FILE")]
+    pub kernel: Option<PathBuf>,
+    /// The kernel's module folder, as /lib/modules/RELEASE; without it the kernel must have its
+    /// CXL drivers built in.
+    #[arg(long, value_name = "FOLDER", requires = "kernel")]
+    pub modules: Option<PathBuf>,
+    /// Statically linked busybox for the guest.
+    #[arg(long, value_name = "FILE")]
+    pub busybox: Option<PathBuf>,
+    /// Which of Debian's kernels to fetch when none is given.
+    #[arg(long, value_enum, default_value_t, conflicts_with = "kernel")]
+    pub kernel_suite: KernelChoice,
+}
+
+/// Debian's kernels for the guest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum KernelChoice {
+    /// The newest kernel in the stable release's backports.
+    #[default]
+    Backports,
+    /// The stable release's own kernel, 6.12 LTS.
+    #[value(name = "lts-6.12")]
+    Lts612,
+}
+
+/// Everything there is to run a guest with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    /// QEMU.
+    pub qemu: QemuProgram,
+    /// The guest's kernel.
+    pub kernel: Kernel,
+    /// A statically linked busybox.
+    pub busybox: PathBuf,
+}
+
+impl Platform {
+    /// Finds the three, and fetches what is missing. Fetching takes a minute once; afterwards
+    /// nothing needs the network.
+    ///
+    /// # Errors
+    /// When something given is unusable, or something missing cannot be fetched; the error says
+    /// what to pass instead.
+    pub fn obtain(options: &PlatformOptions, progress: &Progress) -> Result<Self> {
+        let cache = Cache::open()?;
+        let qemu = chosen_qemu(options)?;
+        if let Some(busybox) = &options.busybox {
+            check_busybox(busybox)?;
+        }
+        let missing = Packages {
+            qemu: qemu.is_none(),
+            kernel: options.kernel.is_none().then_some(options.kernel_suite),
+            busybox: options.busybox.is_none(),
+        };
+        missing.fetch(&cache, false, progress)?;
+        let qemu = match qemu {
+            Some(qemu) => qemu,
+            None => debian::qemu(&cache)?,
+        };
+        let kernel = match &options.kernel {
+            Some(image) => Kernel::load(image, options.modules.as_deref())?,
+            None => debian::kernel(&cache, options.kernel_suite)?,
+        };
+        let busybox = match &options.busybox {
+            Some(busybox) => busybox.clone(),
+            None => debian::busybox(&cache),
+        };
+        Ok(Self {
+            qemu,
+            kernel,
+            busybox,
+        })
+    }
+}
+
+/// The QEMU to use without fetching one: what was given must fit, what the system has may not.
+pub(crate) fn chosen_qemu(options: &PlatformOptions) -> Result<Option<QemuProgram>> {
+    if let Some(program) = &options.qemu {
+        return QemuProgram::given(program).map(Some);
+    }
+    match QemuProgram::system() {
+        Some(Ok(qemu)) => Ok(Some(qemu)),
+        Some(Err(error)) => {
+            log::info!("The system's QEMU is not used: {error:#}");
+            Ok(None)
+        }
+        None => Ok(None),
+    }
+}
+
+fn check_busybox(busybox: &Path) -> Result<()> {
+    ensure!(
+        crate::elf::is_static(busybox)?,
+        "{} is not statically linked, and the guest has no libraries",
+        busybox.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Kernel modules: which ones the guest needs, what those need, and in which order they load.
+//!
+//! Dependencies come from each module's own `.modinfo` section, so a folder on which `depmod` never
+//! ran will do.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use object::{Object, ObjectSection};
+
+/// A kernel module, ready to be loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Module {
+    /// As in `/proc/modules`: with underscores.
+    pub name: String,
+    /// The ELF file, not compressed.
+    pub content: Vec<u8>,
+}
+
+/// The module files of one kernel.
+#[derive(Debug)]
+pub(super) struct ModuleFolder {
+    folder: PathBuf,
+    files: BTreeMap<String, PathBuf>,
+    builtin: Vec<String>,
+}
+
+impl ModuleFolder {
+    /// Looks at a `/lib/modules/X` folder.
+    pub(super) fn open(folder: &Path) -> Result<Self> {
+        let mut files = BTreeMap::new();
+        collect(folder, &mut files)
+            .with_context(|| format!("Cannot read the module folder {}", folder.display()))?;
+        let builtin = fs::read_to_string(folder.join("modules.builtin")).unwrap_or_default();
+        Ok(Self {
+            folder: folder.to_owned(),
+            files,
+            builtin: builtin.lines().filter_map(module_name).collect(),
+        })
+    }
+
+    /// The modules named, after all that they depend on: the order to load them in. What is built
+    /// into the kernel is left out.
+    pub(super) fn load_order(&self, names: &[&str], release: &str) -> Result<Vec<Module>> {
+        let mut order = Vec::new();
+        for name in names {
+            self.add(name, release, &mut Vec::new(), &mut order)?;
+        }
+        Ok(order)
+    }
+
+    fn add(
+        &self,
+        name: &str,
+        release: &str,
+        path: &mut Vec<String>,
+        order: &mut Vec<Module>,
+    ) -> Result<()> {
+        let name = normalized(name);
+        if self.builtin.contains(&name) || order.iter().any(|module| module.name == name) {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        ensure!(
+            !path.contains(&name),
+            "The modules in {folder} depend on each other in a circle: {}",
+            path.join(", ")
+        );
+        let Some(file) = self.files.get(&name) else {
+            bail!("The kernel module {name} is neither in {folder} nor in its modules.builtin");
+        };
+        let content = read(file)?;
+        let information = ModuleInformation::read(&content)
+            .with_context(|| format!("{} is no kernel module", file.display()))?;
+        ensure!(
+            information.release == release,
+            "{} belongs to Linux {}, but the kernel is {release}",
+            file.display(),
+            information.release
+        );
+        path.push(name.clone());
+        for dependency in &information.depends {
+            self.add(dependency, release, path, order)?;
+        }
+        path.pop();
+        order.push(Module { name, content });
+        Ok(())
+    }
+
+    /// The content of `modules.builtin`, one name a line.
+    pub(super) fn builtin_list(&self) -> String {
+        let lines = self.builtin.iter().map(|name| format!("{name}.ko\n"));
+        lines.collect()
+    }
+}
+
+fn collect(folder: &Path, files: &mut BTreeMap<String, PathBuf>) -> std::io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Links such as `build` lead out of the folder and are not followed.
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), files)?;
+        } else if let Some(name) = module_name(&entry.file_name().to_string_lossy()) {
+            files.insert(name, entry.path());
+        }
+    }
+    Ok(())
+}
+
+/// The module's name from its file's name or path.
+fn module_name(path: &str) -> Option<String> {
+    let file = path.rsplit('/').next()?;
+    let (name, extension) = file.split_once('.')?;
+    matches!(extension, "ko" | "ko.xz" | "ko.zst" | "ko.gz").then(|| normalized(name))
+}
+
+/// File names may have dashes where the kernel has underscores.
+fn normalized(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+fn read(file: &Path) -> Result<Vec<u8>> {
+    let read = || -> Result<Vec<u8>> {
+        let content = fs::read(file)?;
+        match file.extension().and_then(|extension| extension.to_str()) {
+            Some("xz") => expanded(lzma_rust2::XzReader::new(content.as_slice(), true)),
+            Some("zst") => expanded(ruzstd::decoding::StreamingDecoder::new(content.as_slice())?),
+            Some("gz") => bail!("Decompress it first with gunzip"),
+            _ => Ok(content),
+        }
+    };
+    read().with_context(|| format!("Cannot read {}", file.display()))
+}
+
+fn expanded(mut source: impl Read) -> Result<Vec<u8>> {
+    let mut content = Vec::new();
+    source.read_to_end(&mut content)?;
+    Ok(content)
+}
+
+/// What a module's `.modinfo` section says.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct ModuleInformation {
+    depends: Vec<String>,
+    release: String,
+}
+
+impl ModuleInformation {
+    fn read(content: &[u8]) -> Result<Self> {
+        let file = object::File::parse(content)?;
+        let section = file
+            .section_by_name(".modinfo")
+            .context("It has no .modinfo section")?;
+        Ok(Self::parse(section.data()?))
+    }
+
+    /// The section holds `key=value` strings, each ended by a zero byte.
+    fn parse(section: &[u8]) -> Self {
+        let mut information = Self::default();
+        for text in section.split(|byte| *byte == 0) {
+            let text = String::from_utf8_lossy(text);
+            match text.split_once('=') {
+                Some(("depends", names)) => {
+                    let names = names.split(',').filter(|name| !name.is_empty());
+                    information.depends = names.map(normalized).collect();
+                }
+                Some(("vermagic", magic)) => {
+                    let release = magic.split(' ').next();
+                    information.release = release.unwrap_or_default().to_owned();
+                }
+                _ => {}
+            }
+        }
+        information
+    }
+}
+
+#[cfg(test)]
+#[path = "modules/tests.rs"]
+mod tests;
