@@ -1,2 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! QEMU TCG plugin that reports guest accesses to CXL memory.
+//!
+//! ```text
+//! -plugin libchmu_plugin.so,socket=PATH[,socket=PATH...][,filter=lines|none][,lines=N]
+//! ```
+//!
+//! While a device is armed, every load and store of the guest calls back here. Most end in the
+//! vCPU's cache filter; what gets past it and lies in a window of a device becomes a record in the
+//! vCPU's ring of that device. Nothing on that path locks, allocates or makes a system call.
+//! `README.md` says what is reported, what is not, and what it costs.
+
+mod api7;
+mod arguments;
+mod filter;
+mod instruction;
+mod session;
+mod vcpu;

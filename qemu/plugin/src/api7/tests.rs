@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
+
+use chmu_ring::{Feed, FeedConfig, Record, Window};
+use tempfile::TempDir;
+
+use super::fake_qemu::{self, FakeBlock, Target};
+
+const BASE: u64 = 0x1_0000_0000;
+const WINDOW: Window = Window {
+    base: BASE,
+    size: 0x1000_0000,
+};
+const ADDRESS: u64 = 0x7fff_0000_0000;
+const LOAD_CODE: &[u8] = &[0x48, 0x8b, 0x07];
+const MOVE_TO_CR3: &[u8] = &[0x0f, 0x22, 0xd8];
+/// More than the interrupts between two looks whether a device is there.
+const MANY_INTERRUPTS: u32 = 1000;
+
+/// A device: an access socket and the feed behind it.
+struct Device {
+    feed: Feed,
+    listener: UnixListener,
+    path: PathBuf,
+    _folder: TempDir,
+}
+
+impl Device {
+    fn new(rings: u32, windows: &[Window]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.sock");
+        let config = FeedConfig {
+            rings,
+            entries_per_ring: 1024,
+            windows: windows.to_vec(),
+        };
+        Self {
+            feed: Feed::create(&config).unwrap(),
+            listener: UnixListener::bind(&path).unwrap(),
+            path,
+            _folder: folder,
+        }
+    }
+
+    fn argument(&self) -> String {
+        format!("socket={}", self.path.display())
+    }
+
+    fn drain(&mut self) -> Vec<Record> {
+        let mut records = Vec::new();
+        self.feed
+            .drain(usize::MAX, |batch| records.extend_from_slice(batch));
+        records
+    }
+}
+
+/// Installs the plugin for `devices`, which hand over their feeds meanwhile.
+fn install(devices: &mut [&mut Device], options: &[&str]) {
+    let sockets: Vec<String> = devices.iter().map(|device| device.argument()).collect();
+    let arguments: Vec<&str> = sockets.iter().map(String::as_str).collect();
+    let arguments = [&arguments, options].concat();
+    std::thread::scope(|scope| {
+        for device in devices {
+            scope.spawn(|| {
+                let (stream, _) = device.listener.accept().unwrap();
+                device.feed.hand_over(stream).unwrap();
+            });
+        }
+        assert_eq!(fake_qemu::install("x86_64", 4, &arguments), 0);
+    });
+}
+
+fn arm(device: &mut Device) -> FakeBlock {
+    device.feed.set_armed(true);
+    fake_qemu::interrupt(0);
+    assert!(device.feed.acknowledged());
+    fake_qemu::translate(&[LOAD_CODE, MOVE_TO_CR3])
+}
+
+#[test]
+fn wrong_installations_fail() {
+    let install = fake_qemu::install;
+    assert_ne!(install("x86_64", 1, &[]), 0);
+    assert_ne!(
+        install("x86_64", 1, &["socket=/nonexistent/access.sock"]),
+        0
+    );
+    assert_ne!(
+        install("aarch64", 1, &["socket=/nonexistent/access.sock"]),
+        0
+    );
+    assert_eq!(fake_qemu::registered(), (false, false));
+}
+
+#[test]
+fn nothing_is_instrumented_until_a_device_is_armed() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &[]);
+    assert!(device.feed.acknowledged(), "being disarmed is in effect");
+    assert_eq!(fake_qemu::registered(), (true, false));
+    fake_qemu::interrupt(0);
+    assert!(!fake_qemu::translate(&[LOAD_CODE]).is_instrumented());
+    assert!(arm(&mut device).is_instrumented());
+    device.feed.set_armed(false);
+    assert!(!device.feed.acknowledged());
+    fake_qemu::interrupt(3);
+    assert!(device.feed.acknowledged());
+    assert!(!fake_qemu::translate(&[LOAD_CODE]).is_instrumented());
+}
+
+#[test]
+fn a_device_that_is_armed_at_installation_misses_nothing() {
+    let mut device = Device::new(4, &[WINDOW]);
+    device.feed.set_armed(true);
+    install(&mut [&mut device], &["filter=none"]);
+    let block = fake_qemu::translate(&[LOAD_CODE]);
+    block.load(0, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)]);
+}
+
+#[test]
+fn without_a_filter_every_access_to_ram_in_the_window_is_reported() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &["filter=none"]);
+    let block = arm(&mut device);
+    for _ in 0..2 {
+        block.load(1, ADDRESS, Target::Ram(BASE + 64), 3);
+        block.store(2, ADDRESS, Target::Ram(BASE + 64), 0);
+    }
+    block.load(0, ADDRESS, Target::Ram(BASE - 64), 3);
+    block.load(0, ADDRESS, Target::Ram(BASE + WINDOW.size), 3);
+    block.load(0, ADDRESS, Target::Io(BASE), 3);
+    block.load(0, ADDRESS, Target::Unknown, 3);
+    let (read, write) = (Record::read(BASE + 64), Record::write(BASE + 64));
+    assert_eq!(device.drain(), [read, read, write, write]);
+}
+
+#[test]
+fn an_access_across_lines_touches_both_within_a_page() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &["filter=none"]);
+    let block = arm(&mut device);
+    block.load(0, ADDRESS + 56, Target::Ram(BASE + 56), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)]);
+    block.load(0, ADDRESS + 57, Target::Ram(BASE + 57), 3);
+    assert_eq!(
+        device.drain(),
+        [Record::read(BASE), Record::read(BASE + 64)]
+    );
+    block.store(0, ADDRESS + 49, Target::Ram(BASE + 49), 4);
+    let both = [Record::write(BASE), Record::write(BASE + 64)];
+    assert_eq!(device.drain(), both);
+    block.load(0, ADDRESS + 4095, Target::Ram(BASE + 4095), 1);
+    assert_eq!(device.drain(), [Record::read(BASE + 4032)]);
+}
+
+#[test]
+fn the_filter_reports_fills_and_write_backs() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &["lines=64"]);
+    let block = arm(&mut device);
+    block.store(0, ADDRESS, Target::Ram(BASE), 3);
+    block.load(0, ADDRESS + 8, Target::Ram(BASE + 8), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)]);
+    // RAM outside the window takes part in the cache, unreported.
+    block.load(0, ADDRESS + 4096, Target::Ram(0x1000), 3);
+    assert_eq!(device.drain(), [Record::write(BASE)]);
+    block.load(0, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)]);
+    block.load(1, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)], "another vCPU's cache");
+}
+
+#[test]
+fn a_new_address_space_costs_no_reports_and_hides_none() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &[]);
+    let block = arm(&mut device);
+    block.load(0, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)]);
+    block.execute(0, 1);
+    block.load(0, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), []);
+    block.execute(0, 1);
+    block.load(0, ADDRESS, Target::Ram(BASE + 4096), 3);
+    assert_eq!(device.drain(), [Record::read(BASE + 4096)]);
+}
+
+#[test]
+fn disarming_empties_the_filter_without_write_backs() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &["lines=64"]);
+    let block = arm(&mut device);
+    block.store(0, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Record::read(BASE)]);
+    device.feed.set_armed(false);
+    fake_qemu::interrupt(0);
+    let block = arm(&mut device);
+    assert_eq!(device.drain(), []);
+    block.load(0, ADDRESS, Target::Ram(BASE + 4096), 3);
+    assert_eq!(device.drain(), [Record::read(BASE + 4096)]);
+}
+
+#[test]
+fn vcpus_without_a_ring_run_unreported() {
+    let mut device = Device::new(2, &[WINDOW]);
+    install(&mut [&mut device], &["filter=none"]);
+    let block = arm(&mut device);
+    for vcpu in [0, 1, 2, 3, 4, 1000] {
+        fake_qemu::interrupt(vcpu);
+        block.execute(vcpu, 1);
+        block.load(vcpu, ADDRESS, Target::Ram(BASE), 3);
+    }
+    assert_eq!(device.drain(), [Record::read(BASE); 2]);
+}
+
+#[test]
+fn each_device_hears_of_its_own_windows_while_it_is_armed() {
+    let far = Window {
+        base: BASE + WINDOW.size,
+        size: 4096,
+    };
+    let mut first = Device::new(4, &[WINDOW]);
+    let mut second = Device::new(4, &[far, WINDOW]);
+    install(&mut [&mut first, &mut second], &["filter=none"]);
+    let block = arm(&mut first);
+    let access_both = |block: &FakeBlock| {
+        block.load(0, ADDRESS, Target::Ram(BASE), 3);
+        block.load(0, ADDRESS, Target::Ram(far.base), 3);
+    };
+    access_both(&block);
+    assert_eq!(first.drain(), [Record::read(BASE)]);
+    assert_eq!(second.drain(), []);
+    let block = arm(&mut second);
+    access_both(&block);
+    assert_eq!(first.drain(), [Record::read(BASE)]);
+    assert_eq!(second.drain(), [Record::read(BASE), Record::read(far.base)]);
+}
+
+#[test]
+fn a_device_that_leaves_ends_its_instrumentation() {
+    let mut device = Device::new(4, &[WINDOW]);
+    let mut other = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device, &mut other], &[]);
+    arm(&mut device);
+    drop(device);
+    (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
+    assert_eq!(fake_qemu::registered(), (true, false));
+    drop(other);
+    (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
+    assert_eq!(fake_qemu::registered(), (false, false));
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+//! What one vCPU keeps to turn its accesses into records.
+
+use chmu_ring::{Arming, LINE_BYTES, Record, RingProducer, Window};
+
+use crate::filter::CacheFilter;
+
+/// Bytes of the largest access that is reported as one; larger ones come in pieces.
+const MAX_ACCESS_BYTES: u64 = 16;
+const PAGE_BYTES: u64 = 4096;
+/// After how many interrupts a vCPU looks whether the devices are still there.
+const INTERRUPTS_PER_LOOK: u32 = 256;
+
+/// An access of the guest, as far as QEMU has to be asked about it.
+pub(crate) trait MemoryAccess {
+    /// Physical address of the first byte; `None` unless it is in RAM.
+    fn physical_address(&self) -> Option<u64>;
+    /// Size in bytes.
+    fn size_bytes(&self) -> u64;
+}
+
+/// What a device asked for when instrumentation was last changed; `None` for one that is gone.
+pub(crate) type InEffect = Option<Arming>;
+
+/// A window whose accesses are reported, and the device they are reported to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ReportedWindow {
+    pub(crate) window: Window,
+    pub(crate) device: usize,
+}
+
+/// State of one vCPU.
+#[derive(Debug)]
+pub(crate) struct Vcpu {
+    filter: Option<CacheFilter>,
+    /// By device; `None` where the device has no ring for this vCPU.
+    rings: Vec<Option<RingProducer>>,
+    reported: Vec<ReportedWindow>,
+    in_effect: Vec<InEffect>,
+    interrupts_until_look: u32,
+}
+
+impl Vcpu {
+    pub(crate) fn new(filter_lines: Option<usize>) -> Self {
+        Self {
+            filter: filter_lines.map(CacheFilter::new),
+            rings: Vec::new(),
+            reported: Vec::new(),
+            in_effect: Vec::new(),
+            interrupts_until_look: INTERRUPTS_PER_LOOK,
+        }
+    }
+
+    /// Adds the ring of the next device.
+    pub(crate) fn add_ring(&mut self, ring: Option<RingProducer>) {
+        self.rings.push(ring);
+    }
+
+    /// Starts anew with an empty cache. What it held dirty is dropped.
+    pub(crate) fn configure(&mut self, reported: Vec<ReportedWindow>, in_effect: Vec<InEffect>) {
+        self.reported = reported;
+        self.in_effect = in_effect;
+        if let Some(filter) = &mut self.filter {
+            filter.clear();
+        }
+    }
+
+    /// What each device asked for when this vCPU was last configured.
+    pub(crate) fn in_effect(&self) -> &[InEffect] {
+        &self.in_effect
+    }
+
+    /// Counts an interrupt; true when it is time to look whether the devices are still there.
+    pub(crate) fn count_interrupt(&mut self) -> bool {
+        self.interrupts_until_look -= 1;
+        if self.interrupts_until_look > 0 {
+            return false;
+        }
+        self.interrupts_until_look = INTERRUPTS_PER_LOOK;
+        true
+    }
+
+    /// An access at `virtual_address`. One that crosses into another line touches both, but the
+    /// part in another page is not seen: QEMU tells the physical address of the first byte only.
+    #[inline]
+    pub(crate) fn access(
+        &mut self,
+        virtual_address: u64,
+        is_store: bool,
+        access: &impl MemoryAccess,
+    ) {
+        if virtual_address % LINE_BYTES > LINE_BYTES - MAX_ACCESS_BYTES {
+            self.access_near_line_end(virtual_address, is_store, access);
+        } else {
+            self.access_line(virtual_address, is_store, || access.physical_address());
+        }
+    }
+
+    #[inline(never)]
+    fn access_near_line_end(
+        &mut self,
+        virtual_address: u64,
+        is_store: bool,
+        access: &impl MemoryAccess,
+    ) {
+        self.access_line(virtual_address, is_store, || access.physical_address());
+        let next_line = (virtual_address | (LINE_BYTES - 1)).wrapping_add(1);
+        let bytes_in_line = next_line.wrapping_sub(virtual_address);
+        if access.size_bytes() > bytes_in_line && !next_line.is_multiple_of(PAGE_BYTES) {
+            self.access_line(next_line, is_store, || {
+                let first = access.physical_address()?;
+                first.checked_add(bytes_in_line)
+            });
+        }
+    }
+
+    #[inline]
+    fn access_line(
+        &mut self,
+        virtual_address: u64,
+        is_store: bool,
+        physical_address: impl FnOnce() -> Option<u64>,
+    ) {
+        if let Some(filter) = &self.filter
+            && filter.is_settled(virtual_address, is_store)
+        {
+            return;
+        }
+        if let Some(physical_address) = physical_address() {
+            self.access_memory(virtual_address, physical_address, is_store);
+        }
+    }
+
+    #[inline(never)]
+    fn access_memory(&mut self, virtual_address: u64, physical_address: u64, is_store: bool) {
+        let Some(filter) = &mut self.filter else {
+            let of_kind = if is_store {
+                Record::write
+            } else {
+                Record::read
+            };
+            return self.report(of_kind(physical_address));
+        };
+        let traffic = filter.access(virtual_address, physical_address, is_store);
+        if let Some(address) = traffic.written_back {
+            self.report(Record::write(address));
+        }
+        if let Some(address) = traffic.filled {
+            self.report(Record::read(address));
+        }
+    }
+
+    /// Gives `record` to every device that has a window there. A record that finds no room is
+    /// counted by the ring.
+    fn report(&mut self, record: Record) {
+        for ReportedWindow { window, device } in &self.reported {
+            if window.contains(record.line_address())
+                && let Some(Some(ring)) = self.rings.get_mut(*device)
+            {
+                ring.push(record);
+            }
+        }
+    }
+
+    /// The guest may have changed what virtual addresses mean.
+    pub(crate) fn forget_translations(&mut self) {
+        if let Some(filter) = &mut self.filter {
+            filter.forget_translations();
+        }
+    }
+}
