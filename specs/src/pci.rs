@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! PCI Express configuration space: where things lie and what the bits mean (PCIe r6.0, 7).
+//! PCI Express configuration space: where things lie and what the bits mean (`PCIe` r6.0, 7).
 
 use bitfield_struct::bitfield;
 

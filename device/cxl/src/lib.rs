@@ -1,2 +1,38 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The CXL Type-3 function around the hotness monitoring units, as pure code.
+//!
+//! A [`Function`] is a whole PCI function: configuration space, component registers (BAR0),
+//! memory device registers (BAR2) and hotness monitoring units (BAR4). It is told the time with
+//! every call, is given accesses by host physical address, and reaches the outside through
+//! [`FunctionHost`] only. It knows no clock, thread, file or transport.
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    warn(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects
+    )
+)]
+
+mod address_map;
+mod bar;
+mod component;
+mod config;
+mod config_space;
+mod device_registers;
+mod event;
+mod function;
+mod host;
+mod monitors;
+mod register_space;
+mod statistics;
+
+pub use bar::Bar;
+pub use config::{ConfigError, DecoderConfig, DecoderError, FunctionConfig, Interrupts};
+pub use device_registers::{MediaEvent, Transaction};
+pub use event::{DecoderRefusal, FunctionEvent};
+pub use function::{Function, Region};
+pub use host::{FunctionHost, HostAccess};
+pub use statistics::FunctionStatistics;

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The mailbox commands.
+
+use std::ops::RangeInclusive;
+
+use chmu_spec::cxl::CAPACITY_MULTIPLE_BYTES;
+use chmu_spec::cxl::event::{EventLog, clear, policy};
+use chmu_spec::cxl::mailbox::{
+    COMMAND_EFFECTS_ENTRY_BYTES, COMMAND_EFFECTS_LOG, ReturnCode, effect, health_info, identify,
+    opcode, partition_info,
+};
+
+use super::PAYLOAD_BYTES;
+use super::event_log::{LOG_RECORDS, Log, Recorded};
+use super::media_event::{MediaEvent, put};
+use super::timestamp::Timestamp;
+
+/// Firmware revision: the version of this crate.
+const FIRMWARE_REVISION: &str = concat!("chmu ", env!("CARGO_PKG_VERSION"));
+
+/// A command: what the command effects log says of it, and how long its input is.
+struct Command {
+    opcode: u16,
+    input_bytes: RangeInclusive<usize>,
+    effects: u16,
+}
+
+const fn command(opcode: u16, input_bytes: usize, effects: u16) -> Command {
+    Command {
+        opcode,
+        input_bytes: input_bytes..=input_bytes,
+        effects,
+    }
+}
+
+/// The commands. Others stay out because Linux reacts to some of them with interfaces that mean
+/// nothing here.
+const COMMANDS: &[Command] = &[
+    command(opcode::GET_EVENT_RECORDS, 1, 0),
+    Command {
+        opcode: opcode::CLEAR_EVENT_RECORDS,
+        input_bytes: clear::HANDLES..=PAYLOAD_BYTES,
+        effects: effect::IMMEDIATE_LOG_CHANGE,
+    },
+    command(opcode::GET_EVENT_INTERRUPT_POLICY, 0, 0),
+    // The fifth byte is for dynamic capacity events, which hosts of CXL 3 know of.
+    Command {
+        opcode: opcode::SET_EVENT_INTERRUPT_POLICY,
+        input_bytes: 4..=5,
+        effects: effect::IMMEDIATE_CONFIGURATION_CHANGE,
+    },
+    command(opcode::GET_TIMESTAMP, 0, 0),
+    command(opcode::SET_TIMESTAMP, 8, effect::IMMEDIATE_POLICY_CHANGE),
+    command(opcode::GET_SUPPORTED_LOGS, 0, 0),
+    command(opcode::GET_LOG, 24, 0),
+    command(opcode::IDENTIFY, 0, 0),
+    command(opcode::GET_PARTITION_INFO, 0, 0),
+    command(opcode::GET_HEALTH_INFO, 0, 0),
+];
+
+/// What the mailbox talks to.
+#[derive(Debug)]
+pub(super) struct MemoryDevice {
+    capacity_bytes: u64,
+    interrupts: bool,
+    timestamp: Timestamp,
+    logs: [Log; 4],
+    policies: [u8; 4],
+    corrected_errors: u32,
+}
+
+impl MemoryDevice {
+    pub(super) fn new(capacity_bytes: u64, interrupts: bool) -> Self {
+        Self {
+            capacity_bytes,
+            interrupts,
+            timestamp: Timestamp::default(),
+            logs: Default::default(),
+            policies: [policy::NONE; 4],
+            corrected_errors: 0,
+        }
+    }
+
+    /// Carries a command out. Input that is longer than the payload is none.
+    pub(super) fn execute(
+        &mut self,
+        now_ns: u64,
+        opcode: u16,
+        input: Option<&[u8]>,
+    ) -> Result<Vec<u8>, ReturnCode> {
+        let command = COMMANDS.iter().find(|command| command.opcode == opcode);
+        let command = command.ok_or(ReturnCode::Unsupported)?;
+        let input = input
+            .filter(|input| command.input_bytes.contains(&input.len()))
+            .ok_or(ReturnCode::InvalidPayloadLength)?;
+        match opcode {
+            opcode::GET_EVENT_RECORDS => Ok(self.log(byte(input, 0))?.output(PAYLOAD_BYTES)),
+            opcode::CLEAR_EVENT_RECORDS => self.clear_event_records(input),
+            opcode::GET_EVENT_INTERRUPT_POLICY => Ok(self.policies.to_vec()),
+            opcode::SET_EVENT_INTERRUPT_POLICY => self.set_event_interrupt_policy(input),
+            opcode::GET_TIMESTAMP => Ok(self.timestamp.now(now_ns).to_le_bytes().to_vec()),
+            opcode::SET_TIMESTAMP => {
+                self.timestamp.set(now_ns, number(input, 0, 8));
+                Ok(Vec::new())
+            }
+            opcode::GET_SUPPORTED_LOGS => Ok(supported_logs()),
+            opcode::GET_LOG => get_log(input),
+            opcode::IDENTIFY => Ok(self.identify()),
+            opcode::GET_PARTITION_INFO => Ok(self.partition_info()),
+            opcode::GET_HEALTH_INFO => Ok(self.health_info()),
+            _ => Err(ReturnCode::Unsupported),
+        }
+    }
+
+    /// Writes a record to an event log.
+    pub(super) fn record(&mut self, now_ns: u64, event: &MediaEvent) -> Recorded {
+        if !event.uncorrectable {
+            self.corrected_errors = self.corrected_errors.saturating_add(1);
+        }
+        let timestamp = self.timestamp.now(now_ns);
+        self.log_mut(event.log).push(event, timestamp)
+    }
+
+    pub(super) fn has_records(&self, log: EventLog) -> bool {
+        let [informational, warning, failure, fatal] = &self.logs;
+        let log = match log {
+            EventLog::Informational => informational,
+            EventLog::Warning => warning,
+            EventLog::Failure => failure,
+            EventLog::Fatal => fatal,
+        };
+        !log.is_empty()
+    }
+
+    /// A log's byte of the interrupt policy.
+    pub(super) fn policy(&self, log: EventLog) -> u8 {
+        byte(&self.policies, log.code().into())
+    }
+
+    /// The power-on state.
+    pub(super) fn reset(&mut self) {
+        *self = Self::new(self.capacity_bytes, self.interrupts);
+    }
+
+    fn log_mut(&mut self, log: EventLog) -> &mut Log {
+        let [informational, warning, failure, fatal] = &mut self.logs;
+        match log {
+            EventLog::Informational => informational,
+            EventLog::Warning => warning,
+            EventLog::Failure => failure,
+            EventLog::Fatal => fatal,
+        }
+    }
+
+    /// The log with a code, of a host's choice.
+    fn log(&mut self, code: u8) -> Result<&mut Log, ReturnCode> {
+        let log = EventLog::from_code(code).ok_or(ReturnCode::InvalidInput)?;
+        Ok(self.log_mut(log))
+    }
+
+    fn clear_event_records(&mut self, input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
+        let count = usize::from(byte(input, clear::COUNT));
+        let all = byte(input, clear::FLAGS) & clear::ALL != 0;
+        let handles = input.get(clear::HANDLES..).unwrap_or_default();
+        if handles.len() != count.saturating_mul(2) {
+            return Err(ReturnCode::InvalidPayloadLength);
+        }
+        let log = self.log(byte(input, clear::LOG))?;
+        if all {
+            log.clear_all();
+            return Ok(Vec::new());
+        }
+        let handles: Vec<u16> = handles
+            .as_chunks()
+            .0
+            .iter()
+            .map(|handle| u16::from_le_bytes(*handle))
+            .collect();
+        log.clear(&handles)?;
+        Ok(Vec::new())
+    }
+
+    /// Takes a mode for each log: nothing or a message; message numbers are the device's choice.
+    fn set_event_interrupt_policy(&mut self, input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
+        let (modes, dynamic_capacity) = input.split_at(input.len().min(4));
+        let possible = |mode: u8| match mode & policy::MODE {
+            policy::NONE => true,
+            policy::MESSAGE => self.interrupts,
+            _ => false,
+        };
+        let unwanted = dynamic_capacity.iter().any(|mode| mode & policy::MODE != 0);
+        if unwanted || !modes.iter().all(|mode| possible(*mode)) {
+            return Err(ReturnCode::InvalidInput);
+        }
+        for (policy, mode) in self.policies.iter_mut().zip(modes) {
+            *policy = mode & policy::MODE;
+        }
+        Ok(Vec::new())
+    }
+
+    /// All memory is volatile and cannot be partitioned.
+    fn identify(&self) -> Vec<u8> {
+        let capacity = (self.capacity_bytes / CAPACITY_MULTIPLE_BYTES).to_le_bytes();
+        let mut output = vec![0; identify::BYTES];
+        let revision = FIRMWARE_REVISION.as_bytes();
+        let revision = revision.get(..16).unwrap_or(revision);
+        put(&mut output, identify::FIRMWARE_REVISION, revision);
+        put(&mut output, identify::TOTAL_CAPACITY, &capacity);
+        put(&mut output, identify::VOLATILE_CAPACITY, &capacity);
+        let sizes = [LOG_RECORDS; 4].map(u16::to_le_bytes);
+        put(&mut output, identify::EVENT_LOG_SIZES, sizes.as_flattened());
+        output
+    }
+
+    fn partition_info(&self) -> Vec<u8> {
+        let capacity = self.capacity_bytes / CAPACITY_MULTIPLE_BYTES;
+        let mut output = vec![0; partition_info::BYTES];
+        let active = partition_info::ACTIVE_VOLATILE;
+        put(&mut output, active, &capacity.to_le_bytes());
+        output
+    }
+
+    fn health_info(&self) -> Vec<u8> {
+        let mut output = vec![0; health_info::BYTES];
+        let life_used = [health_info::UNKNOWN_LIFE_USED];
+        put(&mut output, health_info::LIFE_USED, &life_used);
+        let temperature = health_info::UNKNOWN_TEMPERATURE.to_le_bytes();
+        put(&mut output, health_info::TEMPERATURE, &temperature);
+        let errors = self.corrected_errors.to_le_bytes();
+        put(&mut output, health_info::CORRECTED_VOLATILE_ERRORS, &errors);
+        output
+    }
+}
+
+/// The command effects log.
+fn command_effects() -> Vec<u8> {
+    let entry = |command: &Command| {
+        let [a, b] = command.opcode.to_le_bytes();
+        let [c, d] = command.effects.to_le_bytes();
+        [a, b, c, d]
+    };
+    let entries: Vec<[u8; COMMAND_EFFECTS_ENTRY_BYTES]> = COMMANDS.iter().map(entry).collect();
+    entries.into_flattened()
+}
+
+/// One log: the command effects.
+fn supported_logs() -> Vec<u8> {
+    let bytes = u32::try_from(command_effects().len()).unwrap_or(0);
+    let mut output = vec![1, 0, 0, 0, 0, 0, 0, 0];
+    output.extend_from_slice(&COMMAND_EFFECTS_LOG);
+    output.extend_from_slice(&bytes.to_le_bytes());
+    output
+}
+
+fn get_log(input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
+    let (log, _) = input.split_at(input.len().min(COMMAND_EFFECTS_LOG.len()));
+    if log != COMMAND_EFFECTS_LOG {
+        return Err(ReturnCode::InvalidLog);
+    }
+    let position = |offset| usize::try_from(number(input, offset, 4)).unwrap_or(usize::MAX);
+    let (start, bytes) = (position(16), position(20));
+    let end = start.checked_add(bytes).ok_or(ReturnCode::InvalidInput)?;
+    let part = command_effects().get(start..end).map(<[u8]>::to_vec);
+    part.ok_or(ReturnCode::InvalidInput)
+}
+
+/// A byte of an input; 0 behind its end.
+fn byte(input: &[u8], offset: usize) -> u8 {
+    input.get(offset).copied().unwrap_or(0)
+}
+
+/// A little-endian number of an input.
+fn number(input: &[u8], offset: usize, bytes: usize) -> u64 {
+    let mut value = [0; 8];
+    for (to, from) in value.iter_mut().take(bytes).zip(input.iter().skip(offset)) {
+        *to = *from;
+    }
+    u64::from_le_bytes(value)
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! BAR2: memory device registers. A mailbox command runs while its doorbell is written.
+
+mod commands;
+mod event_log;
+mod media_event;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+use chmu_spec::cxl::device::{
+    ARRAY_ENTRY_BYTES, ArrayEntry, ArrayHeader, MEDIA_READY, MailboxCommand, MailboxStatus,
+    MemoryDeviceStatus, capability, mailbox,
+};
+use chmu_spec::cxl::event::{EventLog, policy};
+
+use crate::bar::Bar;
+use crate::event::FunctionEvent;
+use crate::host::FunctionHost;
+use crate::register_space::{RegisterSpace, Rules, written_bits};
+
+use commands::MemoryDevice;
+
+pub use media_event::{MediaEvent, Transaction};
+
+/// Bytes of the BAR.
+const BAR_BYTES: u64 = 0x1_0000;
+
+/// Where device status, memory device status and mailbox lie.
+const DEVICE_STATUS: u32 = 0x80;
+const MEMORY_STATUS: u32 = 0x88;
+const MAILBOX: u32 = 0x100;
+
+/// log2 of the bytes of a mailbox payload. Every access to it traps, so it is small.
+const PAYLOAD_LOG2: u8 = 11;
+
+/// Bytes of a mailbox payload.
+const PAYLOAD_BYTES: usize = 1 << PAYLOAD_LOG2;
+
+/// Vector of the event logs.
+const EVENT_VECTOR: u16 = 0;
+
+/// What the registers count, for statistics.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    pub(crate) mailbox_commands: u64,
+    pub(crate) event_records: u64,
+    pub(crate) event_records_lost: u64,
+    pub(crate) event_interrupts: u64,
+}
+
+/// Everything behind BAR2.
+#[derive(Debug)]
+pub(crate) struct DeviceRegisters {
+    space: RegisterSpace,
+    device: MemoryDevice,
+    counts: Counts,
+}
+
+impl DeviceRegisters {
+    /// Registers of a device of `capacity_bytes` of memory; `interrupts` says that it has vectors.
+    pub(crate) fn new(capacity_bytes: u64, interrupts: bool) -> Self {
+        let mut space = RegisterSpace::new(BAR_BYTES);
+        define_capability_array(&mut space);
+        let status = MemoryDeviceStatus::new()
+            .with_media_status(MEDIA_READY)
+            .with_mailbox_ready(true);
+        let fixed = Rules::default();
+        space.define(MEMORY_STATUS.into(), 8, status.into_bits(), fixed);
+        let capabilities = u64::from(PAYLOAD_LOG2);
+        space.define(at(mailbox::CAPABILITIES), 4, capabilities, fixed);
+        let command = MailboxCommand::new()
+            .with_opcode(u16::MAX)
+            .with_payload_bytes(0x1f_ffff);
+        let command = Rules {
+            writable: command.into_bits(),
+            clearable: 0,
+        };
+        space.define(at(mailbox::COMMAND), 8, 0, command);
+        let payload = Rules {
+            writable: u64::MAX,
+            clearable: 0,
+        };
+        for offset in (at(mailbox::PAYLOAD)..).step_by(8).take(PAYLOAD_BYTES / 8) {
+            space.define(offset, 8, 0, payload);
+        }
+        Self {
+            space,
+            device: MemoryDevice::new(capacity_bytes, interrupts),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The BAR.
+    pub(crate) fn bar() -> Bar {
+        Bar {
+            size_bytes: BAR_BYTES,
+            mappable_areas: Vec::new(),
+        }
+    }
+
+    pub(crate) fn read(&self, offset: u64, data: &mut [u8]) {
+        self.space.read(offset, data);
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        now_ns: u64,
+        offset: u64,
+        data: &[u8],
+        host: &mut impl FunctionHost,
+    ) {
+        self.space.write(offset, data);
+        let written = written_bits(at(mailbox::CONTROL), 4, offset, data);
+        if written & u64::from(mailbox::DOORBELL) != 0 {
+            self.run_command(now_ns, host);
+        }
+    }
+
+    /// Writes a record to an event log, and tells the host as the interrupt policy says.
+    pub(crate) fn record(&mut self, now_ns: u64, event: &MediaEvent, host: &mut impl FunctionHost) {
+        let recorded = self.device.record(now_ns, event);
+        if recorded.lost {
+            self.counts.event_records_lost = self.counts.event_records_lost.saturating_add(1);
+        } else {
+            self.counts.event_records = self.counts.event_records.saturating_add(1);
+        }
+        self.show_event_status();
+        host.event(FunctionEvent::Recorded {
+            log: event.log,
+            lost: recorded.lost,
+        });
+        if recorded.news && self.device.policy(event.log) & policy::MODE == policy::MESSAGE {
+            self.counts.event_interrupts = self.counts.event_interrupts.saturating_add(1);
+            host.interrupt(EVENT_VECTOR);
+        }
+    }
+
+    /// A function-level reset: the mailbox is idle again; logs, policy and time live on.
+    pub(crate) fn function_level_reset(&mut self) {
+        self.space.reset(0..0);
+        self.show_event_status();
+    }
+
+    /// The power-on state.
+    pub(crate) fn reset(&mut self) {
+        self.device.reset();
+        self.function_level_reset();
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    fn run_command(&mut self, now_ns: u64, host: &mut impl FunctionHost) {
+        let command = MailboxCommand::from_bits(self.space.get(at(mailbox::COMMAND), 8));
+        let input_bytes = usize::try_from(command.payload_bytes()).unwrap_or(usize::MAX);
+        let mut payload = vec![0; PAYLOAD_BYTES];
+        self.space.read(at(mailbox::PAYLOAD), &mut payload);
+        let outcome = self
+            .device
+            .execute(now_ns, command.opcode(), payload.get(..input_bytes));
+        let (return_code, output) = match outcome {
+            Ok(output) => (chmu_spec::cxl::mailbox::ReturnCode::Success, output),
+            Err(return_code) => (return_code, Vec::new()),
+        };
+        let output_bytes = u32::try_from(output.len()).unwrap_or(0);
+        self.space.set_bytes(at(mailbox::PAYLOAD), &output);
+        let answer = command.with_payload_bytes(output_bytes);
+        self.space.set(at(mailbox::COMMAND), 8, answer.into_bits());
+        let status = MailboxStatus::new().with_return_code(return_code.code());
+        self.space.set(at(mailbox::STATUS), 8, status.into_bits());
+        self.show_event_status();
+        self.counts.mailbox_commands = self.counts.mailbox_commands.saturating_add(1);
+        host.event(FunctionEvent::MailboxCommand {
+            opcode: command.opcode(),
+            return_code,
+        });
+    }
+
+    /// Device status: which logs hold records.
+    fn show_event_status(&mut self) {
+        let status = EventLog::ALL
+            .into_iter()
+            .filter(|log| self.device.has_records(*log))
+            .fold(0, |status, log| status | 1 << log.code());
+        self.space.set(DEVICE_STATUS.into(), 4, status);
+    }
+}
+
+/// Offset of a mailbox register in the BAR.
+fn at(register: u64) -> u64 {
+    u64::from(MAILBOX).saturating_add(register)
+}
+
+fn define_capability_array(space: &mut RegisterSpace) {
+    let mailbox_bytes = mailbox::PAYLOAD.saturating_add(1 << PAYLOAD_LOG2);
+    let entries = [
+        (capability::DEVICE_STATUS, DEVICE_STATUS, 8),
+        (capability::PRIMARY_MAILBOX, MAILBOX, mailbox_bytes),
+        (capability::MEMORY_DEVICE_STATUS, MEMORY_STATUS, 8),
+    ];
+    let header = ArrayHeader::new().with_version(1).with_entries(3);
+    let fixed = Rules::default();
+    space.define(0, 8, header.into_bits(), fixed);
+    let mut start = ARRAY_ENTRY_BYTES;
+    for (id, offset, bytes) in entries {
+        let entry = ArrayEntry::new()
+            .with_id(id)
+            .with_version(1)
+            .with_offset(offset);
+        space.define(start, 8, entry.into_bits(), fixed);
+        space.define(start.saturating_add(8), 4, bytes, fixed);
+        start = start.saturating_add(ARRAY_ENTRY_BYTES);
+    }
+}

@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The function: its four regions and what connects them.
+
+#[cfg(test)]
+mod tests;
+
+use chmu_model::Access;
+use chmu_spec::address::Hpa;
+use chmu_spec::cxl::dvsec::{RegisterLocatorEntry, block_id};
+use chmu_spec::interleave::DecoderWindow;
+
+use crate::address_map::{AddressMap, MappedWindow};
+use crate::bar::{self, Bar};
+use crate::component::{ComponentRegisters, FirmwareDecoder};
+use crate::config::{ConfigError, FunctionConfig};
+use crate::config_space::{ConfigSpace, Identity, Request};
+use crate::device_registers::{DeviceRegisters, MediaEvent};
+use crate::event::FunctionEvent;
+use crate::host::{FunctionHost, HostAccess};
+use crate::monitors::Monitors;
+use crate::statistics::FunctionStatistics;
+
+/// A run of bytes that a host reads and writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// Configuration space.
+    Config,
+    /// What lies behind a base address register, 0 to 5.
+    Bar(u8),
+}
+
+/// A CXL memory device with hotness monitoring units.
+///
+/// Every call that takes a time takes nanoseconds, from any start; time that runs backwards
+/// counts as standing still. No offset, size or content of an access is trusted: bytes that no
+/// register has read as 0 and ignore writes.
+#[derive(Debug)]
+pub struct Function {
+    bars: [Bar; 6],
+    config_space: ConfigSpace,
+    component: ComponentRegisters,
+    device: DeviceRegisters,
+    monitors: Monitors,
+    address_map: AddressMap,
+    /// Accesses by device physical address, kept for its memory.
+    batch: Vec<Access>,
+    accesses: u64,
+    accesses_not_decoded: u64,
+    function_level_resets: u64,
+}
+
+impl Function {
+    /// A function after power-on, with firmware's decoders committed.
+    ///
+    /// # Errors
+    /// Fails for a configuration that no function can have.
+    pub fn new(config: &FunctionConfig) -> Result<Self, ConfigError> {
+        let windows = config.check()?;
+        let monitors = Monitors::new(config)?;
+        let mut bars = [const { EMPTY_BAR }; 6];
+        let described = [
+            (bar::COMPONENT, ComponentRegisters::bar()),
+            (bar::DEVICE, DeviceRegisters::bar()),
+            (bar::MONITORS, monitors.bar()),
+        ];
+        for (number, described) in described {
+            if let Some(bar) = bars.get_mut(usize::from(number)) {
+                *bar = described;
+            }
+        }
+        let register_blocks = register_blocks(&monitors);
+        let config_space = ConfigSpace::new(&Identity {
+            serial_number: config.serial_number,
+            interrupts: config.interrupts,
+            bars: &bars,
+            first_window: windows.first().unwrap_or(&NO_WINDOW),
+            register_blocks: &register_blocks,
+            msix: monitors.msix_place(),
+        });
+        let mut function = Self {
+            bars,
+            config_space,
+            component: ComponentRegisters::new(
+                config.capacity_bytes,
+                firmware_decoders(config, &windows),
+            ),
+            device: DeviceRegisters::new(config.capacity_bytes, config.interrupts.vectors() > 0),
+            monitors,
+            address_map: AddressMap::default(),
+            batch: Vec::new(),
+            accesses: 0,
+            accesses_not_decoded: 0,
+            function_level_resets: 0,
+        };
+        function.address_map = function.decode();
+        Ok(function)
+    }
+
+    /// The base address registers by number. A 64-bit one takes two numbers; the second is empty.
+    pub fn bars(&self) -> &[Bar; 6] {
+        &self.bars
+    }
+
+    /// Reads.
+    pub fn read(
+        &mut self,
+        now_ns: u64,
+        region: Region,
+        offset: u64,
+        data: &mut [u8],
+        host: &mut impl FunctionHost,
+    ) {
+        match region {
+            Region::Config => self.config_space.read(offset, data),
+            Region::Bar(bar::COMPONENT) => self.component.read(offset, data),
+            Region::Bar(bar::DEVICE) => self.device.read(offset, data),
+            Region::Bar(bar::MONITORS) => self.monitors.read(now_ns, offset, data, host),
+            Region::Bar(_) => data.fill(0),
+        }
+    }
+
+    /// Writes. A function-level reset and mailbox commands happen in here.
+    pub fn write(
+        &mut self,
+        now_ns: u64,
+        region: Region,
+        offset: u64,
+        data: &[u8],
+        host: &mut impl FunctionHost,
+    ) {
+        match region {
+            Region::Config => {
+                let request = self.config_space.write(offset, data);
+                if request == Request::FunctionLevelReset {
+                    self.function_level_reset(host);
+                }
+                self.follow_decoders(host);
+            }
+            Region::Bar(bar::COMPONENT) => {
+                self.component.write(offset, data, host);
+                self.follow_decoders(host);
+            }
+            Region::Bar(bar::DEVICE) => self.device.write(now_ns, offset, data, host),
+            Region::Bar(bar::MONITORS) => self.monitors.write(now_ns, offset, data, host),
+            Region::Bar(_) => {}
+        }
+    }
+
+    /// The machine's reset: everything but the statistics returns to the power-on state, with
+    /// firmware's decoders committed.
+    pub fn reset(&mut self, host: &mut impl FunctionHost) {
+        self.config_space.reset();
+        self.component.reset();
+        self.device.reset();
+        self.monitors.reset();
+        host.event(FunctionEvent::DeviceReset);
+        self.follow_decoders(host);
+    }
+
+    /// Counts accesses to memory at `now_ns` that the host issued, in this order. Those that no
+    /// committed decoder decodes for this device are skipped.
+    pub fn access(&mut self, now_ns: u64, accesses: &[HostAccess], host: &mut impl FunctionHost) {
+        if !self.monitors.is_counting() {
+            return;
+        }
+        self.batch.clear();
+        self.address_map.translate(accesses, &mut self.batch);
+        let skipped = accesses.len().saturating_sub(self.batch.len());
+        add(&mut self.accesses, accesses.len());
+        add(&mut self.accesses_not_decoded, skipped);
+        self.monitors.access(now_ns, &self.batch, host);
+    }
+
+    /// Lets time pass: ends epochs and completes operations.
+    pub fn advance(&mut self, now_ns: u64, host: &mut impl FunctionHost) {
+        self.monitors.advance(now_ns, host);
+    }
+
+    /// When [`Function::advance`] must be called again, unless another call comes first.
+    pub fn next_deadline_ns(&self) -> Option<u64> {
+        self.monitors.next_deadline_ns()
+    }
+
+    /// Whether an instance is enabled, so that accesses matter.
+    pub fn is_counting(&self) -> bool {
+        self.monitors.is_counting()
+    }
+
+    /// First host physical address and bytes of each window that a committed decoder decodes; a
+    /// [`FunctionEvent::WindowsChanged`] tells when they change.
+    pub fn windows(&self) -> Vec<(Hpa, u64)> {
+        self.address_map.windows()
+    }
+
+    /// Writes a record of an error to one of the event logs, as if the memory had failed.
+    pub fn inject_event(&mut self, now_ns: u64, event: &MediaEvent, host: &mut impl FunctionHost) {
+        self.device.record(now_ns, event, host);
+    }
+
+    /// What the function has done since power-on.
+    pub fn statistics(&self) -> FunctionStatistics {
+        let counts = self.device.counts();
+        FunctionStatistics {
+            accesses: self.accesses,
+            accesses_not_decoded: self.accesses_not_decoded,
+            mailbox_commands: counts.mailbox_commands,
+            event_records: counts.event_records,
+            event_records_lost: counts.event_records_lost,
+            event_interrupts: counts.event_interrupts,
+            function_level_resets: self.function_level_resets,
+            blocks: self.monitors.statistics(),
+        }
+    }
+
+    /// Decoders and CXL.mem live on, because the host's memory hangs on them.
+    fn function_level_reset(&mut self, host: &mut impl FunctionHost) {
+        self.config_space.function_level_reset();
+        self.device.function_level_reset();
+        self.monitors.reset();
+        add(&mut self.function_level_resets, 1);
+        host.event(FunctionEvent::FunctionLevelReset);
+    }
+
+    fn decode(&self) -> AddressMap {
+        if self.config_space.mem_enabled() {
+            AddressMap::new(self.component.windows())
+        } else {
+            AddressMap::default()
+        }
+    }
+
+    fn follow_decoders(&mut self, host: &mut impl FunctionHost) {
+        let address_map = self.decode();
+        if address_map != self.address_map {
+            self.address_map = address_map;
+            host.event(FunctionEvent::WindowsChanged);
+        }
+    }
+}
+
+const EMPTY_BAR: Bar = Bar {
+    size_bytes: 0,
+    mappable_areas: Vec::new(),
+};
+
+/// What the DVSEC shows of a device without decoders; checked configurations have one.
+const NO_WINDOW: DecoderWindow = DecoderWindow {
+    base: Hpa(0),
+    size_bytes: 0,
+    interleave: chmu_spec::interleave::Interleave::NONE,
+    position: 0,
+    dpa_base: chmu_spec::address::Dpa(0),
+};
+
+fn add(counter: &mut u64, more: usize) {
+    let more = u64::try_from(more).unwrap_or(u64::MAX);
+    *counter = counter.saturating_add(more);
+}
+
+fn firmware_decoders(config: &FunctionConfig, windows: &[DecoderWindow]) -> Vec<FirmwareDecoder> {
+    let decoders = config.decoders.iter().zip(windows);
+    decoders
+        .map(|(decoder, window)| FirmwareDecoder {
+            mapped: MappedWindow {
+                window: *window,
+                tee: decoder.tee,
+            },
+            dpa_skip_bytes: decoder.dpa_skip_bytes,
+        })
+        .collect()
+}
+
+/// The entries of the Register Locator.
+fn register_blocks(monitors: &Monitors) -> Vec<u64> {
+    let fixed = [
+        (block_id::COMPONENT, bar::COMPONENT),
+        (block_id::MEMORY_DEVICE, bar::DEVICE),
+    ]
+    .map(|(block_id, bar)| RegisterLocatorEntry {
+        block_id,
+        bar,
+        offset: 0,
+    });
+    let units = monitors.block_offsets().map(|offset| RegisterLocatorEntry {
+        block_id: block_id::HOTNESS_MONITOR,
+        bar: bar::MONITORS,
+        offset,
+    });
+    let entries = fixed.into_iter().chain(units);
+    entries.map(RegisterLocatorEntry::to_bits).collect()
+}
