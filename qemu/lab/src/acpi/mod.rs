@@ -5,10 +5,13 @@
 //! table id are the same and the OEM revision is higher (Linux drivers/acpi/tables.c,
 //! `acpi_table_initrd_override`).
 
+mod archive;
 mod cedt;
 mod srat;
 
 use acpi_tables::sdt::Sdt;
+
+pub use archive::early_archive;
 
 use crate::topology::Topology;
 

@@ -3,7 +3,7 @@
 //! hot-pluggable.
 //!
 //! With `movable_node` on its command line Linux then keeps its own memory off those nodes: all of
-//! it becomes ZONE_MOVABLE (Linux mm/memblock.c, mm/mm_init.c).
+//! it becomes `ZONE_MOVABLE` (Linux `mm/memblock.c`, `mm/mm_init.c`).
 
 use chmu_spec::address::Hpa;
 

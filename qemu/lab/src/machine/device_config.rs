@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The configuration file of a device, from the memory that the topology gives it.
+
+use anyhow::{Context, Result, bail};
+use toml::{Table, Value};
+
+use crate::topology::{GIB, KIB, MIB, PlacedDevice};
+
+/// The configuration of `vfio-user-chmu` for `device`; `settings` are top-level keys that the
+/// topology says nothing of, such as `vectors` and `block`.
+///
+/// # Errors
+/// When `settings` has a key that follows from the topology, or a number is too large for TOML.
+pub fn device_config(device: &PlacedDevice<'_>, settings: &Table) -> Result<String> {
+    let mut config = settings.clone();
+    let size = Value::String(printed_size(device.memory_bytes()));
+    for (key, value) in [
+        ("serial_number", number(device.device.serial_number)?),
+        ("memory", size),
+        ("decoder", Value::Array(vec![decoder(device)?.into()])),
+    ] {
+        if config.insert(key.to_owned(), value).is_some() {
+            bail!("The device's settings contain {key}, which follows from the topology");
+        }
+    }
+    Ok(toml::to_string(&config)?)
+}
+
+fn decoder(device: &PlacedDevice<'_>) -> Result<Table> {
+    let window = &device.window;
+    let mut decoder = Table::new();
+    decoder.insert("base".into(), number(window.base.0)?);
+    decoder.insert("size".into(), printed_size(window.size_bytes).into());
+    let ways = i64::try_from(window.window.devices.len())?;
+    decoder.insert("ways".into(), ways.into());
+    let granularity = i64::from(window.window.granularity_bytes);
+    decoder.insert("granularity".into(), granularity.into());
+    decoder.insert("position".into(), i64::try_from(device.position)?.into());
+    Ok(decoder)
+}
+
+fn number(value: u64) -> Result<Value> {
+    let number = i64::try_from(value)
+        .with_context(|| format!("{value:#x} cannot be written in TOML; at most 2^63-1 can"))?;
+    Ok(number.into())
+}
+
+/// With the largest unit that leaves a whole number.
+pub(super) fn printed_size(bytes: u64) -> String {
+    for (unit, letter) in [(GIB, 'G'), (MIB, 'M'), (KIB, 'K')] {
+        if bytes.is_multiple_of(unit) {
+            return format!("{}{letter}", bytes / unit);
+        }
+    }
+    bytes.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::topology::{Device, Topology};
+
+    #[test]
+    fn the_default_device_serves_its_whole_window() {
+        let topology = Topology::default();
+        let mut settings = Table::new();
+        settings.insert("vectors".into(), 4.into());
+        let config = device_config(&topology.devices()[0], &settings).unwrap();
+        let expected = "memory = \"1G\"\nserial_number = 3298820097\nvectors = 4\n\n\
+                        [[decoder]]\nbase = 4294967296\ngranularity = 256\nposition = 0\n\
+                        size = \"1G\"\nways = 1\n";
+        assert_eq!(config, expected);
+    }
+
+    #[test]
+    fn interleaved_devices_share_the_window() {
+        let mut topology = Topology::default();
+        let window = topology.nodes[1].window.as_mut().unwrap();
+        window.devices = [7, 8].map(|serial_number| Device { serial_number }).into();
+        window.granularity_bytes = 1024;
+        let config = device_config(&topology.devices()[1], &Table::new()).unwrap();
+        for line in [
+            "memory = \"512M\"",
+            "serial_number = 8",
+            "size = \"1G\"",
+            "ways = 2",
+            "granularity = 1024",
+            "position = 1",
+        ] {
+            assert!(
+                config.lines().any(|found| found == line),
+                "{line}: {config}"
+            );
+        }
+    }
+
+    #[test]
+    fn settings_cannot_contradict_the_topology() {
+        let topology = Topology::default();
+        let mut settings = Table::new();
+        settings.insert("memory".into(), "2G".into());
+        let error = device_config(&topology.devices()[0], &settings).unwrap_err();
+        assert!(error.to_string().contains("contain memory"), "{error}");
+    }
+
+    #[test]
+    fn sizes_have_the_largest_unit() {
+        let found = [GIB, 512 * MIB, 3 * KIB, 1].map(printed_size);
+        assert_eq!(found, ["1G", "512M", "3K", "1"]);
+    }
+}

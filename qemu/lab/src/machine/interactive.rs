@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A guest on the user's terminal, and the same as commands to be copied.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+
+use anyhow::Result;
+
+use super::launch::{Attendance, Launch};
+use super::options::{MachineOptions, Software};
+use super::run::Run;
+use super::run_folder::RunFolder;
+use crate::topology::Topology;
+
+/// Runs a guest on the terminal until it ends. Returns how QEMU ended, and the run's folder if it
+/// was to be kept.
+///
+/// # Errors
+/// As for [`super::Machine::start`].
+pub fn run_on_terminal(
+    topology: &Topology,
+    options: &MachineOptions,
+    software: &Software,
+) -> Result<(ExitStatus, Option<PathBuf>)> {
+    let mut run = Run::create(options.keep)?;
+    let folder = run.folder().to_owned();
+    let launch = Launch::prepare(topology, options, software, Attendance::Terminal, &folder)?;
+    run.show_logs(
+        launch
+            .devices
+            .iter()
+            .map(|device| device.log.clone())
+            .collect(),
+    );
+    run.start_devices(&launch)?;
+    run.start_on_terminal("QEMU", &launch.qemu)?;
+    let status = run.wait_for_end("QEMU", None)?;
+    Ok((status, run.end()?))
+}
+
+/// The commands that [`run_on_terminal`] would run, for a shell. The files they name are in a
+/// folder that stays.
+///
+/// # Errors
+/// When the topology cannot be built or the files cannot be written.
+pub fn dry_run(
+    topology: &Topology,
+    options: &MachineOptions,
+    software: &Software,
+) -> Result<String> {
+    let mut folder = RunFolder::create()?;
+    let path = folder.path().to_owned();
+    let launch = Launch::prepare(topology, options, software, Attendance::Terminal, &path)?;
+    folder.keep();
+    let mut text = format!("# Files: {}\n", path.display());
+    text.push_str("# Each device in a terminal of its own, then QEMU once they listen.\n");
+    for device in &launch.devices {
+        writeln!(text, "\n# The {}\n{}", device.name, device.command)?;
+    }
+    writeln!(text, "\n# QEMU; Ctrl-A x ends it\n{}", launch.qemu)?;
+    Ok(text)
+}

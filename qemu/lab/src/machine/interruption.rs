@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Ctrl-C while a machine runs: whoever waits for the machine notices, and the way out cleans up.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag::{register, register_conditional_default, register_conditional_shutdown};
+
+const SIGNALS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// What the user's shell expects of a program that a signal ended.
+const EXIT_CODE_BASE: i32 = 128;
+
+/// The user has asked the lab to end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("Interrupted")]
+pub struct Interrupted;
+
+/// Handlers stay installed once they are, so there is one set for the whole process.
+static HANDLERS: Mutex<Option<Handlers>> = Mutex::new(None);
+
+struct Handlers {
+    /// Readable from the first signal on.
+    arrived: UnixStream,
+    /// While set, signals do what they do without handlers.
+    nothing_to_clean: Arc<AtomicBool>,
+    guards: usize,
+}
+
+/// While one exists, the first signal does not end the process; the second does.
+#[derive(Debug)]
+pub(super) struct Interruption {
+    arrived: UnixStream,
+}
+
+impl Interruption {
+    pub(super) fn watch() -> io::Result<Self> {
+        let mut handlers = lock();
+        let handlers = match handlers.as_mut() {
+            Some(handlers) => handlers,
+            None => handlers.insert(install()?),
+        };
+        let arrived = handlers.arrived.try_clone()?;
+        handlers.guards += 1;
+        handlers.nothing_to_clean.store(false, Ordering::SeqCst);
+        Ok(Self { arrived })
+    }
+}
+
+/// Readable once the user has asked the lab to end.
+impl AsFd for Interruption {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.arrived.as_fd()
+    }
+}
+
+impl Drop for Interruption {
+    fn drop(&mut self) {
+        if let Some(handlers) = lock().as_mut() {
+            handlers.guards = handlers.guards.saturating_sub(1);
+            let nothing_left = handlers.guards == 0;
+            handlers
+                .nothing_to_clean
+                .store(nothing_left, Ordering::SeqCst);
+        }
+    }
+}
+
+fn lock() -> MutexGuard<'static, Option<Handlers>> {
+    HANDLERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn install() -> io::Result<Handlers> {
+    let (arrived, notify) = UnixStream::pair()?;
+    let nothing_to_clean = Arc::new(AtomicBool::new(true));
+    let seen = Arc::new(AtomicBool::new(false));
+    for signal in SIGNALS {
+        // In this order: a signal that does its usual work goes no further, and the second one
+        // finds the flag of the first.
+        register_conditional_default(signal, Arc::clone(&nothing_to_clean))?;
+        register_conditional_shutdown(signal, EXIT_CODE_BASE + signal, Arc::clone(&seen))?;
+        register(signal, Arc::clone(&seen))?;
+        signal_hook::low_level::pipe::register(signal, notify.try_clone()?)?;
+    }
+    Ok(Handlers {
+        arrived,
+        nothing_to_clean,
+        guards: 0,
+    })
+}

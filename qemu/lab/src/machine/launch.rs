@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Everything that a start needs, as files in the run's folder and as command lines.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::command_line::CommandLine;
+use super::device_config::device_config;
+use super::options::{MachineOptions, Software};
+use super::qemu_options::{Console, DeviceSockets, MachineFiles, qemu_options};
+use crate::topology::{MIB, PlacedDevice, Topology};
+use crate::{acpi, host_bridge};
+
+/// Who sits at the guest's console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attendance {
+    /// A user, on the lab's terminal.
+    Terminal,
+    /// Nobody: the lab talks to the guest's agent.
+    Agent,
+}
+
+/// A machine that is ready to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) devices: Vec<DeviceLaunch>,
+    pub(super) qemu: CommandLine,
+    pub(super) qemu_log: PathBuf,
+    pub(super) console_log: PathBuf,
+    pub(super) agent: PathBuf,
+}
+
+/// A device that is ready to be started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeviceLaunch {
+    /// What messages call it.
+    pub(super) name: String,
+    pub(super) command: CommandLine,
+    pub(super) log: PathBuf,
+    pub(super) sockets: DeviceSockets,
+}
+
+impl Launch {
+    /// Writes all files and derives all command lines; starts nothing.
+    pub(super) fn prepare(
+        topology: &Topology,
+        options: &MachineOptions,
+        software: &Software,
+        attendance: Attendance,
+        folder: &Path,
+    ) -> Result<Self> {
+        topology.validate()?;
+        let placed = topology.devices();
+        ensure!(
+            options.device_settings.len() <= placed.len(),
+            "There are settings for {} devices, but the topology has {}",
+            options.device_settings.len(),
+            placed.len()
+        );
+        let mut devices = Vec::new();
+        for device in &placed {
+            devices.push(DeviceLaunch::prepare(device, options, software, folder)?);
+        }
+        if let [only] = devices.as_mut_slice() {
+            only.name = "device".to_owned();
+        }
+        let register_block = folder.join("host-bridge.bin");
+        write(&register_block, &host_bridge::register_image(topology))?;
+        let initramfs = folder.join("initramfs");
+        write_initramfs(topology, &software.initramfs, &initramfs)?;
+        let console_log = folder.join("console.log");
+        let agent = folder.join("agent.sock");
+        let files = MachineFiles {
+            kernel: software.kernel.clone(),
+            initramfs,
+            register_block,
+            plugin: software.plugin.clone(),
+            sockets: devices
+                .iter()
+                .map(|device| device.sockets.clone())
+                .collect(),
+            console: match attendance {
+                Attendance::Terminal => Console::Terminal,
+                Attendance::Agent => Console::Unattended {
+                    log: console_log.clone(),
+                    agent: agent.clone(),
+                },
+            },
+        };
+        let mut qemu = CommandLine::from_words(software.qemu.clone());
+        qemu.extend(qemu_options(topology, options, &files));
+        Ok(Self {
+            devices,
+            qemu,
+            qemu_log: folder.join("qemu.log"),
+            console_log,
+            agent,
+        })
+    }
+
+    /// The logs, in the order in which a reader wants them.
+    pub(super) fn logs(&self) -> Vec<PathBuf> {
+        let devices = self.devices.iter().map(|device| device.log.clone());
+        let others = [self.qemu_log.clone(), self.console_log.clone()];
+        devices.chain(others).collect()
+    }
+}
+
+impl DeviceLaunch {
+    fn prepare(
+        device: &PlacedDevice<'_>,
+        options: &MachineOptions,
+        software: &Software,
+        folder: &Path,
+    ) -> Result<Self> {
+        let name = format!("device-{}", device.index);
+        let settings = options.device_settings.get(device.index);
+        let config = device_config(device, &settings.cloned().unwrap_or_default())?;
+        let config_file = folder.join(format!("{name}.toml"));
+        write(&config_file, config.as_bytes())?;
+        let socket = |purpose: &str| folder.join(format!("{name}-{purpose}.sock"));
+        let sockets = DeviceSockets {
+            device: socket("vfio"),
+            access: socket("access"),
+            statistics: socket("numbers"),
+        };
+        let mut command = CommandLine::new(&software.device);
+        for (option, path) in [
+            ("--config", &config_file),
+            ("--socket-path", &sockets.device),
+            ("--access-socket", &sockets.access),
+            ("--statistics-socket", &sockets.statistics),
+        ] {
+            command.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        command.extend(["-v"]);
+        command.extend(options.device_arguments.iter().cloned());
+        Ok(Self {
+            log: folder.join(format!("{name}.log")),
+            name: name.replace('-', " "),
+            command,
+            sockets,
+        })
+    }
+}
+
+fn write(path: &Path, content: &[u8]) -> Result<()> {
+    fs::write(path, content).with_context(|| format!("Cannot write {}", path.display()))
+}
+
+/// The ACPI tables go in front, where Linux looks for them.
+fn write_initramfs(topology: &Topology, source: &Path, target: &Path) -> Result<()> {
+    let mut input =
+        File::open(source).with_context(|| format!("Cannot open {}", source.display()))?;
+    let archive = acpi::early_archive(topology)?;
+    let copied = File::create(target)
+        .and_then(|mut output| {
+            output.write_all(&archive)?;
+            io::copy(&mut input, &mut output)
+        })
+        .with_context(|| format!("Cannot write {}", target.display()))?;
+    let size_bytes = copied + archive.len() as u64;
+    let limit_bytes = topology.initramfs_limit_bytes();
+    ensure!(
+        size_bytes <= limit_bytes,
+        "The initramfs {} has {} MiB; at most {} MiB fit into the guest's low memory",
+        source.display(),
+        size_bytes.div_ceil(MIB),
+        limit_bytes / MIB
+    );
+    Ok(())
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What a caller chooses about a machine, beside its topology.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Enough for a guest on a busy machine; a boot takes a few seconds.
+pub const READY_TIMEOUT: Duration = Duration::from_secs(180);
+
+/// The programs and files a machine is made of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Software {
+    /// The words that start QEMU, without options of the machine.
+    pub qemu: Vec<String>,
+    /// The device's program, `vfio-user-chmu`.
+    pub device: PathBuf,
+    /// QEMU's plugin, which shows the guest's accesses to the devices.
+    pub plugin: Option<PathBuf>,
+    /// The guest's kernel.
+    pub kernel: PathBuf,
+    /// The guest's initramfs, without ACPI tables.
+    pub initramfs: PathBuf,
+}
+
+/// Which driver the guest has on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// Linux' CXL drivers, which assemble a region; no interrupts for user space.
+    #[default]
+    Region,
+    /// `vfio-pci`, behind a virtual IOMMU: interrupts for user space, no region.
+    Vfio,
+    /// None: the guest's user loads a driver. There is a virtual IOMMU, so any can be loaded.
+    None,
+}
+
+impl Mode {
+    /// Whether the guest has a virtual IOMMU, which VFIO needs.
+    pub(super) fn has_iommu(self) -> bool {
+        self != Self::Region
+    }
+}
+
+/// As the guest's init reads it from the kernel's command line.
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Region => "region",
+            Self::Vfio => "vfio",
+            Self::None => "none",
+        })
+    }
+}
+
+/// What a machine is to be like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct MachineOptions {
+    /// The device's driver in the guest.
+    pub mode: Mode,
+    /// Options of the plugin, for example `filter=none`; the sockets are added.
+    pub plugin_options: Vec<String>,
+    /// Further options of QEMU, after the lab's.
+    pub qemu_arguments: Vec<String>,
+    /// Further words of the kernel's command line, after the lab's.
+    pub append: Vec<String>,
+    /// The guest may restart; otherwise a restart, also after a kernel panic, ends QEMU.
+    pub may_reboot: bool,
+    /// What the devices' configuration says beside the memory they serve: one table of top-level
+    /// keys for each device, in the order of their root ports. Missing ones are empty.
+    pub device_settings: Vec<toml::Table>,
+    /// Further options of each device's program.
+    pub device_arguments: Vec<String>,
+    /// How long the guest may take until it serves requests.
+    pub ready_timeout: Duration,
+    /// Keep the run's folder; otherwise it stays only after a failure.
+    pub keep: bool,
+}
+
+impl Default for MachineOptions {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            plugin_options: Vec::new(),
+            qemu_arguments: Vec::new(),
+            append: Vec::new(),
+            may_reboot: false,
+            device_settings: Vec::new(),
+            device_arguments: Vec::new(),
+            ready_timeout: READY_TIMEOUT,
+            keep: false,
+        }
+    }
+}

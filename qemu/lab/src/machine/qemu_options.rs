@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The options of QEMU and of the kernel that make a topology.
+//!
+//! The order matters in one place: the virtual IOMMU comes before the devices.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use super::device_config::printed_size;
+use super::options::MachineOptions;
+use crate::topology::{Node, Topology};
+
+/// How long QEMU waits for an answer of the device before it gives the device up. A guest's
+/// access waits as well, so this is far beyond what a slow host may take.
+const DEVICE_TIMEOUT_MS: u32 = 60_000;
+
+/// The files and sockets that QEMU's options name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MachineFiles {
+    pub(super) kernel: PathBuf,
+    pub(super) initramfs: PathBuf,
+    /// The host bridge's register block.
+    pub(super) register_block: PathBuf,
+    /// The plugin, if there is one.
+    pub(super) plugin: Option<PathBuf>,
+    /// For each device, in the order of root ports.
+    pub(super) sockets: Vec<DeviceSockets>,
+    pub(super) console: Console,
+}
+
+/// Where a device listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct DeviceSockets {
+    /// For QEMU.
+    pub(super) device: PathBuf,
+    /// For the plugin.
+    pub(super) access: PathBuf,
+    /// For whoever asks for numbers.
+    pub(super) statistics: PathBuf,
+}
+
+/// Where the guest's serial ports lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Console {
+    /// The first to the user's terminal; there is no second.
+    Terminal,
+    /// The first to a file; the second to a socket that the lab listens on.
+    Unattended { log: PathBuf, agent: PathBuf },
+}
+
+/// All options of QEMU for this machine.
+pub(super) fn qemu_options(
+    topology: &Topology,
+    options: &MachineOptions,
+    files: &MachineFiles,
+) -> Vec<String> {
+    let mut list = OptionList::default();
+    put_machine(&mut list, topology);
+    put_memory(&mut list, topology);
+    put_console(&mut list, &files.console);
+    if !options.may_reboot {
+        list.flag("-no-reboot");
+    }
+    if options.mode.has_iommu() {
+        // VFIO's notifications need the caching mode, its interrupts need remapping.
+        list.put("-device", "intel-iommu,intremap=on,caching-mode=on");
+    }
+    put_devices(&mut list, topology, files);
+    if let Some(plugin) = &files.plugin {
+        list.put("-plugin", plugin_option(plugin, options, files));
+    }
+    list.put("-kernel", files.kernel.to_string_lossy());
+    list.put("-initrd", files.initramfs.to_string_lossy());
+    list.put("-append", kernel_command_line(topology, options));
+    list.0.extend(options.qemu_arguments.iter().cloned());
+    list.0
+}
+
+/// The kernel's command line.
+pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions) -> String {
+    let block = topology.register_block();
+    let size = printed_size(block.size_bytes);
+    let mut words = vec![
+        "console=ttyS0".to_owned(),
+        // The guest ends or restarts at once when its kernel panics.
+        "panic=-1".to_owned(),
+        // Keeps the kernel off the hot-pluggable nodes; kernel and initramfs are placed by
+        // QEMU's SRAT, which does not mark them, so the kernel must not choose its own place.
+        "movable_node".to_owned(),
+        "nokaslr".to_owned(),
+        // The host bridge's registers are no memory.
+        format!("memmap={size}${:#x}", block.base.0),
+        // Only what is under test moves pages.
+        "numa_balancing=disable".to_owned(),
+    ];
+    if options.mode.has_iommu() {
+        words.push("intel_iommu=on iommu=pt".to_owned());
+    }
+    words.push(format!("chmu.mode={}", options.mode));
+    words.extend(options.append.iter().cloned());
+    words.join(" ")
+}
+
+fn put_machine(list: &mut OptionList, topology: &Topology) {
+    list.flag("-no-user-config");
+    list.flag("-nodefaults");
+    list.put("-display", "none");
+    let low = printed_size(topology.low_memory_bytes());
+    list.put(
+        "-machine",
+        format!("q35,cxl=on,hmat=on,max-ram-below-4g={low}"),
+    );
+    list.put("-accel", "tcg,thread=multi");
+    list.put("-cpu", "max");
+    let processors: u32 = topology.nodes.iter().map(|node| node.processors).sum();
+    list.put(
+        "-smp",
+        format!("{processors},sockets={processors},cores=1,threads=1"),
+    );
+    list.put("-m", printed_size(topology.memory_bytes()));
+}
+
+fn put_memory(list: &mut OptionList, topology: &Topology) {
+    for (index, node) in topology.nodes.iter().enumerate() {
+        let size = printed_size(node.memory_bytes);
+        list.put(
+            "-object",
+            format!("memory-backend-memfd,id=memory{index},size={size},share=on"),
+        );
+    }
+    let mut next_processor = 0;
+    for (index, node) in topology.nodes.iter().enumerate() {
+        let processors = processor_range(&mut next_processor, node);
+        let initiator = node.initiator;
+        list.put(
+            "-numa",
+            format!("node,nodeid={index},memdev=memory{index},initiator={initiator}{processors}"),
+        );
+    }
+    for (from, row) in topology.distances.iter().enumerate() {
+        for (to, distance) in row.iter().enumerate().filter(|(to, _)| *to != from) {
+            list.put("-numa", format!("dist,src={from},dst={to},val={distance}"));
+        }
+    }
+    for (target, node) in topology.nodes.iter().enumerate() {
+        put_access(list, target, node);
+    }
+}
+
+fn processor_range(next: &mut u32, node: &Node) -> String {
+    if node.processors == 0 {
+        return String::new();
+    }
+    let first = *next;
+    *next += node.processors;
+    format!(",cpus={first}-{}", *next - 1)
+}
+
+fn put_access(list: &mut OptionList, target: usize, node: &Node) {
+    for access in &node.access {
+        let pair = format!(
+            "hmat-lb,initiator={},target={target},hierarchy=memory",
+            access.initiator
+        );
+        let latency = access.latency_ns;
+        list.put(
+            "-numa",
+            format!("{pair},data-type=access-latency,latency={latency}"),
+        );
+        let bandwidth = access.bandwidth_mib_per_s;
+        list.put(
+            "-numa",
+            format!("{pair},data-type=access-bandwidth,bandwidth={bandwidth}M"),
+        );
+    }
+}
+
+fn put_console(list: &mut OptionList, console: &Console) {
+    match console {
+        Console::Terminal => {
+            // Ctrl-C goes to the guest; Ctrl-A x ends QEMU.
+            list.put("-chardev", "stdio,id=console,mux=on,signal=off");
+            list.put("-serial", "chardev:console");
+            list.put("-mon", "chardev=console,mode=readline");
+        }
+        Console::Unattended { log, agent } => {
+            list.put("-monitor", "none");
+            list.put(
+                "-chardev",
+                format!("file,id=console,path={}", option_value(log)),
+            );
+            list.put("-serial", "chardev:console");
+            list.put(
+                "-chardev",
+                format!("socket,id=agent,path={}", option_value(agent)),
+            );
+            list.put("-serial", "chardev:agent");
+        }
+    }
+}
+
+fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles) {
+    let bus = topology.host_bridge_bus;
+    list.put("-device", format!("pxb-cxl,id=cxl,bus=pcie.0,bus_nr={bus}"));
+    for (device, sockets) in topology.devices().iter().zip(&files.sockets) {
+        let index = device.index;
+        let slot = index + 1;
+        list.put(
+            "-device",
+            format!("cxl-rp,id=port{index},bus=cxl,chassis=0,slot={slot},port={index}"),
+        );
+        let device = json!({
+            "driver": "vfio-user-pci",
+            "id": format!("chmu{index}"),
+            "bus": format!("port{index}"),
+            "rombar": 0,
+            "x-msg-timeout": DEVICE_TIMEOUT_MS,
+            "socket": { "type": "unix", "path": sockets.device.to_string_lossy() },
+        });
+        list.put("-device", device.to_string());
+    }
+    let block = option_value(&files.register_block);
+    let address = topology.register_block().base.0;
+    list.put(
+        "-device",
+        format!("loader,file={block},addr={address:#x},force-raw=on"),
+    );
+}
+
+fn plugin_option(plugin: &Path, options: &MachineOptions, files: &MachineFiles) -> String {
+    let mut words = vec![option_value(plugin)];
+    for sockets in &files.sockets {
+        words.push(format!("socket={}", option_value(&sockets.access)));
+    }
+    words.extend(options.plugin_options.iter().cloned());
+    words.join(",")
+}
+
+/// A path within an option's value: QEMU takes a doubled comma for one.
+fn option_value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+#[derive(Debug, Default)]
+struct OptionList(Vec<String>);
+
+impl OptionList {
+    fn flag(&mut self, name: &str) {
+        self.0.push(name.to_owned());
+    }
+
+    fn put(&mut self, name: &str, value: impl Into<String>) {
+        self.0.extend([name.to_owned(), value.into()]);
+    }
+}
+
+#[cfg(test)]
+mod tests;
