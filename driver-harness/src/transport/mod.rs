@@ -6,8 +6,12 @@
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
+
+use crate::clock;
 
 mod mapping;
 pub mod sysfs;
@@ -94,6 +98,22 @@ pub trait Transport: fmt::Debug {
         message: u16,
         timeout: Duration,
     ) -> Result<Option<u64>, TransportError>;
+
+    /// A descriptor that can be read while the message has come and was not waited for yet; none
+    /// where the path has no such descriptor.
+    fn interrupt_event(&self, _message: u16) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Time on the clock that the function lives by; for a real one, the kernel's monotonic clock.
+    fn now(&self) -> Duration {
+        Duration::from_nanos(clock::monotonic_ns())
+    }
+
+    /// Lets this much time of that clock pass.
+    fn pause(&self, time: Duration) {
+        thread::sleep(time);
+    }
 }
 
 /// An area of 64-bit words that a device writes.
@@ -162,6 +182,14 @@ pub enum TransportError {
         place: BarOffset,
         /// Its size.
         bytes: u64,
+    },
+    /// The mapped area has fewer words.
+    #[error("There is no word {index} in a mapped area of {words} words")]
+    PastEnd {
+        /// The word asked for.
+        index: u64,
+        /// How many there are.
+        words: u64,
     },
     /// The access was refused.
     #[error("Cannot {action} {bytes} bytes at {place}")]

@@ -243,6 +243,12 @@ impl Transport for VfioTransport {
         });
         count.map_err(|source| TransportError::Interrupt { message, source })
     }
+
+    fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
+        let event = self.messages.get(usize::from(message))?;
+        // SAFETY: the descriptor is open as long as `event`, which `self` owns.
+        Some(unsafe { BorrowedFd::borrow_raw(event.as_raw_fd()) })
+    }
 }
 
 /// One access is one system call: a shorter one is a failure, never continued.

@@ -1,0 +1,533 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The driver of one hotness monitoring unit.
+
+use std::sync::atomic::{Ordering, fence};
+use std::time::Duration;
+
+use chmu_spec::chmu::{
+    Configuration0, Configuration1, Configuration2, RANGE_BYTES, Status, offset,
+};
+use chmu_spec::hotlist::{Entry, maximum_count, next_index, occupancy};
+
+use super::SharedTransport;
+use super::block::{Instance, RANGE_WORD_BYTES};
+use super::capabilities::Capabilities;
+use super::hotlist::Hotlist;
+use super::settings::{Settings, SettingsError};
+use crate::transport::{TransportError, Width};
+
+/// How often a unit is asked whether an operation is done.
+const OPERATION_POLL: Duration = Duration::from_millis(1);
+/// Bytes of device memory that a word of the range bitmap stands for.
+const RANGE_WORD_SPAN: u64 = 64 * RANGE_BYTES;
+
+/// How long the driver waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// For the end of an enable, disable or reset.
+    pub operation: Duration,
+}
+
+impl Default for Limits {
+    /// What the public drivers wait.
+    fn default() -> Self {
+        Limits {
+            operation: Duration::from_millis(100),
+        }
+    }
+}
+
+/// What a unit is configured to do, as its registers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Configuration {
+    /// Requests, interrupts, enable and threshold.
+    pub first: Configuration0,
+    /// Unit size, down-sampling, mode and epoch.
+    pub second: Configuration1,
+    /// Fill-level threshold.
+    pub third: Configuration2,
+}
+
+/// What one reading of the hotlist found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Drained {
+    /// Entries read.
+    pub entries: u16,
+    /// The unit lost hot units since the last reading.
+    pub overflow: bool,
+    /// The list was above its fill level.
+    pub fill_level: bool,
+}
+
+/// What a driver read from its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct UnitStatistics {
+    /// Times the hotlist was read.
+    pub drains: u64,
+    /// Entries read.
+    pub entries: u64,
+    /// Times the overflow status was found set.
+    pub overflows: u64,
+    /// Times the fill-level status was found set.
+    pub fill_levels: u64,
+    /// Interrupt messages that came.
+    pub interrupts: u64,
+}
+
+/// A unit that does not do what it is asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum UnitError {
+    /// A register cannot be reached.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The wishes do not fit the capabilities.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// Every bit of a register reads as one.
+    #[error("The status reads as all ones; the device does not answer any more")]
+    Gone,
+    /// An operation did not end.
+    #[error(
+        "The unit did not {operation} within {limit:?}; its status reads as {status:#x}, \
+         configuration 0 as {configuration:#x}"
+    )]
+    Timeout {
+        /// Which operation.
+        operation: &'static str,
+        /// How long was waited.
+        limit: Duration,
+        /// The status register.
+        status: u64,
+        /// The first configuration register.
+        configuration: u64,
+    },
+    /// A register does not keep what is written.
+    #[error("{register} reads back as {read:#x} after {written:#x} was written")]
+    NotKept {
+        /// Which register.
+        register: &'static str,
+        /// What was written.
+        written: u64,
+        /// What it reads as.
+        read: u64,
+    },
+    /// A range cannot be tracked.
+    #[error(
+        "The range bitmap at {bitmap:#x} has no room for device memory up to {end:#x}; \
+         {follows} follows at {limit:#x}"
+    )]
+    RangeBitmap {
+        /// Where the bitmap starts.
+        bitmap: u64,
+        /// End of the memory to track.
+        end: u64,
+        /// What lies behind the bitmap.
+        follows: &'static str,
+        /// Where that starts.
+        limit: u64,
+    },
+    /// The counters are too narrow.
+    #[error(
+        "A hotness threshold of {threshold} does not fit counters of {counter_width} bits, \
+         which the unit has for units of this size"
+    )]
+    Threshold {
+        /// The threshold.
+        threshold: u32,
+        /// Bits of a counter.
+        counter_width: u8,
+    },
+    /// The counter width makes no sense.
+    #[error("The status names a counter width of {0} bits; 1 to 63 leave room in an entry")]
+    CounterWidth(u8),
+    /// An index of the hotlist is none.
+    #[error("The hotlist's {name} is {index}, but the list has {entries} entries")]
+    Index {
+        /// Head or tail.
+        name: &'static str,
+        /// Its value.
+        index: u16,
+        /// Size of the list.
+        entries: u16,
+    },
+    /// The unit stopped counting although nobody asked it to.
+    #[error("The unit is disabled although it was enabled; something else drives or reset it")]
+    Stopped,
+    /// The unit was not programmed yet.
+    #[error("The unit was not programmed yet")]
+    NotProgrammed,
+}
+
+/// The driver of one unit.
+#[derive(Debug)]
+pub struct Unit {
+    transport: SharedTransport,
+    instance: Instance,
+    name: String,
+    limits: Limits,
+    hotlist: Hotlist,
+    programmed: Option<Programmed>,
+    /// Counting was switched on and not off again.
+    enabled: bool,
+    /// Index of the next entry to read.
+    head: u16,
+    statistics: UnitStatistics,
+}
+
+#[derive(Debug)]
+struct Programmed {
+    settings: Settings,
+    counter_width: u8,
+}
+
+impl Unit {
+    /// Prepares to drive `instance`; touches nothing.
+    pub fn new(transport: SharedTransport, instance: Instance, name: String) -> Unit {
+        let hotlist = Hotlist::new(&*transport, &instance);
+        Unit {
+            transport,
+            instance,
+            name,
+            limits: Limits::default(),
+            hotlist,
+            programmed: None,
+            enabled: false,
+            head: 0,
+            statistics: UnitStatistics::default(),
+        }
+    }
+
+    /// Waits as long as `limits` say.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Unit {
+        self.limits = limits;
+        self
+    }
+
+    /// The unit as users name it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the unit can do.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.instance.capabilities
+    }
+
+    /// Where the unit's registers and lists lie.
+    pub fn instance(&self) -> &Instance {
+        &self.instance
+    }
+
+    /// How the unit's registers are reached.
+    pub fn transport(&self) -> &SharedTransport {
+        &self.transport
+    }
+
+    /// What the unit was programmed to do.
+    pub fn settings(&self) -> Option<&Settings> {
+        self.programmed
+            .as_ref()
+            .map(|programmed| &programmed.settings)
+    }
+
+    /// Bits of a counter; none before the unit was programmed.
+    pub fn counter_width(&self) -> Option<u8> {
+        self.programmed
+            .as_ref()
+            .map(|programmed| programmed.counter_width)
+    }
+
+    /// What was read so far.
+    pub fn statistics(&self) -> UnitStatistics {
+        self.statistics
+    }
+
+    /// Whether hotlist entries are read from mapped pages.
+    pub fn is_hotlist_mapped(&self) -> bool {
+        self.hotlist.is_mapped()
+    }
+
+    /// Whether the unit's interrupt message arrives on this path.
+    pub fn can_interrupt(&self) -> bool {
+        let message = u16::from(self.instance.capabilities.message_number);
+        message < self.transport.interrupt_messages()
+    }
+
+    /// Reads the configuration.
+    pub fn configuration(&self) -> Result<Configuration, UnitError> {
+        Ok(Configuration {
+            first: Configuration0::from_bits(self.read(offset::CONFIGURATION_0)?),
+            second: Configuration1::from_bits(self.read(offset::CONFIGURATION_1)?),
+            third: Configuration2::from_bits(self.read(offset::CONFIGURATION_2)?),
+        })
+    }
+
+    /// Reads the status.
+    pub fn status(&self) -> Result<Status, UnitError> {
+        match self.read(offset::STATUS)? {
+            u64::MAX => Err(UnitError::Gone),
+            status => Ok(Status::from_bits(status)),
+        }
+    }
+
+    /// Stops the unit if it counts, resets it and writes `settings`; leaves it disabled.
+    pub fn program(&mut self, settings: Settings) -> Result<(), UnitError> {
+        self.programmed = None;
+        self.disable()?;
+        self.reset()?;
+        self.write_kept(
+            "Configuration 1",
+            offset::CONFIGURATION_1,
+            settings.configuration_1().into_bits(),
+        )?;
+        self.write_kept(
+            "Configuration 2",
+            offset::CONFIGURATION_2,
+            settings.configuration_2().into_bits(),
+        )?;
+        let counter_width = self.status()?.counter_width();
+        if !(1..=63).contains(&counter_width) {
+            return Err(UnitError::CounterWidth(counter_width));
+        }
+        if u64::from(settings.threshold) > maximum_count(counter_width) {
+            return Err(UnitError::Threshold {
+                threshold: settings.threshold,
+                counter_width,
+            });
+        }
+        self.write_ranges(&settings)?;
+        self.write_kept(
+            "Configuration 0",
+            offset::CONFIGURATION_0,
+            settings.configuration_0().into_bits(),
+        )?;
+        self.programmed = Some(Programmed {
+            settings,
+            counter_width,
+        });
+        Ok(())
+    }
+
+    /// Empties the list and zeroes the counters; the unit must be disabled.
+    pub fn reset(&mut self) -> Result<(), UnitError> {
+        let configuration = Configuration0::from_bits(self.read(offset::CONFIGURATION_0)?);
+        let reset = configuration.with_enable(false).with_reset(true);
+        self.write(offset::CONFIGURATION_0, reset.into_bits())?;
+        self.finish("end its reset", |status| !status.enabled())?;
+        self.clear(Status::new().with_overflow(true).with_fill_level(true))?;
+        // What a reset leaves in the list was counted under another configuration.
+        self.head = self.read_index("tail", offset::HOTLIST_TAIL)?;
+        if self.read_index("head", offset::HOTLIST_HEAD)? != self.head {
+            self.write_head()?;
+        }
+        Ok(())
+    }
+
+    /// Starts counting.
+    pub fn enable(&mut self) -> Result<(), UnitError> {
+        let programmed = self.programmed.as_ref().ok_or(UnitError::NotProgrammed)?;
+        let configuration = programmed.settings.configuration_0().with_enable(true);
+        self.write(offset::CONFIGURATION_0, configuration.into_bits())?;
+        self.finish("start counting", |status| status.enabled())?;
+        self.enabled = true;
+        Ok(())
+    }
+
+    /// Stops counting; the list stays readable. Does nothing to a unit that does not count.
+    pub fn disable(&mut self) -> Result<(), UnitError> {
+        let configuration = Configuration0::from_bits(self.read(offset::CONFIGURATION_0)?);
+        if configuration.enable() || self.status()?.enabled() {
+            let stopped = configuration.with_enable(false).with_reset(false);
+            self.write(offset::CONFIGURATION_0, stopped.into_bits())?;
+        }
+        self.enabled = false;
+        self.finish("stop counting", |status| !status.enabled())
+    }
+
+    /// Appends all entries of the hotlist to `entries`, oldest first, and makes room for new ones.
+    pub fn drain(&mut self, entries: &mut Vec<Entry>) -> Result<Drained, UnitError> {
+        let counter_width = self.counter_width().ok_or(UnitError::NotProgrammed)?;
+        let status = self.status()?;
+        if self.enabled && !status.enabled() {
+            return Err(UnitError::Stopped);
+        }
+        // Cleared before the list is read: what comes in between sets the bits again.
+        self.clear(
+            Status::new()
+                .with_overflow(status.overflow())
+                .with_fill_level(status.fill_level()),
+        )?;
+        let tail = self.read_index("tail", offset::HOTLIST_TAIL)?;
+        // The entries are read after the tail that covers them.
+        fence(Ordering::Acquire);
+        let size = self.instance.capabilities.hotlist_entries;
+        let count = occupancy(self.head, tail, size);
+        entries.reserve(count.into());
+        for _ in 0..count {
+            let raw = self.hotlist.read(&*self.transport, self.head)?;
+            entries.push(Entry::decode(raw, counter_width));
+            self.head = next_index(self.head, size);
+        }
+        if count > 0 {
+            // The entries are read before the device may replace them.
+            fence(Ordering::SeqCst);
+            self.write_head()?;
+        }
+        self.statistics.drains += 1;
+        self.statistics.entries += u64::from(count);
+        self.statistics.overflows += u64::from(status.overflow());
+        self.statistics.fill_levels += u64::from(status.fill_level());
+        Ok(Drained {
+            entries: count,
+            overflow: status.overflow(),
+            fill_level: status.fill_level(),
+        })
+    }
+
+    /// Waits for the unit's interrupt, at most `timeout`; without interrupts lets that time pass.
+    pub fn wait(&mut self, timeout: Duration) -> Result<(), UnitError> {
+        let interrupts = self.settings().is_some_and(Settings::has_interrupts);
+        if !interrupts || !self.can_interrupt() {
+            self.transport.pause(timeout);
+            return Ok(());
+        }
+        let message = self.instance.capabilities.message_number.into();
+        let came = self.transport.wait_for_interrupt(message, timeout)?;
+        self.statistics.interrupts += came.unwrap_or(0);
+        Ok(())
+    }
+
+    /// Sets the bits of all ranges to track and clears those before, between and right behind them.
+    fn write_ranges(&self, settings: &Settings) -> Result<(), UnitError> {
+        let end = settings.ranges.iter().map(|range| range.end.0).max();
+        let words = end.unwrap_or(0).div_ceil(RANGE_WORD_SPAN);
+        self.check_range_words(words, end.unwrap_or(0))?;
+        for index in 0..words {
+            let start = index * RANGE_WORD_SPAN;
+            let word = (0..64).fold(0, |word, bit| {
+                let first = start.saturating_add(bit * RANGE_BYTES);
+                let last = first.saturating_add(RANGE_BYTES - 1);
+                let tracked = settings
+                    .ranges
+                    .iter()
+                    .any(|range| !range.is_empty() && range.start.0 <= last && range.end.0 > first);
+                word | u64::from(tracked) << bit
+            });
+            let place = self.instance.range_bitmap_offset + index * RANGE_WORD_BYTES;
+            self.write_kept("A word of the range bitmap", place, word)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a range bitmap that would run into the hotlist or out of its area.
+    fn check_range_words(&self, words: u64, end: u64) -> Result<(), UnitError> {
+        let start = self.instance.range_bitmap_offset;
+        let bar_bytes = self.transport.bar_bytes(self.instance.place.bar)?;
+        let behind_bar = bar_bytes.saturating_sub(self.instance.place.offset);
+        let (follows, limit) = match self.instance.hotlist_offset {
+            hotlist if hotlist >= start => ("the hotlist", hotlist.min(behind_bar)),
+            _ => ("the end of the BAR", behind_bar),
+        };
+        let bitmap_end = words
+            .checked_mul(RANGE_WORD_BYTES)
+            .and_then(|bytes| start.checked_add(bytes));
+        match bitmap_end {
+            Some(bitmap_end) if bitmap_end <= limit => Ok(()),
+            _ => Err(UnitError::RangeBitmap {
+                bitmap: start,
+                end,
+                follows,
+                limit,
+            }),
+        }
+    }
+
+    /// Waits until no operation is in progress and the status is as wanted.
+    fn finish(
+        &self,
+        operation: &'static str,
+        wanted: impl Fn(Status) -> bool,
+    ) -> Result<(), UnitError> {
+        let limit = self.limits.operation;
+        let start = self.transport.now();
+        loop {
+            let waited = self.transport.now().saturating_sub(start);
+            let status = self.status()?;
+            if status.operation_code() == 0 && wanted(status) {
+                return Ok(());
+            }
+            if waited >= limit {
+                return Err(UnitError::Timeout {
+                    operation,
+                    limit,
+                    status: status.into_bits(),
+                    configuration: self.read(offset::CONFIGURATION_0)?,
+                });
+            }
+            self.transport.pause(OPERATION_POLL);
+        }
+    }
+
+    /// Clears the status bits that are set in `bits`.
+    fn clear(&self, bits: Status) -> Result<(), UnitError> {
+        match bits.into_bits() {
+            0 => Ok(()),
+            bits => self.write(offset::STATUS, bits),
+        }
+    }
+
+    fn read_index(&self, name: &'static str, at: u64) -> Result<u16, UnitError> {
+        let value = self
+            .transport
+            .read(self.instance.place.plus(at), Width::Two)?;
+        let index = u16::try_from(value).unwrap_or(u16::MAX);
+        let entries = self.instance.capabilities.hotlist_entries;
+        match index < entries {
+            true => Ok(index),
+            false => Err(UnitError::Index {
+                name,
+                index,
+                entries,
+            }),
+        }
+    }
+
+    fn write_head(&self) -> Result<(), UnitError> {
+        let place = self.instance.place.plus(offset::HOTLIST_HEAD);
+        Ok(self.transport.write(place, Width::Two, self.head.into())?)
+    }
+
+    fn read(&self, at: u64) -> Result<u64, UnitError> {
+        let place = self.instance.place.plus(at);
+        Ok(self.transport.read(place, Width::Eight)?)
+    }
+
+    fn write(&self, at: u64, value: u64) -> Result<(), UnitError> {
+        let place = self.instance.place.plus(at);
+        Ok(self.transport.write(place, Width::Eight, value)?)
+    }
+
+    fn write_kept(&self, register: &'static str, at: u64, value: u64) -> Result<(), UnitError> {
+        self.write(at, value)?;
+        match self.read(at)? {
+            read if read == value => Ok(()),
+            read => Err(UnitError::NotKept {
+                register,
+                written: value,
+                read,
+            }),
+        }
+    }
+}
+
+impl Drop for Unit {
+    /// A unit does not go on counting for nobody.
+    fn drop(&mut self) {
+        if self.enabled
+            && let Err(error) = self.disable()
+        {
+            log::warn!("Cannot stop {}: {error}", self.name);
+        }
+    }
+}
