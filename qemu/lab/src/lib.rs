@@ -5,6 +5,7 @@ pub mod acpi;
 pub mod cache;
 mod elf;
 pub mod host_bridge;
+pub mod machine;
 pub mod platform;
 pub mod progress;
 pub mod topology;
