@@ -71,7 +71,10 @@ pub(crate) fn content(path: &Path, text: String, expected: &'static str) -> Sysf
 /// Writes a value into an existing file.
 pub(crate) fn write(path: &Path, value: &str) -> Result<(), SysfsError> {
     let write = || -> io::Result<()> {
-        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        let mut file = fs::OpenOptions::new()
+            .write(true)
+            .truncate(true)
+            .open(path)?;
         io::Write::write_all(&mut file, value.as_bytes())
     };
     write().map_err(|source| SysfsError::Write {
