@@ -16,7 +16,7 @@ use crate::transport::{BarOffset, Width};
 
 pub use operate::Enabled;
 pub use place::{BlockPlace, InstancePlace};
-pub use setup::{Ranges, Setup};
+pub use setup::{HOT, Ranges, Setup};
 
 /// How long a device may take for one operation; drivers wait as long.
 pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(100);

@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Finding blocks and instances.
 
-use chmu_spec::chmu::{BLOCK_VERSION, INSTANCE_REGISTERS_BYTES, offset};
+use chmu_spec::chmu::{BLOCK_HEADER_BYTES, BLOCK_VERSION, INSTANCE_REGISTERS_BYTES, offset};
 
 use crate::conformance::bench::Bench;
 use crate::conformance::case::{
-    Case, Outcome, Passed, case, expect, expect_bits, expect_equal, reading_case,
+    Case, Outcome, Passed, Stop, case, expect, expect_bits, expect_equal, fail, reading_case,
 };
-use crate::transport::Width;
+use crate::transport::{BarOffset, Width};
 
 pub(super) const CASES: &[Case] = &[
+    reading_case("discovery/locator-present", locator_present),
+    reading_case("discovery/block-listed", block_listed),
+    reading_case("discovery/bar-exists", bar_exists),
+    reading_case("discovery/block-inside-bar", block_inside_bar),
+    reading_case("discovery/entries-distinct", entries_distinct),
     reading_case("discovery/block-version", block_version),
     reading_case("discovery/instances-present", instances_present),
     reading_case("discovery/instance-length", instance_length),
     reading_case("discovery/header-reserved", header_reserved),
     case("discovery/header-read-only", header_read_only),
+    reading_case("discovery/instances-answer", instances_answer),
 ];
 
 fn block_version(bench: &mut Bench<'_>) -> Outcome {
@@ -72,6 +78,137 @@ fn header_read_only(bench: &mut Bench<'_>) -> Outcome {
                 expect_bits(what, after, before)?;
             }
         }
+    }
+    Ok(Passed::Plainly)
+}
+
+/// CXL DVSECs, transcribed by hand: the extended capability's id, the vendor, and the ids of single
+/// DVSECs (CXL r3.2 8.1).
+const DVSEC: u32 = 0x23;
+const CXL_VENDOR: u32 = 0x1e98;
+const REGISTER_LOCATOR: u16 = 8;
+const CHMU_BLOCK: u8 = 5;
+/// Extended configuration space holds no more capabilities than this.
+const CAPABILITIES_MAX: usize = 960;
+
+/// Where the CXL DVSEC with an id starts in configuration space.
+pub(super) fn extended_capability(bench: &mut Bench<'_>, id: u16) -> Result<Option<u16>, Stop> {
+    let transport = bench.subject().transport();
+    let mut offset = 0x100;
+    for _ in 0..CAPABILITIES_MAX {
+        let header = transport.read_config(offset, Width::Four)?;
+        if header == 0 || header == u32::MAX {
+            return Ok(None);
+        }
+        let vendor = transport.read_config(offset + 4, Width::Four)? & 0xffff;
+        let found = transport.read_config(offset + 8, Width::Two)?;
+        if header & 0xffff == DVSEC && vendor == CXL_VENDOR && found == u32::from(id) {
+            return Ok(Some(offset));
+        }
+        match u16::try_from(header >> 20 & !3) {
+            Ok(next @ 0x100..) => offset = next,
+            _ => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
+/// The Register Locator's entries: block id and place. Empty entries are left out.
+pub(super) fn register_blocks(bench: &mut Bench<'_>) -> Result<Vec<(u8, BarOffset)>, Stop> {
+    let Some(locator) = extended_capability(bench, REGISTER_LOCATOR)? else {
+        return fail(
+            "Register Locator DVSEC",
+            "none",
+            "one, with vendor 0x1e98 and id 8",
+        );
+    };
+    let transport = bench.subject().transport();
+    let length = transport.read_config(locator + 4, Width::Four)? >> 20;
+    let entries = u16::try_from(length.saturating_sub(0x0c) / 8).unwrap_or(0);
+    let mut blocks = Vec::new();
+    for entry in 0..entries {
+        let at = locator + 0x0c + entry * 8;
+        let low = transport.read_config(at, Width::Four)?;
+        let high = transport.read_config(at + 4, Width::Four)?;
+        let [bir, id, ..] = low.to_le_bytes();
+        if id != 0 {
+            let bar = bir & 7;
+            let offset = u64::from(high) << 32 | u64::from(low & 0xffff_0000);
+            blocks.push((id, BarOffset { bar, offset }));
+        }
+    }
+    Ok(blocks)
+}
+
+fn locator_present(bench: &mut Bench<'_>) -> Outcome {
+    register_blocks(bench)?;
+    Ok(Passed::Plainly)
+}
+
+fn chmu_blocks(bench: &mut Bench<'_>) -> Result<Vec<BarOffset>, Stop> {
+    let blocks = register_blocks(bench)?
+        .into_iter()
+        .filter(|(id, _)| *id == CHMU_BLOCK);
+    Ok(blocks.map(|(_, place)| place).collect())
+}
+
+fn block_listed(bench: &mut Bench<'_>) -> Outcome {
+    let listed = chmu_blocks(bench)?.len();
+    let what = "Register Locator entries with block id 5";
+    expect(listed > 0, what, "none", "at least one")?;
+    Ok(Passed::Plainly)
+}
+
+fn bar_exists(bench: &mut Bench<'_>) -> Outcome {
+    for place in chmu_blocks(bench)? {
+        let size = bench
+            .subject()
+            .transport()
+            .bar_bytes(place.bar)
+            .unwrap_or(0);
+        let what = format!("size of BAR{}, which a CHMU entry names", place.bar);
+        expect(size > 0, what, "0", "a memory BAR")?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn block_inside_bar(bench: &mut Bench<'_>) -> Outcome {
+    for block in bench.blocks() {
+        let length = u64::from(block.instance_length) * u64::from(block.instances);
+        let end = block.start.plus(BLOCK_HEADER_BYTES + length).offset;
+        let size = bench.subject().transport().bar_bytes(block.start.bar)?;
+        let what = format!("end of block {} in BAR{}", block.block, block.start.bar);
+        expect(
+            end <= size,
+            what,
+            format!("{end:#x}"),
+            format!("{size:#x} at most"),
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn entries_distinct(bench: &mut Bench<'_>) -> Outcome {
+    let blocks = register_blocks(bench)?;
+    for (index, (id, place)) in blocks.iter().enumerate() {
+        let again = blocks[..index].iter().find(|(_, other)| other == place);
+        let read = format!("{place}, as for block id {id}");
+        let what = "place of a Register Locator entry";
+        expect(again.is_none(), what, read, "a place of its own")?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn instances_answer(bench: &mut Bench<'_>) -> Outcome {
+    for place in bench.instances() {
+        bench.switch_to(place);
+        let capabilities = bench.register(offset::CAPABILITIES_1)?;
+        let what = format!(
+            "second capability register of instance {}.{}",
+            place.block, place.instance
+        );
+        let answers = capabilities != 0 && capabilities != u64::MAX;
+        expect(answers, what, format!("{capabilities:#x}"), "capabilities")?;
     }
     Ok(Passed::Plainly)
 }

@@ -1,13 +1,54 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The cases, a file per area.
 
+mod address;
+mod always_on;
+mod capability;
+mod configuration;
+mod counter;
 mod discovery;
+mod epoch;
+mod filter;
+mod hotlist;
+mod instance;
+mod interrupt;
+mod operation;
+mod order;
+mod range;
+mod register;
+mod reset;
+mod sampling;
+mod status;
+mod stress;
+mod threshold;
 
 use super::case::Case;
 
 /// All cases, by area, in the order in which a report shows them.
 pub fn all() -> Vec<Case> {
-    [discovery::CASES].concat()
+    [
+        discovery::CASES,
+        capability::CASES,
+        register::CASES,
+        configuration::CASES,
+        operation::CASES,
+        epoch::CASES,
+        always_on::CASES,
+        threshold::CASES,
+        counter::CASES,
+        filter::CASES,
+        sampling::CASES,
+        range::CASES,
+        hotlist::CASES,
+        status::CASES,
+        interrupt::CASES,
+        instance::CASES,
+        reset::CASES,
+        address::CASES,
+        order::CASES,
+        stress::CASES,
+    ]
+    .concat()
 }
 
 /// The cases whose names match one of `patterns`; all without a pattern. A pattern is a name, an

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Epochs: when counters are compared, and when they start again.
+
+use chmu_spec::chmu::EpochType;
+use chmu_spec::epoch::EpochLength;
+
+use crate::conformance::bench::{Bench, HOT, Setup};
+use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail, skip};
+
+pub(super) const CASES: &[Case] = &[
+    case("epoch/hot-unit-reported", hot_unit_reported),
+    case("epoch/not-before-its-end", not_before_its_end),
+    case("epoch/counters-cleared", counters_cleared),
+    case("epoch/cold-unit-forgotten", cold_unit_forgotten),
+    case("epoch/length", length),
+    case("epoch/change-of-length", change_of_length),
+    case("epoch/silent-epoch", silent_epoch),
+    case("epoch/once-per-epoch", once_per_epoch),
+    case("epoch/per-counter-start", per_counter_start),
+    case("epoch/per-counter-end", per_counter_end),
+    case("epoch/per-counter-independent", per_counter_independent),
+];
+
+/// A configuration with epochs of a type; skips the case where the instance has another.
+fn setup_of(bench: &mut Bench<'_>, wanted: EpochType) -> Result<Setup, Stop> {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    match bench.capabilities_0()?.epoch_type() {
+        Some(found) if found == wanted => Ok(setup),
+        _ => skip(match wanted {
+            EpochType::Global => "the instance has no global epochs",
+            EpochType::PerCounter => "the instance has no epochs per counter",
+        }),
+    }
+}
+
+/// Lets a part of the epoch pass, in hundredths.
+fn pass_part(bench: &mut Bench<'_>, setup: &Setup, hundredths: u32) -> Result<(), Stop> {
+    let part = setup.epoch_duration() * hundredths / 100;
+    bench.subject().pass_time(part).map_err(Stop::Broken)
+}
+
+fn hot_unit_reported(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.epoch_setup()?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let seen: Vec<_> = bench
+        .observe(&setup, &[(unit, HOT)])?
+        .iter()
+        .map(|entry| entry.unit)
+        .collect();
+    match seen.contains(&unit) {
+        true => Ok(Passed::Plainly),
+        false => fail(
+            format!("units reported after {HOT} accesses to unit {unit} and the end of the epoch"),
+            format!("{seen:?}"),
+            format!("unit {unit} among them"),
+        ),
+    }
+}
+
+fn not_before_its_end(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    expect_equal("entries right after the accesses", bench.peek()?.len(), 0)?;
+    pass_part(bench, &setup, 50)?;
+    expect_equal("entries in the middle of the epoch", bench.peek()?.len(), 0)?;
+    Ok(Passed::Plainly)
+}
+
+fn counters_cleared(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    for round in 0..3 {
+        bench.touch(&setup, &[(unit, HOT)])?;
+        bench.end_epoch(&setup)?;
+        let counts: Vec<_> = bench.drain()?.iter().map(|entry| entry.count).collect();
+        expect_equal(
+            format!("counts reported for epoch {round}"),
+            counts,
+            vec![HOT],
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn cold_unit_forgotten(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup_of(bench, EpochType::Global)?;
+    // Neither epoch reaches the threshold, both together pass it.
+    setup.threshold = 4;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    for round in 0..2 {
+        bench.touch(&setup, &[(unit, 3)])?;
+        bench.end_epoch(&setup)?;
+        let what = format!("entries after epoch {round} with 3 accesses at threshold 4");
+        expect_equal(what, bench.drain()?.len(), 0)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+/// Epochs of `length` end when they should: nothing a tenth before, an entry a tenth after.
+fn ends_in_time(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let epoch = setup.epoch;
+    bench.start(setup)?;
+    bench.touch(setup, &[(unit, HOT)])?;
+    pass_part(bench, setup, 90)?;
+    let early = bench.peek()?.len();
+    expect_equal(
+        format!("entries after 90 % of an epoch of {epoch}"),
+        early,
+        0,
+    )?;
+    pass_part(bench, setup, 20)?;
+    let late = bench.peek()?.len();
+    expect_equal(
+        format!("entries after 110 % of an epoch of {epoch}"),
+        late,
+        1,
+    )?;
+    bench.stop()
+}
+
+fn length(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    ends_in_time(bench, &setup)?;
+    Ok(Passed::Plainly)
+}
+
+fn change_of_length(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup_of(bench, EpochType::Global)?;
+    let longest = bench
+        .capabilities_0()?
+        .maximum_epoch()
+        .map_or(0, EpochLength::nanoseconds);
+    let tripled = setup.epoch.nanoseconds().saturating_mul(3);
+    let Some(longer) = EpochLength::from_nanoseconds(tripled).filter(|_| tripled <= longest) else {
+        return skip("the instance has no longer epoch to change to");
+    };
+    ends_in_time(bench, &setup)?;
+    bench.quiesce()?;
+    setup.epoch = longer;
+    ends_in_time(bench, &setup)?;
+    Ok(Passed::Plainly)
+}
+
+fn silent_epoch(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.end_epoch(&setup)?;
+    bench.drain()?;
+    bench.end_epoch(&setup)?;
+    expect_equal(
+        "entries after an epoch without accesses",
+        bench.drain()?.len(),
+        0,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn once_per_epoch(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let rounds = 3.min(usize::from(
+        bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
+    ));
+    bench.start(&setup)?;
+    for _ in 0..rounds {
+        bench.touch(&setup, &[(unit, HOT)])?;
+        bench.end_epoch(&setup)?;
+    }
+    let units: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    expect_equal(
+        format!("entries after {rounds} epochs in which one unit is hot"),
+        units,
+        vec![unit; rounds],
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn per_counter_start(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::PerCounter)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    // An epoch that began with the enable would end before all accesses are made.
+    pass_part(bench, &setup, 70)?;
+    bench.touch(&setup, &[(unit, 1)])?;
+    pass_part(bench, &setup, 60)?;
+    bench.touch(&setup, &[(unit, HOT - 1)])?;
+    pass_part(bench, &setup, 60)?;
+    let counts: Vec<_> = bench.drain()?.iter().map(|entry| entry.count).collect();
+    expect_equal(
+        "counts of a unit accessed within one epoch from its first access on",
+        counts,
+        vec![HOT],
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn per_counter_end(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup_of(bench, EpochType::PerCounter)?;
+    setup.threshold = 4;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    for round in 0..2 {
+        bench.touch(&setup, &[(unit, 3)])?;
+        pass_part(bench, &setup, 120)?;
+        let what = format!("entries after the unit's epoch {round} with 3 accesses at threshold 4");
+        expect_equal(what, bench.drain()?.len(), 0)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn per_counter_independent(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::PerCounter)?;
+    let units = bench.units(setup.unit_size, 2)?;
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(units[0], HOT)])?;
+    pass_part(bench, &setup, 60)?;
+    bench.touch(&setup, &[(units[1], HOT)])?;
+    pass_part(bench, &setup, 60)?;
+    let first: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    expect_equal(
+        "units listed after the first one's epoch",
+        first,
+        vec![units[0]],
+    )?;
+    pass_part(bench, &setup, 60)?;
+    let second: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    expect_equal(
+        "units listed after the second one's epoch",
+        second,
+        vec![units[1]],
+    )?;
+    Ok(Passed::Plainly)
+}
