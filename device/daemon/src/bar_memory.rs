@@ -72,6 +72,13 @@ impl BarMemory {
                 .is_ok()
         })
     }
+
+    /// Loads 8 bytes at `offset`, which is a multiple of 8; none when it lies outside.
+    pub fn load(&self, offset: u64) -> Option<u64> {
+        let offset = usize::try_from(offset).ok()?;
+        let memory = self.mapping.as_volatile_slice();
+        memory.load(offset, Ordering::Acquire).ok()
+    }
 }
 
 fn sealed_memory_file(size_bytes: u64) -> io::Result<File> {
@@ -106,6 +113,9 @@ mod tests {
         let mut entry = [0; 8];
         memory.file().read_exact_at(&mut entry, 0x1008).unwrap();
         assert_eq!(u64::from_le_bytes(entry), 0x1234_5678_9abc_def0);
+        assert_eq!(memory.load(0x1008), Some(0x1234_5678_9abc_def0));
+        assert_eq!(memory.load(0x1000), Some(0));
+        assert_eq!(memory.load(0x4000), None);
     }
 
     #[test]

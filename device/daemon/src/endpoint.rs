@@ -270,7 +270,7 @@ mod tests {
         let taken = InheritedSocket::take(one.into_raw_fd()).unwrap();
         assert!(matches!(taken, InheritedSocket::Connected(_)));
 
-        let file = fs::File::open("/dev/null").unwrap();
+        let file = File::open("/dev/null").unwrap();
         let number = file.into_raw_fd();
         assert!(InheritedSocket::take(number).is_err());
         assert_eq!(

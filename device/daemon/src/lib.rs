@@ -9,9 +9,23 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
+pub mod access_socket;
+pub mod arguments;
 pub mod bar_memory;
+pub mod clock;
+pub mod config;
+pub mod daemon;
+pub mod device;
 pub mod endpoint;
+mod events;
+pub mod feed;
 pub mod logging;
+pub mod outside;
+pub mod quirks;
 pub mod rate_limit;
 pub mod server;
+pub mod signals;
+pub mod statistics;
+pub mod statistics_socket;
+pub mod timer;
 pub mod vectors;

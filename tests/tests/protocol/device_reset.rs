@@ -7,7 +7,7 @@ use chmu_tests::raw_client::command;
 
 #[test]
 fn the_hotness_monitoring_unit_is_reset_and_the_decoder_stays() -> Result<()> {
-    let device = DeviceProcess::start(&["--memory-size=1G", "--window=base=4G,size=1G"])?;
+    let device = DeviceProcess::start(&["--memory=1G", "--base=4G"])?;
     let mut client = device.client()?;
     let fill_threshold = 0x10 + 0x50;
     client.write_region(4, fill_threshold, &5u64.to_le_bytes())?;

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
+use chmu_cxl::Interrupts;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::protocol::Command;
@@ -29,8 +30,8 @@ pub trait Backend {
     /// The regions by index: BARs 0 to 5, ROM, configuration space, VGA.
     fn regions(&self) -> &[Region];
 
-    /// Number of MSI-X vectors.
-    fn vector_count(&self) -> u16;
+    /// The interrupts that the client may connect.
+    fn interrupts(&self) -> Interrupts;
 
     /// Reads from a region; the range was checked against the region's size.
     ///
@@ -47,16 +48,18 @@ pub trait Backend {
     /// The client resets the device.
     fn reset(&mut self);
 
-    /// Connects an MSI-X vector with an eventfd, or with nothing. `vector` is below
-    /// [`Backend::vector_count`].
+    /// Connects a vector with an eventfd, or with nothing. `vector` is one of
+    /// [`Backend::interrupts`].
     fn connect_vector(&mut self, vector: u16, event: Option<EventFd>);
 
-    /// Raises an MSI-X vector on the client's demand. `vector` is below
-    /// [`Backend::vector_count`].
+    /// Raises a vector on the client's demand. `vector` is one of [`Backend::interrupts`].
     fn trigger_vector(&mut self, vector: u16);
 
     /// One message was handled; `refused` says that it was answered with an error.
     fn message_handled(&mut self, command: Command, refused: bool);
+
+    /// A client is connected.
+    fn client_arrived(&mut self);
 
     /// The client is gone: its eventfds mean nothing any more. The device keeps its state.
     fn client_left(&mut self);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! `DEVICE_GET_IRQ_INFO` and `DEVICE_SET_IRQS`: MSI-X vectors as eventfds.
+//! `DEVICE_GET_IRQ_INFO` and `DEVICE_SET_IRQS`: MSI or MSI-X vectors as eventfds.
 //!
-//! QEMU emulates the MSI-X table itself and only tells which eventfd belongs to which vector.
+//! QEMU emulates the MSI-X table and the MSI capability itself and only tells which eventfd
+//! belongs to which vector.
 
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
+use chmu_cxl::Interrupts;
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_TYPE_MASK,
     VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_IRQ_SET_DATA_TYPE_MASK,
@@ -44,7 +46,7 @@ pub(super) fn information(
 
 /// Carries `DEVICE_SET_IRQS` out.
 ///
-/// Vectors of the message that get no eventfd lose the one they had: QEMU enables MSI-X by
+/// Vectors of the message that get no eventfd lose the one they had: QEMU enables interrupts by
 /// connecting vector 0 with nothing.
 ///
 /// # Errors
@@ -101,9 +103,10 @@ pub(super) fn set(
 
 /// Vectors of an interrupt type.
 fn vectors(index: u32, backend: &dyn Backend) -> Result<u16, RequestError> {
-    match index {
-        VFIO_PCI_MSIX_IRQ_INDEX => Ok(backend.vector_count()),
-        VFIO_PCI_INTX_IRQ_INDEX | VFIO_PCI_MSI_IRQ_INDEX => Ok(0),
+    match (index, backend.interrupts()) {
+        (VFIO_PCI_MSI_IRQ_INDEX, Interrupts::Msi(vectors))
+        | (VFIO_PCI_MSIX_IRQ_INDEX, Interrupts::MsiX(vectors)) => Ok(vectors),
+        (VFIO_PCI_INTX_IRQ_INDEX | VFIO_PCI_MSI_IRQ_INDEX | VFIO_PCI_MSIX_IRQ_INDEX, _) => Ok(0),
         _ => Err(RequestError::UnknownInterrupt(index)),
     }
 }

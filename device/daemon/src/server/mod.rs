@@ -19,7 +19,7 @@ mod version;
 mod tests;
 
 use std::cell::RefCell;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 
@@ -28,6 +28,7 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 pub use backend::{AccessRefused, Backend, Region};
 pub use protocol::Command;
 
+use crate::events::{unwatch, watch};
 use connection::{Connection, Waiting};
 
 /// Serves clients one after the other, driven by an event manager.
@@ -39,7 +40,7 @@ pub struct Server<B> {
     connection: Option<Connection>,
     waiting: Waiting,
     single_client: bool,
-    clients_served: u64,
+    has_served: bool,
 }
 
 impl<B: Backend> Server<B> {
@@ -60,7 +61,7 @@ impl<B: Backend> Server<B> {
             connection: None,
             waiting: Waiting::Ended,
             single_client,
-            clients_served: 0,
+            has_served: false,
         })
     }
 
@@ -69,25 +70,22 @@ impl<B: Backend> Server<B> {
     /// # Errors
     /// When the socket cannot be made non-blocking.
     pub fn connected(socket: UnixStream, backend: Rc<RefCell<B>>) -> std::io::Result<Self> {
+        let connection = Connection::new(socket)?;
+        backend.borrow_mut().client_arrived();
         Ok(Self {
             backend,
             listener: None,
             listener_watched: false,
-            connection: Some(Connection::new(socket)?),
+            connection: Some(connection),
             waiting: Waiting::Readable,
             single_client: true,
-            clients_served: 1,
+            has_served: true,
         })
     }
 
     /// Whether the last client that was to be served is gone.
     pub fn is_finished(&self) -> bool {
-        self.single_client && self.clients_served > 0 && self.connection.is_none()
-    }
-
-    /// Clients so far, the connected one included.
-    pub fn clients_served(&self) -> u64 {
-        self.clients_served
+        self.single_client && self.has_served && self.connection.is_none()
     }
 
     fn accept(&mut self, ops: &mut EventOps) {
@@ -107,7 +105,8 @@ impl<B: Backend> Server<B> {
         match accepted {
             Ok(connection) => {
                 log::info!("A client is connected");
-                self.clients_served = self.clients_served.saturating_add(1);
+                self.has_served = true;
+                self.backend.borrow_mut().client_arrived();
                 watch(ops, connection.as_raw_fd(), EventSet::IN);
                 self.connection = Some(connection);
                 self.waiting = Waiting::Readable;
@@ -140,9 +139,7 @@ impl<B: Backend> Server<B> {
         let Some(connection) = self.connection.take() else {
             return;
         };
-        if let Err(error) = ops.remove(Events::empty(&connection)) {
-            log::error!("The client cannot be released: {error}");
-        }
+        unwatch(ops, connection.as_raw_fd());
         log::info!("The client is gone");
         self.backend.borrow_mut().client_left();
         self.watch_listener(!self.single_client, ops);
@@ -158,8 +155,8 @@ impl<B: Backend> Server<B> {
         self.listener_watched = wanted;
         if wanted {
             watch(ops, listener.as_raw_fd(), EventSet::IN);
-        } else if let Err(error) = ops.remove(Events::empty(listener)) {
-            log::error!("The socket cannot be released: {error}");
+        } else {
+            unwatch(ops, listener.as_raw_fd());
         }
     }
 }
@@ -179,11 +176,5 @@ impl<B: Backend> MutEventSubscriber for Server<B> {
         if let Some(connection) = &self.connection {
             watch(ops, connection.as_raw_fd(), EventSet::IN);
         }
-    }
-}
-
-fn watch(ops: &mut EventOps, descriptor: RawFd, interest: EventSet) {
-    if let Err(error) = ops.add(Events::new_raw(descriptor, interest)) {
-        log::error!("A socket cannot be watched: {error}");
     }
 }

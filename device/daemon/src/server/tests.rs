@@ -4,8 +4,9 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 
+use chmu_cxl::Interrupts;
 use event_manager::{EventManager, EventSubscriber, SubscriberOps};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
@@ -31,6 +32,8 @@ struct Memory {
     bytes: Vec<u8>,
     events: Vec<Option<EventFd>>,
     resets: u32,
+    interrupts: Interrupts,
+    clients_arrived: u32,
     clients_left: u32,
     handled: Vec<(Command, bool)>,
 }
@@ -50,6 +53,8 @@ impl Memory {
             bytes: vec![0; 2 * MAX_DATA_BYTES as usize],
             events: std::iter::repeat_with(|| None).take(4).collect(),
             resets: 0,
+            interrupts: Interrupts::MsiX(4),
+            clients_arrived: 0,
             clients_left: 0,
             handled: Vec::new(),
         }
@@ -61,8 +66,8 @@ impl Backend for Memory {
         &self.regions
     }
 
-    fn vector_count(&self) -> u16 {
-        4
+    fn interrupts(&self) -> Interrupts {
+        self.interrupts
     }
 
     fn read(&mut self, _: u32, offset: u64, data: &mut [u8]) -> Result<(), AccessRefused> {
@@ -96,6 +101,10 @@ impl Backend for Memory {
 
     fn message_handled(&mut self, command: Command, refused: bool) {
         self.handled.push((command, refused));
+    }
+
+    fn client_arrived(&mut self) {
+        self.clients_arrived += 1;
     }
 
     fn client_left(&mut self) {
@@ -454,11 +463,19 @@ fn region_information_takes_two_rounds() {
 #[test]
 fn interrupt_information_offers_only_message_signalled_vectors() {
     let mut peers = Peers::negotiated();
-    for (index, flags, count) in [(0, 0, 0), (1, 0, 0), (2, 1, 4)] {
-        let answer = peers
-            .call(GET_IRQ_INFO, &words(&[16, 0, index, 0]))
-            .unwrap();
-        assert_eq!(answer.payload, words(&[16, flags, index, count]));
+    let kinds = [
+        (Interrupts::MsiX(4), [0, 0, 4]),
+        (Interrupts::Msi(2), [0, 2, 0]),
+        (Interrupts::None, [0, 0, 0]),
+    ];
+    for (interrupts, counts) in kinds {
+        peers.backend.interrupts = interrupts;
+        for (index, count) in (0..).zip(counts) {
+            let answer = peers.call(GET_IRQ_INFO, &words(&[16, 0, index, 0]));
+            let flags = u32::from(count > 0);
+            let expected = words(&[16, flags, index, count]);
+            assert_eq!(answer.unwrap().payload, expected, "{interrupts:?}");
+        }
     }
     for index in [3, 4, 5, u32::MAX] {
         assert_eq!(
@@ -638,7 +655,7 @@ fn a_client_that_leaves_makes_room_for_the_next() {
         assert_eq!(listening.backend.borrow().clients_left, round);
         assert!(!listening.server.borrow().is_finished());
     }
-    assert_eq!(listening.server.borrow().clients_served(), 3);
+    assert_eq!(listening.backend.borrow().clients_arrived, 3);
 }
 
 #[test]
@@ -648,12 +665,12 @@ fn a_second_client_waits_for_the_first_to_leave() {
     let second = listening.connect();
     assert!(listening.negotiate(&first));
     assert!(!listening.negotiate(&second));
-    assert_eq!(listening.server.borrow().clients_served(), 1);
+    assert_eq!(listening.backend.borrow().clients_arrived, 1);
     drop(first);
     listening.settle();
     let mut reply = [0; HEADER_BYTES + 4];
     (&second).read_exact(&mut reply).unwrap();
-    assert_eq!(listening.server.borrow().clients_served(), 2);
+    assert_eq!(listening.backend.borrow().clients_arrived, 2);
 }
 
 #[test]

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Lets producers of accesses attach, one at a time, and listens to their doorbell.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixListener;
+use std::rc::Rc;
+
+use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+
+use crate::device::Device;
+use crate::events::{unwatch, watch};
+use crate::feed::AccessFeed;
+use crate::logging::chain;
+use crate::rate_limit::RateLimit;
+
+/// The access socket.
+#[derive(Debug)]
+pub struct AccessSocket {
+    listener: UnixListener,
+    /// Socket of the attached producer, while its events are delivered.
+    producer: Option<RawFd>,
+    device: Rc<RefCell<Device>>,
+    refusals: RateLimit,
+}
+
+impl AccessSocket {
+    /// Attaches producers that connect to `listener` to the feed of `device`.
+    ///
+    /// # Errors
+    /// When the socket cannot be made non-blocking.
+    pub fn new(listener: UnixListener, device: Rc<RefCell<Device>>) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            producer: None,
+            device,
+            refusals: RateLimit::default(),
+        })
+    }
+
+    fn accept(&mut self, ops: &mut EventOps) {
+        let stream = match self.listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(error) => return log::warn!("A producer cannot be accepted: {error}"),
+        };
+        // One that left just now makes room for the one that comes.
+        self.check_producer(ops);
+        let mut device = self.device.borrow_mut();
+        let Some(feed) = device.feed() else {
+            return;
+        };
+        match feed.hand_over(stream) {
+            Ok(()) => {
+                log::info!("A producer of accesses is attached");
+                self.producer = feed.producer_socket();
+                if let Some(producer) = self.producer {
+                    watch(ops, producer, EventSet::IN);
+                }
+            }
+            Err(error) => {
+                if let Some(suppressed) = self.refusals.permit() {
+                    log::warn!("A producer is refused: {}{suppressed}", chain(&error));
+                }
+            }
+        }
+    }
+
+    /// Lets the producer go if it is gone. What it wrote before is still counted.
+    fn check_producer(&mut self, ops: &mut EventOps) {
+        let Some(producer) = self.producer.take() else {
+            return;
+        };
+        // The check closes the socket of a producer that is gone.
+        unwatch(ops, producer);
+        let mut device = self.device.borrow_mut();
+        if device.feed().is_some_and(AccessFeed::producer_attached) {
+            watch(ops, producer, EventSet::IN);
+            self.producer = Some(producer);
+        } else {
+            log::info!("The producer of accesses is gone");
+            device.catch_up();
+        }
+    }
+}
+
+impl MutEventSubscriber for AccessSocket {
+    fn process(&mut self, events: Events, ops: &mut EventOps) {
+        let descriptor = events.fd();
+        if descriptor == self.listener.as_raw_fd() {
+            self.accept(ops);
+        } else if Some(descriptor) == self.producer {
+            self.check_producer(ops);
+        } else {
+            self.device.borrow_mut().doorbell_rang();
+        }
+    }
+
+    fn init(&mut self, ops: &mut EventOps) {
+        watch(ops, self.listener.as_raw_fd(), EventSet::IN);
+        if let Some(feed) = self.device.borrow_mut().feed() {
+            watch(ops, feed.doorbell(), EventSet::IN);
+        }
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The command line. Socket options are named as in QEMU's conventions for vhost-user back ends.
+
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser};
+
+use crate::clock::ClockSource;
+use crate::config::quantity::{Hexadecimal, Size};
+use crate::config::{Config, DecoderTable, QuirkName};
+
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\nvfio-user protocol 0.0, CHMU register block version 1"
+);
+
+/// A CXL memory device with hotness monitoring units (CHMU), served to QEMU over vfio-user.
+///
+/// Attach it with
+/// -device '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"PATH"}}'
+/// after this process is started; QEMU does not wait for it.
+#[derive(Debug, Parser)]
+#[command(name = "vfio-user-chmu", version, long_version = LONG_VERSION, max_term_width = 100)]
+pub struct Arguments {
+    /// Listens for vfio-user clients on this UNIX socket.
+    #[arg(
+        long,
+        value_name = "PATH",
+        conflicts_with = "fd",
+        required_unless_present_any = ["fd", "print_config", "list_quirks"]
+    )]
+    pub socket_path: Option<PathBuf>,
+
+    /// Takes an inherited UNIX socket, listening or connected, in place of a path.
+    #[arg(long, value_name = "NUMBER")]
+    pub fd: Option<RawFd>,
+
+    /// Listens here for the producer of memory accesses: the QEMU plugin or a traffic tool.
+    #[arg(long, value_name = "PATH")]
+    pub access_socket: Option<PathBuf>,
+
+    /// Listens here for readers of statistics; each connection gets one JSON object.
+    #[arg(long, value_name = "PATH")]
+    pub statistics_socket: Option<PathBuf>,
+
+    /// Reads what the device is made of from this TOML file.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["memory", "base"])]
+    pub config: Option<PathBuf>,
+
+    /// Bytes of device memory, such as 1G.
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<Size>,
+
+    /// Host physical address where the memory starts, such as 4G or 0x100000000.
+    #[arg(long, value_name = "ADDRESS")]
+    pub base: Option<Hexadecimal>,
+
+    /// Breaks one rule on purpose; --list-quirks names them.
+    #[arg(long, value_name = "NAME")]
+    pub quirk: Option<QuirkName>,
+
+    /// What time is for the device: host, or accesses:NS for a time that moves by NS nanoseconds
+    /// with each access and stands still between them.
+    #[arg(long, value_name = "CLOCK", default_value = "host")]
+    pub clock: ClockSource,
+
+    /// Ends when the first client leaves.
+    #[arg(long)]
+    pub once: bool,
+
+    /// Says more: once for info, twice for debug, three times for trace.
+    #[arg(short, long, action = ArgAction::Count)]
+    pub verbose: u8,
+
+    /// Appends the log to this file instead of writing it to stderr.
+    #[arg(long, value_name = "FILE")]
+    pub log_file: Option<PathBuf>,
+
+    /// Prints the configuration with everything that was left out filled in, and ends.
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// Prints the rules that can be broken, and ends.
+    #[arg(long)]
+    pub list_quirks: bool,
+}
+
+impl Arguments {
+    /// Lets the command line change a configuration.
+    pub fn apply_to(&self, config: &mut Config) {
+        if let Some(memory) = self.memory {
+            config.memory = memory;
+        }
+        if let Some(base) = self.base {
+            config.decoders = Some(vec![DecoderTable {
+                base,
+                ..DecoderTable::default()
+            }]);
+        }
+        config.quirk = self.quirk.or(config.quirk);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from([&["vfio-user-chmu"], arguments].concat())
+    }
+
+    #[test]
+    fn one_socket_for_clients_is_needed() {
+        let kind = |arguments: &[&str]| parse(arguments).unwrap_err().kind();
+        assert_eq!(kind(&[]), ErrorKind::MissingRequiredArgument);
+        assert_eq!(
+            kind(&["--socket-path=/s", "--fd=3"]),
+            ErrorKind::ArgumentConflict
+        );
+        for arguments in [["--socket-path=/s"], ["--fd=3"], ["--list-quirks"]] {
+            parse(&arguments).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_and_its_shortcuts_exclude_each_other() {
+        let error = parse(&["--fd=3", "--config=f", "--memory=1G"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn shortcuts_describe_memory_and_window() {
+        let arguments = parse(&["--fd=3", "--memory=512M", "--base=0x140000000"]).unwrap();
+        let mut config = Config::default();
+        arguments.apply_to(&mut config);
+        let config = config.completed();
+        assert_eq!(config.memory, Size(512 << 20));
+        let decoder = &config.decoders.unwrap()[0];
+        assert_eq!(decoder.base, Hexadecimal(0x1_4000_0000));
+        assert_eq!(decoder.size, Some(Size(512 << 20)));
+    }
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Whether a configuration describes a device, and if not, which key is to blame.
+
+use chmu_cxl::{ConfigError as FunctionError, Function};
+use chmu_model::{Block, BlockConfig, ConfigError as BlockError};
+
+use super::file::{ConfigError, ConfigFile};
+use super::{Config, InstanceTable};
+use crate::logging::chain;
+
+impl Config {
+    /// Checks that a device can be made of this completed configuration.
+    ///
+    /// # Errors
+    /// When it cannot; the error points into `file` if there is one.
+    pub fn check(&self, file: Option<&ConfigFile>) -> Result<(), ConfigError> {
+        let Err(error) = Function::new(&self.function()) else {
+            return Ok(());
+        };
+        let message = chain(&error);
+        let Some(file) = file else {
+            return Err(ConfigError::Device(message));
+        };
+        let path = self.path_to(&error);
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        Err(file.error_in(&path, message))
+    }
+
+    /// The key that an error is about, as steps from the top of the file.
+    fn path_to(&self, error: &FunctionError) -> Vec<String> {
+        let path = |steps: &[&dyn ToString]| steps.iter().map(|step| step.to_string()).collect();
+        match error {
+            FunctionError::Capacity(_) => path(&[&"memory"]),
+            FunctionError::Decoders(_) => path(&[&"decoder"]),
+            FunctionError::Decoder { index, .. } => path(&[&"decoder", index]),
+            FunctionError::Blocks(_) => path(&[&"block"]),
+            FunctionError::Vectors(_) => path(&[&"vectors"]),
+            FunctionError::Block { index, source } => match block_key(source) {
+                BlockKey::Memory => path(&[&"memory"]),
+                BlockKey::Instances => path(&[&"block", index, &"instance"]),
+                BlockKey::Instance(key) => {
+                    let instance = self.instance(*index, |table| self.is_refused(table));
+                    path(&[&"block", index, &"instance", &instance, &key])
+                }
+            },
+            FunctionError::MessageNumber {
+                block,
+                message_number,
+                ..
+            } => {
+                let instance = self.instance(*block, |table| {
+                    table.message_number == Some(*message_number)
+                });
+                path(&[&"block", block, &"instance", &instance, &"message_number"])
+            }
+        }
+    }
+
+    /// The first instance of a block that `is_meant`.
+    fn instance(&self, block: usize, is_meant: impl Fn(&InstanceTable) -> bool) -> usize {
+        let block = self.blocks.get(block);
+        let mut instances = block.iter().flat_map(|block| &block.instances);
+        instances.position(is_meant).unwrap_or_default()
+    }
+
+    /// Whether a block with this instance alone is not possible.
+    fn is_refused(&self, table: &InstanceTable) -> bool {
+        Block::new(&BlockConfig {
+            capacity_bytes: self.memory.0,
+            instances: vec![table.capabilities()],
+            quirk: None,
+        })
+        .is_err()
+    }
+}
+
+/// Where the cause of a block's error stands.
+enum BlockKey {
+    /// The size of the memory.
+    Memory,
+    /// The list of instances.
+    Instances,
+    /// A key of one instance.
+    Instance(&'static str),
+}
+
+fn block_key(error: &BlockError) -> BlockKey {
+    BlockKey::Instance(match error {
+        BlockError::Instances(_) => return BlockKey::Instances,
+        BlockError::Capacity { .. } => return BlockKey::Memory,
+        BlockError::HotlistEntries(_) => "hotlist_entries",
+        BlockError::CounterWidth => "counter_widths",
+        BlockError::MessageNumber(_) => "message_number",
+        BlockError::UnitSizes => "unit_sizes",
+        BlockError::TrackableRequests => "trackable_requests",
+        BlockError::Modes => "epoch_mode",
+        BlockError::Epochs => "minimum_epoch",
+        BlockError::DownSampling => "down_sampling_factors",
+    })
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Reads the configuration file and says where in it something is wrong.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use toml::de::{DeTable, DeValue};
+
+use super::Config;
+
+/// Largest configuration file that is read.
+const MAX_FILE_BYTES: u64 = 16 << 20;
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("The configuration file {} cannot be read", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// No device can be made of the flags and the defaults.
+    #[error("{0}")]
+    Device(String),
+    /// Something in the file is wrong.
+    #[error("{}:{line}:{column}: {message}", .path.display())]
+    At {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What is wrong, and what would be right.
+        message: String,
+    },
+}
+
+/// A configuration file and its text, kept to point into it.
+#[derive(Debug)]
+pub struct ConfigFile {
+    path: PathBuf,
+    text: String,
+}
+
+impl ConfigFile {
+    /// Reads the file at `path`.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let read_error = |source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let size = fs::metadata(path).map_err(read_error)?.len();
+        if size > MAX_FILE_BYTES {
+            return Err(read_error(io::ErrorKind::FileTooLarge.into()));
+        }
+        Ok(Self {
+            path: path.to_owned(),
+            text: fs::read_to_string(path).map_err(read_error)?,
+        })
+    }
+
+    /// Parses the file.
+    ///
+    /// # Errors
+    /// When it is no TOML, or has an unknown key or a bad value.
+    pub fn parse(&self) -> Result<Config, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| {
+            let start = error.span().map_or(0, |span| span.start);
+            self.error_at(start, error.message().to_owned())
+        })
+    }
+
+    /// The error that something is wrong with the key at `path`, whose steps are keys and
+    /// indices. It points to the last step that the file spells out.
+    pub fn error_in(&self, path: &[&str], message: String) -> ConfigError {
+        self.error_at(self.start_of(path), message)
+    }
+
+    fn error_at(&self, offset: usize, message: String) -> ConfigError {
+        let before = self.text.get(..offset).unwrap_or(&self.text);
+        let line_start = before.rfind('\n').map_or(0, |end| end.saturating_add(1));
+        let in_line = before.get(line_start..).unwrap_or_default();
+        ConfigError::At {
+            path: self.path.clone(),
+            line: before.matches('\n').count().saturating_add(1),
+            column: in_line.chars().count().saturating_add(1),
+            message,
+        }
+    }
+
+    /// Where the last step of `path` that exists starts.
+    fn start_of(&self, path: &[&str]) -> usize {
+        let Ok(document) = DeTable::parse(&self.text) else {
+            return 0;
+        };
+        let Some((first, rest)) = path.split_first() else {
+            return 0;
+        };
+        let Some(mut value) = document.get_ref().get(*first) else {
+            return 0;
+        };
+        for step in rest {
+            let next = match value.get_ref() {
+                DeValue::Array(array) => {
+                    step.parse().ok().and_then(|index: usize| array.get(index))
+                }
+                DeValue::Table(table) => table.get(*step),
+                _ => None,
+            };
+            match next {
+                Some(next) => value = next,
+                None => break,
+            }
+        }
+        value.span().start
+    }
+}

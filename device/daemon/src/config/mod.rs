@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the device is made of, as the configuration file describes it.
+
+mod check;
+mod file;
+mod instance;
+pub mod quantity;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use chmu_cxl::{DecoderConfig, FunctionConfig, Interrupts};
+use chmu_model::Capabilities;
+use chmu_spec::address::Hpa;
+use serde::{Deserialize, Serialize};
+
+pub use file::{ConfigError, ConfigFile};
+pub use instance::InstanceTable;
+pub use values::QuirkName;
+
+use quantity::{Hexadecimal, Size};
+use values::within;
+
+/// Serial number unless configured otherwise.
+const DEFAULT_SERIAL_NUMBER: u64 = 0xc4a0_0001;
+/// Memory unless configured otherwise.
+const DEFAULT_MEMORY: Size = Size(1 << 30);
+/// Start of the window unless configured otherwise: 4 GiB, above the PCI hole of a PC.
+const DEFAULT_BASE: Hexadecimal = Hexadecimal(4 << 30);
+/// Interrupt vectors unless configured otherwise: one for events, one for each message number.
+const DEFAULT_VECTORS: u16 = 16;
+/// Message numbers that a CHMU's capabilities can hold.
+const MESSAGE_NUMBERS: u16 = 16;
+
+/// How the device interrupts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum InterruptKind {
+    /// MSI-X.
+    MsiX,
+    /// MSI without a table in a BAR.
+    Msi,
+    /// Not at all; drivers poll.
+    None,
+}
+
+/// The configuration file. A key that is left out has the value of [`Config::default`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Device serial number (PCI Express 7.9.3).
+    pub serial_number: Hexadecimal,
+    /// Bytes of the device's memory.
+    pub memory: Size,
+    /// How the device interrupts.
+    pub interrupts: InterruptKind,
+    /// Interrupt vectors; vector 0 is for events.
+    #[serde(deserialize_with = "within::<_, _, 1, 2048>")]
+    pub vectors: u16,
+    /// A rule that the device breaks on purpose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quirk: Option<QuirkName>,
+    /// The HDM decoders that firmware committed. Left out, one at 4 GiB over all of the memory.
+    #[serde(rename = "decoder", skip_serializing_if = "Option::is_none")]
+    pub decoders: Option<Vec<DecoderTable>>,
+    /// The CHMU blocks.
+    #[serde(rename = "block")]
+    pub blocks: Vec<BlockTable>,
+}
+
+/// `[[decoder]]`: one committed and locked HDM decoder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DecoderTable {
+    /// First host physical address of the window.
+    pub base: Hexadecimal,
+    /// Bytes of the window. Left out, the memory times the ways.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<Size>,
+    /// Devices that share the window.
+    #[serde(deserialize_with = "within::<_, _, 1, 16>")]
+    pub ways: u8,
+    /// Consecutive bytes on one device before the next one's turn.
+    pub granularity: Size,
+    /// Which of the devices this one is, from 0.
+    #[serde(deserialize_with = "within::<_, _, 0, 15>")]
+    pub position: u8,
+    /// Bytes of device memory that are left out before this window's part.
+    pub dpa_skip: Size,
+    /// Requests through the window come from trusted execution environments.
+    pub tee: bool,
+}
+
+/// `[[block]]`: one CHMU register block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct BlockTable {
+    /// Its instances.
+    #[serde(rename = "instance")]
+    pub instances: Vec<InstanceTable>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            serial_number: Hexadecimal(DEFAULT_SERIAL_NUMBER),
+            memory: DEFAULT_MEMORY,
+            interrupts: InterruptKind::MsiX,
+            vectors: DEFAULT_VECTORS,
+            quirk: None,
+            decoders: None,
+            blocks: vec![BlockTable::default()],
+        }
+    }
+}
+
+impl Default for DecoderTable {
+    fn default() -> Self {
+        Self {
+            base: DEFAULT_BASE,
+            size: None,
+            ways: 1,
+            granularity: Size(256),
+            position: 0,
+            dpa_skip: Size(0),
+            tee: false,
+        }
+    }
+}
+
+impl Default for BlockTable {
+    fn default() -> Self {
+        Self {
+            instances: vec![InstanceTable::default()],
+        }
+    }
+}
+
+impl Config {
+    /// Fills in what depends on other keys: decoders, their sizes, message numbers.
+    #[must_use]
+    pub fn completed(mut self) -> Self {
+        let memory = self.memory.0;
+        let decoders = self
+            .decoders
+            .get_or_insert_with(|| vec![DecoderTable::default()]);
+        for decoder in decoders {
+            let window = Size(memory.saturating_mul(u64::from(decoder.ways)));
+            decoder.size.get_or_insert(window);
+        }
+        let last_message = self.vectors.min(MESSAGE_NUMBERS).saturating_sub(1);
+        let instances = self
+            .blocks
+            .iter_mut()
+            .flat_map(|block| &mut block.instances);
+        let numbers = (1..=last_message.max(1)).cycle();
+        for (instance, number) in instances.zip(numbers) {
+            let number = number.min(last_message);
+            let number = u8::try_from(number).unwrap_or_default();
+            instance.message_number.get_or_insert(number);
+        }
+        self
+    }
+
+    /// The function's configuration; meant for a completed configuration.
+    pub fn function(&self) -> FunctionConfig {
+        let decoders = self.decoders.iter().flatten();
+        let blocks = self.blocks.iter();
+        FunctionConfig {
+            serial_number: self.serial_number.0,
+            capacity_bytes: self.memory.0,
+            decoders: decoders.map(DecoderTable::decoder).collect(),
+            blocks: blocks.map(BlockTable::instances).collect(),
+            interrupts: match self.interrupts {
+                InterruptKind::MsiX => Interrupts::MsiX(self.vectors),
+                InterruptKind::Msi => Interrupts::Msi(self.vectors),
+                InterruptKind::None => Interrupts::None,
+            },
+            quirk: self.quirk.map(|quirk| quirk.0),
+        }
+    }
+}
+
+impl Config {
+    /// The configuration in a line, for the log.
+    pub fn summary(&self) -> String {
+        let decoders = self.decoders.as_ref().map_or(0, Vec::len);
+        let instances = self.blocks.iter().map(|block| block.instances.len());
+        let interrupts = match self.interrupts {
+            InterruptKind::MsiX => format!("{} MSI-X vectors", self.vectors),
+            InterruptKind::Msi => format!("{} MSI vectors", self.vectors),
+            InterruptKind::None => "no interrupts".to_owned(),
+        };
+        let quirk = self.quirk.map(|quirk| format!(", quirk {quirk}"));
+        format!(
+            "serial number {}, {} of memory, {decoders} decoders, {} CHMU blocks with {} instances, \
+             {interrupts}{}",
+            self.serial_number,
+            self.memory,
+            self.blocks.len(),
+            instances.sum::<usize>(),
+            quirk.unwrap_or_default()
+        )
+    }
+}
+
+impl DecoderTable {
+    fn decoder(&self) -> DecoderConfig {
+        DecoderConfig {
+            base: Hpa(self.base.0),
+            size_bytes: self.size.map_or(0, |size| size.0),
+            ways: self.ways,
+            granularity_bytes: u32::try_from(self.granularity.0).unwrap_or(u32::MAX),
+            position: self.position,
+            dpa_skip_bytes: self.dpa_skip.0,
+            tee: self.tee,
+        }
+    }
+}
+
+impl BlockTable {
+    fn instances(&self) -> Vec<Capabilities> {
+        let instances = self.instances.iter();
+        instances.map(InstanceTable::capabilities).collect()
+    }
+}

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What configuration files say, and what is said about wrong ones.
+
+use std::io::Write;
+
+use chmu_spec::chmu::EpochType;
+use chmu_spec::epoch::{EpochLength, EpochScale};
+use chmu_spec::request::RequestFilter;
+use chmu_spec::unit_size::UnitSize;
+use proptest::prelude::*;
+
+use super::*;
+
+/// The whole way of a file: read, parsed, completed, checked.
+fn load(text: &str) -> Result<Config, String> {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    let name = format!("{}:", file.path().display());
+    let load = || {
+        let file = ConfigFile::read(file.path())?;
+        let config = file.parse()?.completed();
+        config.check(Some(&file)).map(|()| config)
+    };
+    load().map_err(|error: ConfigError| error.to_string().replace(&name, ""))
+}
+
+fn refusal(text: &str) -> String {
+    load(text).unwrap_err()
+}
+
+#[test]
+fn an_empty_file_is_the_default_device() {
+    let config = load("").unwrap();
+    assert_eq!(config, Config::default().completed());
+    let function = config.function();
+    assert_eq!(function.serial_number, 0xc4a0_0001);
+    assert_eq!(function.capacity_bytes, 1 << 30);
+    assert_eq!(function.interrupts, Interrupts::MsiX(16));
+    assert_eq!(function.decoders.len(), 1);
+    assert_eq!(function.decoders[0].base, Hpa(4 << 30));
+    assert_eq!(function.decoders[0].size_bytes, 1 << 30);
+    assert_eq!(function.blocks.len(), 1);
+    let expected = Capabilities {
+        message_number: 1,
+        ..Capabilities::default()
+    };
+    assert_eq!(function.blocks[0], [expected]);
+}
+
+#[test]
+fn every_key_reaches_the_function() {
+    let config = load(
+        r#"
+        serial_number = 0x1234
+        memory = "2G"
+        interrupts = "msi"
+        vectors = 8
+        quirk = "overflow-never-set"
+
+        [[decoder]]
+        base = "0x140000000"
+        size = "2G"
+        ways = 2
+        granularity = "4K"
+        position = 1
+        dpa_skip = "256M"
+        tee = true
+
+        [[block]]
+        [[block.instance]]
+        message_number = 3
+        overflow_interrupt = false
+        fill_level_interrupt = false
+        epoch_type = "per-counter"
+        trackable_requests = ["all-read"]
+        minimum_epoch = "100us"
+        maximum_epoch = "2s"
+        hotlist_entries = 64
+        unit_sizes = ["256B", 4096]
+        down_sampling_factors = [1, 8]
+        epoch_mode = false
+        always_on_mode = true
+        randomised_down_sampling = false
+        overlapping_ranges = false
+        postponed_insertion = true
+        counter_widths = { default = 12, 4K = 20 }
+        operation_delay = "20ms"
+        seed = 7
+        "#,
+    )
+    .unwrap();
+    let function = config.function();
+    assert_eq!(function.interrupts, Interrupts::Msi(8));
+    assert_eq!(function.quirk.unwrap().name(), "overflow-never-set");
+    let decoder = DecoderConfig {
+        base: Hpa(0x1_4000_0000),
+        size_bytes: 2 << 30,
+        ways: 2,
+        granularity_bytes: 4096,
+        position: 1,
+        dpa_skip_bytes: 256 << 20,
+        tee: true,
+    };
+    assert_eq!(function.decoders, [decoder]);
+    let instance = &function.blocks[0][0];
+    let small = UnitSize::MINIMUM;
+    assert_eq!(instance.counter_widths.of(small), 12);
+    assert_eq!(instance.counter_widths.of(UnitSize::BASE_PAGE), 20);
+    let expected = Capabilities {
+        message_number: 3,
+        overflow_interrupt: false,
+        fill_level_interrupt: false,
+        epoch_type: EpochType::PerCounter,
+        trackable_requests: [RequestFilter::AllRead].into_iter().collect(),
+        minimum_epoch: EpochLength::from_nanoseconds(100_000).unwrap(),
+        maximum_epoch: EpochLength::new(EpochScale::Second, 2).unwrap(),
+        hotlist_entries: 64,
+        unit_sizes: [small, UnitSize::BASE_PAGE].into_iter().collect(),
+        down_sampling_factors: 0b1001,
+        epoch_mode: false,
+        always_on_mode: true,
+        randomised_down_sampling: false,
+        overlapping_ranges: false,
+        postponed_insertion: true,
+        counter_widths: instance.counter_widths.clone(),
+        operation_delay_ns: 20_000_000,
+        seed: 7,
+    };
+    assert_eq!(*instance, expected);
+}
+
+#[test]
+fn what_is_printed_describes_the_same_device() {
+    let texts = [
+        "",
+        "memory = \"512M\"\ninterrupts = \"none\"",
+        "[[block]]\n[[block.instance]]\ncounter_widths = { default = 8, 2M = 30 }\n\
+         [[block.instance]]\n[[block]]",
+    ];
+    for text in texts {
+        let config = load(text).unwrap();
+        let printed = toml::to_string(&config).unwrap();
+        assert_eq!(load(&printed).unwrap(), config, "{printed}");
+    }
+}
+
+#[test]
+fn instances_get_message_numbers_in_order() {
+    let numbers = |text: &str| {
+        let blocks = load(text).unwrap().function().blocks;
+        let instances = blocks.iter().flatten();
+        instances
+            .map(|instance| instance.message_number)
+            .collect::<Vec<u8>>()
+    };
+    let three = "[[block]]\n[[block.instance]]\n[[block.instance]]\nmessage_number = 9\n[[block]]";
+    assert_eq!(numbers(three), [1, 9, 3]);
+    assert_eq!(numbers(&format!("vectors = 16\n{three}")), [1, 9, 3]);
+    assert_eq!(numbers("vectors = 1"), [0]);
+    let many = "[[block.instance]]\n".repeat(17);
+    let numbers = numbers(&format!("[[block]]\n{many}"));
+    assert_eq!(numbers[13..], [14, 15, 1, 2]);
+}
+
+#[test]
+fn refusals_name_the_place_and_what_would_be_right() {
+    let cases = [
+        (
+            "memory = \"1G\"\nserial = 7\n",
+            "2:1: unknown field `serial`, expected one of `serial_number`, `memory`, `interrupts`, \
+             `vectors`, `quirk`, `decoder`, `block`",
+        ),
+        (
+            "\n  memory = \"lots\"\n",
+            "2:12: \"lots\" is no size; write bytes, or a number with K, M, G or T, such as 256M",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\nminimum_epoch = 100\n",
+            "3:17: \"100\" is no duration; write a number with ns, us, ms or s, such as 100ms",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\nhotlist_entries = 1\n",
+            "3:19: 1 is not between 2 and 65535",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\nunit_sizes = [\"4K\", \"3K\"]\n",
+            "3:21: \"3K\" is no unit size; write a power of two from 256B to 2G, such as 4K or 2M",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\ncounter_widths = { 4K = 33 }\n",
+            "3:25: a counter has 1 to 32 bits, not 33",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\ndown_sampling_factors = [1, 3]\n",
+            "3:29: 3 is no down-sampling factor; write a power of two from 1 to 32768",
+        ),
+        (
+            "quirk = \"slow\"\n",
+            "1:9: \"slow\" is no quirk; vfio-user-chmu --list-quirks names them",
+        ),
+        (
+            "interrupts = \"intx\"\n",
+            "1:14: unknown variant `intx`, expected one of `msi-x`, `msi`, `none`",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(refusal(text), expected);
+    }
+}
+
+#[test]
+fn contradictions_point_to_the_key() {
+    let place = |text: &str| {
+        let refusal = refusal(text);
+        let mut parts = refusal.splitn(3, ':');
+        let mut number = || parts.next().unwrap().parse::<usize>().unwrap();
+        (number(), number())
+    };
+    assert_eq!(place("memory = \"300M\"\n"), (1, 10));
+    assert_eq!(place("interrupts = \"msi\"\nvectors = 3\n"), (2, 11));
+    let instance = "[[block]]\n[[block.instance]]\n[[block.instance]]\n";
+    assert_eq!(
+        place(&format!(
+            "{instance}epoch_mode = false\nalways_on_mode = false\n"
+        )),
+        (4, 14)
+    );
+    assert_eq!(
+        place(&format!("{instance}maximum_epoch = \"100us\"\n")),
+        (3, 1)
+    );
+    assert_eq!(place(&format!("{instance}unit_sizes = []\n")), (4, 14));
+    assert_eq!(
+        place(&format!("vectors = 8\n{instance}message_number = 8\n")),
+        (5, 18)
+    );
+    assert_eq!(
+        place("memory = \"256M\"\n[[decoder]]\n[[decoder]]\nbase = 7\n"),
+        (3, 1)
+    );
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let error = ConfigFile::read("/nonexistent/chmu.toml".as_ref()).unwrap_err();
+    assert_eq!(
+        crate::logging::chain(&error),
+        "The configuration file /nonexistent/chmu.toml cannot be read: \
+         No such file or directory (os error 2)"
+    );
+}
+
+proptest! {
+    /// Keys and values from the format and around it: an answer, never a panic.
+    #[test]
+    fn any_file_is_survived(
+        lines in prop::collection::vec(
+            prop_oneof![
+                "\\PC{0,12}",
+                "(memory|vectors|seed|base|ways|unit_sizes|quirk) = ([0-9]{1,20}|\"[0-9]{1,3}[KMGT]?\"|\\[\\])",
+                "\\[\\[(block|decoder|block\\.instance)\\]\\]",
+            ],
+            0..8,
+        ),
+    ) {
+        let _ = load(&lines.join("\n"));
+    }
+}

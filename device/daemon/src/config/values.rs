@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Values of the CHMU's own kinds, as the configuration file writes them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use chmu_model::{CounterWidths, Quirk};
+use chmu_spec::epoch::{EpochLength, EpochScale};
+use chmu_spec::request::RequestFilter;
+use chmu_spec::unit_size::UnitSize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+
+use super::quantity::{Nanoseconds, QuantityError, text_or_integer};
+
+/// Bits of a counter.
+const COUNTER_BITS: std::ops::RangeInclusive<u8> = 1..=32;
+/// Bits of a counter where a table names no `default`.
+const DEFAULT_WIDTH: u8 = 16;
+
+/// A value that the registers cannot express.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// Not a duration at all.
+    #[error(transparent)]
+    Duration(#[from] QuantityError),
+    /// A duration that no scale and multiplier give.
+    #[error("{0} is no epoch length; it is 1 to 4095 times 100us, 1ms, 10ms, 100ms or 1s")]
+    Epoch(String),
+    /// A name that no request filter has.
+    #[error("\"{0}\" is no kind of request; write one of {known}", known = filter_names())]
+    RequestFilter(String),
+    /// A name that no quirk has.
+    #[error("\"{0}\" is no quirk; vfio-user-chmu --list-quirks names them")]
+    Quirk(String),
+    /// A factor that no bit stands for.
+    #[error("{0} is no down-sampling factor; write a power of two from 1 to 32768")]
+    DownSampling(String),
+}
+
+fn filter_names() -> String {
+    RequestFilter::ALL.map(RequestFilter::name).join(", ")
+}
+
+/// Length of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Epoch(pub EpochLength);
+
+impl FromStr for Epoch {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let Nanoseconds(nanoseconds) = text.parse()?;
+        // The largest scale, as the registers of a device would have it.
+        let mut scales = EpochScale::ALL.into_iter().rev();
+        let length = scales.find_map(|scale| {
+            let multiplier = nanoseconds.checked_div(scale.nanoseconds())?;
+            let is_whole = nanoseconds.is_multiple_of(scale.nanoseconds());
+            let multiplier = u16::try_from(multiplier).ok().filter(|_| is_whole)?;
+            EpochLength::new(scale, multiplier)
+        });
+        length
+            .map(Self)
+            .ok_or_else(|| ValueError::Epoch(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A request filter by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requests(pub RequestFilter);
+
+impl FromStr for Requests {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        RequestFilter::ALL
+            .into_iter()
+            .find(|filter| filter.name() == text)
+            .map(Self)
+            .ok_or_else(|| ValueError::RequestFilter(text.to_owned()))
+    }
+}
+
+impl fmt::Display for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+/// A quirk by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QuirkName(pub Quirk);
+
+impl FromStr for QuirkName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        Quirk::from_name(text)
+            .map(Self)
+            .ok_or_else(|| ValueError::Quirk(text.to_owned()))
+    }
+}
+
+impl fmt::Display for QuirkName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
+/// Size of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Unit(pub UnitSize);
+
+impl FromStr for Unit {
+    type Err = chmu_spec::unit_size::UnitSizeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+impl fmt::Display for Unit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+macro_rules! in_files {
+    ($name:ident, $expecting:literal) => {
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                text_or_integer(deserializer, $expecting)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    };
+}
+
+in_files!(Epoch, "an epoch length such as \"100ms\"");
+in_files!(Requests, "a kind of request such as \"non-tee-read\"");
+in_files!(QuirkName, "the name of a quirk");
+in_files!(Unit, "a unit size such as \"4K\"");
+
+/// Down-sampling factor, as log2. Written as the factor itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Factor {
+    log2: u8,
+}
+
+impl Factor {
+    /// The factors whose bits are set; bit n stands for 2^n.
+    pub fn from_bits(bits: u16) -> Vec<Self> {
+        (0..16)
+            .filter(|log2| bits >> log2 & 1 == 1)
+            .map(|log2| Self { log2 })
+            .collect()
+    }
+
+    /// The bit that stands for the factor.
+    pub fn bit(self) -> u16 {
+        1 << self.log2
+    }
+}
+
+impl FromStr for Factor {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        (0..16)
+            .map(|log2| Self { log2 })
+            .find(|factor| factor.bit().to_string() == text)
+            .ok_or_else(|| ValueError::DownSampling(text.to_owned()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Factor {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text_or_integer(deserializer, "a down-sampling factor such as 8")
+    }
+}
+
+impl Serialize for Factor {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u16(self.bit())
+    }
+}
+
+/// Bits of the counters: one number for all unit sizes, or a table from unit size to number in
+/// which `default` stands for all others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Widths {
+    default: u8,
+    by_unit_size: BTreeMap<Unit, u8>,
+}
+
+impl Widths {
+    /// The same width for all unit sizes.
+    pub fn uniform(width: u8) -> Self {
+        Self {
+            default: width,
+            by_unit_size: BTreeMap::new(),
+        }
+    }
+
+    /// The widths as the model takes them.
+    pub fn to_model(&self) -> CounterWidths {
+        let uniform = CounterWidths::uniform(self.default);
+        let exceptions = self.by_unit_size.iter();
+        exceptions.fold(uniform, |widths, (Unit(size), width)| {
+            widths.with(*size, *width)
+        })
+    }
+}
+
+/// Reads a table or a number.
+struct WidthsVisitor;
+
+impl<'de> Visitor<'de> for WidthsVisitor {
+    type Value = Widths;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "a width of 1 to 32 bits, or a table of widths by unit size such as \
+             { default = 16, 2M = 24 }",
+        )
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, width: i64) -> Result<Widths, E> {
+        Width::new(width).map(|width| Widths::uniform(width.0))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut table: A) -> Result<Widths, A::Error> {
+        let mut widths = Widths::uniform(DEFAULT_WIDTH);
+        while let Some((key, Width(width))) = table.next_entry::<String, Width>()? {
+            if key == "default" {
+                widths.default = width;
+            } else {
+                let unit = key.parse().map_err(serde::de::Error::custom)?;
+                widths.by_unit_size.insert(unit, width);
+            }
+        }
+        Ok(widths)
+    }
+}
+
+/// One width. Reading it as a value of its own lets errors point to it.
+struct Width(u8);
+
+impl Width {
+    fn new<E: serde::de::Error>(width: i64) -> Result<Self, E> {
+        u8::try_from(width)
+            .ok()
+            .filter(|width| COUNTER_BITS.contains(width))
+            .map(Self)
+            .ok_or_else(|| E::custom(format_args!("a counter has 1 to 32 bits, not {width}")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Width {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::new(i64::deserialize(deserializer)?)
+    }
+}
+
+impl<'de> Deserialize<'de> for Widths {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WidthsVisitor)
+    }
+}
+
+impl Serialize for Widths {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.by_unit_size.is_empty() {
+            return serializer.serialize_u8(self.default);
+        }
+        let mut table = serializer.serialize_map(None)?;
+        table.serialize_entry("default", &self.default)?;
+        for (unit, width) in &self.by_unit_size {
+            table.serialize_entry(&unit.to_string(), width)?;
+        }
+        table.end()
+    }
+}
+
+/// Reads an integer from `MINIMUM` to `MAXIMUM`.
+///
+/// # Errors
+/// When it is none, or lies outside.
+pub(super) fn within<'de, D, T, const MINIMUM: i64, const MAXIMUM: i64>(
+    deserializer: D,
+) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<i64>,
+{
+    let number = i64::deserialize(deserializer)?;
+    let inside = (MINIMUM..=MAXIMUM).contains(&number);
+    let value = T::try_from(number).ok().filter(|_| inside);
+    value.ok_or_else(|| {
+        serde::de::Error::custom(format_args!(
+            "{number} is not between {MINIMUM} and {MAXIMUM}"
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn epochs_are_what_the_registers_can_say() {
+        let epoch = |text: &str| text.parse::<Epoch>();
+        assert_eq!(epoch("250ms").unwrap().to_string(), "250ms");
+        assert_eq!(
+            epoch("150us").unwrap_err().to_string(),
+            "150us is no epoch length; it is 1 to 4095 times 100us, 1ms, 10ms, 100ms or 1s"
+        );
+        assert!(matches!(epoch("fast"), Err(ValueError::Duration(_))));
+    }
+
+    #[test]
+    fn requests_have_the_names_of_the_register_map() {
+        for filter in RequestFilter::ALL {
+            assert_eq!(filter.name().parse(), Ok(Requests(filter)));
+        }
+        assert_eq!(
+            "reads".parse::<Requests>().unwrap_err().to_string(),
+            "\"reads\" is no kind of request; write one of non-tee-read, non-tee-write, \
+             non-tee-read-write, all-read, all-write, all-read-write"
+        );
+    }
+
+    #[test]
+    fn factors_are_bits() {
+        let factors = Factor::from_bits(0b1000_0000_0000_0101);
+        let bits = factors.iter().fold(0, |bits, factor| bits | factor.bit());
+        assert_eq!(bits, 0b1000_0000_0000_0101);
+        let written = serde_json::to_string(&factors).unwrap();
+        assert_eq!(written, "[1,4,32768]");
+        assert_eq!(
+            serde_json::from_str::<Vec<Factor>>(&written).unwrap(),
+            factors
+        );
+        assert!(serde_json::from_str::<Factor>("3").is_err());
+    }
+}

@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The accesses that a producer reports: the rings, and what became of their records.
+
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use chmu_cxl::HostAccess;
+use chmu_ring::{Feed, FeedConfig, Record, Window};
+use chmu_spec::address::Hpa;
+use chmu_spec::request::AccessKind;
+
+use crate::rate_limit::RateLimit;
+
+/// What came through the rings since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct FeedStatistics {
+    /// A producer is attached.
+    pub producer_attached: bool,
+    /// The producer is asked to report accesses.
+    pub armed: bool,
+    /// The attached producer does what it is asked to. Until it does, accesses go unreported.
+    pub acknowledged: bool,
+    /// Producers so far.
+    pub producers: u64,
+    /// Accesses that were taken from the rings.
+    pub records: u64,
+    /// Accesses that the producer dropped because a ring stayed full.
+    pub lost: u64,
+    /// Signs of a broken producer: words that are no record, and impossible ring indices.
+    pub corrupt: u64,
+}
+
+/// The device's end of the rings.
+#[derive(Debug)]
+pub struct AccessFeed {
+    feed: Feed,
+    statistics: FeedStatistics,
+    losses: RateLimit,
+    batch: Vec<HostAccess>,
+}
+
+impl AccessFeed {
+    /// Rings for the accesses to `windows`, each given by its base and its bytes.
+    ///
+    /// # Errors
+    /// When there are no windows or too many, or the kernel refuses the memory.
+    pub fn new(windows: &[(Hpa, u64)]) -> Result<Self, chmu_ring::Error> {
+        let windows = windows
+            .iter()
+            .map(|(base, size)| Window {
+                base: base.0,
+                size: *size,
+            })
+            .collect();
+        Ok(Self {
+            feed: Feed::create(&FeedConfig::for_windows(windows))?,
+            statistics: FeedStatistics::default(),
+            losses: RateLimit::default(),
+            batch: Vec::new(),
+        })
+    }
+
+    /// The descriptor that becomes readable when there is much to take.
+    pub fn doorbell(&self) -> RawFd {
+        self.feed.doorbell().as_raw_fd()
+    }
+
+    /// Makes the doorbell unreadable until it rings again.
+    pub fn silence_doorbell(&self) {
+        self.feed.silence_doorbell();
+    }
+
+    /// The descriptor that becomes readable when the attached producer is gone.
+    pub fn producer_socket(&self) -> Option<RawFd> {
+        self.feed.producer_socket().map(|socket| socket.as_raw_fd())
+    }
+
+    /// Whether a producer is attached. One that is gone is let go, and its socket closed.
+    pub fn producer_attached(&mut self) -> bool {
+        self.feed.producer_attached()
+    }
+
+    /// Attaches the process at the other end of `stream` as the producer.
+    ///
+    /// # Errors
+    /// While another one is attached, or when the rings cannot be handed over.
+    pub fn hand_over(&mut self, stream: UnixStream) -> Result<(), chmu_ring::Error> {
+        self.feed.hand_over(stream)?;
+        self.statistics.producers = self.statistics.producers.saturating_add(1);
+        Ok(())
+    }
+
+    /// Asks the producer to report accesses, or to stop.
+    pub fn set_armed(&mut self, armed: bool) {
+        self.feed.set_armed(armed);
+    }
+
+    /// Whether accesses may arrive without the doorbell: it stays silent until a ring is a
+    /// quarter full.
+    pub fn needs_polling(&self) -> bool {
+        self.feed.armed() && self.feed.producer_socket().is_some()
+    }
+
+    /// Gives everything that waits in the rings to `consume`, in batches. Records that are written
+    /// meanwhile may stay, so this ends however fast a producer writes.
+    pub fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) {
+        let batch = &mut self.batch;
+        let report = self.feed.drain(usize::MAX, |records| {
+            batch.clear();
+            batch.extend(records.iter().map(host_access));
+            consume(batch);
+        });
+        let statistics = &mut self.statistics;
+        statistics.records = statistics.records.saturating_add(report.records);
+        statistics.lost = statistics.lost.saturating_add(report.lost);
+        statistics.corrupt = statistics.corrupt.saturating_add(report.corrupt);
+        if (report.lost > 0 || report.corrupt > 0)
+            && let Some(suppressed) = self.losses.permit()
+        {
+            log::warn!(
+                "The producer of accesses lost {} of them and wrote {} damaged ones{suppressed}",
+                report.lost,
+                report.corrupt
+            );
+        }
+    }
+
+    /// What came through the rings, and their state now.
+    pub fn statistics(&mut self) -> FeedStatistics {
+        FeedStatistics {
+            producer_attached: self.feed.producer_socket().is_some(),
+            armed: self.feed.armed(),
+            acknowledged: self.feed.acknowledged(),
+            ..self.statistics
+        }
+    }
+}
+
+fn host_access(record: &Record) -> HostAccess {
+    HostAccess {
+        hpa: Hpa(record.line_address()),
+        kind: if record.is_write() {
+            AccessKind::Write
+        } else {
+            AccessKind::Read
+        },
+    }
+}

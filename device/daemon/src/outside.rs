@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the function reaches outside of itself: hotlist memory, interrupt vectors, the log.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use chmu_cxl::{Bar, FunctionEvent, FunctionHost};
+use chmu_model::Event;
+
+use crate::bar_memory::{BarMemory, BarMemoryError};
+use crate::rate_limit::RateLimit;
+use crate::vectors::Vectors;
+
+/// The outside of the function.
+#[derive(Debug)]
+pub struct Outside {
+    /// By BAR; none where nothing can be mapped.
+    memories: Vec<Option<BarMemory>>,
+    /// The client's interrupt vectors.
+    pub vectors: Vectors,
+    warnings: RateLimit,
+    life_cycle: RateLimit,
+}
+
+impl Outside {
+    /// Memory for every BAR with mappable areas, and `vectors` vectors.
+    ///
+    /// # Errors
+    /// When the kernel refuses the memory.
+    pub fn new(bars: &[Bar], vectors: u16) -> Result<Self, BarMemoryError> {
+        let memories = bars.iter().map(|bar| {
+            let is_mapped = !bar.mappable_areas.is_empty();
+            is_mapped
+                .then(|| BarMemory::new(bar.size_bytes))
+                .transpose()
+        });
+        Ok(Self {
+            memories: memories.collect::<Result<_, _>>()?,
+            vectors: Vectors::new(vectors),
+            warnings: RateLimit::default(),
+            life_cycle: RateLimit::default(),
+        })
+    }
+
+    /// The memory file of a BAR, if parts of the BAR can be mapped.
+    pub fn memory_file(&self, bar: usize) -> Option<Arc<File>> {
+        self.memories.get(bar)?.as_ref().map(BarMemory::file)
+    }
+
+    fn memory(&self, bar: u8) -> Option<&BarMemory> {
+        self.memories.get(usize::from(bar))?.as_ref()
+    }
+}
+
+impl FunctionHost for Outside {
+    fn store(&mut self, bar: u8, offset: u64, value: u64) {
+        if !self
+            .memory(bar)
+            .is_some_and(|memory| memory.store(offset, value))
+        {
+            log::error!("BAR {bar} has no memory at {offset:#x} for a hotlist entry");
+        }
+    }
+
+    fn load(&mut self, bar: u8, offset: u64) -> u64 {
+        self.memory(bar)
+            .and_then(|memory| memory.load(offset))
+            .unwrap_or_default()
+    }
+
+    fn interrupt(&mut self, vector: u16) {
+        self.vectors.raise(vector);
+    }
+
+    fn event(&mut self, event: FunctionEvent) {
+        let level = level(&event);
+        let limit = match level {
+            log::Level::Warn => &mut self.warnings,
+            _ => &mut self.life_cycle,
+        };
+        if level > log::Level::Info {
+            log::log!(level, "{event}");
+        } else if log::log_enabled!(level)
+            && let Some(suppressed) = limit.permit()
+        {
+            log::log!(level, "{event}{suppressed}");
+        }
+    }
+}
+
+/// How loud an event is: what a driver does wrong is a warning, what it does once in a while is
+/// information, what it does all the time is for debugging.
+fn level(event: &FunctionEvent) -> log::Level {
+    match event {
+        FunctionEvent::Monitor { event, .. } => match event {
+            Event::Refused { .. } | Event::Fault { .. } => log::Level::Warn,
+            Event::Enabled { .. } | Event::Disabled { .. } | Event::Reset { .. } => {
+                log::Level::Info
+            }
+            Event::EpochClosed { .. } => log::Level::Debug,
+        },
+        FunctionEvent::DecoderRefused { .. } | FunctionEvent::WindowsChanged => log::Level::Warn,
+        FunctionEvent::FunctionLevelReset | FunctionEvent::DeviceReset => log::Level::Info,
+        FunctionEvent::MailboxCommand { .. } | FunctionEvent::Recorded { .. } => log::Level::Debug,
+    }
+}
