@@ -9,7 +9,7 @@ use std::ptr;
 use crate::arguments::Arguments;
 use crate::instruction::{self, MAX_INSTRUCTION_BYTES};
 use crate::session::{Instrumentation, Session, StartError};
-use crate::vcpu::MemoryAccess;
+use crate::vcpu::{MemoryAccess, Vcpu};
 
 pub(crate) type PluginId = u64;
 /// QEMU's handle of an access, valid during its callback.
@@ -296,8 +296,10 @@ unsafe extern "C" fn on_load(
     // SAFETY: QEMU hands back the userdata of the registration.
     let plugin = unsafe { plugin(userdata) };
     // SAFETY: QEMU calls this on the vCPU's thread.
-    if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) } {
-        vcpu.access(virtual_address, false, &Access(info, virtual_address));
+    if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) }
+        && !vcpu.is_settled(virtual_address, false)
+    {
+        access(vcpu, Access(info, virtual_address), false);
     }
 }
 
@@ -310,9 +312,17 @@ unsafe extern "C" fn on_store(
     // SAFETY: QEMU hands back the userdata of the registration.
     let plugin = unsafe { plugin(userdata) };
     // SAFETY: QEMU calls this on the vCPU's thread.
-    if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) } {
-        vcpu.access(virtual_address, true, &Access(info, virtual_address));
+    if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) }
+        && !vcpu.is_settled(virtual_address, true)
+    {
+        access(vcpu, Access(info, virtual_address), true);
     }
+}
+
+/// Kept out of the callbacks above, which are short without it.
+#[inline(never)]
+fn access(vcpu: &mut Vcpu, access: Access, is_store: bool) {
+    vcpu.access(access.1, is_store, &access);
 }
 
 /// An access during its callback: QEMU's handle and the virtual address.

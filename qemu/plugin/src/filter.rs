@@ -8,13 +8,12 @@
 use chmu_ring::LINE_BYTES;
 
 /// In a translation: the cached line is dirty already, so a store has nothing to do either.
-const KNOWN_DIRTY: u64 = 1 << 63;
-const GENERATION_SHIFT: u32 = 52;
-const FIRST_GENERATION: u64 = 1 << GENERATION_SHIFT;
-const LAST_GENERATION: u64 = KNOWN_DIRTY - FIRST_GENERATION;
-/// Bits of a virtual line's number: two addresses that differ above them are not both canonical.
-const VIRTUAL_LINE_MASK: u64 = FIRST_GENERATION - 1;
-/// No translation has this value: its generation is 0.
+const KNOWN_DIRTY: u64 = 1;
+/// Canonical addresses repeat their bit 56, or 47, in the bits above. All but one of the copies
+/// make room for the generation.
+const FIRST_GENERATION: u64 = 1 << 57;
+const LAST_GENERATION: u64 = 63 << 57;
+/// No translation has this value: it is of generation 0.
 const NO_TRANSLATION: u64 = 0;
 
 /// A line of the cache; its address is a multiple of 64, which leaves room for flags.
@@ -54,7 +53,7 @@ pub(crate) struct MemoryTraffic {
 /// The cache of one vCPU.
 #[derive(Debug)]
 pub(crate) struct CacheFilter {
-    /// By virtual line: its number, the generation that it was learnt in, and `KNOWN_DIRTY`.
+    /// By virtual line: its address, the generation that it was learnt in, and `KNOWN_DIRTY`.
     translations: Box<[u64]>,
     /// By physical line.
     lines: Box<[CachedLine]>,
@@ -76,13 +75,9 @@ impl CacheFilter {
     /// nothing. If not, [`CacheFilter::access`] has to be called.
     #[inline]
     pub(crate) fn is_settled(&self, virtual_address: u64, is_store: bool) -> bool {
-        let wanted = self.translation_of(virtual_address) | KNOWN_DIRTY;
+        let clean = self.translation_of(virtual_address);
         let found = self.translations.get(self.place(virtual_address));
-        match found.map(|found| found ^ wanted) {
-            Some(0) => true,
-            Some(KNOWN_DIRTY) => !is_store,
-            _ => false,
-        }
+        found.is_some_and(|found| *found == clean | KNOWN_DIRTY || !is_store && *found == clean)
     }
 
     /// An access to RAM at `virtual_address`, which is `physical_address`.
@@ -136,7 +131,7 @@ impl CacheFilter {
 
     #[inline]
     fn translation_of(&self, virtual_address: u64) -> u64 {
-        ((virtual_address / LINE_BYTES) & VIRTUAL_LINE_MASK) | self.generation
+        (virtual_address & !(LINE_BYTES - 1)) ^ self.generation
     }
 
     /// Both arrays have the same power-of-two length.

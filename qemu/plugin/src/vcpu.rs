@@ -80,41 +80,38 @@ impl Vcpu {
         true
     }
 
+    /// Whether an access at `virtual_address` has no effect, as most have none. If not,
+    /// [`Vcpu::access`] has to be called.
+    #[inline]
+    pub(crate) fn is_settled(&self, virtual_address: u64, is_store: bool) -> bool {
+        let filter = self.filter.as_ref();
+        ends_in_line(virtual_address, MAX_ACCESS_BYTES)
+            && filter.is_some_and(|filter| filter.is_settled(virtual_address, is_store))
+    }
+
     /// An access at `virtual_address`. One that crosses into another line touches both, but the
     /// part in another page is not seen: QEMU tells the physical address of the first byte only.
-    #[inline]
     pub(crate) fn access(
         &mut self,
         virtual_address: u64,
         is_store: bool,
         access: &impl MemoryAccess,
     ) {
-        if virtual_address % LINE_BYTES > LINE_BYTES - MAX_ACCESS_BYTES {
-            self.access_near_line_end(virtual_address, is_store, access);
-        } else {
-            self.access_line(virtual_address, is_store, || access.physical_address());
-        }
-    }
-
-    #[inline(never)]
-    fn access_near_line_end(
-        &mut self,
-        virtual_address: u64,
-        is_store: bool,
-        access: &impl MemoryAccess,
-    ) {
         self.access_line(virtual_address, is_store, || access.physical_address());
+        if ends_in_line(virtual_address, MAX_ACCESS_BYTES)
+            || ends_in_line(virtual_address, access.size_bytes())
+        {
+            return;
+        }
         let next_line = (virtual_address | (LINE_BYTES - 1)).wrapping_add(1);
-        let bytes_in_line = next_line.wrapping_sub(virtual_address);
-        if access.size_bytes() > bytes_in_line && !next_line.is_multiple_of(PAGE_BYTES) {
+        if !next_line.is_multiple_of(PAGE_BYTES) {
             self.access_line(next_line, is_store, || {
                 let first = access.physical_address()?;
-                first.checked_add(bytes_in_line)
+                first.checked_add(next_line.wrapping_sub(virtual_address))
             });
         }
     }
 
-    #[inline]
     fn access_line(
         &mut self,
         virtual_address: u64,
@@ -131,7 +128,6 @@ impl Vcpu {
         }
     }
 
-    #[inline(never)]
     fn access_memory(&mut self, virtual_address: u64, physical_address: u64, is_store: bool) {
         let Some(filter) = &mut self.filter else {
             let of_kind = if is_store {
@@ -168,4 +164,10 @@ impl Vcpu {
             filter.forget_translations();
         }
     }
+}
+
+/// Whether `size_bytes` bytes from `address` on lie in one line.
+#[inline]
+fn ends_in_line(address: u64, size_bytes: u64) -> bool {
+    (address % LINE_BYTES).saturating_add(size_bytes) <= LINE_BYTES
 }
