@@ -77,9 +77,6 @@ impl fmt::Display for FunctionEvent {
 /// Why a decoder is not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecoderRefusal {
-    /// Decoders are committed from the lowest on.
-    #[error("a lower decoder is not committed yet")]
-    Order,
     /// The interleave codes are reserved, or name more than one way.
     #[error("a driver can commit only 1 way here: the registers do not tell the position")]
     Interleave,

@@ -28,6 +28,8 @@ mod host;
 mod monitors;
 mod register_space;
 mod statistics;
+#[cfg(test)]
+mod testing;
 
 pub use bar::Bar;
 pub use config::{ConfigError, DecoderConfig, DecoderError, FunctionConfig, Interrupts};

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! BAR0: component registers, of which HDM decoders matter.
 //!
-//! Firmware's decoders come committed and locked. The others, where the count of decoders has to
-//! be rounded up, can be committed by a driver for one way: which position of an interleave set
-//! the device has is not in the registers.
+//! Firmware's decoders come committed and locked. Where their count has to be rounded up, a driver
+//! can commit the last decoder for one way: which position of an interleave set the device has is
+//! not in the registers.
 
 #[cfg(test)]
 mod tests;
@@ -161,9 +161,6 @@ impl ComponentRegisters {
     /// The window of a decoder that a driver wants to commit.
     fn decide(&self, index: usize) -> Result<MappedWindow, DecoderRefusal> {
         let below = self.committed.get(..index).unwrap_or_default();
-        if below.iter().any(Option::is_none) {
-            return Err(DecoderRefusal::Order);
-        }
         if self.control(index).interleave().map(Interleave::ways) != Some(1) {
             return Err(DecoderRefusal::Interleave);
         }

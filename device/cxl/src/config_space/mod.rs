@@ -6,7 +6,7 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-use chmu_spec::cxl::dvsec::cxl_device;
+use chmu_spec::cxl::dvsec::{REGISTER_LOCATOR_ENTRIES, cxl_device};
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::pci::{CONFIG_SPACE_BYTES, bar, express, header};
 
@@ -137,8 +137,8 @@ impl ConfigSpace {
 
     fn define_locator(&mut self, entries: &[u64]) {
         self.define_all(fields::LOCATOR_DVSEC, &fields::locator(entries.len()));
-        let first = u64::from(fields::LOCATOR_DVSEC)
-            .saturating_add(chmu_spec::cxl::dvsec::REGISTER_LOCATOR_ENTRIES.into());
+        let first =
+            u64::from(fields::LOCATOR_DVSEC).saturating_add(REGISTER_LOCATOR_ENTRIES.into());
         for (offset, entry) in (first..).step_by(8).zip(entries) {
             self.space.define(offset, 8, *entry, Rules::default());
         }

@@ -14,6 +14,7 @@ use chmu_spec::cxl::device::{
     MemoryDeviceStatus, capability, mailbox,
 };
 use chmu_spec::cxl::event::{EventLog, policy};
+use chmu_spec::cxl::mailbox::ReturnCode;
 
 use crate::bar::Bar;
 use crate::event::FunctionEvent;
@@ -162,7 +163,7 @@ impl DeviceRegisters {
             .device
             .execute(now_ns, command.opcode(), payload.get(..input_bytes));
         let (return_code, output) = match outcome {
-            Ok(output) => (chmu_spec::cxl::mailbox::ReturnCode::Success, output),
+            Ok(output) => (ReturnCode::Success, output),
             Err(return_code) => (return_code, Vec::new()),
         };
         let output_bytes = u32::try_from(output.len()).unwrap_or(0);

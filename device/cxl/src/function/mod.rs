@@ -5,9 +5,9 @@
 mod tests;
 
 use chmu_model::Access;
-use chmu_spec::address::Hpa;
+use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::cxl::dvsec::{RegisterLocatorEntry, block_id};
-use chmu_spec::interleave::DecoderWindow;
+use chmu_spec::interleave::{DecoderWindow, Interleave};
 
 use crate::address_map::{AddressMap, MappedWindow};
 use crate::bar::{self, Bar};
@@ -247,9 +247,9 @@ const EMPTY_BAR: Bar = Bar {
 const NO_WINDOW: DecoderWindow = DecoderWindow {
     base: Hpa(0),
     size_bytes: 0,
-    interleave: chmu_spec::interleave::Interleave::NONE,
+    interleave: Interleave::NONE,
     position: 0,
-    dpa_base: chmu_spec::address::Dpa(0),
+    dpa_base: Dpa(0),
 };
 
 fn add(counter: &mut u64, more: usize) {

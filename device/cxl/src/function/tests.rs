@@ -1,1 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The function as a whole: units behind BAR4, accesses, interrupts, resets.
 
+use chmu_model::{Capabilities, Event};
+use chmu_spec::address::Hpa;
+use chmu_spec::request::AccessKind;
+use proptest::prelude::*;
+
+use crate::testing::{Bench, GIB, MIB_256, config, decoder};
+use crate::{FunctionConfig, FunctionEvent, HostAccess, Interrupts, Region};
+
+const BAR: Region = Region::Bar(4);
+
+/// Where instance 0 of the first block and its hotlist lie (model's layout of 1024 entries).
+const INSTANCE: u64 = 0x10;
+const HOTLIST: u64 = 0x1000;
+
+fn read_at(hpa: u64) -> HostAccess {
+    HostAccess {
+        hpa: Hpa(hpa),
+        kind: AccessKind::Read,
+    }
+}
+
+/// Switches the instance of a block to always-on with units of 4 KiB and all ranges, and an
+/// interrupt when the list holds anything.
+fn enable(bench: &mut Bench, block: u64, threshold: u32) {
+    let start = block + INSTANCE;
+    let bitmap = bench.read_u64(BAR, start + 0x10);
+    for word in 0..4 {
+        bench.write(BAR, start + bitmap + word * 8, &[0xff; 8]);
+    }
+    bench.write(BAR, start + 0x48, &(12_u64 | 1 << 40).to_le_bytes());
+    bench.write(BAR, start + 0x50, &[0; 8]);
+    let control = 6_u64 | 1 << 10 | 1 << 16 | u64::from(threshold) << 32;
+    bench.write(BAR, start + 0x40, &control.to_le_bytes());
+    bench.function.advance(bench.now_ns, &mut bench.host);
+}
+
+fn access(bench: &mut Bench, hpas: &[u64]) {
+    let accesses: Vec<HostAccess> = hpas.iter().copied().map(read_at).collect();
+    bench
+        .function
+        .access(bench.now_ns, &accesses, &mut bench.host);
+}
+
+#[test]
+fn a_hot_page_reaches_hotlist_and_interrupt() {
+    let mut bench = Bench::new(&config());
+    assert!(!bench.function.is_counting());
+    access(&mut bench, &[4 * GIB]);
+    assert_eq!(bench.function.statistics().accesses, 0);
+
+    enable(&mut bench, 0, 2);
+    assert!(bench.function.is_counting());
+    access(
+        &mut bench,
+        &[4 * GIB + 0x5040, 4 * GIB - 1, 4 * GIB + 0x5fff, 5 * GIB],
+    );
+    let entry = 5 << 16 | 2;
+    assert_eq!(bench.host.memory[&(4, HOTLIST)], entry);
+    assert_eq!(bench.host.interrupts, [1]);
+    assert_eq!(bench.read_u32(BAR, INSTANCE + 0x68), 1 << 16);
+
+    // A client that cannot map reads the same entry, in any pieces.
+    assert_eq!(bench.read_u64(BAR, HOTLIST), entry);
+    assert_eq!(bench.read(BAR, HOTLIST + 1, 2), [0, 5]);
+    assert_eq!(bench.read(BAR, HOTLIST - 4, 8), [0, 0, 0, 0, 2, 0, 5, 0]);
+    bench.write(BAR, HOTLIST, &[0xff; 8]);
+    assert_eq!(bench.read_u64(BAR, HOTLIST), entry);
+
+    let statistics = bench.function.statistics();
+    assert_eq!(statistics.accesses, 4);
+    assert_eq!(statistics.accesses_not_decoded, 2);
+    assert_eq!(statistics.blocks[0][0].units_reported, 1);
+}
+
+/// Three blocks; the second has two instances and hotlists behind its instances.
+fn three_blocks() -> FunctionConfig {
+    let instance = |message_number, hotlist_entries| Capabilities {
+        message_number,
+        hotlist_entries,
+        ..Capabilities::default()
+    };
+    FunctionConfig {
+        blocks: vec![
+            vec![instance(1, 1024)],
+            vec![instance(2, 65535), instance(3, 512)],
+            vec![instance(4, 512)],
+        ],
+        ..config()
+    }
+}
+
+#[test]
+fn each_block_has_its_own_place_and_vector() {
+    let mut bench = Bench::new(&three_blocks());
+    let areas = bench.function.bars()[4].mappable_areas.clone();
+    assert_eq!(
+        areas,
+        [
+            0x1000..0x3000,
+            0x1_3000..0x1_4000,
+            0x1_5000..0x9_5000,
+            0xa_1000..0xa_2000
+        ]
+    );
+    for block in [0, 0x1_0000, 0xa_0000] {
+        assert_eq!(bench.read_u64(BAR, block) & 0xf, 1);
+        enable(&mut bench, block, 1);
+    }
+    access(&mut bench, &[4 * GIB + 0x7000]);
+    let entry = 7 << 16 | 1;
+    for hotlist in [0x1000, 0x1_5000, 0xa_1000] {
+        assert_eq!(bench.host.memory[&(4, hotlist)], entry);
+        assert_eq!(bench.read_u64(BAR, hotlist), entry);
+    }
+    assert_eq!(bench.host.memory.len(), 3);
+    assert_eq!(bench.host.interrupts, [1, 2, 4]);
+    let enabled: Vec<usize> = bench
+        .host
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            FunctionEvent::Monitor {
+                block,
+                event: Event::Enabled { .. },
+            } => Some(*block),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(enabled, [0, 1, 2]);
+    // Between the blocks there is nothing.
+    assert_eq!(bench.read(BAR, 0x4000, 0x100), [0; 0x100]);
+    assert_eq!(bench.read(BAR, 0xf_0000, 0x100), [0; 0x100]);
+}
+
+#[test]
+fn the_tables_of_msix_lie_behind_the_blocks() {
+    let mut bench = Bench::new(&three_blocks());
+    let table = u64::from(bench.read_u32(Region::Config, 0x84));
+    let pending = u64::from(bench.read_u32(Region::Config, 0x88));
+    assert_eq!((table, pending), (0xa_3004, 0xa_4004));
+    let table = table - 4;
+    let masked = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0];
+    assert_eq!(bench.read(BAR, table, 32), [masked, masked].concat());
+    bench.write(BAR, table + 16, &[0xff; 16]);
+    let mut written = [0xff; 16];
+    written[0] = 0xfc;
+    written[12..].copy_from_slice(&[1, 0, 0, 0]);
+    assert_eq!(bench.read(BAR, table + 16, 16), written);
+    // Behind the last of 16 vectors there is nothing.
+    bench.write(BAR, table + 0x100, &[0xff; 16]);
+    assert_eq!(bench.read(BAR, table + 0x100, 16), [0; 16]);
+    assert_eq!(bench.read(BAR, pending - 4, 16), [0; 16]);
+    bench.function.reset(&mut bench.host);
+    assert_eq!(bench.read(BAR, table + 16, 16), masked);
+}
+
+#[test]
+fn without_interrupts_nothing_is_sent() {
+    let mut bench = Bench::new(&FunctionConfig {
+        interrupts: Interrupts::None,
+        ..config()
+    });
+    enable(&mut bench, 0, 1);
+    access(&mut bench, &[4 * GIB]);
+    assert_eq!(bench.host.memory.len(), 1);
+    assert_eq!(bench.host.interrupts, []);
+    assert_eq!(bench.function.bars()[4].size_bytes, 0x4000);
+}
+
+#[test]
+fn both_resets_return_the_units_to_power_on() {
+    for reset in [
+        (|bench: &mut Bench| bench.write(Region::Config, 0x49, &[0x80])) as fn(&mut Bench),
+        |bench| bench.function.reset(&mut bench.host),
+    ] {
+        let mut bench = Bench::new(&config());
+        let before = bench.read(BAR, INSTANCE, 0x200);
+        enable(&mut bench, 0, 1);
+        access(&mut bench, &[4 * GIB]);
+        reset(&mut bench);
+        assert!(!bench.function.is_counting());
+        assert_eq!(bench.read(BAR, INSTANCE, 0x200), before);
+        assert_eq!(bench.function.windows(), [(Hpa(4 * GIB), GIB)]);
+    }
+}
+
+#[test]
+fn epochs_end_by_deadline() {
+    let mut bench = Bench::new(&config());
+    assert_eq!(bench.function.next_deadline_ns(), None);
+    enable(&mut bench, 0, 1);
+    // Epoch mode, 1 ms.
+    bench.write(BAR, INSTANCE + 0x40, &[6, 4, 0, 0, 1, 0, 0, 0]);
+    bench.write(
+        BAR,
+        INSTANCE + 0x48,
+        &(12_u64 | 2 << 48 | 1 << 52).to_le_bytes(),
+    );
+    bench.write(BAR, INSTANCE + 0x42, &[1]);
+    bench.function.advance(0, &mut bench.host);
+    access(&mut bench, &[4 * GIB + 0x3000]);
+    assert_eq!(bench.host.memory.len(), 0);
+    let deadline = bench.function.next_deadline_ns().unwrap();
+    assert_eq!(deadline, 1_000_000);
+    bench.function.advance(deadline, &mut bench.host);
+    assert_eq!(bench.host.memory[&(4, HOTLIST)], 3 << 16 | 1);
+}
+
+#[test]
+fn interleave_skip_and_tee_are_followed() {
+    let mut shared = decoder(0x11_0000_0000, 3 * MIB_256);
+    shared.ways = 3;
+    shared.granularity_bytes = 4096;
+    shared.position = 2;
+    shared.dpa_skip_bytes = MIB_256;
+    shared.tee = true;
+    let mut bench = Bench::new(&FunctionConfig {
+        decoders: vec![decoder(4 * GIB, MIB_256), shared],
+        ..config()
+    });
+    enable(&mut bench, 0, 1);
+    // Page 0 belongs to the first device, page 2 and 5 to this one.
+    access(
+        &mut bench,
+        &[
+            0x11_0000_0000,
+            0x11_0000_2010,
+            0x11_0000_5010,
+            4 * GIB + 0x1000,
+        ],
+    );
+    let unit = |index: u64| {
+        bench
+            .host
+            .memory
+            .get(&(4, HOTLIST + index * 8))
+            .map(|entry| entry >> 16)
+    };
+    let first = 2 * MIB_256 / 4096;
+    assert_eq!(
+        [0, 1, 2, 3].map(unit),
+        [Some(first), Some(first + 1), Some(1), None]
+    );
+}
+
+#[test]
+fn regions_that_do_not_exist_are_empty() {
+    let mut bench = Bench::new(&config());
+    for region in [1, 3, 5, 6, 255].map(Region::Bar) {
+        bench.write(region, 0, &[0xff; 16]);
+        assert_eq!(bench.read(region, 0, 16), [0; 16]);
+    }
+    assert_eq!(bench.read(BAR, u64::MAX - 3, 16), [0; 16]);
+    bench.write(BAR, u64::MAX - 3, &[0xff; 16]);
+}
+
+proptest! {
+    /// Any access anywhere is survived, and the whole BAR reads the same in pieces.
+    #[test]
+    fn hostile_accesses_do_no_harm(
+        accesses in proptest::collection::vec(
+            (0_u64..0xb_0000, proptest::collection::vec(any::<u8>(), 0..40), any::<bool>()),
+            0..40,
+        ),
+    ) {
+        let mut bench = Bench::new(&three_blocks());
+        for (offset, data, write) in &accesses {
+            if *write {
+                bench.write(BAR, *offset, data);
+            } else {
+                bench.read(BAR, *offset, data.len());
+            }
+        }
+        let whole = bench.read(BAR, 0, 0x4000);
+        let parts: Vec<u8> = (0..0x4000)
+            .step_by(8)
+            .flat_map(|offset| bench.read(BAR, offset, 8))
+            .collect();
+        prop_assert!(whole == parts);
+    }
+}

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a function is made of.
 
+#[cfg(test)]
+mod tests;
+
 use chmu_model::{Capabilities, Quirk};
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::cxl::CAPACITY_MULTIPLE_BYTES;

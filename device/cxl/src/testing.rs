@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the unit tests share.
+
+use std::collections::HashMap;
+
+use chmu_model::Capabilities;
+use chmu_spec::address::Hpa;
+
+use crate::{
+    DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost, Interrupts, Region,
+};
+
+pub(crate) const GIB: u64 = 1 << 30;
+pub(crate) const MIB_256: u64 = 256 << 20;
+
+/// Remembers all that a function tells its outside.
+#[derive(Debug, Default)]
+pub(crate) struct RecordingHost {
+    pub(crate) memory: HashMap<(u8, u64), u64>,
+    pub(crate) interrupts: Vec<u16>,
+    pub(crate) events: Vec<FunctionEvent>,
+}
+
+impl FunctionHost for RecordingHost {
+    fn store(&mut self, bar: u8, offset: u64, value: u64) {
+        self.memory.insert((bar, offset), value);
+    }
+
+    fn load(&mut self, bar: u8, offset: u64) -> u64 {
+        assert!(offset.is_multiple_of(8));
+        self.memory.get(&(bar, offset)).copied().unwrap_or(0)
+    }
+
+    fn interrupt(&mut self, vector: u16) {
+        self.interrupts.push(vector);
+    }
+
+    fn event(&mut self, event: FunctionEvent) {
+        self.events.push(event);
+    }
+}
+
+/// A decoder of one way.
+pub(crate) fn decoder(base: u64, size_bytes: u64) -> DecoderConfig {
+    DecoderConfig {
+        base: Hpa(base),
+        size_bytes,
+        ways: 1,
+        granularity_bytes: 256,
+        position: 0,
+        dpa_skip_bytes: 0,
+        tee: false,
+    }
+}
+
+/// 1 GiB at 4 GiB, one block with one instance, 16 MSI-X vectors.
+pub(crate) fn config() -> FunctionConfig {
+    FunctionConfig {
+        serial_number: 0x0123_4567_89ab_cdef,
+        capacity_bytes: GIB,
+        decoders: vec![decoder(4 * GIB, GIB)],
+        blocks: vec![vec![Capabilities {
+            message_number: 1,
+            ..Capabilities::default()
+        }]],
+        interrupts: Interrupts::MsiX(16),
+        quirk: None,
+    }
+}
+
+/// A function and its outside.
+#[derive(Debug)]
+pub(crate) struct Bench {
+    pub(crate) function: Function,
+    pub(crate) host: RecordingHost,
+    pub(crate) now_ns: u64,
+}
+
+impl Bench {
+    pub(crate) fn new(config: &FunctionConfig) -> Self {
+        Self {
+            function: Function::new(config).unwrap(),
+            host: RecordingHost::default(),
+            now_ns: 0,
+        }
+    }
+
+    pub(crate) fn read(&mut self, region: Region, offset: u64, bytes: usize) -> Vec<u8> {
+        let mut data = vec![0xee; bytes];
+        self.function
+            .read(self.now_ns, region, offset, &mut data, &mut self.host);
+        data
+    }
+
+    pub(crate) fn write(&mut self, region: Region, offset: u64, data: &[u8]) {
+        self.function
+            .write(self.now_ns, region, offset, data, &mut self.host);
+    }
+
+    pub(crate) fn read_u32(&mut self, region: Region, offset: u64) -> u32 {
+        u32::from_le_bytes(self.read(region, offset, 4).try_into().unwrap())
+    }
+
+    pub(crate) fn read_u64(&mut self, region: Region, offset: u64) -> u64 {
+        u64::from_le_bytes(self.read(region, offset, 8).try_into().unwrap())
+    }
+}
