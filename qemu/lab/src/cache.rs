@@ -115,8 +115,7 @@ impl Cache {
         let partial = self.partial(name);
         let marker = serde_json::to_vec_pretty(marker)?;
         fs::write(partial.join(MARKER), marker).context("Cannot write the cache entry's marker")?;
-        let opened = File::open(&partial).context("Cannot open the new cache entry")?;
-        rustix::fs::syncfs(&opened).context("Cannot write the new cache entry to the disk")?;
+        write_back(&partial).context("Cannot write the new cache entry to the disk")?;
         let replaced = self.folder.join(format!("{name}.replaced"));
         remove(&replaced)?;
         let entry = self.entry(name);
@@ -166,6 +165,19 @@ fn remove(folder: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Waits until every file is on the disk: a name given earlier could outlive its content.
+fn write_back(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            write_back(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    File::open(folder)?.sync_all()
 }
 
 fn folder_size_bytes(folder: &Path) -> u64 {

@@ -4,8 +4,10 @@
 pub mod acpi;
 pub mod cache;
 mod elf;
+pub mod guest_image;
 pub mod host_bridge;
 pub mod machine;
 pub mod platform;
+pub mod programs;
 pub mod progress;
 pub mod topology;

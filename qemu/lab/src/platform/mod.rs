@@ -12,9 +12,10 @@ mod version;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 use crate::cache::Cache;
+use crate::elf;
 use crate::progress::Progress;
 
 pub use debian::{Contents, Packages, mirror};
@@ -122,10 +123,11 @@ pub(crate) fn chosen_qemu(options: &PlatformOptions) -> Result<Option<QemuProgra
 }
 
 fn check_busybox(busybox: &Path) -> Result<()> {
+    let name = busybox.display();
+    let content = std::fs::read(busybox).with_context(|| format!("Cannot read {name}"))?;
     ensure!(
-        crate::elf::is_static(busybox)?,
-        "{} is not statically linked, and the guest has no libraries",
-        busybox.display()
+        elf::is_static(&content).with_context(|| format!("{name} is no program"))?,
+        "{name} is not statically linked, and the guest has no libraries"
     );
     Ok(())
 }

@@ -57,12 +57,11 @@ pub(super) fn qemu(root: &Path, folder: &Path) -> Result<String> {
     let loader = libraries.join(LOADER);
     fs::create_dir_all(folder.join(LIBRARIES))?;
     let mut needed = needed_libraries(&loader, &libraries, &program)?;
-    needed.push(libraries.join(PLUGIN_LIBRARY));
+    needed.extend([loader, libraries.join(PLUGIN_LIBRARY)]);
     for library in needed {
         let name = library.file_name().context("A library has no name")?;
         copy(&library, &folder.join(LIBRARIES).join(name))?;
     }
-    copy(&loader, &folder.join(LOADER))?;
     copy(&program, &folder.join(QEMU_NAME))?;
     for data in DATA_FOLDERS {
         copy_firmware(&root.join("usr").join(data), &folder.join(data))?;
@@ -75,7 +74,7 @@ pub(super) fn qemu(root: &Path, folder: &Path) -> Result<String> {
 /// The QEMU of a finished entry.
 pub(super) fn qemu_program(folder: &Path, version: QemuVersion) -> QemuProgram {
     let loader = Loader {
-        program: folder.join(LOADER),
+        program: folder.join(LIBRARIES).join(LOADER),
         libraries: folder.join(LIBRARIES),
     };
     let data = DATA_FOLDERS.map(|data| folder.join(data)).to_vec();
@@ -169,7 +168,7 @@ pub(super) fn busybox(root: &Path, folder: &Path) -> Result<()> {
         .find(|program| program.is_file())
         .context("The package has no busybox")?;
     ensure!(
-        elf::is_static(&program)?,
+        elf::is_static(&fs::read(&program)?)?,
         "The package's busybox is not statically linked"
     );
     copy(&program, &folder.join(BUSYBOX))

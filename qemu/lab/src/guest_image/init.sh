@@ -1,0 +1,89 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+# The guest's first process. Kernel command line:
+#   chmu.mode=region|vfio|none   which driver gets the CXL devices (default: region)
+#   chmu.thp=never|madvise|always   transparent huge pages (default: never)
+#   chmu.shell   a shell on the console; the machine goes down when it ends
+#   chmu.hostname=NAME   (default: chmu)
+
+export PATH=/bin HOME=/
+/bin/busybox --install -s /bin
+
+complain() {
+    echo "<3>chmu-init: $*" >/dev/kmsg
+}
+
+# Writes a setting where this kernel has it.
+set_value() {
+    [ ! -e "$1" ] || echo "$2" >"$1" || complain "cannot write $2 to $1"
+}
+
+mount_file_systems() {
+    mount -t proc none /proc
+    mount -t sysfs none /sys
+    mount -t devtmpfs none /dev
+    mkdir -p /dev/shm /dev/pts
+    mount -t tmpfs none /dev/shm
+    mount -t devpts none /dev/pts
+    mount -t tmpfs none /tmp
+    mount -t tmpfs none /run
+    [ ! -d /sys/kernel/debug ] || mount -t debugfs none /sys/kernel/debug
+}
+
+read_command_line() {
+    mode=region thp=never shell= name=chmu
+    for word in $(cat /proc/cmdline); do
+        case $word in
+        chmu.mode=*) mode=${word#*=} ;;
+        chmu.thp=*) thp=${word#*=} ;;
+        chmu.hostname=*) name=${word#*=} ;;
+        chmu.shell) shell=yes ;;
+        esac
+    done
+}
+
+# Nothing but the promotion under test may move pages.
+quiet_the_kernel() {
+    set_value /proc/sys/kernel/numa_balancing 0
+    set_value /sys/kernel/mm/transparent_hugepage/enabled "$thp"
+    set_value /sys/kernel/mm/numa/demotion_enabled 0
+    set_value /sys/module/damon_stat/parameters/enabled N
+}
+
+load_modules() {
+    while read -r module; do
+        insmod "/lib/modules/$module.ko" || complain "cannot load the module $module"
+    done <"/lib/modules/$1.order"
+}
+
+# PCI class 05 02: memory controller, CXL.
+bind_vfio() {
+    for device in /sys/bus/pci/devices/*; do
+        case $(cat "$device/class") in
+        0x0502*)
+            echo vfio-pci >"$device/driver_override"
+            echo "${device##*/}" >/sys/bus/pci/drivers_probe
+            [ -e "$device/driver" ] || complain "vfio-pci does not take ${device##*/}"
+            ;;
+        esac
+    done
+}
+
+mount_file_systems
+read_command_line
+hostname "$name"
+quiet_the_kernel
+case $mode in
+region) load_modules region ;;
+vfio) load_modules vfio && bind_vfio ;;
+none) ;;
+*) complain "chmu.mode=$mode is none of region, vfio and none" ;;
+esac
+if [ -n "$shell" ]; then
+    setsid cttyhack sh
+elif [ -c /dev/ttyS1 ]; then
+    chmu agent --port /dev/ttyS1 || complain "the agent failed"
+else
+    complain "there is no second serial port for the agent"
+fi
+poweroff -f
