@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The real `vfio-user-chmu` process, on a socket that exists before it starts.
 
-use std::os::fd::OwnedFd;
+use std::io::Read;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::raw_client::RawClient;
+use crate::raw_client::{REPLY_TIMEOUT, RawClient};
+
+/// How long the device may take to end once it is asked to.
+pub const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A running device; killed and reaped when dropped.
 #[derive(Debug)]
@@ -21,7 +26,8 @@ pub struct DeviceProcess {
 
 impl DeviceProcess {
     /// Starts the device with `arguments` on a listening socket that it inherits as its standard
-    /// input, so a client can connect at once.
+    /// input, so a client can connect at once. Its access and statistics sockets exist from the
+    /// first reply on that a client gets.
     ///
     /// # Errors
     /// When the binary is missing (`cargo lab test` builds it) or does not start.
@@ -30,8 +36,12 @@ impl DeviceProcess {
         let socket_path = folder.path().join("device.sock");
         let listener = UnixListener::bind(&socket_path)?;
         let log = std::fs::File::create(folder.path().join("device.log"))?;
-        let child = Command::new(device_binary()?)
+        let child = Command::new(device_program()?)
             .arg("--fd=0")
+            .arg("--access-socket")
+            .arg(folder.path().join("access.sock"))
+            .arg("--statistics-socket")
+            .arg(folder.path().join("statistics.sock"))
             .args(arguments)
             .stdin(Stdio::from(OwnedFd::from(listener)))
             .stdout(Stdio::null())
@@ -63,6 +73,23 @@ impl DeviceProcess {
         Ok(client)
     }
 
+    /// The socket that producers of accesses attach to.
+    pub fn access_socket(&self) -> PathBuf {
+        self.folder.path().join("access.sock")
+    }
+
+    /// What the device has counted so far.
+    ///
+    /// # Errors
+    /// When the device does not answer, or not with JSON.
+    pub fn statistics(&self) -> Result<serde_json::Value> {
+        let mut socket = UnixStream::connect(self.folder.path().join("statistics.sock"))?;
+        socket.set_read_timeout(Some(REPLY_TIMEOUT))?;
+        let mut text = String::new();
+        socket.read_to_string(&mut text)?;
+        serde_json::from_str(&text).with_context(|| format!("The statistics are no JSON: {text}"))
+    }
+
     /// A folder of this device's own, for files that a test hands it.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -90,7 +117,7 @@ impl DeviceProcess {
     ///
     /// # Errors
     /// When the signal cannot be sent.
-    pub fn terminate(mut self) -> Result<ExitStatus> {
+    pub fn terminate(self) -> Result<ExitStatus> {
         let process_id = libc::pid_t::try_from(self.child.id())?;
         // SAFETY: kill takes plain numbers; the child is ours and not yet reaped.
         let sent = unsafe { libc::kill(process_id, libc::SIGTERM) };
@@ -99,8 +126,55 @@ impl DeviceProcess {
             "SIGTERM was not sent: {}",
             std::io::Error::last_os_error()
         );
-        Ok(self.child.wait()?)
+        self.wait()
     }
+
+    /// Waits for the device to end by itself.
+    ///
+    /// # Errors
+    /// When it does not end within [`EXIT_TIMEOUT`].
+    pub fn wait(mut self) -> Result<ExitStatus> {
+        wait_for_exit(&mut self.child)
+    }
+}
+
+/// Waits for a process to end.
+///
+/// # Errors
+/// When it does not end within [`EXIT_TIMEOUT`].
+pub fn wait_for_exit(child: &mut Child) -> Result<ExitStatus> {
+    // SAFETY: pidfd_open takes plain numbers; the child is ours and not yet reaped.
+    let number = unsafe { libc::syscall(libc::SYS_pidfd_open, child.id(), 0) };
+    let number = libc::c_int::try_from(number)?;
+    ensure!(
+        number >= 0,
+        "The process has no descriptor: {}",
+        std::io::Error::last_os_error()
+    );
+    // SAFETY: the kernel just returned this descriptor and nobody else knows it.
+    let process = unsafe { OwnedFd::from_raw_fd(number) };
+    ensure!(
+        is_readable(&process, EXIT_TIMEOUT)?,
+        "The process does not end within {EXIT_TIMEOUT:?}"
+    );
+    Ok(child.wait()?)
+}
+
+/// Waits until a descriptor is readable, and says whether it is.
+///
+/// # Errors
+/// When the descriptor cannot be polled.
+pub fn is_readable(descriptor: &impl AsRawFd, timeout: Duration) -> Result<bool> {
+    let mut request = libc::pollfd {
+        fd: descriptor.as_raw_fd(),
+        events: libc::POLLIN,
+        revents: 0,
+    };
+    let milliseconds = libc::c_int::try_from(timeout.as_millis())?;
+    // SAFETY: `request` is one pollfd and lives through the call.
+    let ready = unsafe { libc::poll(&raw mut request, 1, milliseconds) };
+    ensure!(ready >= 0, std::io::Error::last_os_error());
+    Ok(ready == 1)
 }
 
 impl Drop for DeviceProcess {
@@ -114,7 +188,10 @@ impl Drop for DeviceProcess {
 }
 
 /// The device that `cargo lab test` built, or the one beside this test.
-fn device_binary() -> Result<PathBuf> {
+///
+/// # Errors
+/// When there is none.
+pub fn device_program() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os("CHMU_DEVICE") {
         return Ok(path.into());
     }

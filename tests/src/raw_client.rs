@@ -6,10 +6,12 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::{FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use vmm_sys_util::eventfd::EventFd;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 /// How long the device may take for one answer before the test fails.
@@ -284,6 +286,17 @@ impl RawClient {
 pub const QEMU_CAPABILITIES: &[u8] = b"{\"capabilities\": {\"pgsizes\": 4096, \"max_msg_fds\": 16, \
 \"max_dma_maps\": 65535, \"max_data_xfer_size\": 1048576, \"migration\": {\"max_bitmap_size\": 268435456, \
 \"pgsize\": 4096}, \"write_multiple\": true}}\0";
+
+/// A new eventfd that never blocks.
+///
+/// # Errors
+/// When the kernel refuses it.
+pub fn event_file() -> Result<File> {
+    let event = EventFd::new(libc::EFD_NONBLOCK)?;
+    // SAFETY: the descriptor was just made and is given up by its first owner.
+    let owned = unsafe { OwnedFd::from_raw_fd(event.into_raw_fd()) };
+    Ok(File::from(owned))
+}
 
 /// The bytes of one message.
 pub fn message(id: u16, command: u16, flags: u32, payload: &[u8]) -> Vec<u8> {

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use anyhow::Result;
 use chmu_tests::device_process::DeviceProcess;
-use chmu_tests::raw_client::{RawClient, command, words};
+use chmu_tests::raw_client::{RawClient, command, event_file, words};
 
 const MSI_X: u32 = 2;
 const TRIGGER: u32 = 1 << 5;
@@ -26,19 +26,11 @@ fn set_irqs(client: &mut RawClient, fields: [u32; 4], files: &[&File]) -> Result
     })
 }
 
-fn event() -> Result<File> {
-    use std::os::fd::{FromRawFd, OwnedFd};
-    let event = vmm_sys_util::eventfd::EventFd::new(libc::EFD_NONBLOCK)?;
-    // SAFETY: the descriptor was just made and is given up by its first owner.
-    let owned = unsafe { OwnedFd::from_raw_fd(std::os::fd::IntoRawFd::into_raw_fd(event)) };
-    Ok(File::from(owned))
-}
-
 #[test]
 fn the_forms_that_qemu_sends() -> Result<()> {
     let device = DeviceProcess::start(&[])?;
     let mut client = device.client()?;
-    let event = event()?;
+    let event = event_file()?;
     let assign = DATA_EVENTFD | TRIGGER;
     // MSI-X enabled without a vector, a vector assigned, the same replaced, all disabled.
     assert_eq!(set_irqs(&mut client, [assign, MSI_X, 0, 1], &[])?, 0);
@@ -63,7 +55,7 @@ fn the_forms_that_qemu_sends() -> Result<()> {
 fn vectors_that_do_not_exist_are_refused() -> Result<()> {
     let device = DeviceProcess::start(&[])?;
     let mut client = device.client()?;
-    let event = event()?;
+    let event = event_file()?;
     let assign = DATA_EVENTFD | TRIGGER;
     for fields in [
         [assign, MSI_X, 4096, 1],

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! From an access in a ring to an entry in the hotlist and a signal on an eventfd.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chmu_ring::{Producer, Record, RingProducer};
+use chmu_tests::device_process::{DeviceProcess, is_readable};
+use chmu_tests::raw_client::{RawClient, command, event_file, words};
+use serde_json::Value;
+
+use crate::monitor::{self, BASE, MILLISECOND, Settings, TEN_SECONDS};
+
+/// How long an interrupt, or the end of a connection, may take.
+const EVENT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A nanosecond an access, so that no epoch ends.
+const SLOW_TIME: &str = "--clock=accesses:1";
+const UNIT_BYTES: u64 = 4096;
+
+/// Message number of the first instance.
+const VECTOR: u32 = 1;
+
+fn connect_vector(client: &mut RawClient, vector: u32) -> Result<File> {
+    let (eventfd_trigger, msi_x) = (0x24, 2);
+    let event = event_file()?;
+    let request = words(&[20, eventfd_trigger, msi_x, vector, 1]);
+    client
+        .call_with_files(command::DEVICE_SET_IRQS, &request, &[&event])?
+        .success()?;
+    Ok(event)
+}
+
+/// How often an eventfd was signalled since the last time, without waiting.
+fn signals(event: &File) -> Result<u64> {
+    let mut count = [0; 8];
+    (&*event).read_exact(&mut count)?;
+    Ok(u64::from_ne_bytes(count))
+}
+
+/// A device with a client and a producer.
+struct Bench {
+    device: DeviceProcess,
+    client: RawClient,
+    producer: Producer,
+    ring: RingProducer,
+}
+
+impl Bench {
+    fn new(arguments: &[&str]) -> Result<Self> {
+        let device = DeviceProcess::start(arguments)?;
+        let client = device.client()?;
+        let mut producer = Producer::connect(device.access_socket())?;
+        let ring = producer.ring(0)?;
+        Ok(Self {
+            device,
+            client,
+            producer,
+            ring,
+        })
+    }
+
+    /// `count` reads of a unit.
+    fn touch(&mut self, unit: u64, count: u64) {
+        for line in 0..count {
+            let address = BASE + unit * UNIT_BYTES + line % 64 * 64;
+            assert!(self.ring.push(Record::read(address)));
+        }
+    }
+
+    fn statistic(&self, pointer: &str) -> Result<Value> {
+        let statistics = self.device.statistics()?;
+        let value = statistics.pointer(pointer);
+        value
+            .cloned()
+            .with_context(|| format!("There is no {pointer} in {statistics:#}"))
+    }
+}
+
+fn epochs(epoch: (u64, u64), threshold: u32) -> Settings {
+    Settings {
+        threshold,
+        epoch,
+        mode: 0,
+        fill_level_interrupt: true,
+    }
+}
+
+#[test]
+fn the_hot_units_of_an_epoch_become_entries_and_one_interrupt() -> Result<()> {
+    // A microsecond an access: a thousand of them are an epoch.
+    let mut bench = Bench::new(&["--clock=accesses:1000"])?;
+    let event = connect_vector(&mut bench.client, VECTOR)?;
+    monitor::enable(&mut bench.client, epochs(MILLISECOND, 100))?;
+
+    bench.touch(7, 300);
+    bench.touch(3, 600);
+    bench.touch(9, 99);
+    assert_eq!(monitor::head_and_tail(&mut bench.client)?, (0, 0));
+    bench.touch(9, 1);
+
+    assert!(is_readable(&event, EVENT_TIMEOUT)?, "there is no interrupt");
+    assert_eq!(signals(&event)?, 1);
+    assert_eq!(monitor::head_and_tail(&mut bench.client)?, (0, 3));
+    let file = monitor::mappable_file(&mut bench.client)?;
+    for (index, expected) in (0..).zip([(3, 600), (7, 300), (9, 100)]) {
+        let mapped = monitor::mapped_entry(&mut bench.client, &file, index)?;
+        assert_eq!(mapped, expected, "mapped");
+        assert_eq!(monitor::entry(&mut bench.client, index)?, expected, "read");
+    }
+    assert_eq!(bench.statistic("/interrupts/sent")?, 1);
+    assert_eq!(bench.statistic("/blocks/0/0/epochs_closed")?, 1);
+    assert_eq!(bench.statistic("/blocks/0/0/units_reported")?, 3);
+    Ok(())
+}
+
+#[test]
+fn the_same_accesses_give_the_same_list_again() -> Result<()> {
+    let list = || -> Result<Vec<(u64, u64)>> {
+        let mut bench = Bench::new(&["--clock=accesses:10000"])?;
+        monitor::enable(&mut bench.client, epochs(MILLISECOND, 3))?;
+        let mut random = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..2000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            bench.touch(random % 40, 1);
+        }
+        let (_, tail) = monitor::head_and_tail(&mut bench.client)?;
+        (0..tail)
+            .map(|index| monitor::entry(&mut bench.client, index))
+            .collect()
+    };
+    let first = list()?;
+    assert!(first.len() > 20, "{} entries", first.len());
+    assert_eq!(list()?, first);
+    Ok(())
+}
+
+#[test]
+fn an_epoch_of_host_time_ends_without_anybody_looking() -> Result<()> {
+    let mut bench = Bench::new(&[])?;
+    let event = connect_vector(&mut bench.client, VECTOR)?;
+    let ten_milliseconds = (3, 1);
+    monitor::enable(&mut bench.client, epochs(ten_milliseconds, 1))?;
+    bench.touch(5, 10);
+    assert!(is_readable(&event, EVENT_TIMEOUT)?, "there is no interrupt");
+    assert_eq!(monitor::entry(&mut bench.client, 0)?.0, 5);
+    Ok(())
+}
+
+#[test]
+fn an_always_on_unit_is_reported_while_the_doorbell_is_silent() -> Result<()> {
+    let mut bench = Bench::new(&[])?;
+    let event = connect_vector(&mut bench.client, VECTOR)?;
+    let settings = Settings {
+        mode: 1,
+        ..epochs(TEN_SECONDS, 4)
+    };
+    monitor::enable(&mut bench.client, settings)?;
+    // Far fewer records than the doorbell rings for.
+    bench.touch(11, 4);
+    assert!(is_readable(&event, EVENT_TIMEOUT)?, "there is no interrupt");
+    assert_eq!(monitor::entry(&mut bench.client, 0)?, (11, 4));
+    Ok(())
+}
+
+#[test]
+fn accesses_are_counted_before_whatever_comes_after_them() -> Result<()> {
+    let mut bench = Bench::new(&[SLOW_TIME])?;
+    let settings = Settings {
+        mode: 1,
+        ..epochs(TEN_SECONDS, 2)
+    };
+    monitor::enable(&mut bench.client, settings)?;
+    for round in 1..=50 {
+        bench.touch(round, 2);
+        assert_eq!(monitor::head_and_tail(&mut bench.client)?.1, round);
+    }
+    bench.touch(51, 7);
+    assert_eq!(bench.statistic("/blocks/0/0/requests_counted")?, 107);
+
+    bench.touch(52, 1);
+    monitor::disable(&mut bench.client)?;
+    bench.touch(53, 100);
+    monitor::enable(&mut bench.client, settings)?;
+    assert_eq!(
+        bench.statistic("/blocks/0/0/requests_counted")?,
+        108,
+        "what came before the enable counts"
+    );
+    Ok(())
+}
+
+#[test]
+fn the_producer_is_armed_while_an_instance_counts() -> Result<()> {
+    let mut bench = Bench::new(&[SLOW_TIME])?;
+    assert!(!bench.producer.arming().is_armed());
+    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    assert!(bench.producer.arming().is_armed());
+    assert_eq!(bench.statistic("/feed/acknowledged")?, false);
+    bench.producer.acknowledge(bench.producer.arming());
+    assert_eq!(bench.statistic("/feed/acknowledged")?, true);
+
+    monitor::disable(&mut bench.client)?;
+    assert!(!bench.producer.arming().is_armed());
+    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    bench.client.call(command::DEVICE_RESET, &[])?.success()?;
+    assert!(!bench.producer.arming().is_armed());
+    assert!(!monitor::is_enabled(&mut bench.client)?);
+    Ok(())
+}
+
+#[test]
+fn a_lost_producer_makes_room_for_the_next() -> Result<()> {
+    let mut bench = Bench::new(&[SLOW_TIME])?;
+    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    let second = Producer::connect(bench.device.access_socket());
+    assert!(matches!(second, Err(chmu_ring::Error::Refused)));
+
+    bench.touch(1, 5);
+    let Bench {
+        device,
+        producer,
+        ring,
+        mut client,
+    } = bench;
+    drop((producer, ring));
+
+    let mut producer = Producer::connect(device.access_socket())?;
+    assert!(producer.arming().is_armed());
+    let ring = producer.ring(0)?;
+    assert!(monitor::is_enabled(&mut client)?);
+    let mut bench = Bench {
+        device,
+        client,
+        producer,
+        ring,
+    };
+    bench.touch(2, 6);
+    assert_eq!(bench.statistic("/blocks/0/0/requests_counted")?, 11);
+    assert_eq!(bench.statistic("/feed/producers")?, 2);
+    assert_eq!(bench.statistic("/feed/lost")?, 0);
+    Ok(())
+}
+
+#[test]
+fn a_producer_that_talks_is_let_go() -> Result<()> {
+    let device = DeviceProcess::start(&[])?;
+    let _client = device.client()?;
+    let socket = UnixStream::connect(device.access_socket())?;
+    let producer = Producer::attach(socket.try_clone()?)?;
+    (&socket).write_all(b"hello")?;
+    assert!(is_readable(&socket, EVENT_TIMEOUT)?, "it is still attached");
+    assert!(producer.device_gone());
+    Producer::connect(device.access_socket())?;
+    Ok(())
+}
+
+#[test]
+fn accesses_outside_of_the_windows_are_told_apart() -> Result<()> {
+    let mut bench = Bench::new(&[SLOW_TIME, "--memory=512M"])?;
+    let windows = bench.producer.windows();
+    assert_eq!((windows[0].base, windows[0].size), (BASE, 512 << 20));
+    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    bench.touch(0, 3);
+    assert!(bench.ring.push(Record::write(BASE + (512 << 20))));
+    assert!(bench.ring.push(Record::read(0)));
+    assert_eq!(bench.statistic("/accesses")?, 5);
+    assert_eq!(bench.statistic("/accesses_not_decoded")?, 2);
+    assert_eq!(bench.statistic("/feed/records")?, 5);
+    Ok(())
+}
+
+#[test]
+fn more_accesses_than_a_ring_holds_all_arrive() -> Result<()> {
+    let mut bench = Bench::new(&[SLOW_TIME])?;
+    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    let count = 3 * u64::from(chmu_ring::ENTRIES_PER_RING) + 1;
+    bench.touch(8, count);
+    assert_eq!(bench.statistic("/blocks/0/0/requests_counted")?, count);
+    assert_eq!(bench.statistic("/feed/lost")?, 0);
+    Ok(())
+}
