@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 mod agent;
+mod list;
 mod output;
 mod signals;
 mod workload;
@@ -26,6 +27,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Lists CXL devices with hotness monitoring units and what these can do.
+    List(list::Options),
     /// Runs a workload whose hot pages are known, on the slow memory.
     Workload(workload::Options),
     /// Serves a host's requests on a serial port of this guest.
@@ -36,6 +39,7 @@ enum Verb {
 /// Runs the verb; the code tells a negative result from a failure to get one.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
+        Verb::List(options) => list::run(options),
         Verb::Workload(options) => workload::run(&options),
         Verb::Agent(options) => agent::run(&options),
     }

@@ -86,8 +86,13 @@ pub fn open_units(
 ) -> Result<Vec<(PciFunction, Unit)>, DeviceError> {
     let mut found = Vec::new();
     for function in select_functions(sysfs, selection)? {
-        let named = selection.device.is_some();
-        if !named && !has_units(&function) {
+        // Functions that do not show their configuration space have no units.
+        let has_units = || {
+            function
+                .identify()
+                .is_ok_and(|identity| identity.has_units())
+        };
+        if selection.device.is_none() && !has_units() {
             continue;
         }
         let transport = open_function(&function, selection.access)?;
@@ -105,16 +110,6 @@ pub fn open_units(
         return Err(DeviceError::NoUnit { among });
     }
     Ok(found)
-}
-
-/// Whether the configuration space names a block of hotness monitoring units; functions that do
-/// not show theirs have none.
-fn has_units(function: &PciFunction) -> bool {
-    let identity = function.identify();
-    identity.is_ok_and(|identity| {
-        let block_id = chmu_spec::cxl::dvsec::block_id::HOTNESS_MONITOR;
-        !identity.places(block_id).is_empty()
-    })
 }
 
 fn open_unit(

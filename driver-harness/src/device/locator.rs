@@ -4,6 +4,7 @@
 use chmu_spec::cxl::VENDOR_ID;
 use chmu_spec::cxl::dvsec::{
     REGISTER_LOCATOR, REGISTER_LOCATOR_ENTRIES, REGISTER_LOCATOR_ENTRY_BYTES, RegisterLocatorEntry,
+    block_id,
 };
 use chmu_spec::pci::{DVSEC_ID, DvsecHeader, extended_capability};
 
@@ -35,6 +36,11 @@ impl Identity {
                 offset: block.offset,
             })
             .collect()
+    }
+
+    /// Whether there is a block of hotness monitoring units.
+    pub fn has_units(&self) -> bool {
+        !self.places(block_id::HOTNESS_MONITOR).is_empty()
     }
 }
 

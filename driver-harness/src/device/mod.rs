@@ -18,10 +18,12 @@ mod capabilities;
 mod config_space;
 mod discovery;
 mod hotlist;
+pub mod listing;
 mod locator;
 mod pci_function;
 mod settings;
 mod unit;
+mod unit_error;
 
 pub use block::{Block, Instance};
 pub use capabilities::Capabilities;
@@ -31,7 +33,8 @@ pub use discovery::{
 pub use locator::Identity;
 pub use pci_function::PciFunction;
 pub use settings::{Settings, SettingsError, Wishes};
-pub use unit::{Configuration, Drained, Limits, Unit, UnitError, UnitStatistics};
+pub use unit::{Configuration, Drained, Limits, State, Unit, UnitStatistics};
+pub use unit_error::UnitError;
 
 /// Which unit of a function: the number of its block and its number in the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -167,3 +170,6 @@ pub enum DeviceError {
 fn capitalised(id: &InstanceId) -> String {
     format!("Instance {} of block {}", id.instance, id.block)
 }
+
+#[cfg(test)]
+mod tests;

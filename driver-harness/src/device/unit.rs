@@ -13,8 +13,9 @@ use super::SharedTransport;
 use super::block::{Instance, RANGE_WORD_BYTES};
 use super::capabilities::Capabilities;
 use super::hotlist::Hotlist;
-use super::settings::{Settings, SettingsError};
-use crate::transport::{TransportError, Width};
+use super::settings::Settings;
+use super::unit_error::UnitError;
+use crate::transport::Width;
 
 /// How often a unit is asked whether an operation is done.
 const OPERATION_POLL: Duration = Duration::from_millis(1);
@@ -48,6 +49,17 @@ pub struct Configuration {
     pub third: Configuration2,
 }
 
+/// What a unit does, as its registers say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct State {
+    /// Status.
+    pub status: Status,
+    /// Index of the oldest entry; unchecked.
+    pub head: u16,
+    /// Index after the newest entry; unchecked.
+    pub tail: u16,
+}
+
 /// What one reading of the hotlist found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Drained {
@@ -72,90 +84,6 @@ pub struct UnitStatistics {
     pub fill_levels: u64,
     /// Interrupt messages that came.
     pub interrupts: u64,
-}
-
-/// A unit that does not do what it is asked to.
-#[derive(Debug, thiserror::Error)]
-pub enum UnitError {
-    /// A register cannot be reached.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
-    /// The wishes do not fit the capabilities.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// Every bit of a register reads as one.
-    #[error("The status reads as all ones; the device does not answer any more")]
-    Gone,
-    /// An operation did not end.
-    #[error(
-        "The unit did not {operation} within {limit:?}; its status reads as {status:#x}, \
-         configuration 0 as {configuration:#x}"
-    )]
-    Timeout {
-        /// Which operation.
-        operation: &'static str,
-        /// How long was waited.
-        limit: Duration,
-        /// The status register.
-        status: u64,
-        /// The first configuration register.
-        configuration: u64,
-    },
-    /// A register does not keep what is written.
-    #[error("{register} reads back as {read:#x} after {written:#x} was written")]
-    NotKept {
-        /// Which register.
-        register: &'static str,
-        /// What was written.
-        written: u64,
-        /// What it reads as.
-        read: u64,
-    },
-    /// A range cannot be tracked.
-    #[error(
-        "The range bitmap at {bitmap:#x} has no room for device memory up to {end:#x}; \
-         {follows} follows at {limit:#x}"
-    )]
-    RangeBitmap {
-        /// Where the bitmap starts.
-        bitmap: u64,
-        /// End of the memory to track.
-        end: u64,
-        /// What lies behind the bitmap.
-        follows: &'static str,
-        /// Where that starts.
-        limit: u64,
-    },
-    /// The counters are too narrow.
-    #[error(
-        "A hotness threshold of {threshold} does not fit counters of {counter_width} bits, \
-         which the unit has for units of this size"
-    )]
-    Threshold {
-        /// The threshold.
-        threshold: u32,
-        /// Bits of a counter.
-        counter_width: u8,
-    },
-    /// The counter width makes no sense.
-    #[error("The status names a counter width of {0} bits; 1 to 63 leave room in an entry")]
-    CounterWidth(u8),
-    /// An index of the hotlist is none.
-    #[error("The hotlist's {name} is {index}, but the list has {entries} entries")]
-    Index {
-        /// Head or tail.
-        name: &'static str,
-        /// Its value.
-        index: u16,
-        /// Size of the list.
-        entries: u16,
-    },
-    /// The unit stopped counting although nobody asked it to.
-    #[error("The unit is disabled although it was enabled; something else drives or reset it")]
-    Stopped,
-    /// The unit was not programmed yet.
-    #[error("The unit was not programmed yet")]
-    NotProgrammed,
 }
 
 /// The driver of one unit.
@@ -269,6 +197,15 @@ impl Unit {
             u64::MAX => Err(UnitError::Gone),
             status => Ok(Status::from_bits(status)),
         }
+    }
+
+    /// Reads the status and the ends of the hotlist.
+    pub fn state(&self) -> Result<State, UnitError> {
+        Ok(State {
+            status: self.status()?,
+            head: self.read_word(offset::HOTLIST_HEAD)?,
+            tail: self.read_word(offset::HOTLIST_TAIL)?,
+        })
     }
 
     /// Stops the unit if it counts, resets it and writes `settings`; leaves it disabled.
@@ -478,10 +415,7 @@ impl Unit {
     }
 
     fn read_index(&self, name: &'static str, at: u64) -> Result<u16, UnitError> {
-        let value = self
-            .transport
-            .read(self.instance.place.plus(at), Width::Two)?;
-        let index = u16::try_from(value).unwrap_or(u16::MAX);
+        let index = self.read_word(at)?;
         let entries = self.instance.capabilities.hotlist_entries;
         match index < entries {
             true => Ok(index),
@@ -491,6 +425,12 @@ impl Unit {
                 entries,
             }),
         }
+    }
+
+    fn read_word(&self, at: u64) -> Result<u16, UnitError> {
+        let place = self.instance.place.plus(at);
+        let value = self.transport.read(place, Width::Two)?;
+        Ok(u16::try_from(value).unwrap_or(u16::MAX))
     }
 
     fn write_head(&self) -> Result<(), UnitError> {

@@ -291,3 +291,6 @@ impl From<DeviceError> for TranslationError {
         TranslationError::Device(Box::new(error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use crate::clock;
 
+#[cfg(test)]
+pub(crate) mod fake;
 mod mapping;
 pub mod sysfs;
 pub mod vfio;

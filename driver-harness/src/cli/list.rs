@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `chmu list`.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use chmu_harness::device::listing::{Table, list};
+use chmu_harness::device::{Access, Selection};
+
+use super::output::Format;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Only this function: its address, such as 35:00.0, or its memory device, such as mem0.
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+    /// How to reach registers [default: vfio where vfio-pci is bound, sysfs elsewhere].
+    #[arg(long, value_enum)]
+    transport: Option<Access>,
+    /// The form of the list on stdout.
+    #[arg(
+        short,
+        long = "output",
+        value_name = "FORMAT",
+        value_enum,
+        default_value = "json"
+    )]
+    format: Format,
+    /// For people: the same as --output human.
+    #[arg(short = 'u', long)]
+    human: bool,
+    /// Where sysfs is.
+    #[arg(long, value_name = "FOLDER", default_value = "/sys", hide = true)]
+    sysfs: PathBuf,
+}
+
+pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
+    let selection = Selection {
+        device: options.device,
+        unit: None,
+        access: options.transport,
+    };
+    let devices = list(&options.sysfs, &selection)?;
+    let text = match options.format {
+        Format::Json if !options.human => serde_json::to_string_pretty(&devices)?,
+        _ => Table(&devices).to_string(),
+    };
+    writeln!(io::stdout(), "{}", text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
