@@ -7,6 +7,8 @@ pub mod clock;
 pub mod conformance;
 pub mod device;
 pub mod memory;
+pub mod promotion;
+pub mod proof;
 pub mod source;
 pub mod sysfs_file;
 pub mod topology;

@@ -6,8 +6,11 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 mod agent;
+mod duration;
 mod list;
 mod output;
+mod promote;
+mod prove;
 mod signals;
 mod workload;
 
@@ -31,6 +34,9 @@ enum Verb {
     List(list::Options),
     /// Runs a workload whose hot pages are known, on the slow memory.
     Workload(workload::Options),
+    Promote(Box<promote::Options>),
+    /// Tells whether the right pages of a running workload were promoted, and to the right node.
+    Prove(prove::Options),
     /// Serves a host's requests on a serial port of this guest.
     #[command(hide = true)]
     Agent(agent::Options),
@@ -41,6 +47,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
         Verb::List(options) => list::run(options),
         Verb::Workload(options) => workload::run(&options),
+        Verb::Promote(options) => promote::run(&options),
+        Verb::Prove(options) => prove::run(&options),
         Verb::Agent(options) => agent::run(&options),
     }
 }

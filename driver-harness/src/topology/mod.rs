@@ -205,4 +205,4 @@ fn read_block_frames(path: &Path) -> Result<u64, SysfsError> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

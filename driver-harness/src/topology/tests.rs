@@ -4,7 +4,7 @@ use std::fs;
 use super::*;
 
 /// A sysfs tree of a guest: node 0 with processors, node 1 the CXL memory from 4 GiB on.
-fn guest() -> tempfile::TempDir {
+pub(crate) fn guest() -> tempfile::TempDir {
     let sysfs = tempfile::tempdir().unwrap();
     let write = |path: &str, text: &str| {
         let path = sysfs.path().join(path);

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `chmu promote`.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use chmu_spec::chmu::Mode;
+use chmu_spec::request::RequestFilter;
+use chmu_spec::unit_size::UnitSize;
+
+use chmu_harness::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
+use chmu_harness::clock;
+use chmu_harness::device::{Access, Selection, Wishes};
+use chmu_harness::promotion::{Destination, Policy, Promoter, Recorder, ThisMachine, frame_list};
+use chmu_harness::source::{ChmuSource, HotnessSource};
+use chmu_harness::topology::NodeId;
+use chmu_harness::workload::state::State;
+
+use super::duration;
+use super::output::Output;
+use super::signals::Signals;
+
+/// Epoch when nobody asks for one.
+const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
+/// A signal to stop is noticed within this time.
+const NOTICE: Duration = Duration::from_millis(100);
+/// While pages wait for their turn, the next one comes at least this soon.
+const TURN: Duration = Duration::from_millis(5);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    source: SourceOptions,
+    #[command(flatten)]
+    policy: PolicyOptions,
+    #[command(flatten)]
+    end: EndOptions,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Where hot pages are known from")]
+struct SourceOptions {
+    /// Promotes the page frames listed in this file, once, and asks no device.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "unit", "access", "unit_size",
+        "threshold", "mode", "requests", "epochs", "seconds", "until_stable"])]
+    frames: Option<PathBuf>,
+    /// The device: a PCI address or a memory device such as mem0 [default: every device].
+    #[arg(long)]
+    device: Option<String>,
+    /// The unit, as chmu list names it [default: the first of each device].
+    #[arg(long)]
+    unit: Option<String>,
+    /// How registers are reached [default: vfio when vfio-pci is bound, else sysfs].
+    #[arg(long, value_enum)]
+    access: Option<Access>,
+    /// Size of a unit, for example 4K or 2M [default: 4K where supported].
+    #[arg(long, value_name = "SIZE")]
+    unit_size: Option<UnitSize>,
+    /// Accesses within one epoch that make a unit hot [default: 32].
+    #[arg(long, value_name = "COUNT")]
+    threshold: Option<u32>,
+    /// Length of an epoch, for example 100ms.
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms")]
+    epoch: Duration,
+    /// When hot units are reported [default: at the end of each epoch where supported].
+    #[arg(long, value_enum)]
+    mode: Option<ModeName>,
+    /// Which requests count, for example non-tee-read [default: reads and writes].
+    #[arg(long, value_name = "REQUESTS", value_parser = parse_requests)]
+    requests: Option<RequestFilter>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ModeName {
+    /// At the end of each epoch, with counts.
+    Epoch,
+    /// As soon as a unit is hot.
+    AlwaysOn,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "What is done with them")]
+struct PolicyOptions {
+    /// What moves pages.
+    #[arg(long, value_enum, default_value = "damon")]
+    actuator: ActuatorName,
+    /// Moves nothing; the same as --actuator dry-run.
+    #[arg(long)]
+    dry_run: bool,
+    /// The node that pages go to [default: computed for each page from where it is].
+    #[arg(long, value_name = "NODE")]
+    target: Option<u32>,
+    /// At most so many pages in a second.
+    #[arg(long, value_name = "PAGES")]
+    max_pages_per_second: Option<u64>,
+    /// Units reported with a lower count are left where they are.
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    minimum_count: u64,
+    /// At most so many frames in one batch.
+    #[arg(long, value_name = "FRAMES")]
+    batch: Option<usize>,
+    /// With move-pages: the state file of the workload whose pages are promoted [default: every
+    /// process is searched for the owner of each page].
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ActuatorName {
+    /// DAMON, by physical address: also pages that no process maps.
+    Damon,
+    /// The system call of that name: pages of processes.
+    MovePages,
+    /// Nothing.
+    DryRun,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "When it ends (at SIGTERM in any case)")]
+struct EndOptions {
+    /// After so many epochs.
+    #[arg(long, value_name = "COUNT")]
+    epochs: Option<u64>,
+    /// After so many seconds.
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// When some pages have been promoted but none in the last three epochs.
+    #[arg(long)]
+    until_stable: bool,
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let signals = Signals::catch()?;
+    let mut promoter = promoter(&options.policy, options.source.epoch)?;
+    let recorder = match &options.source.frames {
+        Some(path) => promote_frames(path, &mut promoter, &signals)?,
+        None => promote_reported(options, &mut promoter, &signals)?,
+    };
+    let report = recorder.finish(clock::monotonic_ns());
+    // What was set up is removed before anybody reads the result.
+    drop(promoter);
+    options.output.print(&report)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn promoter(options: &PolicyOptions, epoch: Duration) -> anyhow::Result<Promoter> {
+    let policy = Policy {
+        destination: match options.target {
+            Some(node) => Destination::Node(NodeId(node)),
+            None => Destination::Deferred,
+        },
+        minimum_count: options.minimum_count,
+        pages_per_second: options.max_pages_per_second,
+        batch_frames: options.batch,
+        // The epoch in which a page moves still counts what it saw in the old frame.
+        settle_ns: nanoseconds(epoch.saturating_mul(2)),
+    };
+    let machine = ThisMachine::open()?;
+    let actuator = actuator(options)?;
+    Ok(Promoter::new(Box::new(machine), actuator, policy))
+}
+
+fn actuator(options: &PolicyOptions) -> anyhow::Result<Box<dyn Actuator>> {
+    Ok(match options.actuator {
+        ActuatorName::DryRun => Box::new(DryRun),
+        _ if options.dry_run => Box::new(DryRun),
+        ActuatorName::Damon => Box::new(Damon::set_up(Path::new("/sys"))?),
+        ActuatorName::MovePages => Box::new(MovePages::new(match &options.state {
+            None => Owners::EveryProcess,
+            Some(path) => {
+                let state = State::read(path)?;
+                let end = state.end().unwrap_or(state.address);
+                Owners::Area {
+                    process_id: state.process_id,
+                    addresses: state.address..end,
+                }
+            }
+        })),
+    })
+}
+
+/// Promotes the frames of a list, as fast as the policy allows.
+fn promote_frames(
+    path: &Path,
+    promoter: &mut Promoter,
+    signals: &Signals,
+) -> anyhow::Result<Recorder> {
+    let frames = frame_list::read(path)?;
+    let start_ns = clock::monotonic_ns();
+    let name = path.display().to_string();
+    let epoch_ns = nanoseconds(DEFAULT_EPOCH);
+    let mut recorder = Recorder::new(&name, promoter.actuator(), epoch_ns, start_ns);
+    for frame in frames {
+        promoter.offer_frame(frame, u64::MAX, start_ns);
+    }
+    loop {
+        let outcome = promoter.step(clock::monotonic_ns())?;
+        recorder.stepped(&outcome, promoter.waiting(), clock::monotonic_ns());
+        if promoter.waiting() == 0 || signals.stop() {
+            return Ok(recorder);
+        }
+        std::thread::sleep(TURN);
+    }
+}
+
+/// Promotes what a device reports until the end is reached.
+fn promote_reported(
+    options: &Options,
+    promoter: &mut Promoter,
+    signals: &Signals,
+) -> anyhow::Result<Recorder> {
+    let mut source = open_source(&options.source)?;
+    let epoch_ns = nanoseconds(options.source.epoch);
+    let start_ns = clock::monotonic_ns();
+    let mut recorder = Recorder::new(source.name(), promoter.actuator(), epoch_ns, start_ns);
+    while !signals.stop() && !is_over(&options.end, &recorder, start_ns) {
+        let wait = match promoter.waiting() {
+            0 => options.source.epoch.min(NOTICE),
+            _ => TURN,
+        };
+        let batch = source.next_batch(wait)?;
+        let reported_ns = clock::monotonic_ns();
+        recorder.reported(&batch, reported_ns);
+        promoter.offer(&batch.units, reported_ns);
+        let outcome = promoter.step(reported_ns)?;
+        recorder.stepped(&outcome, promoter.waiting(), clock::monotonic_ns());
+    }
+    Ok(recorder)
+}
+
+fn open_source(options: &SourceOptions) -> anyhow::Result<ChmuSource> {
+    let selection = Selection {
+        device: options.device.clone(),
+        unit: options.unit.clone(),
+        access: options.access,
+    };
+    let wishes = Wishes {
+        unit_size: options.unit_size,
+        threshold: options.threshold,
+        epoch_ns: Some(nanoseconds(options.epoch)),
+        filter: options.requests,
+        mode: options.mode.map(|mode| match mode {
+            ModeName::Epoch => Mode::Epoch,
+            ModeName::AlwaysOn => Mode::AlwaysOn,
+        }),
+        ..Wishes::default()
+    };
+    Ok(ChmuSource::open(Path::new("/sys"), &selection, &wishes)?)
+}
+
+fn is_over(options: &EndOptions, recorder: &Recorder, start_ns: u64) -> bool {
+    let now_ns = clock::monotonic_ns();
+    let passed = Duration::from_nanos(now_ns.saturating_sub(start_ns));
+    let epochs = options
+        .epochs
+        .is_some_and(|epochs| recorder.epoch(now_ns) >= epochs);
+    let seconds = options
+        .seconds
+        .is_some_and(|seconds| passed.as_secs() >= seconds);
+    epochs || seconds || (options.until_stable && recorder.is_stable(now_ns))
+}
+
+fn parse_requests(text: &str) -> Result<RequestFilter, String> {
+    let mut filters = RequestFilter::ALL.into_iter();
+    filters.find(|filter| filter.name() == text).ok_or_else(|| {
+        let names = RequestFilter::ALL.map(RequestFilter::name).join(", ");
+        format!("There are no such requests; there are {names}")
+    })
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

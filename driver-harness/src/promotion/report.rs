@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What one run of promotion did, in all and epoch by epoch.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::outcome::{Outcome, Rejection};
+use crate::source::Batch;
+use crate::topology::NodeId;
+
+/// After so many epochs without a promotion, after one with some, the run is stable.
+const STABLE_EPOCHS: u64 = 3;
+const MILLISECOND_NS: u64 = 1_000_000;
+
+/// The whole run. Times are nanoseconds of `CLOCK_MONOTONIC`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// What found the pages.
+    pub source: String,
+    /// What moved them.
+    pub actuator: &'static str,
+    /// When the run began.
+    pub start_monotonic_ns: u64,
+    /// How long it took.
+    pub duration_ns: u64,
+    /// Length of an epoch of `epochs`.
+    pub epoch_ns: u64,
+    /// Hot units reported.
+    pub units_reported: u64,
+    /// Reports at which the source had found more units than it could tell.
+    pub reports_with_lost_units: u64,
+    /// Hot units that lie in no page of this machine.
+    pub unmapped_units: u64,
+    /// Pages handed to the actuator.
+    pub pages_selected: u64,
+    /// Pages that arrived on their target.
+    pub pages_promoted: u64,
+    /// The same by way.
+    pub routes: Vec<RoutePages>,
+    /// Frames that were not promoted.
+    pub pages_rejected: u64,
+    /// The same by reason.
+    pub rejected: BTreeMap<Rejection, u64>,
+    /// Frames that still waited at the end.
+    pub pages_waiting: u64,
+    /// Calls of the actuator.
+    pub batches: u64,
+    /// When the first hot unit was reported.
+    pub first_report_monotonic_ns: Option<u64>,
+    /// When the first page had arrived.
+    pub first_promotion_monotonic_ns: Option<u64>,
+    /// Epochs in which something was reported or done.
+    pub epochs: Vec<EpochRow>,
+}
+
+/// Pages promoted from one node to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct RoutePages {
+    /// Where they were.
+    pub source_node: NodeId,
+    /// Where they are.
+    pub target_node: NodeId,
+    /// How many.
+    pub pages: u64,
+}
+
+/// What happened within one epoch's length.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+pub struct EpochRow {
+    /// Its number, from the run's beginning on.
+    pub epoch: u64,
+    /// Hot units reported.
+    pub units_reported: u64,
+    /// The source had found more units than it could tell.
+    pub lost_units: bool,
+    /// Pages handed to the actuator.
+    pub pages_selected: u64,
+    /// Pages that arrived on their target.
+    pub pages_promoted: u64,
+    /// Frames that were not promoted.
+    pub pages_rejected: u64,
+    /// Frames that waited at its end.
+    pub pages_waiting: u64,
+}
+
+/// Collects a report step by step.
+#[derive(Debug)]
+pub struct Recorder {
+    report: Report,
+    outcome: Outcome,
+}
+
+impl Recorder {
+    /// A run that begins at `now_ns`.
+    pub fn new(source: &str, actuator: &'static str, epoch_ns: u64, now_ns: u64) -> Recorder {
+        Recorder {
+            report: Report {
+                source: source.to_owned(),
+                actuator,
+                start_monotonic_ns: now_ns,
+                duration_ns: 0,
+                epoch_ns: epoch_ns.max(1),
+                units_reported: 0,
+                reports_with_lost_units: 0,
+                unmapped_units: 0,
+                pages_selected: 0,
+                pages_promoted: 0,
+                routes: Vec::new(),
+                pages_rejected: 0,
+                rejected: BTreeMap::new(),
+                pages_waiting: 0,
+                batches: 0,
+                first_report_monotonic_ns: None,
+                first_promotion_monotonic_ns: None,
+                epochs: Vec::new(),
+            },
+            outcome: Outcome::default(),
+        }
+    }
+
+    /// The source handed out a batch.
+    pub fn reported(&mut self, batch: &Batch, now_ns: u64) {
+        let units = batch.units.len() as u64;
+        let report = &mut self.report;
+        report.units_reported += units;
+        report.unmapped_units += batch.unmapped_units;
+        report.reports_with_lost_units += u64::from(batch.lost_units);
+        if units > 0 {
+            report.first_report_monotonic_ns.get_or_insert(now_ns);
+        }
+        if units > 0 || batch.lost_units {
+            let row = self.row(now_ns);
+            row.units_reported += units;
+            row.lost_units |= batch.lost_units;
+        }
+    }
+
+    /// The worker made a step, after which so many frames wait.
+    pub fn stepped(&mut self, outcome: &Outcome, pages_waiting: usize, now_ns: u64) {
+        self.outcome.add(outcome);
+        self.report.pages_waiting = pages_waiting as u64;
+        if outcome.promoted() > 0 {
+            self.report
+                .first_promotion_monotonic_ns
+                .get_or_insert(now_ns);
+        }
+        if *outcome != Outcome::default() {
+            let row = self.row(now_ns);
+            row.pages_selected += outcome.pages_selected;
+            row.pages_promoted += outcome.promoted();
+            row.pages_rejected += outcome.rejected();
+            row.pages_waiting = pages_waiting as u64;
+        }
+    }
+
+    /// Whole epochs since the run began.
+    pub fn epoch(&self, now_ns: u64) -> u64 {
+        let passed = now_ns.saturating_sub(self.report.start_monotonic_ns);
+        passed / self.report.epoch_ns
+    }
+
+    /// Pages have been promoted, but none for some epochs, and none waits.
+    pub fn is_stable(&self, now_ns: u64) -> bool {
+        let rows = self.report.epochs.iter();
+        let last = rows.rev().find(|row| row.pages_promoted > 0);
+        self.report.pages_waiting == 0
+            && last.is_some_and(|row| self.epoch(now_ns) > row.epoch + STABLE_EPOCHS)
+    }
+
+    /// The run ends.
+    pub fn finish(self, now_ns: u64) -> Report {
+        let mut report = self.report;
+        report.duration_ns = now_ns.saturating_sub(report.start_monotonic_ns);
+        report.pages_selected = self.outcome.pages_selected;
+        report.pages_promoted = self.outcome.promoted();
+        report.pages_rejected = self.outcome.rejected();
+        report.batches = self.outcome.batches;
+        let routes = self.outcome.pages_promoted.into_iter();
+        report.routes = routes
+            .map(|(route, pages)| RoutePages {
+                source_node: route.source,
+                target_node: route.target,
+                pages,
+            })
+            .collect();
+        report.rejected = self.outcome.rejected;
+        report
+    }
+
+    /// The row of the current epoch.
+    fn row(&mut self, now_ns: u64) -> &mut EpochRow {
+        let epoch = self.epoch(now_ns);
+        let rows = &mut self.report.epochs;
+        if rows.last().is_none_or(|row| row.epoch != epoch) {
+            rows.push(EpochRow {
+                epoch,
+                ..EpochRow::default()
+            });
+        }
+        let last = rows.len() - 1;
+        &mut rows[last]
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let after_ms = |time: Option<u64>| {
+            time.map_or("never".to_owned(), |time| {
+                let passed = time.saturating_sub(self.start_monotonic_ns);
+                format!("after {} ms", passed / MILLISECOND_NS)
+            })
+        };
+        writeln!(
+            f,
+            "{}: {} hot units reported, first {}; {} reports with lost units, {} units unmapped",
+            self.source,
+            self.units_reported,
+            after_ms(self.first_report_monotonic_ns),
+            self.reports_with_lost_units,
+            self.unmapped_units
+        )?;
+        writeln!(
+            f,
+            "{}: {} of {} pages promoted in {} batches, first {}; {} rejected, {} waiting",
+            self.actuator,
+            self.pages_promoted,
+            self.pages_selected,
+            self.batches,
+            after_ms(self.first_promotion_monotonic_ns),
+            self.pages_rejected,
+            self.pages_waiting
+        )?;
+        for route in &self.routes {
+            writeln!(
+                f,
+                "node {} to node {}: {} pages",
+                route.source_node, route.target_node, route.pages
+            )?;
+        }
+        for (reason, pages) in &self.rejected {
+            writeln!(f, "rejected, {reason}: {pages}")?;
+        }
+        writeln!(f, "epoch    units selected promoted rejected  waiting")?;
+        for row in &self.epochs {
+            writeln!(
+                f,
+                "{:5} {:8} {:8} {:8} {:8} {:8}{}",
+                row.epoch,
+                row.units_reported,
+                row.pages_selected,
+                row.pages_promoted,
+                row.pages_rejected,
+                row.pages_waiting,
+                if row.lost_units { "  (units lost)" } else { "" }
+            )?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promotion::Route;
+    use crate::source::HotUnit;
+
+    fn batch(units: usize) -> Batch {
+        let unit = HotUnit {
+            ranges: Vec::new(),
+            count: 1,
+            dpa: None,
+        };
+        Batch {
+            units: vec![unit; units],
+            ..Batch::default()
+        }
+    }
+
+    fn outcome(pages: u64) -> Outcome {
+        let route = Route {
+            source: NodeId(1),
+            target: NodeId(0),
+        };
+        Outcome {
+            pages_selected: pages,
+            pages_promoted: BTreeMap::from([(route, pages)]),
+            rejected: BTreeMap::from([(Rejection::NotLru, 1)]),
+            batches: 1,
+        }
+    }
+
+    #[test]
+    fn steps_of_one_epoch_are_one_row() {
+        let mut recorder = Recorder::new("unit", "damon", 100, 1000);
+        recorder.reported(&batch(0), 1010);
+        recorder.reported(&batch(3), 1120);
+        recorder.stepped(&outcome(2), 1, 1130);
+        recorder.reported(&batch(2), 1140);
+        recorder.stepped(&outcome(1), 0, 1199);
+        recorder.stepped(&Outcome::default(), 0, 1250);
+        recorder.stepped(&outcome(4), 5, 1350);
+        let report = recorder.finish(1400);
+        assert_eq!(report.first_report_monotonic_ns, Some(1120));
+        assert_eq!(report.first_promotion_monotonic_ns, Some(1130));
+        assert_eq!((report.units_reported, report.pages_promoted), (5, 7));
+        assert_eq!(report.rejected[&Rejection::NotLru], 3);
+        assert_eq!((report.routes.len(), report.routes[0].pages), (1, 7));
+        assert_eq!((report.duration_ns, report.pages_waiting), (400, 5));
+        let first = EpochRow {
+            epoch: 1,
+            units_reported: 5,
+            lost_units: false,
+            pages_selected: 3,
+            pages_promoted: 3,
+            pages_rejected: 2,
+            pages_waiting: 0,
+        };
+        assert_eq!(report.epochs[0], first);
+        assert_eq!((report.epochs.len(), report.epochs[1].epoch), (2, 3));
+        assert!(
+            report
+                .to_string()
+                .contains("damon: 7 of 7 pages promoted in 3 batches")
+        );
+        assert!(
+            report
+                .to_string()
+                .contains("rejected, not on a reclaim list: 3")
+        );
+    }
+
+    #[test]
+    fn a_run_is_stable_when_nothing_more_moves() {
+        let mut recorder = Recorder::new("unit", "damon", 100, 0);
+        assert!(!recorder.is_stable(10_000));
+        recorder.stepped(&outcome(1), 0, 10_050);
+        assert!(!recorder.is_stable(10_350));
+        assert!(recorder.is_stable(10_400));
+        recorder.stepped(&Outcome::default(), 1, 10_360);
+        assert!(!recorder.is_stable(10_400));
+    }
+
+    #[test]
+    fn lost_units_are_told_even_alone() {
+        let mut recorder = Recorder::new("unit", "damon", 100, 0);
+        let lost = Batch {
+            lost_units: true,
+            ..Batch::default()
+        };
+        recorder.reported(&lost, 50);
+        let report = recorder.finish(100);
+        assert_eq!(report.reports_with_lost_units, 1);
+        assert!(report.epochs[0].lost_units);
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["first_report_monotonic_ns"], serde_json::Value::Null);
+    }
+}
