@@ -34,6 +34,7 @@ enum Verb {
     List(list::Options),
     /// Runs a workload whose hot pages are known, on the slow memory.
     Workload(workload::Options),
+    /// Promotes hot pages: those that hotness monitoring units report, or those of a list.
     Promote(Box<promote::Options>),
     /// Tells whether the right pages of a running workload were promoted, and to the right node.
     Prove(prove::Options),
