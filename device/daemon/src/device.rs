@@ -107,6 +107,7 @@ impl Device {
         }
         self.function
             .advance(self.clock.now_ns(), &mut self.outside);
+        self.arm();
     }
 
     /// How long the device may be left alone; none when only events matter.
@@ -259,3 +260,6 @@ impl Backend for Device {
         self.outside.vectors.disconnect_all();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! vfio-user server: a CXL memory device with hotness monitoring units.
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -23,17 +24,23 @@ fn main() -> ExitCode {
 
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.list_quirks {
-        print!("{}", quirks::list());
-        return Ok(());
+        return print(&quirks::list());
     }
     logging::start(arguments.verbose, arguments.log_file.as_deref())?;
     let config = configuration(arguments)?;
     if arguments.print_config {
         let text = toml::to_string(&config).context("The configuration cannot be printed")?;
-        print!("{text}");
-        return Ok(());
+        return print(&text);
     }
     daemon::run(arguments, &config)
+}
+
+/// Prints a text; a reader that has seen enough is no failure.
+fn print(text: &str) -> anyhow::Result<()> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("The standard output cannot be written"),
+    }
 }
 
 /// The configuration of the file and the command line, completed and checked.

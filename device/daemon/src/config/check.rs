@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Whether a configuration describes a device, and if not, which key is to blame.
 
-use chmu_cxl::{ConfigError as FunctionError, Function};
+use chmu_cxl::{ConfigError as FunctionError, DecoderError, Function};
 use chmu_model::{Block, BlockConfig, ConfigError as BlockError};
 
 use super::file::{ConfigError, ConfigFile};
@@ -32,7 +32,9 @@ impl Config {
         match error {
             FunctionError::Capacity(_) => path(&[&"memory"]),
             FunctionError::Decoders(_) => path(&[&"decoder"]),
-            FunctionError::Decoder { index, .. } => path(&[&"decoder", index]),
+            FunctionError::Decoder { index, source } => {
+                path(&[&"decoder", index, &decoder_key(source)])
+            }
             FunctionError::Blocks(_) => path(&[&"block"]),
             FunctionError::Vectors(_) => path(&[&"vectors"]),
             FunctionError::Block { index, source } => match block_key(source) {
@@ -71,6 +73,19 @@ impl Config {
             quirk: None,
         })
         .is_err()
+    }
+}
+
+/// The key that a decoder's error is about.
+fn decoder_key(error: &DecoderError) -> &'static str {
+    match error {
+        DecoderError::Interleave { .. } => "ways",
+        DecoderError::Position { .. } => "position",
+        DecoderError::Multiple { what: "base", .. } | DecoderError::Overlap(_) => "base",
+        DecoderError::Multiple { what: "size", .. }
+        | DecoderError::Window
+        | DecoderError::Capacity { .. } => "size",
+        DecoderError::Multiple { .. } => "dpa_skip",
     }
 }
 

@@ -145,6 +145,18 @@ fn what_is_printed_describes_the_same_device() {
 }
 
 #[test]
+fn the_example_of_the_readme_is_a_configuration() {
+    let readme = include_str!("../../README.md");
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let described = load(example).unwrap();
+    let default = Config::default().completed();
+    assert_eq!(described.decoders, default.decoders);
+    assert_eq!(described.serial_number, default.serial_number);
+    assert_eq!(described.vectors, default.vectors);
+}
+
+#[test]
 fn instances_get_message_numbers_in_order() {
     let numbers = |text: &str| {
         let blocks = load(text).unwrap().function().blocks;
@@ -235,8 +247,8 @@ fn contradictions_point_to_the_key() {
         (5, 18)
     );
     assert_eq!(
-        place("memory = \"256M\"\n[[decoder]]\n[[decoder]]\nbase = 7\n"),
-        (3, 1)
+        place("[[decoder]]\nsize = \"256M\"\n[[decoder]]\nsize = \"256M\"\nbase = 7\n"),
+        (5, 8)
     );
 }
 
