@@ -4,7 +4,8 @@
 use std::ops::Range;
 
 use chmu_spec::chmu::{
-    BLOCK_HEADER_BYTES, BLOCK_VERSION, BlockHeader, InstanceLength, instance_offset, offset,
+    BLOCK_HEADER_BYTES, BLOCK_VERSION, BlockHeader, INSTANCE_REGISTERS_BYTES, InstanceLength,
+    instance_offset, offset,
 };
 
 use crate::config::{BlockConfig, ConfigError};
@@ -12,6 +13,7 @@ use crate::event::{Event, Fault};
 use crate::host::{Access, Host};
 use crate::instance::{Instance, Place};
 use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
+use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
 use crate::word::{self, WordWrite};
 
@@ -23,6 +25,7 @@ use crate::word::{self, WordWrite};
 pub struct Block {
     layout: Layout,
     instances: Vec<Instance>,
+    quirk: Option<Quirk>,
     now_ns: u64,
     /// When the earliest instance has something to do; `u64::MAX` when none has.
     deadline_ns: u64,
@@ -67,6 +70,7 @@ impl Block {
         Ok(Self {
             layout,
             instances,
+            quirk: config.quirk,
             now_ns: 0,
             deadline_ns: u64::MAX,
         })
@@ -88,6 +92,9 @@ impl Block {
         self.advance(now_ns, host);
         self.note_odd_access(offset, data.len(), host);
         word::read(offset, data, |offset| self.read_word(offset));
+        if self.quirk == Some(Quirk::StatusClearsOnRead) {
+            self.clear_read_status(offset);
+        }
     }
 
     /// Writes registers. A write that is not 1, 2, 4 or 8 bytes, or not aligned to its size, is
@@ -101,6 +108,7 @@ impl Block {
             return;
         };
         let write = WordWrite::new(offset.saturating_sub(start), data);
+        let index = self.written_instance(index, write);
         let range_is_taken = write.touches(offset::CONFIGURATION_0) && self.range_is_taken(index);
         if let Some(instance) = self.instances.get_mut(index) {
             instance.write(self.now_ns, write, range_is_taken, host);
@@ -114,8 +122,10 @@ impl Block {
             self.advance(now_ns, host);
         }
         self.now_ns = self.now_ns.max(now_ns);
-        for instance in &mut self.instances {
-            instance.access(self.now_ns, accesses, host);
+        for _ in 0..self.counts_per_request() {
+            for instance in &mut self.instances {
+                instance.access(self.now_ns, accesses, host);
+            }
         }
         self.refresh_deadline();
     }
@@ -170,13 +180,8 @@ impl Block {
     /// The 8 bytes at an offset that is a multiple of 8.
     fn read_word(&self, offset: u64) -> u64 {
         match offset {
-            offset::BLOCK_HEADER => BlockHeader::new()
-                .with_version(BLOCK_VERSION)
-                .with_instances(u8::try_from(self.instances.len()).unwrap_or(u8::MAX))
-                .into_bits(),
-            offset::INSTANCE_LENGTH => InstanceLength::new()
-                .with_bytes(self.layout.instance_length)
-                .into_bits(),
+            offset::BLOCK_HEADER => self.header(),
+            offset::INSTANCE_LENGTH => self.instance_length(),
             _ => self
                 .locate(offset)
                 .and_then(|(index, start)| {
@@ -184,6 +189,62 @@ impl Block {
                     Some(instance.read_word(offset.saturating_sub(start)))
                 })
                 .unwrap_or(0),
+        }
+    }
+
+    fn header(&self) -> u64 {
+        let instances = u8::try_from(self.instances.len()).unwrap_or(u8::MAX);
+        let header = BlockHeader::new()
+            .with_version(BLOCK_VERSION)
+            .with_instances(instances);
+        let header = match self.quirk {
+            Some(Quirk::HeaderVersionZero) => header.with_version(0),
+            Some(Quirk::HeaderInstancesOneMore) => {
+                header.with_instances(instances.saturating_add(1))
+            }
+            Some(Quirk::HeaderReservedBits) => {
+                BlockHeader::from_bits(header.into_bits() | 0xffff_ffff_0000_00f0)
+            }
+            _ => header,
+        };
+        header.into_bits()
+    }
+
+    fn instance_length(&self) -> u64 {
+        match self.quirk {
+            Some(Quirk::HeaderLengthOfRegisters) => INSTANCE_REGISTERS_BYTES,
+            _ => InstanceLength::new()
+                .with_bytes(self.layout.instance_length)
+                .into_bits(),
+        }
+    }
+
+    /// The instance that a write reaches.
+    fn written_instance(&self, index: usize, write: WordWrite) -> usize {
+        let head = write.touches(offset::HOTLIST_HEAD);
+        match self.quirk {
+            Some(Quirk::HeadOfFirstInstance) if head && index == 1 => 0,
+            _ => index,
+        }
+    }
+
+    /// How often a request moves a counter.
+    fn counts_per_request(&self) -> usize {
+        let enabled = self.instances.iter().filter(|one| one.is_enabled());
+        match self.quirk {
+            Some(Quirk::InstancesShareCounters) => enabled.count(),
+            _ => 1,
+        }
+    }
+
+    /// Clears what a read around the status should have left alone.
+    fn clear_read_status(&mut self, offset: u64) {
+        let status = offset::STATUS..offset::HOTLIST_HEAD;
+        if let Some((index, start)) = self.locate(offset)
+            && status.contains(&offset.saturating_sub(start))
+            && let Some(instance) = self.instances.get_mut(index)
+        {
+            instance.clear_read_status();
         }
     }
 

@@ -1,35 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What an enabled instance does with accesses and epochs.
+//! What an enabled instance does with requests and epochs.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use chmu_spec::address::UnitIndex;
-use chmu_spec::chmu::EpochType;
-use chmu_spec::hotlist::{Entry, maximum_count};
-use chmu_spec::request::{AccessKind, RequestFilter};
-use chmu_spec::unit_size::UnitSize;
+use chmu_spec::hotlist::Entry;
 
-use crate::capabilities::Capabilities;
 use crate::host::Access;
 use crate::statistics::InstanceStatistics;
-use crate::tracker::{Counters, RangeBitmap, Sampler};
+use crate::tracker::{Counters, Sampler};
 
-use super::settings::Settings;
+use super::rules::{Comparison, Rules, class};
 
-/// When counts are compared with the threshold.
+/// When the epochs end that run.
 #[derive(Debug)]
-enum Pace {
-    /// At the end of an epoch that all units share.
-    Global { length_ns: u64, end_ns: u64 },
-    /// When a unit's own epoch ends, which began with its first access. All epochs have one
-    /// length, so the ends are in order.
+enum Epochs {
+    Global {
+        length_ns: u64,
+        end_ns: u64,
+    },
+    /// A unit's epoch begins with its first request. All have one length, so the ends are in
+    /// order.
     PerCounter {
         length_ns: u64,
         ends: VecDeque<(u64, UnitIndex)>,
     },
-    /// At each access.
-    AlwaysOn,
+    None,
 }
 
 /// What ended.
@@ -44,104 +41,90 @@ pub(super) struct Ended {
 /// An enabled instance's counters and the rules by which they move.
 #[derive(Debug)]
 pub(super) struct Counting {
-    /// Bit n: requests of class n are tracked.
-    tracked: u8,
-    unit_size: UnitSize,
-    counter_width: u8,
-    /// 1 at least: a unit without an access is never hot.
-    threshold: u32,
-    capacity_bytes: u64,
+    rules: Rules,
     sampler: Sampler,
     counters: Counters,
-    pace: Pace,
+    epochs: Epochs,
 }
 
 impl Counting {
     /// Counters of zero; the first global epoch starts now.
-    pub(super) fn new(
-        settings: &Settings,
-        capabilities: &Capabilities,
-        capacity_bytes: u64,
-        now_ns: u64,
-    ) -> Self {
-        let pace = match (settings.epoch, capabilities.epoch_type) {
-            (None, _) => Pace::AlwaysOn,
-            (Some(epoch), EpochType::Global) => Pace::Global {
-                length_ns: epoch.nanoseconds(),
-                end_ns: now_ns.saturating_add(epoch.nanoseconds()),
+    pub(super) fn new(rules: Rules, now_ns: u64) -> Self {
+        let epochs = match rules.comparison {
+            Comparison::Global { epoch_ns } => Epochs::Global {
+                length_ns: epoch_ns,
+                end_ns: now_ns.saturating_add(epoch_ns),
             },
-            (Some(epoch), EpochType::PerCounter) => Pace::PerCounter {
-                length_ns: epoch.nanoseconds(),
+            Comparison::PerCounter { epoch_ns } => Epochs::PerCounter {
+                length_ns: epoch_ns,
                 ends: VecDeque::new(),
             },
+            Comparison::AlwaysOn => Epochs::None,
         };
-        let units = capacity_bytes.div_ceil(settings.unit_size.bytes());
-        let maximum = u32::try_from(maximum_count(settings.counter_width)).unwrap_or(u32::MAX);
-        let seed = settings.randomise.then_some(capabilities.seed);
+        let units = rules.capacity_bytes.div_ceil(rules.unit_size.bytes());
         Self {
-            tracked: classes(settings.filter),
-            unit_size: settings.unit_size,
-            counter_width: settings.counter_width,
-            threshold: settings.threshold.max(1),
-            capacity_bytes,
-            sampler: Sampler::new(settings.down_sampling_log2, seed),
-            counters: Counters::new(units, maximum),
-            pace,
+            sampler: Sampler::new(rules.down_sampling_log2, rules.seed),
+            counters: Counters::new(units, rules.maximum),
+            epochs,
+            rules,
         }
     }
 
-    /// Bits of a counter.
-    pub(super) fn counter_width(&self) -> u8 {
-        self.counter_width
+    /// Goes on with the counts of a former enable.
+    pub(super) fn inherit(&mut self, former: Self) {
+        if former.rules.unit_size == self.rules.unit_size {
+            self.counters = former.counters;
+        }
+    }
+
+    /// The rules by which it counts.
+    pub(super) fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// When the next epoch ends that can make a difference; `u64::MAX` when none does.
     pub(super) fn deadline_ns(&self) -> u64 {
-        match &self.pace {
-            Pace::Global { end_ns, .. } => *end_ns,
-            Pace::PerCounter { ends, .. } => ends.front().map_or(u64::MAX, |(end_ns, _)| *end_ns),
-            Pace::AlwaysOn => u64::MAX,
+        match &self.epochs {
+            Epochs::Global { end_ns, .. } => *end_ns,
+            Epochs::PerCounter { ends, .. } => ends.front().map_or(u64::MAX, |(end_ns, _)| *end_ns),
+            Epochs::None => u64::MAX,
         }
     }
 
-    /// Counts accesses; `hot` takes the units that are reported at once.
+    /// Counts requests; `hot` takes the units that are reported at once.
     pub(super) fn count(
         &mut self,
         now_ns: u64,
         accesses: &[Access],
-        ranges: &RangeBitmap,
         statistics: &mut InstanceStatistics,
         hot: &mut Vec<Entry>,
     ) {
-        let mut selection = Selection {
-            tracked: self.tracked,
-            unit_size: self.unit_size,
-            capacity_bytes: self.capacity_bytes,
-            sampler: &mut self.sampler,
-            ranges,
-            statistics,
-        };
-        let counters = &mut self.counters;
-        match &mut self.pace {
-            Pace::Global { .. } => selection.each_unit(accesses, |unit| {
+        let (rules, sampler, counters) = (&self.rules, &mut self.sampler, &mut self.counters);
+        match &mut self.epochs {
+            Epochs::Global { .. } => each_unit(rules, sampler, accesses, statistics, |unit| {
                 counters.increment(unit);
             }),
-            Pace::PerCounter { length_ns, ends } => {
+            Epochs::PerCounter { length_ns, ends } => {
                 let end_ns = now_ns.saturating_add(*length_ns);
-                selection.each_unit(accesses, |unit| {
+                each_unit(rules, sampler, accesses, statistics, |unit| {
                     if counters.increment(unit) == Some(0) {
                         ends.push_back((end_ns, unit));
                     }
                 });
             }
-            Pace::AlwaysOn => {
-                let threshold = self.threshold;
-                selection.each_unit(accesses, |unit| {
+            Epochs::None => {
+                let last_cold = rules.threshold.saturating_sub(1);
+                let count = u64::from(rules.always_on_count);
+                each_unit(rules, sampler, accesses, statistics, |unit| {
                     let before = counters.increment(unit);
-                    if before.is_some_and(|before| before >= threshold.saturating_sub(1)) {
-                        let count = u64::from(threshold);
-                        counters.take(unit);
+                    let is_hot = before.is_some_and(|before| {
+                        before == last_cold || before > last_cold && !rules.always_on_once
+                    });
+                    if is_hot {
                         hot.push(Entry { unit, count });
+                        if rules.always_on_frees {
+                            counters.take(unit);
+                        }
                     }
                 });
             }
@@ -155,23 +138,24 @@ impl Counting {
         if deadline_ns > now_ns || deadline_ns == u64::MAX {
             return None;
         }
-        match &mut self.pace {
-            Pace::Global { length_ns, end_ns } => {
+        let threshold = self.rules.threshold;
+        match &mut self.epochs {
+            Epochs::Global { length_ns, end_ns } => {
                 // Nothing is counted in the epochs after the first: they end together with it.
                 let later = now_ns.saturating_sub(*end_ns).checked_div(*length_ns)?;
                 let epochs = later.saturating_add(1);
                 *end_ns = end_ns.saturating_add(epochs.saturating_mul(*length_ns));
                 let accessed = self.counters.any_touched();
-                self.counters.take_hot(self.threshold, hot);
+                self.counters.take_hot(threshold, self.rules.clearing, hot);
                 Some(Ended { epochs, accessed })
             }
-            Pace::PerCounter { ends, .. } => {
+            Epochs::PerCounter { ends, .. } => {
                 while let Some((end_ns, unit)) = ends.front().copied()
                     && end_ns == deadline_ns
                 {
                     ends.pop_front();
                     let count = self.counters.take(unit);
-                    if count >= self.threshold {
+                    if count >= threshold {
                         let count = u64::from(count);
                         hot.push(Entry { unit, count });
                     }
@@ -182,61 +166,42 @@ impl Counting {
                     accessed: false,
                 })
             }
-            Pace::AlwaysOn => None,
+            Epochs::None => None,
         }
     }
 }
 
-/// The class of a request: bit 0 write, bit 1 from a trusted execution environment.
-fn class(kind: AccessKind, tee: bool) -> u8 {
-    u8::from(kind == AccessKind::Write) | u8::from(tee) << 1
-}
-
-/// Bit n: the filter tracks requests of class n.
-fn classes(filter: RequestFilter) -> u8 {
-    let kinds = [AccessKind::Read, AccessKind::Write];
-    let all = kinds
-        .into_iter()
-        .flat_map(|kind| [(kind, false), (kind, true)]);
-    all.filter(|(kind, tee)| filter.tracks(*kind, *tee))
-        .fold(0, |bits, (kind, tee)| bits | 1 << class(kind, tee))
-}
-
-/// Which requests count.
-struct Selection<'a> {
-    tracked: u8,
-    unit_size: UnitSize,
-    capacity_bytes: u64,
-    sampler: &'a mut Sampler,
-    ranges: &'a RangeBitmap,
-    statistics: &'a mut InstanceStatistics,
-}
-
-impl Selection<'_> {
-    /// Calls `counted` with the unit of each request that counts.
-    fn each_unit(&mut self, accesses: &[Access], mut counted: impl FnMut(UnitIndex)) {
-        let [mut filtered, mut out_of_range, mut sampled_out] = [0_u64; 3];
-        for access in accesses {
-            if self.tracked >> class(access.kind, access.tee) & 1 == 0 {
-                filtered = filtered.wrapping_add(1);
-            } else if !self.ranges.contains(access.dpa) || access.dpa.0 >= self.capacity_bytes {
-                out_of_range = out_of_range.wrapping_add(1);
-            } else if !self.sampler.admits() {
-                sampled_out = sampled_out.wrapping_add(1);
-            } else {
-                counted(self.unit_size.index_of(access.dpa));
-            }
+/// Calls `counted` with the unit of each request that counts.
+fn each_unit(
+    rules: &Rules,
+    sampler: &mut Sampler,
+    accesses: &[Access],
+    statistics: &mut InstanceStatistics,
+    mut counted: impl FnMut(UnitIndex),
+) {
+    let [mut filtered, mut out_of_range, mut sampled_out] = [0_u64; 3];
+    for access in accesses {
+        if (rules.tracked >> class(access.kind, access.tee)) & 1 == 0 {
+            filtered = filtered.wrapping_add(1);
+        } else if !rules.ranges.contains(access.dpa) || access.dpa.0 >= rules.capacity_bytes {
+            out_of_range = out_of_range.wrapping_add(1);
+        } else if !sampler.admits() {
+            sampled_out = sampled_out.wrapping_add(1);
+        } else {
+            counted(rules.unit_size.index_of(access.dpa));
         }
-        let requests = u64::try_from(accesses.len()).unwrap_or(u64::MAX);
-        let passed_over = filtered
-            .saturating_add(out_of_range)
-            .saturating_add(sampled_out);
-        let add = |counter: &mut u64, more: u64| *counter = counter.saturating_add(more);
-        add(&mut self.statistics.requests, requests);
-        add(&mut self.statistics.requests_filtered, filtered);
-        add(&mut self.statistics.requests_out_of_range, out_of_range);
-        add(&mut self.statistics.requests_sampled_out, sampled_out);
-        let counted = requests.saturating_sub(passed_over);
-        add(&mut self.statistics.requests_counted, counted);
     }
+    let requests = u64::try_from(accesses.len()).unwrap_or(u64::MAX);
+    let passed_over = filtered
+        .saturating_add(out_of_range)
+        .saturating_add(sampled_out);
+    let add = |counter: &mut u64, more: u64| *counter = counter.saturating_add(more);
+    add(&mut statistics.requests, requests);
+    add(&mut statistics.requests_filtered, filtered);
+    add(&mut statistics.requests_out_of_range, out_of_range);
+    add(&mut statistics.requests_sampled_out, sampled_out);
+    add(
+        &mut statistics.requests_counted,
+        requests.saturating_sub(passed_over),
+    );
 }

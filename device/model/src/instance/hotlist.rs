@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 
 use chmu_spec::hotlist::{next_index, occupancy};
 
+use crate::quirk::Quirk;
+
 /// Hot units that wait for room, at most.
 const BACKLOG_ENTRIES: usize = 1 << 16;
 
@@ -27,16 +29,18 @@ pub(crate) struct Hotlist {
     tail: u16,
     /// Encoded entries; none without postponed insertion.
     backlog: Option<VecDeque<u64>>,
+    quirk: Option<Quirk>,
 }
 
 impl Hotlist {
     /// An empty list of `size` entries, 2 or more.
-    pub(crate) fn new(size: u16, postponed_insertion: bool) -> Self {
+    pub(crate) fn new(size: u16, postponed_insertion: bool, quirk: Option<Quirk>) -> Self {
         Self {
             size,
             head: 0,
             tail: 0,
             backlog: postponed_insertion.then(VecDeque::new),
+            quirk,
         }
     }
 
@@ -55,12 +59,24 @@ impl Hotlist {
 
     /// Moves the head; refused when `head` is not between the old head and the tail.
     pub(crate) fn set_head(&mut self, head: u16) -> bool {
-        let accepted =
-            head < self.size && occupancy(self.head, head, self.size) <= self.occupancy();
+        if self.quirk == Some(Quirk::HeadOutOfRange) && head >= self.size {
+            self.head = head.checked_rem(self.size).unwrap_or(0);
+            return true;
+        }
+        let past_tail = head < self.size && self.quirk == Some(Quirk::HeadPastTail);
+        let accepted = past_tail
+            || head < self.size && occupancy(self.head, head, self.size) <= self.occupancy();
         if accepted {
             self.head = head;
         }
         accepted
+    }
+
+    /// Moves the tail, as a driver should not be able to.
+    pub(crate) fn set_tail(&mut self, tail: u16) {
+        if tail < self.size {
+            self.tail = tail;
+        }
     }
 
     /// Empties list and backlog and starts again at index 0.
@@ -82,6 +98,7 @@ impl Hotlist {
             return Placed::Listed(index);
         }
         match &mut self.backlog {
+            Some(_) if self.quirk == Some(Quirk::BacklogLost) => Placed::Waiting,
             Some(backlog) if backlog.len() < BACKLOG_ENTRIES => {
                 backlog.push_back(entry);
                 Placed::Waiting
@@ -96,15 +113,29 @@ impl Hotlist {
             return None;
         }
         let index = self.claim()?;
-        let entry = self.backlog.as_mut()?.pop_front()?;
+        let backlog = self.backlog.as_mut()?;
+        let entry = match self.quirk {
+            Some(Quirk::BacklogReversed) => backlog.pop_back()?,
+            _ => backlog.pop_front()?,
+        };
         Some((index, entry))
     }
 
     /// Moves the tail over one free index.
     fn claim(&mut self) -> Option<u16> {
         let next = next_index(self.tail, self.size);
-        if next == self.head {
+        let full = match self.quirk {
+            Some(Quirk::FullOneEarly) => {
+                next == self.head || next_index(next, self.size) == self.head
+            }
+            Some(Quirk::FullLooksEmpty | Quirk::FullOverwrites) => false,
+            _ => next == self.head,
+        };
+        if full {
             return None;
+        }
+        if next == self.head && self.quirk == Some(Quirk::FullOverwrites) {
+            self.head = next_index(self.head, self.size);
         }
         Some(std::mem::replace(&mut self.tail, next))
     }
@@ -136,7 +167,7 @@ mod tests {
         /// The oracle is a queue whose front is the head.
         #[test]
         fn the_ring_equals_a_queue(size in 2_u16..10, postponed: bool, steps in steps()) {
-            let mut list = Hotlist::new(size, postponed);
+            let mut list = Hotlist::new(size, postponed, None);
             let mut queue = VecDeque::new();
             let mut waiting = VecDeque::new();
             let room = usize::from(size) - 1;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One instance: registers, operations, counting and hotlist.
 
+mod broken;
 mod counting;
 mod hotlist;
 mod operation;
 mod registers;
 mod report;
+mod rules;
 mod settings;
 
 use chmu_spec::hotlist::Entry;
@@ -17,6 +19,7 @@ use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
 use crate::tracker::RangeBitmap;
 
+use broken::{Advertised, real_capabilities};
 use counting::Counting;
 use hotlist::Hotlist;
 use operation::Operation;
@@ -37,6 +40,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Instance {
     place: Place,
+    advertised: Advertised,
     capabilities: Capabilities,
     capacity_bytes: u64,
     registers: Registers,
@@ -51,36 +55,84 @@ pub(crate) struct Instance {
     statistics: InstanceStatistics,
     /// The rule that it breaks.
     quirk: Option<Quirk>,
+    /// What only quirks need to remember.
+    memory: Memory,
+}
+
+/// What only quirks need to remember.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Counters from before a disable or reset that should have dropped them.
+    former: Option<Counting>,
+    /// An entry that the tail has passed and that is not stored: its offset and value.
+    late_entry: Option<(u64, u64)>,
+    /// The fill-level bit was set.
+    fill_level_rose: bool,
+    /// The next rise of a status bit sends no interrupt.
+    muted: bool,
 }
 
 impl Instance {
     /// An instance after power-on.
     pub(crate) fn new(place: Place, capabilities: Capabilities, config: &BlockConfig) -> Self {
-        Self {
-            registers: Registers::default(),
+        let quirk = config.quirk;
+        let advertised = Advertised::new(&capabilities, place, quirk);
+        let capabilities = real_capabilities(capabilities, quirk);
+        let mut instance = Self {
+            registers: Registers::power_on(quirk),
             ranges: RangeBitmap::new(config.capacity_bytes),
             hotlist: Hotlist::new(
                 capabilities.hotlist_entries,
                 capabilities.postponed_insertion,
+                quirk,
             ),
             operation: None,
             counting: None,
             hot: Vec::new(),
             statistics: InstanceStatistics::default(),
             place,
+            advertised,
             capabilities,
             capacity_bytes: config.capacity_bytes,
-            quirk: config.quirk,
-        }
+            quirk,
+            memory: Memory::default(),
+        };
+        instance.clear_ranges();
+        instance
     }
 
     /// Goes back to power-on; the statistics stay.
     pub(crate) fn power_on(&mut self) {
-        self.registers = Registers::default();
-        self.ranges.clear();
-        self.hotlist.clear();
+        let former = self.registers;
+        self.registers = Registers::power_on(self.quirk);
+        if self.has(Quirk::FunctionResetKeepsConfiguration) {
+            self.registers.configuration_0 = former.configuration_0.with_enable(false);
+            self.registers.configuration_1 = former.configuration_1;
+            self.registers.configuration_2 = former.configuration_2;
+        }
+        if self.has(Quirk::FunctionResetKeepsEnabled) {
+            let enable = self.is_enabled();
+            self.registers.configuration_0.set_enable(enable);
+        } else {
+            self.counting = None;
+        }
+        if !self.has(Quirk::FunctionResetKeepsRanges) {
+            self.clear_ranges();
+        }
+        if !self.has(Quirk::FunctionResetKeepsList) {
+            self.hotlist.clear();
+        }
         self.operation = None;
-        self.counting = None;
+        self.memory = Memory::default();
+    }
+
+    /// Puts the range bitmap into its power-on state.
+    fn clear_ranges(&mut self) {
+        if self.has(Quirk::PowerOnRangesSet) {
+            self.ranges.fill();
+        } else {
+            self.ranges.clear();
+        }
     }
 
     /// Whether it breaks the rule that `quirk` stands for.
@@ -112,13 +164,7 @@ impl Instance {
         let Some(counting) = &mut self.counting else {
             return;
         };
-        counting.count(
-            now_ns,
-            accesses,
-            &self.ranges,
-            &mut self.statistics,
-            &mut self.hot,
-        );
+        counting.count(now_ns, accesses, &mut self.statistics, &mut self.hot);
         if !self.hot.is_empty() {
             self.report(host);
         }

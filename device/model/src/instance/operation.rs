@@ -5,10 +5,12 @@ use chmu_spec::chmu;
 
 use crate::event::{Event, Refusal};
 use crate::host::Host;
+use crate::quirk::Quirk;
 use crate::statistics::count;
 
 use super::Instance;
 use super::counting::Counting;
+use super::rules::Rules;
 use super::settings::Settings;
 
 /// What happens when an operation is complete.
@@ -28,8 +30,11 @@ pub(super) struct Operation {
 
 impl Operation {
     /// The code in the status register.
-    pub(super) fn code(&self) -> u16 {
+    fn code(&self, quirk: Option<Quirk>) -> u16 {
+        let swapped = quirk == Some(Quirk::OperationCodesSwapped);
         let operation = match self.outcome {
+            Outcome::Enable(_) if swapped => chmu::Operation::Disable,
+            Outcome::Disable if swapped => chmu::Operation::Enable,
             Outcome::Enable(_) => chmu::Operation::Enable,
             Outcome::Disable => chmu::Operation::Disable,
             Outcome::Reset => chmu::Operation::Reset,
@@ -45,6 +50,17 @@ impl Instance {
         matches!(outcome, Some(Outcome::Enable(_)))
     }
 
+    /// The code of the operation in progress as the status shows it; 0 for none.
+    pub(super) fn operation_code(&self) -> u16 {
+        match &self.operation {
+            Some(operation) => operation.code(self.quirk),
+            None if self.has(Quirk::InProgressNeverClears) && self.is_enabled() => {
+                chmu::Operation::Enable.code()
+            }
+            None => 0,
+        }
+    }
+
     /// When the operation in progress is complete.
     pub(super) fn operation_done_ns(&self) -> Option<u64> {
         self.operation.as_ref().map(|operation| operation.done_ns)
@@ -56,6 +72,7 @@ impl Instance {
             &self.capabilities,
             self.registers.configuration_0,
             self.registers.configuration_1,
+            self.quirk,
         );
         let settings = match settings {
             Ok(_) if range_is_taken => Err(Refusal::OverlappingRange),
@@ -64,7 +81,8 @@ impl Instance {
         match settings {
             Ok(settings) => self.begin(now_ns, Outcome::Enable(settings), host),
             Err(refusal) => {
-                self.registers.configuration_0.set_enable(false);
+                let sticks = self.has(Quirk::RefusedEnableBitSticks);
+                self.registers.configuration_0.set_enable(sticks);
                 count(&mut self.statistics.enables_refused);
                 host.event(Event::Refused {
                     instance: self.place.number,
@@ -82,15 +100,37 @@ impl Instance {
     /// Resets the instance: it is disabled and empty at once, and busy until the operation's
     /// time has passed. Any other operation is given up.
     pub(super) fn reset(&mut self, now_ns: u64, host: &mut impl Host) {
-        self.registers.configuration_0.set_enable(false);
-        self.registers.overflow = false;
-        self.registers.fill_level = false;
-        self.hotlist.clear();
-        self.counting = None;
+        if !self.has(Quirk::ResetKeepsEnabled) {
+            self.registers.configuration_0.set_enable(false);
+            self.drop_counters(Quirk::ResetKeepsCounters);
+        }
+        if !self.has(Quirk::ResetKeepsStatus) {
+            self.registers.overflow = false;
+            self.registers.fill_level = false;
+        }
+        if !self.has(Quirk::ResetKeepsList) {
+            self.hotlist.clear();
+        }
+        if self.has(Quirk::ResetLosesConfiguration) {
+            self.registers.clear_configuration();
+        }
+        if self.has(Quirk::ResetLosesRanges) {
+            self.ranges.clear();
+        }
+        let sticks = self.has(Quirk::ResetBitSticks);
+        self.registers.configuration_0.set_reset(sticks);
         host.event(Event::Reset {
             instance: self.place.number,
         });
         self.begin(now_ns, Outcome::Reset, host);
+    }
+
+    /// Stops counting; the counters are gone unless the quirk keeps them.
+    fn drop_counters(&mut self, keeper: Quirk) {
+        let counting = self.counting.take();
+        if self.has(keeper) {
+            self.memory.former = counting;
+        }
     }
 
     fn begin(&mut self, now_ns: u64, outcome: Outcome, host: &mut impl Host) {
@@ -109,12 +149,7 @@ impl Instance {
         let instance = self.place.number;
         match operation.outcome {
             Outcome::Enable(settings) => {
-                self.counting = Some(Counting::new(
-                    &settings,
-                    &self.capabilities,
-                    self.capacity_bytes,
-                    done_ns,
-                ));
+                self.start_counting(&settings, done_ns);
                 count(&mut self.statistics.enables);
                 host.event(Event::Enabled {
                     instance,
@@ -124,10 +159,42 @@ impl Instance {
                 });
             }
             Outcome::Disable => {
-                self.counting = None;
+                self.stop_counting();
                 host.event(Event::Disabled { instance });
             }
             Outcome::Reset => {}
+        }
+    }
+
+    fn start_counting(&mut self, settings: &Settings, now_ns: u64) {
+        let mut rules = Rules::new(
+            settings,
+            &self.capabilities,
+            &self.ranges,
+            self.capacity_bytes,
+        );
+        if let Some(quirk) = self.quirk {
+            rules = rules.broken(quirk, settings, self.capabilities.seed);
+        }
+        let mut counting = Counting::new(rules, now_ns);
+        if let Some(former) = self.memory.former.take() {
+            counting.inherit(former);
+        }
+        self.counting = Some(counting);
+        if self.has(Quirk::EnableEmptiesList) {
+            self.hotlist.clear();
+        }
+    }
+
+    fn stop_counting(&mut self) {
+        if !self.has(Quirk::DisableKeepsCounting) {
+            self.drop_counters(Quirk::DisableKeepsCounters);
+        }
+        if self.has(Quirk::DisableEmptiesList) {
+            self.hotlist.clear();
+        }
+        if self.has(Quirk::DisableLosesConfiguration) {
+            self.registers.clear_configuration();
         }
     }
 }

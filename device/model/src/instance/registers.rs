@@ -10,9 +10,10 @@ use chmu_spec::register::Register;
 use crate::event::{Event, Fault};
 use crate::host::Host;
 use crate::layout::RANGE_BITMAP_OFFSET;
+use crate::quirk::Quirk;
 use crate::word::WordWrite;
 
-use super::Instance;
+use super::{Instance, broken};
 
 /// What the registers hold; reads of the status put it together with the rest.
 #[derive(Debug, Clone, Copy, Default)]
@@ -22,6 +23,35 @@ pub(super) struct Registers {
     pub(super) configuration_2: Configuration2,
     pub(super) overflow: bool,
     pub(super) fill_level: bool,
+}
+
+/// What a driver wrote to a register, as the register numbers its bits.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    value: u64,
+    lanes: u64,
+}
+
+impl Registers {
+    pub(super) fn power_on(quirk: Option<Quirk>) -> Self {
+        let mut registers = Self::default();
+        match quirk {
+            Some(Quirk::PowerOnRequestCode) => registers.configuration_0.set_request_code(6),
+            Some(Quirk::PowerOnFillLevel) => {
+                registers.configuration_2.set_fill_level_threshold(u16::MAX);
+            }
+            Some(Quirk::PowerOnStatusSet) => registers.overflow = true,
+            _ => {}
+        }
+        registers
+    }
+
+    /// Forgets the configuration.
+    pub(super) fn clear_configuration(&mut self) {
+        self.configuration_0 = Configuration0::new();
+        self.configuration_1 = Configuration1::new();
+        self.configuration_2 = Configuration2::new();
+    }
 }
 
 impl Instance {
@@ -54,46 +84,70 @@ impl Instance {
         }
         for register in registers_of(write.word) {
             let (value, lanes) = write.part(register.offset, register.width);
-            if lanes == 0 {
-                continue;
+            let lanes = broken::reached_lanes(self.quirk, register, write.lanes, lanes);
+            if lanes != 0 {
+                let written = Written { value, lanes };
+                self.write_register(now_ns, register, written, range_is_taken, host);
             }
-            let old = self.register(register.offset);
-            let new = register.write(old, value, lanes, self.is_locked());
-            self.note_locked(register, old, (value, lanes), host);
-            match register.offset {
-                offset::CONFIGURATION_0 => {
-                    let reset = Configuration0::from_bits(register.started(value, lanes)).reset();
-                    let new = Configuration0::from_bits(new);
-                    self.write_configuration_0(now_ns, new, reset, range_is_taken, host);
-                }
-                offset::CONFIGURATION_1 => {
-                    self.registers.configuration_1 = Configuration1::from_bits(new);
-                }
-                offset::CONFIGURATION_2 => {
-                    self.registers.configuration_2 = Configuration2::from_bits(new);
-                }
-                offset::STATUS => {
-                    let new = Status::from_bits(new);
-                    self.registers.overflow = new.overflow();
-                    self.registers.fill_level = new.fill_level();
-                }
-                offset::HOTLIST_HEAD => self.write_head(new, host),
-                _ => {}
+        }
+    }
+
+    fn write_register(
+        &mut self,
+        now_ns: u64,
+        register: &Register,
+        Written { value, lanes }: Written,
+        range_is_taken: bool,
+        host: &mut impl Host,
+    ) {
+        let old = self.register(register.offset);
+        let locked = self.is_locked(register.offset);
+        let new = register.write(old, value, lanes, locked);
+        if new != register.write(old, value, lanes, false) {
+            let offset = register.offset;
+            self.note(Fault::Locked { offset }, host);
+        }
+        let kept = broken::kept(self.quirk, register, new, (value, lanes));
+        match register.offset {
+            offset::CONFIGURATION_0 => {
+                let started = register.started(value, lanes);
+                let reset = Configuration0::from_bits(started).reset();
+                let new = Configuration0::from_bits(kept);
+                self.write_configuration_0(now_ns, new, reset, range_is_taken, host);
             }
+            offset::CONFIGURATION_1 => {
+                self.registers.configuration_1 = Configuration1::from_bits(kept);
+            }
+            offset::CONFIGURATION_2 => {
+                self.registers.configuration_2 = Configuration2::from_bits(kept);
+            }
+            offset::STATUS => {
+                let written = (value, lanes);
+                let new = broken::status_after_write(self.quirk, register, (old, new), written);
+                self.write_status(Status::from_bits(new));
+            }
+            offset::HOTLIST_HEAD => self.write_head(new, host),
+            offset::HOTLIST_TAIL if self.has(Quirk::TailWritable) => {
+                let tail = (old & !lanes) | (value & lanes);
+                self.hotlist
+                    .set_tail(u16::try_from(tail).unwrap_or(u16::MAX));
+            }
+            _ => {}
         }
     }
 
     /// What a register reads as.
     fn register(&self, offset: u64) -> u64 {
         match offset {
-            offset::CAPABILITIES_0 => self.capabilities.register_0(),
-            offset::CAPABILITIES_1 => self.capabilities.register_1(),
-            offset::RANGE_BITMAP_OFFSET => RANGE_BITMAP_OFFSET,
-            offset::HOTLIST_OFFSET => self.place.hotlist.saturating_sub(self.place.start),
+            offset::CAPABILITIES_0 => self.advertised.capabilities_0,
+            offset::CAPABILITIES_1 => self.advertised.capabilities_1,
+            offset::RANGE_BITMAP_OFFSET => self.advertised.range_bitmap,
+            offset::HOTLIST_OFFSET => self.advertised.hotlist,
             offset::CONFIGURATION_0 => self.registers.configuration_0.into_bits(),
             offset::CONFIGURATION_1 => self.registers.configuration_1.into_bits(),
             offset::CONFIGURATION_2 => self.registers.configuration_2.into_bits(),
             offset::STATUS => self.status().into_bits(),
+            offset::HOTLIST_HEAD if self.has(Quirk::HeadReadsZero) => 0,
             offset::HOTLIST_HEAD => u64::from(self.hotlist.head()),
             offset::HOTLIST_TAIL => u64::from(self.hotlist.tail()),
             _ => 0,
@@ -102,24 +156,61 @@ impl Instance {
 
     fn status(&self) -> Status {
         let unit_size = self.registers.configuration_1.unit_size();
-        let counter_width = unit_size
+        let width = unit_size
             .filter(|size| self.capabilities.unit_sizes.contains(*size))
             .map_or(0, |size| self.capabilities.counter_widths.of(size));
+        let width = match self.quirk {
+            Some(Quirk::CounterWidthOneMore) if width > 0 => width.saturating_add(1),
+            Some(Quirk::CounterWidthNever) => 0,
+            _ => width,
+        };
+        let (overflow, fill_level) = match self.quirk {
+            Some(Quirk::StatusBitsSwapped) => (self.registers.fill_level, self.registers.overflow),
+            Some(Quirk::FillLevelNotLatched) => (self.registers.overflow, self.is_filled()),
+            _ => (self.registers.overflow, self.registers.fill_level),
+        };
         Status::new()
-            .with_enabled(self.is_enabled())
-            .with_operation_code(
-                self.operation
-                    .as_ref()
-                    .map_or(0, |operation| operation.code()),
-            )
-            .with_counter_width(counter_width)
-            .with_overflow(self.registers.overflow)
-            .with_fill_level(self.registers.fill_level)
+            .with_enabled(self.is_shown_enabled())
+            .with_operation_code(self.operation_code())
+            .with_counter_width(width)
+            .with_overflow(overflow)
+            .with_fill_level(fill_level)
     }
 
-    /// Whether the configuration is fixed.
-    fn is_locked(&self) -> bool {
-        self.is_enabled() || self.operation.is_some()
+    fn write_status(&mut self, new: Status) {
+        let (overflow, fill_level) = if self.has(Quirk::StatusBitsSwapped) {
+            (new.fill_level(), new.overflow())
+        } else {
+            (new.overflow(), new.fill_level())
+        };
+        let cleared =
+            self.registers.overflow && !overflow || self.registers.fill_level && !fill_level;
+        self.memory.muted |= cleared && self.has(Quirk::InterruptOnce);
+        self.registers.overflow = overflow;
+        self.registers.fill_level = fill_level;
+    }
+
+    /// Clears what a read of the status should have left alone.
+    pub(crate) fn clear_read_status(&mut self) {
+        self.registers.overflow = false;
+        self.registers.fill_level = false;
+    }
+
+    /// Whether the status says enabled.
+    fn is_shown_enabled(&self) -> bool {
+        match self.quirk {
+            Some(Quirk::EnabledBeforeDone) => self.is_enabled() || self.is_being_enabled(),
+            Some(Quirk::DisableKeepsCounting) => {
+                self.is_enabled() && self.registers.configuration_0.enable()
+            }
+            _ => self.is_enabled(),
+        }
+    }
+
+    /// Whether the configuration at an offset is fixed.
+    fn is_locked(&self, offset: u64) -> bool {
+        let busy = self.is_shown_enabled() || self.operation.is_some();
+        busy && !broken::is_never_locked(self.quirk, offset)
     }
 
     /// Acts on what a write made of the first configuration register. While an operation is in
@@ -139,7 +230,7 @@ impl Instance {
             new.enable()
         };
         self.registers.configuration_0 = new.with_enable(enable);
-        if reset {
+        if reset && !self.has(Quirk::ResetIgnored) {
             self.reset(now_ns, host);
         } else if enable && !old.enable() {
             self.enable(now_ns, range_is_taken, host);
@@ -164,7 +255,10 @@ impl Instance {
     }
 
     fn write_range(&mut self, index: usize, write: WordWrite, host: &mut impl Host) {
-        if self.is_locked() {
+        if self.has(Quirk::RangeNarrowWriteIgnored) && write.lanes != u64::MAX {
+            return;
+        }
+        if self.is_locked(write.word) {
             let changed = (self.ranges.word(index) ^ write.value) & write.lanes;
             if changed != 0 {
                 self.note(Fault::Locked { offset: write.word }, host);
@@ -181,21 +275,6 @@ impl Instance {
             usize::try_from(inside >> 3).ok()
         } else {
             None
-        }
-    }
-
-    /// Reports a write that would have changed what is fixed.
-    fn note_locked(
-        &self,
-        register: &Register,
-        old: u64,
-        (value, lanes): (u64, u64),
-        host: &mut impl Host,
-    ) {
-        let unlocked = register.write(old, value, lanes, false);
-        if unlocked != register.write(old, value, lanes, self.is_locked()) {
-            let offset = register.offset;
-            self.note(Fault::Locked { offset }, host);
         }
     }
 

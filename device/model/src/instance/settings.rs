@@ -9,6 +9,7 @@ use chmu_spec::unit_size::UnitSize;
 
 use crate::capabilities::Capabilities;
 use crate::event::Refusal;
+use crate::quirk::Quirk;
 
 /// A configuration that an instance can run.
 #[derive(Debug, Clone, Copy)]
@@ -29,10 +30,18 @@ impl Settings {
         capabilities: &Capabilities,
         configuration_0: Configuration0,
         configuration_1: Configuration1,
+        quirk: Option<Quirk>,
     ) -> Result<Self, Refusal> {
         let (unit_size, counter_width) = unit_size(capabilities, configuration_1)?;
         let threshold = configuration_0.hotness_threshold();
-        if u64::from(threshold) > maximum_count(counter_width) {
+        let fits = match quirk {
+            Some(Quirk::AcceptsWideThreshold) => true,
+            Some(Quirk::RefusesLargestThreshold) => {
+                u64::from(threshold) < maximum_count(counter_width)
+            }
+            _ => u64::from(threshold) <= maximum_count(counter_width),
+        };
+        if !fits {
             return Err(Refusal::Threshold {
                 threshold,
                 counter_width,
@@ -52,11 +61,11 @@ impl Settings {
             return Err(Refusal::FillLevelInterrupt);
         }
         Ok(Self {
-            filter: filter(capabilities, configuration_0)?,
+            filter: filter(capabilities, configuration_0, quirk)?,
             unit_size,
             counter_width,
             threshold,
-            epoch: epoch(capabilities, configuration_1)?,
+            epoch: epoch(capabilities, configuration_1, quirk)?,
             down_sampling_log2,
             randomise: configuration_0.randomise_down_sampling(),
         })
@@ -77,9 +86,14 @@ fn unit_size(
 fn filter(
     capabilities: &Capabilities,
     configuration_0: Configuration0,
+    quirk: Option<Quirk>,
 ) -> Result<RequestFilter, Refusal> {
     let code = configuration_0.request_code();
-    let filter = RequestFilter::from_code(code).ok_or(Refusal::RequestCode(code))?;
+    let filter = match RequestFilter::from_code(code) {
+        Some(filter) => filter,
+        None if quirk == Some(Quirk::AcceptsReservedRequestCode) => RequestFilter::AllReadWrite,
+        None => return Err(Refusal::RequestCode(code)),
+    };
     if capabilities.trackable_requests.contains(filter) {
         Ok(filter)
     } else {
@@ -90,23 +104,36 @@ fn filter(
 fn epoch(
     capabilities: &Capabilities,
     configuration_1: Configuration1,
+    quirk: Option<Quirk>,
 ) -> Result<Option<EpochLength>, Refusal> {
     let code = configuration_1.mode_code();
     match configuration_1.mode() {
-        Some(Mode::AlwaysOn) if capabilities.always_on_mode => Ok(None),
-        Some(Mode::Epoch) if capabilities.epoch_mode => {
-            let epoch = configuration_1.epoch().ok_or(Refusal::EpochCodes {
+        Some(Mode::AlwaysOn) if capabilities.always_on_mode => return Ok(None),
+        Some(Mode::Epoch) if capabilities.epoch_mode => {}
+        None if quirk == Some(Quirk::AcceptsMode) => {}
+        _ => return Err(Refusal::Mode(code)),
+    }
+    let epoch = match configuration_1.epoch() {
+        Some(epoch) => epoch,
+        None if quirk == Some(Quirk::AcceptsEpochCodes) => capabilities.minimum_epoch,
+        None => {
+            return Err(Refusal::EpochCodes {
                 scale: configuration_1.epoch_scale(),
                 multiplier: configuration_1.epoch_multiplier(),
-            })?;
-            let shortest = capabilities.minimum_epoch.nanoseconds();
-            let longest = capabilities.maximum_epoch.nanoseconds();
-            if (shortest..=longest).contains(&epoch.nanoseconds()) {
-                Ok(Some(epoch))
-            } else {
-                Err(Refusal::EpochLength(epoch))
-            }
+            });
         }
-        _ => Err(Refusal::Mode(code)),
+    };
+    let length_ns = epoch.nanoseconds();
+    let shortest_ns = capabilities.minimum_epoch.nanoseconds();
+    let longest_ns = capabilities.maximum_epoch.nanoseconds();
+    let bound = match quirk {
+        Some(Quirk::RefusesShortestEpoch) => length_ns == shortest_ns,
+        Some(Quirk::RefusesLongestEpoch) => length_ns == longest_ns,
+        _ => false,
+    };
+    if (shortest_ns..=longest_ns).contains(&length_ns) && !bound {
+        Ok(Some(epoch))
+    } else {
+        Err(Refusal::EpochLength(epoch))
     }
 }

@@ -15,6 +15,15 @@ struct Chunk {
     counters: [u32; CHUNK_COUNTERS],
 }
 
+/// Which counters start again from zero at the end of an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clearing {
+    All,
+    /// Those of hot units.
+    Hot,
+    None,
+}
+
 /// One saturating counter for each unit; memory is taken where units are accessed.
 #[derive(Debug)]
 pub(crate) struct Counters {
@@ -74,26 +83,37 @@ impl Counters {
             .map_or(0, std::mem::take)
     }
 
-    /// Starts all counters again from zero; `hot` takes the units that counted at least
-    /// `threshold` (and at least one access), hottest first, ties by the lower unit.
-    pub(crate) fn take_hot(&mut self, threshold: u32, hot: &mut Vec<Entry>) {
+    /// Ends an epoch: `hot` takes the units that counted at least `threshold` (and at least one
+    /// access), hottest first, ties by the lower unit.
+    pub(crate) fn take_hot(&mut self, threshold: u32, clearing: Clearing, hot: &mut Vec<Entry>) {
         let threshold = threshold.max(1);
-        for index in self.touched.drain(..) {
-            let Some(chunk) = self.directory.get_mut(index).and_then(Option::as_deref_mut) else {
+        for index in &self.touched {
+            let Some(chunk) = self
+                .directory
+                .get_mut(*index)
+                .and_then(Option::as_deref_mut)
+            else {
                 continue;
             };
-            let first = u64::try_from(index).unwrap_or(u64::MAX) << CHUNK_SHIFT;
-            let counts = chunk.counters.iter().zip(first..);
-            hot.extend(
-                counts
-                    .filter(|(count, _)| **count >= threshold)
-                    .map(|(count, unit)| Entry {
+            let first = u64::try_from(*index).unwrap_or(u64::MAX) << CHUNK_SHIFT;
+            for (count, unit) in chunk.counters.iter_mut().zip(first..) {
+                if *count >= threshold {
+                    hot.push(Entry {
                         unit: UnitIndex(unit),
                         count: u64::from(*count),
-                    }),
-            );
-            chunk.touched = false;
-            chunk.counters.fill(0);
+                    });
+                    if clearing == Clearing::Hot {
+                        *count = 0;
+                    }
+                }
+            }
+            if clearing == Clearing::All {
+                chunk.touched = false;
+                chunk.counters.fill(0);
+            }
+        }
+        if clearing == Clearing::All {
+            self.touched.clear();
         }
         hot.sort_unstable_by_key(|entry| (std::cmp::Reverse(entry.count), entry.unit));
     }
@@ -116,7 +136,7 @@ mod tests {
 
     fn taken(counters: &mut Counters, threshold: u32) -> Vec<Entry> {
         let mut hot = Vec::new();
-        counters.take_hot(threshold, &mut hot);
+        counters.take_hot(threshold, Clearing::All, &mut hot);
         hot
     }
 
@@ -147,6 +167,21 @@ mod tests {
             prop_assert_eq!(hot, expected);
             prop_assert!(taken(&mut counters, 0).is_empty());
         }
+    }
+
+    #[test]
+    fn counters_may_survive_an_epoch() {
+        let left = |clearing| {
+            let mut counters = Counters::new(10, 100);
+            for unit in [1, 1, 1, 2] {
+                counters.increment(UnitIndex(unit));
+            }
+            counters.take_hot(2, clearing, &mut Vec::new());
+            [1, 2].map(|unit| counters.take(UnitIndex(unit)))
+        };
+        assert_eq!(left(Clearing::All), [0, 0]);
+        assert_eq!(left(Clearing::Hot), [0, 1]);
+        assert_eq!(left(Clearing::None), [3, 1]);
     }
 
     #[test]

@@ -5,6 +5,6 @@ mod counters;
 mod ranges;
 mod sampler;
 
-pub(crate) use counters::Counters;
+pub(crate) use counters::{Clearing, Counters};
 pub(crate) use ranges::RangeBitmap;
 pub(crate) use sampler::Sampler;

@@ -44,11 +44,35 @@ impl RangeBitmap {
         self.words.fill(0);
     }
 
+    /// Sets all bits.
+    pub(crate) fn fill(&mut self) {
+        self.words.fill(u64::MAX);
+    }
+
     /// Whether an address is tracked.
     pub(crate) fn contains(&self, dpa: Dpa) -> bool {
-        let bit = dpa.0 >> RANGE_SHIFT;
-        let index = usize::try_from(bit >> 6).unwrap_or(usize::MAX);
-        (self.word(index) >> (bit & 63)) & 1 == 1
+        self.has(dpa.0 >> RANGE_SHIFT)
+    }
+
+    /// Whether the range with a number is tracked.
+    pub(crate) fn has(&self, range: u64) -> bool {
+        let index = usize::try_from(range >> 6).unwrap_or(usize::MAX);
+        (self.word(index) >> (range & 63)) & 1 == 1
+    }
+
+    /// A bitmap of the same size with the ranges for which `tracked` holds.
+    pub(crate) fn rearranged(&self, tracked: impl Fn(u64) -> bool) -> Self {
+        let mut first = 0_u64;
+        let mut words = self.words.clone();
+        for word in &mut words {
+            let ranges = first..first.saturating_add(64);
+            *word = (0_u32..)
+                .zip(ranges)
+                .filter(|(_, range)| tracked(*range))
+                .fold(0, |bits, (bit, _)| bits | 1_u64.wrapping_shl(bit));
+            first = first.saturating_add(64);
+        }
+        Self { words }
     }
 
     /// Whether both track a part of the same range.
@@ -80,6 +104,15 @@ mod tests {
         assert_eq!(RangeBitmap::new(1).bytes(), 8);
         assert_eq!(RangeBitmap::new(64 << 28).bytes(), 8);
         assert_eq!(RangeBitmap::new((64 << 28) + 1).bytes(), 16);
+    }
+
+    #[test]
+    fn ranges_are_rearranged_one_by_one() {
+        let mut ranges = RangeBitmap::new(1 << 40);
+        ranges.set_word(0, 1 << 63, u64::MAX);
+        let shifted = ranges.rearranged(|range| range > 0 && ranges.has(range - 1));
+        assert_eq!((shifted.word(0), shifted.word(1)), (0, 1));
+        assert_eq!(shifted.bytes(), ranges.bytes());
     }
 
     #[test]

@@ -46,7 +46,8 @@ impl Host for Recorder {
 pub(crate) struct Setup {
     pub(crate) filter: RequestFilter,
     pub(crate) randomise: bool,
-    pub(crate) interrupts: bool,
+    pub(crate) overflow_interrupt: bool,
+    pub(crate) fill_level_interrupt: bool,
     pub(crate) threshold: u32,
     pub(crate) unit_size: UnitSize,
     pub(crate) down_sampling_log2: u8,
@@ -62,7 +63,8 @@ impl Default for Setup {
         Self {
             filter: RequestFilter::AllReadWrite,
             randomise: false,
-            interrupts: true,
+            overflow_interrupt: true,
+            fill_level_interrupt: true,
             threshold: 2,
             unit_size: UnitSize::BASE_PAGE,
             down_sampling_log2: 0,
@@ -79,8 +81,8 @@ impl Setup {
         Configuration0::new()
             .with_request_code(self.filter.code())
             .with_randomise_down_sampling(self.randomise)
-            .with_overflow_interrupt(self.interrupts)
-            .with_fill_level_interrupt(self.interrupts)
+            .with_overflow_interrupt(self.overflow_interrupt)
+            .with_fill_level_interrupt(self.fill_level_interrupt)
             .with_hotness_threshold(self.threshold)
     }
 

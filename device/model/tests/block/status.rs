@@ -101,23 +101,23 @@ fn an_interrupt_is_sent_when_an_enabled_bit_rises() {
 
 #[test]
 fn no_interrupt_is_sent_for_a_bit_whose_enable_is_clear() {
-    for (overflow, fill_level) in [(false, false), (true, false), (false, true)] {
+    for (overflow_interrupt, fill_level_interrupt) in [(false, false), (true, false), (false, true)]
+    {
         let mut bench = running();
         bench.unit().disable();
-        let configuration = Setup {
+        let setup = Setup {
             mode: Mode::AlwaysOn,
             threshold: 1,
+            fill_level: 2,
+            overflow_interrupt,
+            fill_level_interrupt,
             ..Setup::default()
-        }
-        .configuration_0()
-        .with_overflow_interrupt(overflow)
-        .with_fill_level_interrupt(fill_level)
-        .with_enable(true);
-        bench.unit().write(0x40, configuration.into_bits());
+        };
+        bench.unit().run(&setup);
         bench.touch(&[(1, 1), (2, 1), (3, 1)]);
-        assert_eq!(bench.interrupts(), usize::from(fill_level));
+        assert_eq!(bench.interrupts(), usize::from(fill_level_interrupt));
         bench.touch(&[(4, 1), (5, 1)]);
-        assert_eq!(bench.interrupts(), usize::from(overflow));
+        assert_eq!(bench.interrupts(), usize::from(overflow_interrupt));
         let status = bench.unit().status();
         assert!(status.overflow() && status.fill_level());
     }
