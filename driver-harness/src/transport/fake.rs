@@ -89,6 +89,10 @@ impl Transport for FakeFunction {
         Ok(u32::from_le_bytes(bytes))
     }
 
+    fn write_config(&self, _: u16, _: Width, _: u32) -> Result<(), TransportError> {
+        Ok(())
+    }
+
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
         match self.bars[usize::from(bar)].borrow().len() {
             0 => Err(TransportError::NoBar {
@@ -147,6 +151,10 @@ impl Transport for FakeFunction {
             message,
             available: 0,
         })
+    }
+
+    fn reset(&self) -> Result<bool, TransportError> {
+        Ok(false)
     }
 
     fn now(&self) -> Duration {

@@ -2,7 +2,8 @@
 //! How registers of a PCI function are reached.
 //!
 //! The driver and the conformance cases are written against [`Transport`]; each implementation is
-//! one path to a function: [`sysfs`] while a kernel driver is bound, [`vfio`] otherwise.
+//! one path to a function: [`sysfs`] while a kernel driver is bound, [`vfio`] otherwise,
+//! [`in_process`] to the device model without any process in between.
 
 use std::fmt;
 use std::io;
@@ -15,9 +16,13 @@ use crate::clock;
 
 #[cfg(test)]
 pub(crate) mod fake;
+pub mod in_process;
 mod mapping;
+mod reset;
 pub mod sysfs;
 pub mod vfio;
+
+use reset::{function_level_reset, switch_on};
 
 /// Size of one access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -78,6 +83,9 @@ pub trait Transport: fmt::Debug {
     /// Reads configuration space, at most four bytes at a time.
     fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError>;
 
+    /// Writes configuration space, at most four bytes at a time.
+    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError>;
+
     /// Size of a base address register's area.
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError>;
 
@@ -100,6 +108,10 @@ pub trait Transport: fmt::Debug {
         message: u16,
         timeout: Duration,
     ) -> Result<Option<u64>, TransportError>;
+
+    /// Resets the function and makes it usable again; `false` where the path or the function
+    /// cannot do that.
+    fn reset(&self) -> Result<bool, TransportError>;
 
     /// A descriptor that can be read while the message has come and was not waited for yet; none
     /// where the path has no such descriptor.

@@ -111,6 +111,27 @@ impl Transport for SysfsTransport {
         Ok(u32::from_le_bytes(bytes))
     }
 
+    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
+        let path = self.folder.join("config");
+        let file = OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .map_err(|source| TransportError::Open {
+                path,
+                hint: "",
+                source,
+            })?;
+        let bytes = value.to_le_bytes();
+        let count = width.bytes().min(4);
+        file.write_all_at(&bytes[..count], offset.into())
+            .map_err(|source| TransportError::Access {
+                action: "write",
+                place: format!("configuration offset {offset:#x}"),
+                bytes: width.bytes() as u64,
+                source,
+            })
+    }
+
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
         let bytes = self.bar_bytes.get(usize::from(bar)).copied();
         bytes
@@ -148,6 +169,11 @@ impl Transport for SysfsTransport {
             message,
             available: 0,
         })
+    }
+
+    /// A function that a driver of the kernel uses is not reset behind its back.
+    fn reset(&self) -> Result<bool, TransportError> {
+        Ok(false)
     }
 }
 

@@ -14,19 +14,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vfio_bindings::bindings::vfio::{
-    VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSIX_IRQ_INDEX,
+    VFIO_PCI_BAR5_REGION_INDEX, VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_MSI_IRQ_INDEX,
+    VFIO_PCI_MSIX_IRQ_INDEX,
 };
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps};
 use vmm_sys_util::eventfd::EventFd;
 
 use super::mapping::{FileArea, Mapping};
-use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use super::{
+    BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
+    switch_on,
+};
 use crate::wait;
 
-/// Offset of the command register, and its memory-space and bus-master bits (PCI 3.0 6.2.2).
-const COMMAND: u64 = 4;
-const COMMAND_MEMORY: u16 = 1 << 1;
-const COMMAND_BUS_MASTER: u16 = 1 << 2;
 /// A CHMU instance names its message in four bits, so no higher one is ever waited for.
 const MESSAGES_MAX: u32 = 16;
 
@@ -40,7 +40,7 @@ pub struct VfioTransport {
 impl VfioTransport {
     /// Opens the function whose sysfs folder is `folder`, for example
     /// `/sys/bus/pci/devices/0000:35:00.0`, switches on its memory and bus mastering (without which
-    /// no interrupt message leaves it), and connects its MSI-X messages.
+    /// no interrupt message leaves it), and connects its MSI-X or MSI messages.
     pub fn open(folder: &Path) -> Result<VfioTransport, TransportError> {
         let name = folder.file_name().unwrap_or_default();
         let name = name.to_string_lossy().into_owned();
@@ -66,46 +66,31 @@ impl VfioTransport {
             device,
             messages: Vec::new(),
         };
-        transport.switch_on()?;
+        switch_on(&transport)?;
         transport
             .connect_messages()
             .map_err(|reason| failed("connect interrupts of", reason))?;
         Ok(transport)
     }
 
-    fn switch_on(&self) -> Result<(), TransportError> {
-        let region = self.region(VFIO_PCI_CONFIG_REGION_INDEX);
-        let mut bytes = [0; 2];
-        let access = |action, source| TransportError::Access {
-            action,
-            place: "the command register".into(),
-            bytes: 2,
-            source,
-        };
-        let file = self.file();
-        file.read_exact_at(&mut bytes, region.offset.saturating_add(COMMAND))
-            .map_err(|source| access("read", source))?;
-        let command = u16::from_le_bytes(bytes) | COMMAND_MEMORY | COMMAND_BUS_MASTER;
-        let place = region.offset.saturating_add(COMMAND);
-        file.write_all_at(&command.to_le_bytes(), place)
-            .map_err(|source| access("write", source))
-    }
-
+    /// Connects the messages of MSI-X, or of MSI where there is no MSI-X.
     fn connect_messages(&mut self) -> Result<(), String> {
-        let available = self
-            .device
-            .get_irq_info(VFIO_PCI_MSIX_IRQ_INDEX)
-            .map_or(0, |irq| irq.count);
-        let messages: Result<Vec<_>, _> = (0..available.min(MESSAGES_MAX))
-            .map(|_| EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))
-            .collect();
-        self.messages = messages.map_err(|error| error.to_string())?;
-        if self.messages.is_empty() {
-            return Ok(());
+        for index in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX] {
+            let irq = self.device.get_irq_info(index);
+            let available = irq.map_or(0, |irq| irq.count).min(MESSAGES_MAX);
+            if available == 0 {
+                continue;
+            }
+            let messages: Result<Vec<_>, _> = (0..available)
+                .map(|_| EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))
+                .collect();
+            self.messages = messages.map_err(|error| error.to_string())?;
+            return self
+                .device
+                .enable_irq(index, self.messages.iter().collect())
+                .map_err(|error| error.to_string());
         }
-        self.device
-            .enable_msix(self.messages.iter().collect())
-            .map_err(|error| error.to_string())
+        Ok(())
     }
 
     fn region(&self, index: u32) -> Region {
@@ -187,6 +172,20 @@ impl Transport for VfioTransport {
         Ok(u32::from_le_bytes(bytes))
     }
 
+    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
+        let region = self.region(VFIO_PCI_CONFIG_REGION_INDEX);
+        let bytes = value.to_le_bytes();
+        let count = width.bytes().min(4);
+        self.file()
+            .write_all_at(&bytes[..count], region.offset.saturating_add(offset.into()))
+            .map_err(|source| TransportError::Access {
+                action: "write",
+                place: format!("configuration offset {offset:#x}"),
+                bytes: width.bytes() as u64,
+                source,
+            })
+    }
+
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
         self.bar(bar).map(|region| region.bytes)
     }
@@ -242,6 +241,13 @@ impl Transport for VfioTransport {
             }
         });
         count.map_err(|source| TransportError::Interrupt { message, source })
+    }
+
+    /// The kernel sees the write, resets the function and restores its configuration.
+    fn reset(&self) -> Result<bool, TransportError> {
+        let found = function_level_reset(self)?;
+        switch_on(self)?;
+        Ok(found)
     }
 
     fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
