@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
@@ -48,15 +48,11 @@ impl AccessSocket {
         };
         // One that left just now makes room for the one that comes.
         self.check_producer(ops);
-        let mut device = self.device.borrow_mut();
-        let Some(feed) = device.feed() else {
-            return;
-        };
-        match feed.hand_over(stream) {
-            Ok(()) => {
+        match self.attach(stream) {
+            Ok(producer) => {
                 log::info!("A producer of accesses is attached");
-                self.producer = feed.producer_socket();
-                if let Some(producer) = self.producer {
+                self.producer = producer;
+                if let Some(producer) = producer {
                     watch(ops, producer, EventSet::IN);
                 }
             }
@@ -66,6 +62,20 @@ impl AccessSocket {
                 }
             }
         }
+    }
+
+    /// Hands the rings over, and gives the socket to watch. Nothing is handed over while a socket
+    /// is watched: the feed might find it closed and close it under the event loop.
+    fn attach(&self, stream: UnixStream) -> Result<Option<RawFd>, chmu_ring::Error> {
+        if self.producer.is_some() {
+            return Err(chmu_ring::Error::ProducerAttached);
+        }
+        let mut device = self.device.borrow_mut();
+        let Some(feed) = device.feed() else {
+            return Ok(None);
+        };
+        feed.hand_over(stream)?;
+        Ok(feed.producer_socket())
     }
 
     /// Lets the producer go if it is gone. What it wrote before is still counted.
