@@ -10,6 +10,8 @@ use std::time::Duration;
 
 /// Lines of each log that a failure shows.
 pub(super) const SHOWN_LINES: usize = 15;
+/// Linux' kernel/panic.c.
+const PANIC: &str = "Kernel panic - not syncing";
 /// The part of a log that is looked at.
 const TAIL_BYTES: u64 = 64 << 10;
 
@@ -18,6 +20,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub struct Failure {
     /// What happened.
     pub cause: Cause,
+    /// What the guest's kernel said if it panicked.
+    pub panic: Option<String>,
     /// The ends of the logs.
     pub logs: Vec<LogEnd>,
     /// The folder with everything, which stays.
@@ -82,6 +86,9 @@ impl LogEnd {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.cause)?;
+        if let Some(panic) = &self.panic {
+            write!(f, "\n--- the guest said\n    {panic}")?;
+        }
         for log in &self.logs {
             if log.lines.is_empty() {
                 continue;
@@ -97,6 +104,12 @@ impl fmt::Display for Failure {
             self.folder.display()
         )
     }
+}
+
+/// The line with which Linux says that it gives up.
+pub(super) fn kernel_panic(console: &Path) -> Option<String> {
+    let lines = last_lines(console, usize::MAX).ok()?;
+    lines.into_iter().find(|line| line.contains(PANIC))
 }
 
 /// The last `count` lines that contain anything.
@@ -151,12 +164,25 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_is_found_before_its_call_trace() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("console.log");
+        let trace = "[    5.7]  a_function+0x5d/0x80\n".repeat(30);
+        let panic = "[    5.7] Kernel panic - not syncing: No working init found.";
+        std::fs::write(&path, format!("[    5.0] before\n{panic}\n{trace}")).unwrap();
+        assert_eq!(kernel_panic(&path).unwrap(), panic);
+        std::fs::write(&path, trace).unwrap();
+        assert_eq!(kernel_panic(&path), None);
+    }
+
+    #[test]
     fn a_failure_shows_logs_and_where_they_are() {
         let failure = Failure {
             cause: Cause::TimedOut {
                 activity: "waited for the guest".into(),
                 timeout: Duration::from_secs(180),
             },
+            panic: Some("Kernel panic - not syncing: why".into()),
             logs: vec![LogEnd {
                 path: "/run/x/qemu.log".into(),
                 lines: vec!["qemu: no".into()],
@@ -166,6 +192,7 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "The lab waited for the guest for 180 s in vain\n\
+             --- the guest said\n    Kernel panic - not syncing: why\n\
              --- last lines of /run/x/qemu.log\n    qemu: no\n\
              --- all files of this run are in /run/x"
         );

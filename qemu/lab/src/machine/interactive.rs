@@ -8,9 +8,10 @@ use std::process::ExitStatus;
 use anyhow::Result;
 
 use super::launch::{Attendance, Launch};
-use super::options::{MachineOptions, Software};
+use super::options::MachineOptions;
 use super::run::Run;
 use super::run_folder::RunFolder;
+use super::software::Software;
 use crate::topology::Topology;
 
 /// Runs a guest on the terminal until it ends. Returns how QEMU ended, and the run's folder if it

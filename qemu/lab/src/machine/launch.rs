@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Everything that a start needs, as files in the run's folder and as command lines.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
 use super::command_line::CommandLine;
 use super::device_config::device_config;
-use super::options::{MachineOptions, Software};
+use super::options::MachineOptions;
 use super::qemu_options::{Console, DeviceSockets, MachineFiles, qemu_options};
+use super::software::Software;
 use crate::topology::{MIB, PlacedDevice, Topology};
 use crate::{acpi, host_bridge};
 
@@ -69,13 +69,13 @@ impl Launch {
         }
         let register_block = folder.join("host-bridge.bin");
         write(&register_block, &host_bridge::register_image(topology))?;
-        let initramfs = folder.join("initramfs");
-        write_initramfs(topology, &software.initramfs, &initramfs)?;
+        let initramfs_file = folder.join("initramfs");
+        write(&initramfs_file, &initramfs(topology, &software.initramfs)?)?;
         let console_log = folder.join("console.log");
         let agent = folder.join("agent.sock");
         let files = MachineFiles {
             kernel: software.kernel.clone(),
-            initramfs,
+            initramfs: initramfs_file,
             register_block,
             plugin: software.plugin.clone(),
             sockets: devices
@@ -152,24 +152,79 @@ fn write(path: &Path, content: &[u8]) -> Result<()> {
 }
 
 /// The ACPI tables go in front, where Linux looks for them.
-fn write_initramfs(topology: &Topology, source: &Path, target: &Path) -> Result<()> {
-    let mut input =
-        File::open(source).with_context(|| format!("Cannot open {}", source.display()))?;
-    let archive = acpi::early_archive(topology)?;
-    let copied = File::create(target)
-        .and_then(|mut output| {
-            output.write_all(&archive)?;
-            io::copy(&mut input, &mut output)
-        })
-        .with_context(|| format!("Cannot write {}", target.display()))?;
-    let size_bytes = copied + archive.len() as u64;
-    let limit_bytes = topology.initramfs_limit_bytes();
+fn initramfs(topology: &Topology, image: &[u8]) -> Result<Vec<u8>> {
+    let mut whole = acpi::early_archive(topology)?;
+    whole.extend_from_slice(image);
+    let (size, limit) = (whole.len() as u64, topology.initramfs_limit_bytes());
     ensure!(
-        size_bytes <= limit_bytes,
-        "The initramfs {} has {} MiB; at most {} MiB fit into the guest's low memory",
-        source.display(),
-        size_bytes.div_ceil(MIB),
-        limit_bytes / MIB
+        size <= limit,
+        "The initramfs has {} MiB; at most {} MiB fit into the guest's low memory",
+        size.div_ceil(MIB),
+        limit / MIB
     );
-    Ok(())
+    Ok(whole)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prepare(options: &MachineOptions, image_bytes: usize, folder: &Path) -> Result<Launch> {
+        let software = Software {
+            qemu: vec!["ld.so".into(), "qemu".into()],
+            device: "/bin/vfio-user-chmu".into(),
+            plugin: None,
+            kernel: "/boot/vmlinuz".into(),
+            initramfs: vec![1; image_bytes],
+        };
+        Launch::prepare(
+            &Topology::default(),
+            options,
+            &software,
+            Attendance::Agent,
+            folder,
+        )
+    }
+
+    #[test]
+    fn every_file_that_a_command_names_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let launch = prepare(&MachineOptions::default(), 10, folder.path()).unwrap();
+        assert!(
+            launch
+                .qemu
+                .words()
+                .starts_with(&["ld.so".into(), "qemu".into()])
+        );
+        let words = launch.qemu.words().join("\n") + &launch.devices[0].command.words().join("\n");
+        for name in ["host-bridge.bin", "initramfs", "device-0.toml"] {
+            let file = folder.path().join(name);
+            assert!(words.contains(file.to_str().unwrap()), "{name}: {words}");
+            assert!(file.is_file(), "{name}");
+        }
+        assert!(
+            fs::read(folder.path().join("initramfs"))
+                .unwrap()
+                .ends_with(&[1; 10])
+        );
+        assert_eq!(launch.devices[0].name, "device");
+    }
+
+    #[test]
+    fn settings_for_more_devices_than_there_are_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = MachineOptions {
+            device_settings: vec![toml::Table::new(); 2],
+            ..MachineOptions::default()
+        };
+        let error = prepare(&options, 1, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("for 2 devices"), "{error}");
+    }
+
+    #[test]
+    fn an_initramfs_that_reaches_the_register_block_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = prepare(&MachineOptions::default(), 230 << 20, folder.path()).unwrap_err();
+        assert!(error.to_string().contains("at most 224 MiB"), "{error}");
+    }
 }

@@ -19,6 +19,7 @@ mod process;
 mod qemu_options;
 mod run;
 mod run_folder;
+mod software;
 mod wards;
 
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -40,7 +41,8 @@ pub use self::failure::{Cause, Failure, LogEnd};
 pub use self::guest::Output;
 pub use self::interactive::{dry_run, run_on_terminal};
 pub use self::interruption::Interrupted;
-pub use self::options::{MachineOptions, Mode, READY_TIMEOUT, Software};
+pub use self::options::{MachineOptions, Mode, READY_TIMEOUT};
+pub use self::software::Software;
 
 /// A guest without anything to do goes down within this time.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);

@@ -2,26 +2,10 @@
 //! What a caller chooses about a machine, beside its topology.
 
 use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// Enough for a guest on a busy machine; a boot takes a few seconds.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(180);
-
-/// The programs and files a machine is made of.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Software {
-    /// The words that start QEMU, without options of the machine.
-    pub qemu: Vec<String>,
-    /// The device's program, `vfio-user-chmu`.
-    pub device: PathBuf,
-    /// QEMU's plugin, which shows the guest's accesses to the devices.
-    pub plugin: Option<PathBuf>,
-    /// The guest's kernel.
-    pub kernel: PathBuf,
-    /// The guest's initramfs, without ACPI tables.
-    pub initramfs: PathBuf,
-}
 
 /// Which driver the guest has on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

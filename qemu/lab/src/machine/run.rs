@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::command_line::CommandLine;
-use super::failure::{Cause, Failure, LogEnd, SHOWN_LINES};
+use super::failure::{Cause, Failure, LogEnd, SHOWN_LINES, kernel_panic};
 use super::interruption::Interrupted;
 use super::launch::Launch;
 use super::listening::all_listen;
@@ -171,6 +171,7 @@ impl Run {
         let logs = self.logs.iter().map(|path| LogEnd::read(path, SHOWN_LINES));
         let failure = Failure {
             cause,
+            panic: self.logs.iter().find_map(|path| kernel_panic(path)),
             logs: logs.collect(),
             folder: self.folder().to_owned(),
         };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Where QEMU's `q35` machine puts the memory (QEMU hw/i386/pc_q35.c and hw/core/numa.c).
+//! Where QEMU's `q35` machine puts the memory (QEMU `hw/i386/pc_q35.c` and `hw/core/numa.c`).
 
 use chmu_spec::address::Hpa;
 
@@ -11,7 +11,7 @@ const LOW_MEMORY_LIMIT_BYTES: u64 = 2 * GIB;
 const HIGH_MEMORY_BASE: u64 = 4 * GIB;
 /// A CXL 2.0 component register block.
 const REGISTER_BLOCK_BYTES: u64 = 64 * KIB;
-/// QEMU loads the initramfs and SeaBIOS its tables at the top of low memory, the kernel lies at
+/// QEMU loads the initramfs and the firmware its tables at the top of low memory, the kernel lies at
 /// 16 MiB: this far below the top is clear of all three.
 const REGISTER_BLOCK_BELOW_TOP_BYTES: u64 = 256 * MIB;
 
