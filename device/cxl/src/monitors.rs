@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use chmu_model::{Access, Block, BlockConfig, Event, Host, InstanceStatistics};
+use chmu_model::{Access, Block, BlockConfig, Event, Host, InstanceStatistics, Quirk};
 use chmu_spec::cxl::dvsec::REGISTER_BLOCK_ALIGNMENT_BYTES;
 use chmu_spec::pci::MSIX_ENTRY_BYTES;
 
@@ -45,7 +45,8 @@ pub(crate) struct MsixPlace {
 /// What lies at an offset of the BAR.
 #[derive(Debug, Clone, Copy)]
 enum Place {
-    Registers(usize),
+    /// Of which block, and how far into it.
+    Registers(usize, u64),
     Hotlist,
     MsixTable,
     Nothing,
@@ -60,6 +61,7 @@ pub(crate) struct Monitors {
     msix: Option<MsixTables>,
     vectors: u16,
     size_bytes: u64,
+    quirk: Option<Quirk>,
 }
 
 impl Monitors {
@@ -100,6 +102,7 @@ impl Monitors {
             msix,
             vectors: config.interrupts.vectors(),
             size_bytes: end.next_power_of_two(),
+            quirk: config.quirk,
         })
     }
 
@@ -138,9 +141,9 @@ impl Monitors {
             let (place, bytes) = self.place(offset, rest.len());
             let (now, later) = rest.split_at_mut(bytes);
             match place {
-                Place::Registers(index) => {
-                    self.with_block(index, host, |block, start, host| {
-                        block.read(now_ns, offset.saturating_sub(start), now, host);
+                Place::Registers(index, inside) => {
+                    self.with_block(index, host, |block, host| {
+                        block.read(now_ns, inside, now, host);
                     });
                 }
                 Place::Hotlist => read_hotlist(offset, now, host),
@@ -171,9 +174,9 @@ impl Monitors {
             let (place, bytes) = self.place(offset, rest.len());
             let (now, later) = rest.split_at(bytes);
             match place {
-                Place::Registers(index) => {
-                    self.with_block(index, host, |block, start, host| {
-                        block.write(now_ns, offset.saturating_sub(start), now, host);
+                Place::Registers(index, inside) => {
+                    self.with_block(index, host, |block, host| {
+                        block.write(now_ns, inside, now, host);
                     });
                 }
                 Place::MsixTable => {
@@ -196,9 +199,12 @@ impl Monitors {
         accesses: &[Access],
         host: &mut H,
     ) {
+        let first_only = self.quirk == Some(Quirk::BlocksShareAccesses);
+        let mut is_taken = false;
         self.each_block(host, |block, host| {
-            if block.is_counting() {
+            if block.is_counting() && !is_taken {
                 block.access(now_ns, accesses, host);
+                is_taken = first_only;
             }
         });
     }
@@ -247,7 +253,8 @@ impl Monitors {
         for (index, placed) in blocks {
             if placed.range.contains(&offset) {
                 let end = placed.range.end.min(next_hotlist.unwrap_or(u64::MAX));
-                return (Place::Registers(index), until(end));
+                let inside = offset.saturating_sub(placed.range.start);
+                return (Place::Registers(index, inside), until(end));
             }
         }
         if let Some(tables) = self.msix.as_ref().filter(|it| it.table.contains(&offset)) {
@@ -260,17 +267,19 @@ impl Monitors {
         &mut self,
         index: usize,
         host: &mut H,
-        action: impl FnOnce(&mut Block, u64, &mut BlockHost<'_, H>),
+        action: impl FnOnce(&mut Block, &mut BlockHost<'_, H>),
     ) {
+        let mirrored = self.quirk == Some(Quirk::BlocksMirrored);
+        let index = if mirrored { 0 } else { index };
         if let Some(placed) = self.blocks.get_mut(index) {
-            let start = placed.range.start;
             let mut host = BlockHost {
                 host,
                 index,
-                start,
+                start: placed.range.start,
                 vectors: self.vectors,
+                quirk: self.quirk,
             };
-            action(&mut placed.block, start, &mut host);
+            action(&mut placed.block, &mut host);
         }
     }
 
@@ -285,6 +294,7 @@ impl Monitors {
                 index,
                 start: placed.range.start,
                 vectors: self.vectors,
+                quirk: self.quirk,
             };
             action(&mut placed.block, &mut host);
         }
@@ -351,6 +361,7 @@ struct BlockHost<'a, H> {
     index: usize,
     start: u64,
     vectors: u16,
+    quirk: Option<Quirk>,
 }
 
 impl<H: FunctionHost> Host for BlockHost<'_, H> {
@@ -360,7 +371,10 @@ impl<H: FunctionHost> Host for BlockHost<'_, H> {
     }
 
     fn interrupt(&mut self, message_number: u8) {
-        let vector = u16::from(message_number);
+        let vector = match self.quirk {
+            Some(Quirk::VectorsShared) => 0,
+            _ => u16::from(message_number),
+        };
         if vector < self.vectors {
             self.host.interrupt(vector);
         }

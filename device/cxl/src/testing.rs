@@ -5,13 +5,20 @@ use std::collections::HashMap;
 
 use chmu_model::Capabilities;
 use chmu_spec::address::Hpa;
+use chmu_spec::request::AccessKind;
 
 use crate::{
-    DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost, Interrupts, Region,
+    DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost, HostAccess, Interrupts,
+    Region,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
 pub(crate) const MIB_256: u64 = 256 << 20;
+
+/// Where instance 0 lies in its block.
+pub(crate) const INSTANCE: u64 = 0x10;
+
+const UNITS: Region = Region::Bar(4);
 
 /// Remembers all that a function tells its outside.
 #[derive(Debug, Default)]
@@ -104,4 +111,27 @@ impl Bench {
     pub(crate) fn read_u64(&mut self, region: Region, offset: u64) -> u64 {
         u64::from_le_bytes(self.read(region, offset, 8).try_into().unwrap())
     }
+}
+
+/// A read.
+pub(crate) fn read_at(hpa: u64) -> HostAccess {
+    HostAccess {
+        hpa: Hpa(hpa),
+        kind: AccessKind::Read,
+    }
+}
+
+/// Switches the instance of a block to always-on with units of 4 KiB and all ranges, and an
+/// interrupt when the list holds anything.
+pub(crate) fn enable(bench: &mut Bench, block: u64, threshold: u32) {
+    let start = block + INSTANCE;
+    let bitmap = bench.read_u64(UNITS, start + 0x10);
+    for word in 0..4 {
+        bench.write(UNITS, start + bitmap + word * 8, &[0xff; 8]);
+    }
+    bench.write(UNITS, start + 0x48, &(12_u64 | 1 << 40).to_le_bytes());
+    bench.write(UNITS, start + 0x50, &[0; 8]);
+    let control = 6_u64 | 1 << 10 | 1 << 16 | u64::from(threshold) << 32;
+    bench.write(UNITS, start + 0x40, &control.to_le_bytes());
+    bench.function.advance(bench.now_ns, &mut bench.host);
 }

@@ -5,6 +5,8 @@ use bitfield_struct::bitfield;
 
 /// CXL device: what the function is and where its memory appears.
 pub const CXL_DEVICE: u16 = 0;
+/// Global persistent flush of a device.
+pub const GPF_DEVICE: u16 = 5;
 /// Flex Bus port.
 pub const FLEX_BUS_PORT: u16 = 7;
 /// Register Locator.

@@ -122,6 +122,17 @@ impl ComponentRegisters {
         }
     }
 
+    /// Takes all decoders back, as no reset may: for a quirk.
+    pub(crate) fn lose_decoders(&mut self) {
+        self.committed.fill(None);
+        for index in 0..self.committed.len() {
+            let start = decoder_offset(index);
+            self.space.set(start.saturating_add(decoder::CONTROL), 4, 0);
+            let range = start..start.saturating_add(DECODER_BYTES);
+            self.space.lock(range, false);
+        }
+    }
+
     /// Does what a decoder's control register asks for.
     fn follow_control(&mut self, index: usize, host: &mut impl FunctionHost) {
         let offset = decoder_offset(index).saturating_add(decoder::CONTROL);

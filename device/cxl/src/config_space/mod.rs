@@ -6,9 +6,10 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-use chmu_spec::cxl::dvsec::{REGISTER_LOCATOR_ENTRIES, cxl_device};
+use chmu_model::Quirk;
+use chmu_spec::cxl::dvsec::{self, REGISTER_LOCATOR_ENTRIES, cxl_device};
 use chmu_spec::interleave::DecoderWindow;
-use chmu_spec::pci::{CONFIG_SPACE_BYTES, bar, express, header};
+use chmu_spec::pci::{CONFIG_SPACE_BYTES, DVSEC_ID, bar, express, header};
 
 use crate::bar::Bar;
 use crate::config::Interrupts;
@@ -30,6 +31,7 @@ pub(crate) struct Identity<'a> {
     /// Entries of the Register Locator, in their two dwords.
     pub(crate) register_blocks: &'a [u64],
     pub(crate) msix: Option<MsixPlace>,
+    pub(crate) quirk: Option<Quirk>,
 }
 
 /// What a write to configuration space asks the function to do.
@@ -43,12 +45,14 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct ConfigSpace {
     space: RegisterSpace,
+    quirk: Option<Quirk>,
 }
 
 impl ConfigSpace {
     pub(crate) fn new(identity: &Identity<'_>) -> Self {
         let mut config = Self {
             space: RegisterSpace::new(CONFIG_SPACE_BYTES.into()),
+            quirk: identity.quirk,
         };
         config.define_all(0, fields::HEADER);
         config.define_all(EXPRESS_CAPABILITY, fields::EXPRESS);
@@ -84,6 +88,9 @@ impl ConfigSpace {
     /// A function-level reset: everything but CXL.mem, which must live on for the host's memory.
     pub(crate) fn function_level_reset(&mut self) {
         self.space.reset(MEM_CONTROL..MEM_CONTROL.saturating_add(2));
+        if self.quirk == Some(Quirk::FunctionResetLosesMemEnable) {
+            self.space.set(MEM_CONTROL, 2, 0);
+        }
     }
 
     /// The power-on state.
@@ -141,6 +148,10 @@ impl ConfigSpace {
             u64::from(fields::LOCATOR_DVSEC).saturating_add(REGISTER_LOCATOR_ENTRIES.into());
         for (offset, entry) in (first..).step_by(8).zip(entries) {
             self.space.define(offset, 8, *entry, Rules::default());
+        }
+        if self.quirk == Some(Quirk::LocatorMissing) {
+            let id = u64::from(fields::LOCATOR_DVSEC.saturating_add(DVSEC_ID));
+            self.space.set_reset(id, 2, dvsec::GPF_DEVICE.into());
         }
     }
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The function: its four regions and what connects them.
 
+mod locator;
+
+#[cfg(test)]
+mod quirk_tests;
 #[cfg(test)]
 mod tests;
 
-use chmu_model::Access;
+use chmu_model::{Access, Quirk};
 use chmu_spec::address::{Dpa, Hpa};
-use chmu_spec::cxl::dvsec::{RegisterLocatorEntry, block_id};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 
 use crate::address_map::{AddressMap, MappedWindow};
@@ -44,6 +47,7 @@ pub struct Function {
     address_map: AddressMap,
     /// Accesses by device physical address, kept for its memory.
     batch: Vec<Access>,
+    quirk: Option<Quirk>,
     accesses: u64,
     accesses_not_decoded: u64,
     function_level_resets: u64,
@@ -68,7 +72,7 @@ impl Function {
                 *bar = described;
             }
         }
-        let register_blocks = register_blocks(&monitors);
+        let register_blocks = locator::entries(&monitors, config.quirk);
         let config_space = ConfigSpace::new(&Identity {
             serial_number: config.serial_number,
             interrupts: config.interrupts,
@@ -76,6 +80,7 @@ impl Function {
             first_window: windows.first().unwrap_or(&NO_WINDOW),
             register_blocks: &register_blocks,
             msix: monitors.msix_place(),
+            quirk: config.quirk,
         });
         let mut function = Self {
             bars,
@@ -88,6 +93,7 @@ impl Function {
             monitors,
             address_map: AddressMap::default(),
             batch: Vec::new(),
+            quirk: config.quirk,
             accesses: 0,
             accesses_not_decoded: 0,
             function_level_resets: 0,
@@ -216,14 +222,19 @@ impl Function {
     fn function_level_reset(&mut self, host: &mut impl FunctionHost) {
         self.config_space.function_level_reset();
         self.device.function_level_reset();
-        self.monitors.reset();
+        if self.quirk == Some(Quirk::FunctionResetLosesDecoders) {
+            self.component.lose_decoders();
+        }
+        if self.quirk != Some(Quirk::FunctionResetIgnored) {
+            self.monitors.reset();
+        }
         add(&mut self.function_level_resets, 1);
         host.event(FunctionEvent::FunctionLevelReset);
     }
 
     fn decode(&self) -> AddressMap {
         if self.config_space.mem_enabled() {
-            AddressMap::new(self.component.windows())
+            AddressMap::new(self.component.windows(), self.quirk)
         } else {
             AddressMap::default()
         }
@@ -268,24 +279,4 @@ fn firmware_decoders(config: &FunctionConfig, windows: &[DecoderWindow]) -> Vec<
             dpa_skip_bytes: decoder.dpa_skip_bytes,
         })
         .collect()
-}
-
-/// The entries of the Register Locator.
-fn register_blocks(monitors: &Monitors) -> Vec<u64> {
-    let fixed = [
-        (block_id::COMPONENT, bar::COMPONENT),
-        (block_id::MEMORY_DEVICE, bar::DEVICE),
-    ]
-    .map(|(block_id, bar)| RegisterLocatorEntry {
-        block_id,
-        bar,
-        offset: 0,
-    });
-    let units = monitors.block_offsets().map(|offset| RegisterLocatorEntry {
-        block_id: block_id::HOTNESS_MONITOR,
-        bar: bar::MONITORS,
-        offset,
-    });
-    let entries = fixed.into_iter().chain(units);
-    entries.map(RegisterLocatorEntry::to_bits).collect()
 }

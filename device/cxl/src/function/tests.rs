@@ -3,39 +3,15 @@
 
 use chmu_model::{Capabilities, Event};
 use chmu_spec::address::Hpa;
-use chmu_spec::request::AccessKind;
 use proptest::prelude::*;
 
-use crate::testing::{Bench, GIB, MIB_256, config, decoder};
+use crate::testing::{Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, read_at};
 use crate::{FunctionConfig, FunctionEvent, HostAccess, Interrupts, Region};
 
 const BAR: Region = Region::Bar(4);
 
-/// Where instance 0 of the first block and its hotlist lie (model's layout of 1024 entries).
-const INSTANCE: u64 = 0x10;
+/// Where the hotlist of the first block lies (model's layout of 1024 entries).
 const HOTLIST: u64 = 0x1000;
-
-fn read_at(hpa: u64) -> HostAccess {
-    HostAccess {
-        hpa: Hpa(hpa),
-        kind: AccessKind::Read,
-    }
-}
-
-/// Switches the instance of a block to always-on with units of 4 KiB and all ranges, and an
-/// interrupt when the list holds anything.
-fn enable(bench: &mut Bench, block: u64, threshold: u32) {
-    let start = block + INSTANCE;
-    let bitmap = bench.read_u64(BAR, start + 0x10);
-    for word in 0..4 {
-        bench.write(BAR, start + bitmap + word * 8, &[0xff; 8]);
-    }
-    bench.write(BAR, start + 0x48, &(12_u64 | 1 << 40).to_le_bytes());
-    bench.write(BAR, start + 0x50, &[0; 8]);
-    let control = 6_u64 | 1 << 10 | 1 << 16 | u64::from(threshold) << 32;
-    bench.write(BAR, start + 0x40, &control.to_le_bytes());
-    bench.function.advance(bench.now_ns, &mut bench.host);
-}
 
 fn access(bench: &mut Bench, hpas: &[u64]) {
     let accesses: Vec<HostAccess> = hpas.iter().copied().map(read_at).collect();

@@ -346,4 +346,33 @@ Interrupt {
     InterruptEachEpoch, "interrupt-each-epoch",
         "An interrupt is sent at the end of each epoch although no status bit rises.";
 }
+// Function: what the device around the blocks gets wrong; blocks ignore these.
+Discovery {
+    LocatorMissing, "locator-missing",
+        "The Register Locator has another identifier, so no block can be found.";
+    LocatorOldBlockId, "locator-old-block-id",
+        "The Register Locator lists blocks under the identifier of a performance monitor.";
+    LocatorUpperBar, "locator-upper-bar",
+        "The Register Locator names the upper half of the 64-bit BAR as a BAR of its own.";
+    LocatorOffsetTooHigh, "locator-offset-too-high",
+        "The Register Locator's offset of each block is 64 KiB too high.";
+    LocatorEntryTwice, "locator-entry-twice",
+        "The Register Locator lists the last block twice.";
+}
+Function {
+    FunctionResetIgnored, "function-reset-ignored",
+        "A function-level reset leaves all blocks as they are.";
+    FunctionResetLosesDecoders, "function-reset-loses-decoders",
+        "A function-level reset takes committed HDM decoders away from the host's memory.";
+    FunctionResetLosesMemEnable, "function-reset-loses-mem-enable",
+        "A function-level reset switches CXL.mem off.";
+    DecodersIgnored, "decoders-ignored",
+        "Host physical addresses are taken for device physical ones.";
+    VectorsShared, "vectors-shared",
+        "All interrupts arrive at message 0, whatever the capabilities name.";
+    BlocksMirrored, "blocks-mirrored",
+        "The registers of every block are those of the first.";
+    BlocksShareAccesses, "blocks-share-accesses",
+        "Accesses reach the first enabled block only.";
+}
 }

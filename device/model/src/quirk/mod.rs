@@ -34,6 +34,10 @@ pub enum Layer {
     Status,
     /// Interrupts.
     Interrupt,
+    /// How drivers find the blocks of a function.
+    Discovery,
+    /// The function around the blocks.
+    Function,
 }
 
 impl Layer {
@@ -52,7 +56,14 @@ impl Layer {
             Self::Hotlist => "hotlist",
             Self::Status => "status",
             Self::Interrupt => "interrupt",
+            Self::Discovery => "discovery",
+            Self::Function => "function",
         }
+    }
+
+    /// Whether a block by itself can break the rule; otherwise it takes the function around it.
+    pub const fn is_in_block(self) -> bool {
+        !matches!(self, Self::Discovery | Self::Function)
     }
 }
 
