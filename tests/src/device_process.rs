@@ -105,6 +105,15 @@ impl DeviceProcess {
         )?)
     }
 
+    /// How many descriptors the device has open.
+    ///
+    /// # Errors
+    /// When the process is gone.
+    pub fn open_descriptors(&self) -> Result<usize> {
+        let folder = format!("/proc/{}/fd", self.child.id());
+        Ok(std::fs::read_dir(folder)?.count())
+    }
+
     /// Whether the process still runs.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use chmu_tests::device_process::DeviceProcess;
 use chmu_tests::raw_client::{command, words};
 use tempfile::TempDir;
 
-/// Vectors of the interrupt types INTx, MSI and MSI-X.
+/// Vectors of the interrupt types `INTx`, MSI and MSI-X.
 fn vectors(config: &str) -> Result<[u32; 3]> {
     let folder = TempDir::new()?;
     let path = folder.path().join("device.toml");
