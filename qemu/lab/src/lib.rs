@@ -3,6 +3,7 @@
 
 pub mod acpi;
 pub mod cache;
+pub mod doctor;
 mod elf;
 pub mod guest_image;
 pub mod host_bridge;
@@ -10,4 +11,5 @@ pub mod machine;
 pub mod platform;
 pub mod programs;
 pub mod progress;
+pub mod test_run;
 pub mod topology;

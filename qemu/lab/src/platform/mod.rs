@@ -18,7 +18,8 @@ use crate::cache::Cache;
 use crate::elf;
 use crate::progress::Progress;
 
-pub use debian::{Contents, Packages, mirror};
+pub(crate) use debian::check_tools;
+pub use debian::{Contents, Packages, mirror, reach};
 pub use kernel::Kernel;
 pub use modules::Module;
 pub use qemu::{QemuOrigin, QemuProgram};
@@ -44,6 +45,17 @@ pub struct PlatformOptions {
     /// Which of Debian's kernels to fetch when none is given.
     #[arg(long, value_enum, default_value_t, conflicts_with = "kernel")]
     pub kernel_suite: KernelChoice,
+}
+
+impl PlatformOptions {
+    /// What is to come from packages.
+    pub(crate) fn packages(&self, has_qemu: bool) -> Packages {
+        Packages {
+            qemu: !has_qemu,
+            kernel: self.kernel.is_none().then_some(self.kernel_suite),
+            busybox: self.busybox.is_none(),
+        }
+    }
 }
 
 /// Debian's kernels for the guest.
@@ -79,14 +91,11 @@ impl Platform {
         let cache = Cache::open()?;
         let qemu = chosen_qemu(options)?;
         if let Some(busybox) = &options.busybox {
-            check_busybox(busybox)?;
+            check_static(busybox)?;
         }
-        let missing = Packages {
-            qemu: qemu.is_none(),
-            kernel: options.kernel.is_none().then_some(options.kernel_suite),
-            busybox: options.busybox.is_none(),
-        };
-        missing.fetch(&cache, false, progress)?;
+        options
+            .packages(qemu.is_some())
+            .fetch(&cache, false, progress)?;
         let qemu = match qemu {
             Some(qemu) => qemu,
             None => debian::qemu(&cache)?,
@@ -122,9 +131,10 @@ pub(crate) fn chosen_qemu(options: &PlatformOptions) -> Result<Option<QemuProgra
     }
 }
 
-fn check_busybox(busybox: &Path) -> Result<()> {
-    let name = busybox.display();
-    let content = std::fs::read(busybox).with_context(|| format!("Cannot read {name}"))?;
+/// Refuses a program that needs libraries, which the guest does not have.
+pub(crate) fn check_static(program: &Path) -> Result<()> {
+    let name = program.display();
+    let content = std::fs::read(program).with_context(|| format!("Cannot read {name}"))?;
     ensure!(
         elf::is_static(&content).with_context(|| format!("{name} is no program"))?,
         "{name} is not statically linked, and the guest has no libraries"

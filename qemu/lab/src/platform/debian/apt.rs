@@ -19,6 +19,15 @@ pub(super) const STABLE: &str = "trixie";
 /// Newer QEMU and kernel packages for the stable release.
 pub(super) const BACKPORTS: &str = "trixie-backports";
 
+/// Nothing unsigned is used.
+pub(super) fn check_keyring() -> Result<()> {
+    ensure!(
+        Path::new(KEYRING).exists(),
+        "{KEYRING} is missing; install the package debian-archive-keyring"
+    );
+    Ok(())
+}
+
 /// A package of one version, as apt chose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Package {
@@ -35,10 +44,6 @@ pub(super) struct Apt {
 impl Apt {
     /// Prepares `folder`, which must be empty.
     pub(super) fn new(folder: &Path, mirror: &str) -> Result<Self> {
-        ensure!(
-            Path::new(KEYRING).exists(),
-            "{KEYRING} is missing; install the package debian-archive-keyring"
-        );
         let prepare = || -> io::Result<PathBuf> {
             fs::create_dir_all(folder.join("lists/partial"))?;
             fs::create_dir_all(folder.join("cache/archives/partial"))?;
@@ -185,7 +190,7 @@ fn downloaded_percent(line: &str) -> Option<u64> {
 }
 
 /// The lines that say what went wrong.
-fn complaints(output: &str) -> String {
+pub(super) fn complaints(output: &str) -> String {
     let lines = output.lines();
     let errors: Vec<&str> = lines.filter_map(|line| line.strip_prefix("E: ")).collect();
     match errors.is_empty() {

@@ -3,10 +3,14 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+
+use super::apt::{STABLE, complaints};
 
 /// Names another mirror.
 const VARIABLE: &str = "CHMU_DEBIAN_MIRROR";
+/// Downloads single files with apt's settings.
+const APT_HELPER: &str = "/usr/lib/apt/apt-helper";
 
 /// The mirror's base URL.
 ///
@@ -24,6 +28,37 @@ pub fn mirror() -> Result<String> {
         .with_context(|| {
             format!("This machine's apt uses no Debian mirror; name one in {VARIABLE}")
         })
+}
+
+/// Asks the mirror for the release file, through apt and so through its proxy.
+///
+/// # Errors
+/// When the mirror does not answer within seconds or has no such release.
+pub fn reach(mirror: &str) -> Result<()> {
+    let folder = tempfile::tempdir().context("Cannot make a temporary folder")?;
+    let output = Command::new(APT_HELPER)
+        .args([
+            "-o",
+            "Acquire::http::Timeout=5",
+            "-o",
+            "Acquire::https::Timeout=5",
+        ])
+        .args(["-o", "Acquire::Retries=0", "-o", "APT::Sandbox::User="])
+        .arg("download-file")
+        .arg(format!(
+            "{}/dists/{STABLE}/InRelease",
+            mirror.trim_end_matches('/')
+        ))
+        .arg(folder.path().join("InRelease"))
+        .env("LC_ALL", "C")
+        .output()
+        .with_context(|| format!("Cannot run {APT_HELPER}"))?;
+    let errors = complaints(&String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "{mirror} does not answer: {errors}"
+    );
+    Ok(())
 }
 
 fn index_targets(options: &[&str]) -> String {

@@ -20,7 +20,7 @@ use crate::cache::{Cache, FetchLock};
 use crate::progress::Progress;
 use apt::Apt;
 
-pub use mirror::mirror;
+pub use mirror::{mirror, reach};
 
 /// Counts up when an entry's layout changes; entries of another layout are fetched anew.
 const LAYOUT: u32 = 1;
@@ -186,9 +186,7 @@ fn fetch_entries(
     if wanted.is_empty() {
         return Ok(());
     }
-    for tool in ["apt-get", "dpkg-deb"] {
-        ensure!(is_there(tool), "This machine has no {tool}");
-    }
+    check_tools()?;
     let mirror = mirror()?;
     let work = cache.begin(WORK, lock)?;
     let apt = Apt::new(&work, &mirror)?;
@@ -240,13 +238,14 @@ fn fetch_entry(
     cache.complete(entry.name(), &contents, lock)
 }
 
-fn is_there(tool: &str) -> bool {
-    let mut command = Command::new(tool);
-    command
-        .arg("--version")
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    command.status().is_ok_and(|status| status.success())
+/// Whether this machine can read Debian's packages at all.
+pub(crate) fn check_tools() -> Result<()> {
+    for tool in ["apt-get", "dpkg-deb"] {
+        let mut command = Command::new(tool);
+        command.arg("--version").stdin(Stdio::null());
+        ensure!(command.output().is_ok(), "This machine has no {tool}");
+    }
+    apt::check_keyring()
 }
 
 /// The cached QEMU.

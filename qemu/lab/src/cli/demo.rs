@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo lab demo`.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use chmu_lab::equipment::Equipment;
+use chmu_lab::machine::{self, MachineOptions};
+use chmu_lab::platform::PlatformOptions;
+use chmu_lab::progress::Progress;
+use chmu_lab::scenario::demo::{self, Verdict, Workload};
+use chmu_lab::topology::Topology;
+
+use super::output::Format;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(flatten)]
+    platform: PlatformOptions,
+    #[command(flatten)]
+    workload: Workload,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Prints the commands that start device and QEMU, and runs nothing.
+    #[arg(long, conflicts_with = "shell")]
+    dry_run: bool,
+    /// Opens a shell in the guest instead of running the workload; Ctrl-A x ends QEMU.
+    #[arg(long)]
+    shell: bool,
+    /// Keeps the run's folder with logs and sockets, and says where it is.
+    #[arg(long)]
+    keep: bool,
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let begin = Instant::now();
+    let progress = Progress::new();
+    let equipment = Equipment::obtain(&options.platform, &progress)?;
+    let topology = Topology::default();
+    let mut machine_options = MachineOptions {
+        keep: options.keep,
+        ..MachineOptions::default()
+    };
+    if options.dry_run {
+        drop(progress);
+        print!("{}", machine::dry_run(&topology, &machine_options, &equipment.software)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.shell {
+        drop(progress);
+        machine_options.append.push("chmu.shell".to_owned());
+        let (status, kept) =
+            machine::run_on_terminal(&topology, &machine_options, &equipment.software)?;
+        if let Some(folder) = kept {
+            eprintln!("Logs and sockets are in {}", folder.display());
+        }
+        return Ok(match status.success() {
+            true => ExitCode::SUCCESS,
+            false => ExitCode::FAILURE,
+        });
+    }
+    let result = demo::run(
+        &topology,
+        &equipment,
+        &machine_options,
+        &options.workload,
+        &progress,
+        begin,
+    )?;
+    drop(progress);
+    options.output.print(&result)?;
+    if let Some(folder) = &result.kept {
+        eprintln!("Logs and sockets are in {}", folder.display());
+    }
+    Ok(match result.verdict {
+        Verdict::Pass => ExitCode::SUCCESS,
+        Verdict::Fail => ExitCode::FAILURE,
+    })
+}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Runs the project's tests, by cargo-nextest where it is installed.
+//!
+//! Guests' programs are built and their platform is fetched before the first test, so that no test
+//! waits for either, and the tests use exactly these.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::platform::{KernelChoice, Platform, PlatformOptions};
+use crate::programs;
+use crate::progress::Progress;
+
+/// Where nextest leaves the results for other programs, below the workspace.
+pub const JUNIT_FILE: &str = "target/nextest/default/junit.xml";
+
+/// What to run.
+#[derive(Debug, Clone, Default)]
+pub struct TestRun {
+    /// Words for the test runner, such as a test's name.
+    pub arguments: Vec<String>,
+}
+
+/// Builds, fetches, and runs the tests. Returns whether all passed.
+///
+/// # Errors
+/// When something cannot be built or fetched, or cargo does not start.
+pub fn run(test_run: &TestRun) -> Result<bool> {
+    let root = programs::workspace_root()?;
+    let progress = Progress::new();
+    let variables = [
+        ("CHMU_DEVICE", programs::device(&progress)?),
+        ("CHMU_PLUGIN", programs::plugin(&progress)?),
+        ("CHMU_GUEST_PROGRAM", programs::guest_program(&progress)?),
+    ];
+    for kernel_suite in [KernelChoice::Backports, KernelChoice::Lts612] {
+        let options = PlatformOptions {
+            kernel_suite,
+            ..PlatformOptions::default()
+        };
+        Platform::obtain(&options, &progress)?;
+    }
+    drop(progress);
+    let mut command = test_command(has_nextest(), test_run);
+    command.current_dir(root).envs(variables);
+    log::info!("{command:?}");
+    let status = command.status().context("Cannot run cargo")?;
+    Ok(status.success())
+}
+
+fn test_command(nextest: bool, test_run: &TestRun) -> Command {
+    let mut command = Command::new(cargo());
+    match nextest {
+        true => command.args(["nextest", "run"]),
+        false => command.arg("test"),
+    };
+    command.arg("--workspace");
+    command.args(&test_run.arguments);
+    command
+}
+
+/// Whether cargo-nextest is installed; says so where it is not.
+fn has_nextest() -> bool {
+    let output = Command::new(cargo())
+        .args(["nextest", "--version"])
+        .output();
+    let found = output.is_ok_and(|output| output.status.success());
+    if !found {
+        eprintln!(
+            "cargo-nextest is not installed: cargo test runs the tests, one program after the \
+             other and without {JUNIT_FILE}"
+        );
+    }
+    found
+}
+
+fn cargo() -> PathBuf {
+    std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
+}
