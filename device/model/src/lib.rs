@@ -4,6 +4,9 @@
 //! A [`Block`] is what one Register Locator entry points to: a header and its instances. It is
 //! told the time with every call, is given accesses in batches, and reaches the outside through
 //! [`Host`] only. It knows no clock, thread, file or transport.
+//!
+//! A block can be told to break one rule: see [`Quirk`]. Quirks act where capabilities, rules and
+//! entries are made, not where accesses are counted.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),

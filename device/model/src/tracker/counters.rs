@@ -57,12 +57,13 @@ impl Counters {
         let (index, counter) = Self::split(unit);
         let slot = self.directory.get_mut(index)?;
         let chunk = slot.get_or_insert_with(new_chunk);
-        if !chunk.touched {
+        let count = chunk.counters.get_mut(counter)?;
+        let before = *count;
+        // A counter that is not zero lies in a touched chunk: the flag's cache line can wait.
+        if before == 0 && !chunk.touched {
             chunk.touched = true;
             self.touched.push(index);
         }
-        let count = chunk.counters.get_mut(counter)?;
-        let before = *count;
         if before < self.maximum {
             *count = before.wrapping_add(1);
         }

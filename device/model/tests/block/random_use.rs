@@ -115,7 +115,7 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn a_block_equals_the_naive_model(pair in pairs(), steps in steps(Randomised::NoDraws)) {
