@@ -3,7 +3,8 @@
 //!
 //! The driver and the conformance cases are written against [`Transport`]; each implementation is
 //! one path to a function: [`sysfs`] while a kernel driver is bound, [`vfio`] otherwise,
-//! [`in_process`] to the device model without any process in between.
+//! [`socket`] to a device process without a virtual machine, [`in_process`] to the device model
+//! without any process in between.
 
 use std::fmt;
 use std::io;
@@ -18,7 +19,9 @@ use crate::clock;
 pub(crate) mod fake;
 pub mod in_process;
 mod mapping;
+mod messages;
 mod reset;
+pub mod socket;
 pub mod sysfs;
 pub mod vfio;
 
@@ -226,6 +229,16 @@ pub enum TransportError {
         action: &'static str,
         /// What VFIO said, and what to do where that is known.
         reason: String,
+    },
+    /// The process behind a socket does not act as a device.
+    #[error("Cannot {action} the device at {}", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Which step.
+        action: &'static str,
+        /// What went wrong.
+        source: io::Error,
     },
     /// There is no such interrupt message on this path.
     #[error("{device} delivers {available} interrupt messages here, so none with number {message}")]

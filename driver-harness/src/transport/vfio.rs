@@ -18,23 +18,19 @@ use vfio_bindings::bindings::vfio::{
     VFIO_PCI_MSIX_IRQ_INDEX,
 };
 use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps};
-use vmm_sys_util::eventfd::EventFd;
 
 use super::mapping::{FileArea, Mapping};
+use super::messages::Messages;
 use super::{
     BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
     switch_on,
 };
-use crate::wait;
-
-/// A CHMU instance names its message in four bits, so no higher one is ever waited for.
-const MESSAGES_MAX: u32 = 16;
 
 /// A function handed out by VFIO.
 pub struct VfioTransport {
     name: String,
     device: VfioDevice,
-    messages: Vec<EventFd>,
+    messages: Messages,
 }
 
 impl VfioTransport {
@@ -64,7 +60,7 @@ impl VfioTransport {
         let mut transport = VfioTransport {
             name: name.clone(),
             device,
-            messages: Vec::new(),
+            messages: Messages::default(),
         };
         switch_on(&transport)?;
         transport
@@ -77,18 +73,14 @@ impl VfioTransport {
     fn connect_messages(&mut self) -> Result<(), String> {
         for index in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX] {
             let irq = self.device.get_irq_info(index);
-            let available = irq.map_or(0, |irq| irq.count).min(MESSAGES_MAX);
-            if available == 0 {
-                continue;
+            let available = irq.map_or(0, |irq| irq.count);
+            self.messages = Messages::new(available).map_err(|error| error.to_string())?;
+            if self.messages.count() > 0 {
+                return self
+                    .device
+                    .enable_irq(index, self.messages.events().iter().collect())
+                    .map_err(|error| error.to_string());
             }
-            let messages: Result<Vec<_>, _> = (0..available)
-                .map(|_| EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC))
-                .collect();
-            self.messages = messages.map_err(|error| error.to_string())?;
-            return self
-                .device
-                .enable_irq(index, self.messages.iter().collect())
-                .map_err(|error| error.to_string());
         }
         Ok(())
     }
@@ -137,7 +129,7 @@ impl std::fmt::Debug for VfioTransport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("VfioTransport")
             .field("name", &self.name)
-            .field("messages", &self.messages.len())
+            .field("messages", &self.messages.count())
             .finish_non_exhaustive()
     }
 }
@@ -217,7 +209,7 @@ impl Transport for VfioTransport {
     }
 
     fn interrupt_messages(&self) -> u16 {
-        u16::try_from(self.messages.len()).unwrap_or(u16::MAX)
+        self.messages.count()
     }
 
     fn wait_for_interrupt(
@@ -225,22 +217,7 @@ impl Transport for VfioTransport {
         message: u16,
         timeout: Duration,
     ) -> Result<Option<u64>, TransportError> {
-        let event =
-            self.messages
-                .get(usize::from(message))
-                .ok_or_else(|| TransportError::NoInterrupt {
-                    device: self.name.clone(),
-                    message,
-                    available: self.interrupt_messages(),
-                })?;
-        let count = wait::readable(&[event.as_raw_fd()], Some(timeout)).and_then(|ready| {
-            if ready {
-                event.read().map(Some)
-            } else {
-                Ok(None)
-            }
-        });
-        count.map_err(|source| TransportError::Interrupt { message, source })
+        self.messages.wait(&self.name, message, timeout)
     }
 
     /// The kernel sees the write, resets the function and restores its configuration.
@@ -251,9 +228,7 @@ impl Transport for VfioTransport {
     }
 
     fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
-        let event = self.messages.get(usize::from(message))?;
-        // SAFETY: the descriptor is open as long as `event`, which `self` owns.
-        Some(unsafe { BorrowedFd::borrow_raw(event.as_raw_fd()) })
+        self.messages.descriptor(message)
     }
 }
 
