@@ -7,6 +7,7 @@ pub mod doctor;
 mod elf;
 pub mod guest_image;
 pub mod host_bridge;
+pub mod kernel_log;
 pub mod machine;
 pub mod platform;
 pub mod programs;
