@@ -230,7 +230,7 @@ const CONFIGURATION_0: Register = Register {
             "reset",
             17,
             WriteOneToStart,
-            "Zeroes counters, empties the list, clears the status; keeps the configuration",
+            "Disables, zeroes counters, empties the list, clears the status; keeps the configuration",
         ),
         field(
             "hotness threshold",
