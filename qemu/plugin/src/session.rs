@@ -106,8 +106,8 @@ impl Session {
             }
             if vcpu_count > ring_count {
                 eprintln!(
-                    "chmu-plugin: The device at {} offers {ring_count} rings; accesses of vCPUs \
-                     from index {ring_count} on are not reported to it",
+                    "chmu-plugin: The device at {} has rings for {ring_count} of {vcpu_count} \
+                     vCPUs; accesses of the others are not reported to it",
                     path.display()
                 );
             }
