@@ -12,5 +12,6 @@ pub mod machine;
 pub mod platform;
 pub mod programs;
 pub mod progress;
+pub mod size;
 pub mod test_run;
 pub mod topology;

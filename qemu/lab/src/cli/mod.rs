@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{ArgAction, Parser, Subcommand};
 
+mod boot;
 mod doctor;
 mod fetch;
 mod output;
@@ -23,6 +24,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Boots a guest with the device on this terminal, for a kernel or driver of your own.
+    Boot(boot::Options),
     /// Says what this machine has, what it lacks and how to get it.
     Doctor(doctor::Options),
     /// Fetches QEMU, a kernel and busybox, so that later runs need no network.
@@ -34,6 +37,7 @@ enum Verb {
 /// Runs the verb; the code tells a negative result from a failure to get one.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
+        Verb::Boot(options) => boot::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Fetch(options) => fetch::run(&options),
         Verb::Test(options) => test::run(options),

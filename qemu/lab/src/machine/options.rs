@@ -8,7 +8,7 @@ use std::time::Duration;
 pub const READY_TIMEOUT: Duration = Duration::from_secs(180);
 
 /// Which driver the guest has on the device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Mode {
     /// Linux' CXL drivers, which assemble a region; no interrupts for user space.
     #[default]

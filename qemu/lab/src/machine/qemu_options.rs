@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::device_config::printed_size;
 use super::options::MachineOptions;
+use crate::size::ByteSize;
 use crate::topology::{Node, Topology};
 
 /// How long QEMU waits for an answer of the device before it gives the device up. A guest's
@@ -80,7 +80,7 @@ pub(super) fn qemu_options(
 /// The kernel's command line.
 pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions) -> String {
     let block = topology.register_block();
-    let size = printed_size(block.size_bytes);
+    let size = ByteSize(block.size_bytes);
     let mut words = vec![
         "console=ttyS0".to_owned(),
         // The guest ends or restarts at once when its kernel panics.
@@ -106,7 +106,7 @@ fn put_machine(list: &mut OptionList, topology: &Topology) {
     list.flag("-no-user-config");
     list.flag("-nodefaults");
     list.put("-display", "none");
-    let low = printed_size(topology.low_memory_bytes());
+    let low = ByteSize(topology.low_memory_bytes());
     list.put(
         "-machine",
         format!("q35,cxl=on,hmat=on,max-ram-below-4g={low}"),
@@ -118,12 +118,12 @@ fn put_machine(list: &mut OptionList, topology: &Topology) {
         "-smp",
         format!("{processors},sockets={processors},cores=1,threads=1"),
     );
-    list.put("-m", printed_size(topology.memory_bytes()));
+    list.put("-m", ByteSize(topology.memory_bytes()).to_string());
 }
 
 fn put_memory(list: &mut OptionList, topology: &Topology) {
     for (index, node) in topology.nodes.iter().enumerate() {
-        let size = printed_size(node.memory_bytes);
+        let size = ByteSize(node.memory_bytes);
         list.put(
             "-object",
             format!("memory-backend-memfd,id=memory{index},size={size},share=on"),
