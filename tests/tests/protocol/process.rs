@@ -32,6 +32,7 @@ impl Started {
             .arg("-v")
             .arg("--socket-path")
             .arg(socket)
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()?;
         let log = child.stderr.take().context("The device has no log")?;
@@ -149,6 +150,8 @@ fn a_connected_descriptor_is_served_until_it_closes() -> Result<()> {
     let mut child = Command::new(device_program()?)
         .arg("--fd=0")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
         .spawn()?;
     let mut client = RawClient::new(ours)?;
     client.negotiate()?;
