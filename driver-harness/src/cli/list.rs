@@ -20,7 +20,7 @@ pub(super) struct Options {
     transport: Option<Access>,
     /// The form of the list on stdout.
     #[arg(
-        short,
+        short = 'o',
         long = "output",
         value_name = "FORMAT",
         value_enum,

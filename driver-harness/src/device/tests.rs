@@ -527,7 +527,7 @@ fn a_listing_shows_every_device_and_what_is_wrong_with_it() {
     let text = Table(&listed).to_string();
     let expected = "\
 0000:35:00.0  no driver
-  block 0 at BAR4+0x10000  version 1  1 instances of 0x100 bytes
+  block 0 at BAR4+0x10000  version 1  1 instance of 0x100 bytes
     cxl_hmu_0000:35:00.0.0.0
       unit sizes    4K
 ";

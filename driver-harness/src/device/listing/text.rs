@@ -57,11 +57,11 @@ fn write_block(f: &mut Formatter<'_>, index: usize, block: &ListedBlock) -> fmt:
         write!(f, "  version {version}")?;
     }
     if let Some(length) = block.instance_length {
-        write!(
-            f,
-            "  {} instances of {length:#x} bytes",
-            block.instances.len()
-        )?;
+        let instances = match block.instances.len() {
+            1 => "1 instance".to_owned(),
+            count => format!("{count} instances"),
+        };
+        write!(f, "  {instances} of {length:#x} bytes")?;
     }
     writeln!(f)?;
     write_error(f, 2, block.error.as_deref())?;
@@ -86,8 +86,7 @@ fn write_instance(f: &mut Formatter<'_>, instance: &ListedInstance) -> fmt::Resu
 }
 
 fn write_capabilities(f: &mut Formatter<'_>, capabilities: &ListedCapabilities) -> fmt::Result {
-    let sizes = capabilities.unit_sizes.iter().map(|&bytes| size(bytes));
-    write_value(f, "unit sizes", join(sizes))?;
+    write_value(f, "unit sizes", powers(&capabilities.unit_sizes, size))?;
     write_value(f, "requests", join(capabilities.requests.iter()))?;
     write_value(
         f,
@@ -104,7 +103,9 @@ fn write_capabilities(f: &mut Formatter<'_>, capabilities: &ListedCapabilities) 
         true => ", randomised on demand",
         false => "",
     };
-    let factors = join(capabilities.down_sampling_factors.iter());
+    let factors = powers(&capabilities.down_sampling_factors, |factor| {
+        factor.to_string()
+    });
     write_value(f, "down-sampling", format!("{factors}{randomised}"))?;
     write_value(
         f,
@@ -209,6 +210,18 @@ fn join(names: impl Iterator<Item = impl Display>) -> String {
     match names.is_empty() {
         true => "none".into(),
         false => names.join(", "),
+    }
+}
+
+/// Ascending powers of two; a run without gaps by its ends.
+fn powers<T: Copy + Into<u64>>(values: &[T], name: impl Fn(u64) -> String) -> String {
+    let values: Vec<u64> = values.iter().map(|&value| value.into()).collect();
+    let without_gaps = values.windows(2).all(|pair| pair[1] == pair[0] * 2);
+    match *values {
+        [first, _, .., last] if without_gaps && values.len() > 3 => {
+            format!("{} to {}", name(first), name(last))
+        }
+        _ => join(values.into_iter().map(name)),
     }
 }
 

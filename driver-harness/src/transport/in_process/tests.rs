@@ -10,7 +10,7 @@ use chmu_spec::request::AccessKind;
 use proptest::prelude::*;
 
 use super::*;
-use crate::device::listing::{Table, list_blocks};
+use crate::device::listing::{ListedDevice, Table, list_blocks};
 use crate::device::{
     InstanceId, Settings, SharedTransport, Unit, UnitError, Wishes, identify, open_instance,
 };
@@ -230,10 +230,25 @@ fn the_listing_shows_what_the_driver_programmed() {
     drop(source);
     let blocks = list_blocks(&shared, "mem0").unwrap();
     assert!(!blocks[0].instances[0].status.as_ref().unwrap().enabled);
-    assert_eq!(
-        Table(&[]).to_string(),
-        "No hotness monitoring unit was found\n"
-    );
+    let text = Table(&[ListedDevice {
+        device: "0000:35:00.0".into(),
+        memdev: Some("mem0".into()),
+        serial: Some(0xc4a0_0001),
+        driver: Some("cxl_pci".into()),
+        numa_node: None,
+        blocks,
+        error: None,
+    }])
+    .to_string();
+    let expected = "\
+0000:35:00.0  mem0  serial 0xc4a00001  driver cxl_pci
+  block 0 at BAR4+0x0  version 1  1 instance of 0x3000 bytes
+    cxl_hmu_mem0.0.0
+      unit sizes    4K to 2M
+";
+    assert!(text.starts_with(expected), "{text}");
+    assert!(text.contains("down-sampling 1 to 32768, randomised on demand\n"));
+    assert!(text.contains("units of 4K, threshold 77, non-tee-read-write, epoch 100ms,"));
 }
 
 #[test]
