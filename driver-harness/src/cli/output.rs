@@ -19,20 +19,25 @@ pub(super) enum Format {
 pub(super) struct Output {
     /// The form of the result on stdout.
     #[arg(
-        short,
+        short = 'o',
         long = "output",
         value_name = "FORMAT",
         value_enum,
-        default_value = "human"
+        default_value = "json"
     )]
     format: Format,
+    /// For people: the same as --output human.
+    #[arg(short = 'u', long)]
+    human: bool,
 }
 
 impl Output {
     pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
         let text = match self.format {
-            Format::Human => result.to_string(),
-            Format::Json => serde_json::to_string_pretty(result).map_err(io::Error::other)?,
+            Format::Json if !self.human => {
+                serde_json::to_string_pretty(result).map_err(io::Error::other)?
+            }
+            Format::Human | Format::Json => result.to_string(),
         };
         writeln!(io::stdout(), "{}", text.trim_end())
     }

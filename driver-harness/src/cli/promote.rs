@@ -23,10 +23,12 @@ use super::signals::Signals;
 
 /// Epoch when nobody asks for one.
 const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
+/// The switch of the kernel's own promotion.
+const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 /// A signal to stop is noticed within this time.
 const NOTICE: Duration = Duration::from_millis(100);
 /// While pages wait for their turn, the next one comes at least this soon.
-const TURN: Duration = Duration::from_millis(5);
+const TURN: Duration = Duration::from_millis(20);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -44,7 +46,7 @@ pub(super) struct Options {
 #[command(next_help_heading = "Where hot pages are known from")]
 struct SourceOptions {
     /// Promotes the page frames listed in this file, once, and asks no device.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "unit", "access", "unit_size",
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "unit", "transport", "unit_size",
         "threshold", "mode", "requests", "epochs", "seconds", "until_stable"])]
     frames: Option<PathBuf>,
     /// The device: a PCI address or a memory device such as mem0 [default: every device].
@@ -55,7 +57,7 @@ struct SourceOptions {
     unit: Option<String>,
     /// How registers are reached [default: vfio when vfio-pci is bound, else sysfs].
     #[arg(long, value_enum)]
-    access: Option<Access>,
+    transport: Option<Access>,
     /// Size of a unit, for example 4K or 2M [default: 4K where supported].
     #[arg(long, value_name = "SIZE")]
     unit_size: Option<UnitSize>,
@@ -134,6 +136,7 @@ struct EndOptions {
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
+    warn_of_balancing();
     let mut promoter = promoter(&options.policy, options.source.epoch)?;
     let recorder = match &options.source.frames {
         Some(path) => promote_frames(path, &mut promoter, &signals)?,
@@ -144,6 +147,16 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     drop(promoter);
     options.output.print(&report)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// NUMA balancing knows nothing of what a device reports, and moves pages by itself.
+fn warn_of_balancing() {
+    let setting = std::fs::read_to_string(BALANCING).unwrap_or_default();
+    if !matches!(setting.trim(), "" | "0") {
+        log::warn!(
+            "The kernel's NUMA balancing moves pages too; write 0 to {BALANCING} to stop it"
+        );
+    }
 }
 
 fn promoter(options: &PolicyOptions, epoch: Duration) -> anyhow::Result<Promoter> {
@@ -235,7 +248,7 @@ fn open_source(options: &SourceOptions) -> anyhow::Result<ChmuSource> {
     let selection = Selection {
         device: options.device.clone(),
         unit: options.unit.clone(),
-        access: options.access,
+        access: options.transport,
     };
     let wishes = Wishes {
         unit_size: options.unit_size,

@@ -54,6 +54,9 @@ struct PageOptions {
     /// Chooses the hot pages and the pages' content.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Lets the kernel's NUMA balancing move the pages too.
+    #[arg(long)]
+    balancing: bool,
     /// Where to write what promotion and proof need to know, as soon as the pages are ready.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -212,6 +215,9 @@ fn run_session(
     let node = options.node.map(NodeId);
     let layout = Layout::choose(&topology, node, options.pages, options.seed)?;
     let mut workload = Workload::prepare(layout)?;
+    if options.balancing {
+        workload.allow_balancing()?;
+    }
     let mut state = workload.state(hot);
     let publish = |state: &State| match &options.state {
         Some(path) => state.publish(path),

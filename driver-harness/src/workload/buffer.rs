@@ -71,8 +71,9 @@ impl Buffer {
             .collect()
     }
 
-    /// Writes the pattern into every page, new pages on `node`; afterwards no policy holds them
-    /// there.
+    /// Writes the pattern into every page; pages come to lie on `node`.
+    ///
+    /// A policy stays on them, which the kernel's NUMA balancing respects and promotion does not.
     pub fn fill(&mut self, pattern: Pattern, node: NodeId) -> io::Result<()> {
         let bytes = self.pages * PAGE_BYTES;
         numa::bind(self.address(), bytes, Some(node))?;
@@ -81,7 +82,12 @@ impl Buffer {
                 self.write(page, place, pattern.word(page, place, 0));
             }
         }
-        numa::bind(self.address(), bytes, None)
+        Ok(())
+    }
+
+    /// Lifts the policy: NUMA balancing may move the pages as well.
+    pub fn release(&self) -> io::Result<()> {
+        numa::bind(self.address(), self.pages * PAGE_BYTES, None)
     }
 
     /// Loads one word of a page.

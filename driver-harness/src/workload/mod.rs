@@ -63,7 +63,7 @@ pub enum WorkloadError {
         source: io::Error,
     },
     /// The memory policy was refused.
-    #[error("Cannot put pages on node {node}")]
+    #[error("Cannot set the policy of pages on node {node}")]
     Bind {
         /// The node.
         node: NodeId,
@@ -180,6 +180,13 @@ impl Workload {
                 node: self.node,
             }),
         }
+    }
+
+    /// Lets the kernel's NUMA balancing move the pages as well: without, only promotion does.
+    pub fn allow_balancing(&self) -> Result<(), WorkloadError> {
+        let node = self.node;
+        let released = self.buffer.release();
+        released.map_err(|source| WorkloadError::Bind { node, source })
     }
 
     /// What the state file says of this workload before the first touch.
