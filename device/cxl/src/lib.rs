@@ -26,6 +26,7 @@ mod event;
 mod function;
 mod host;
 mod monitors;
+mod profile;
 mod register_space;
 mod statistics;
 #[cfg(test)]
@@ -37,4 +38,5 @@ pub use device_registers::{MediaEvent, Transaction};
 pub use event::{DecoderRefusal, FunctionEvent};
 pub use function::{Function, Region};
 pub use host::{FunctionHost, HostAccess};
+pub use profile::Profile;
 pub use statistics::FunctionStatistics;

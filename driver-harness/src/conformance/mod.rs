@@ -5,6 +5,7 @@
 //! - [`catalogue`]: what is required, from `specs/requirements.toml`.
 //! - [`cases`]: what checks it, a file per area.
 //! - [`bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
+//! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, JUnit and JSON.
 
 pub mod bench;
@@ -12,6 +13,7 @@ pub mod case;
 pub mod cases;
 pub mod catalogue;
 pub mod judge;
+pub mod paths;
 pub mod report;
 pub mod run;
 pub mod subject;

@@ -155,7 +155,10 @@ impl Bench<'_> {
     /// Bits of the range bitmap that stand for the reachable memory: the highest reachable address
     /// decides.
     pub fn range_bits(&mut self) -> Result<u64, Stop> {
-        let end = self.reachable(false)?.last().map_or(0, |range| range.end.0);
+        let mut end = self.reachable(false)?.last().map_or(0, |range| range.end.0);
+        if let Ok(ranges) = self.reachable(true) {
+            end = ranges.last().map_or(end, |range| range.end.0.max(end));
+        }
         Ok(end.div_ceil(RANGE_BYTES).max(1))
     }
 

@@ -115,7 +115,7 @@ fn tail_counts_entries(bench: &mut Bench<'_>) -> Outcome {
 
 fn wraps(bench: &mut Bench<'_>) -> Outcome {
     bench.need_exact_traffic()?;
-    let setup = bench.setup()?;
+    let setup = bench.epoch_setup()?;
     let room = room(bench)?;
     let units = bench.units(setup.unit_size, room)?;
     bench.start(&setup)?;
@@ -365,7 +365,7 @@ fn tail_in_range(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn reuse_after_drain(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.setup()?;
+    let setup = bench.epoch_setup()?;
     let units = fill(bench, &setup, 1)?;
     // What found no room may follow a first drain.
     bench.drain()?;
