@@ -37,7 +37,7 @@ enum Target {
     /// A program for the guest.
     GuestProgram(&'static str),
     /// A library that a C program loads.
-    SharedLibrary,
+    SharedLibrary(&'static str),
 }
 
 const DEVICE: Recipe = Recipe {
@@ -52,7 +52,7 @@ const PLUGIN: Recipe = Recipe {
     label: "QEMU's plugin",
     variable: "CHMU_PLUGIN",
     package: "chmu-plugin",
-    target: Target::SharedLibrary,
+    target: Target::SharedLibrary("chmu_plugin"),
     profile: "plugin",
 };
 
@@ -138,7 +138,7 @@ impl Recipe {
             .args(["build", "--message-format=json-render-diagnostics"])
             .args(["--profile", self.profile, "--package", self.package]);
         match self.target {
-            Target::SharedLibrary => {
+            Target::SharedLibrary(_) => {
                 command.arg("--lib");
             }
             Target::Program(name) => {
@@ -159,23 +159,18 @@ impl Recipe {
     /// The file in one of cargo's messages, if the message is about what was asked for.
     fn built_file(&self, message: &str) -> Option<PathBuf> {
         let artifact: Artifact = serde_json::from_str(message).ok()?;
-        let kinds = &artifact.target.kind;
-        let of_package = |id: &str| {
-            let (path, rest) = id.rsplit_once('#').unwrap_or(("", id));
-            rest.split(['@', ':']).next() == Some(self.package)
-                || path.rsplit('/').next() == Some(self.package)
+        let is = |kind: &str, name: &str| {
+            artifact.target.name == name && artifact.target.kind.iter().any(|it| it == kind)
         };
         match self.target {
-            Target::Program(name) | Target::GuestProgram(name) => artifact
-                .executable
-                .filter(|_| artifact.target.name == name && kinds.iter().any(|kind| kind == "bin")),
-            Target::SharedLibrary => {
-                let is_shared = kinds.iter().any(|kind| kind == "cdylib");
-                let mut files = artifact.filenames.into_iter();
-                files
-                    .find(|file| file.extension().is_some_and(|extension| extension == "so"))
-                    .filter(|_| is_shared && of_package(&artifact.package_id))
+            Target::Program(name) | Target::GuestProgram(name) if is("bin", name) => {
+                artifact.executable
             }
+            Target::SharedLibrary(name) if is("cdylib", name) => {
+                let mut files = artifact.filenames.into_iter();
+                files.find(|file| file.extension().is_some_and(|extension| extension == "so"))
+            }
+            _ => None,
         }
     }
 }
@@ -183,7 +178,6 @@ impl Recipe {
 /// Cargo's `compiler-artifact` message, as far as it is used.
 #[derive(Debug, Deserialize)]
 struct Artifact {
-    package_id: String,
     target: ArtifactTarget,
     filenames: Vec<PathBuf>,
     executable: Option<PathBuf>,

@@ -13,7 +13,12 @@ mod test;
 
 /// Runs CXL hotness monitoring in a guest: gets QEMU and Linux, boots, promotes, tests.
 #[derive(Debug, Parser)]
-#[command(name = "cargo lab", version, max_term_width = 100)]
+#[command(
+    name = "cargo lab",
+    bin_name = "cargo lab",
+    version,
+    max_term_width = 100
+)]
 pub(crate) struct Arguments {
     /// Says more on stderr: once for info, twice for debug, three times for trace.
     #[arg(short, long, global = true, action = ArgAction::Count)]
