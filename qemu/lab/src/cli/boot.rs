@@ -13,8 +13,6 @@ use chmu_lab::topology::{Device, Topology};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    #[command(flatten)]
-    platform: PlatformOptions,
     /// Initramfs of your own; it boots behind the lab's ACPI tables.
     #[arg(long, value_name = "FILE")]
     initrd: Option<PathBuf>,
@@ -49,6 +47,8 @@ pub(super) struct Options {
     /// Prints the commands in place of running them; the files they name are kept.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    platform: PlatformOptions,
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {

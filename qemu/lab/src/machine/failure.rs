@@ -32,7 +32,7 @@ pub struct Failure {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// A process ended before its time.
-    #[error("The {name} ended ({status}) while the lab {activity}")]
+    #[error("While the lab {activity}, {name} ended ({status})")]
     Ended {
         /// What it was.
         name: String,
@@ -50,13 +50,13 @@ pub enum Cause {
         timeout: Duration,
     },
     /// The guest restarted although nobody asked it to.
-    #[error("The guest restarted by itself while the lab {activity}")]
+    #[error("While the lab {activity}, the guest restarted by itself")]
     Restarted {
         /// What was going on.
         activity: String,
     },
     /// The connection to the agent failed.
-    #[error("The connection to the guest's agent failed while the lab {activity}: {reason}")]
+    #[error("While the lab {activity}, the connection to the guest's agent failed: {reason}")]
     Connection {
         /// What was going on.
         activity: String,

@@ -14,7 +14,7 @@ use super::run::Run;
 /// The agent answers this long after the time that a request may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// QEMU closes its end of the line when it ends, and is gone soon after.
-const END_TIMEOUT: Duration = Duration::from_secs(5);
+const END_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a program in the guest did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -230,3 +230,6 @@ fn activity(command: &Command) -> String {
         Command::Reboot {} => "restarted the guest".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

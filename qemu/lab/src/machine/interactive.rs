@@ -57,8 +57,8 @@ pub fn dry_run(
     let mut text = format!("# Files: {}\n", path.display());
     text.push_str("# Each device in a terminal of its own, then QEMU once they listen.\n");
     for device in &launch.devices {
-        writeln!(text, "\n# The {}\n{}", device.name, device.command)?;
+        writeln!(text, "\n# Start {}\n{}", device.name, device.command)?;
     }
-    writeln!(text, "\n# QEMU; Ctrl-A x ends it\n{}", launch.qemu)?;
+    writeln!(text, "\n# Start QEMU; Ctrl-A x ends it\n{}", launch.qemu)?;
     Ok(text)
 }

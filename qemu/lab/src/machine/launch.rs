@@ -65,7 +65,7 @@ impl Launch {
             devices.push(DeviceLaunch::prepare(device, options, software, folder)?);
         }
         if let [only] = devices.as_mut_slice() {
-            only.name = "device".to_owned();
+            only.name = "the device".to_owned();
         }
         let register_block = folder.join("host-bridge.bin");
         write(&register_block, &host_bridge::register_image(topology))?;
@@ -207,7 +207,7 @@ mod tests {
                 .unwrap()
                 .ends_with(&[1; 10])
         );
-        assert_eq!(launch.devices[0].name, "device");
+        assert_eq!(launch.devices[0].name, "the device");
     }
 
     #[test]

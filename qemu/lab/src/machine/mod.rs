@@ -154,10 +154,10 @@ impl Machine {
             stream.set_read_timeout(Some(STATISTICS_TIMEOUT))?;
             std::io::read_to_string(stream)
         });
-        let answer = answer
-            .with_context(|| format!("Cannot ask the {} on {}", device.name, path.display()))?;
+        let answer =
+            answer.with_context(|| format!("Cannot ask {} on {}", device.name, path.display()))?;
         serde_json::from_str(&answer)
-            .with_context(|| format!("The {} answers no JSON object", device.name))
+            .with_context(|| format!("{} answers no JSON object", device.name))
     }
 
     /// Restarts the guest and waits until its agent is ready again; needs

@@ -15,7 +15,7 @@ pub enum Mode {
     Region,
     /// `vfio-pci`, behind a virtual IOMMU: interrupts for user space, no region.
     Vfio,
-    /// None: the guest's user loads a driver. There is a virtual IOMMU, so any can be loaded.
+    /// No driver, for one of your own; there is a virtual IOMMU.
     None,
 }
 

@@ -60,7 +60,7 @@ impl Process {
             Err(error) => {
                 child.kill()?;
                 child.wait()?;
-                return Err(error).with_context(|| format!("Cannot watch the {name}"));
+                return Err(error).with_context(|| format!("Cannot watch {name}"));
             }
         };
         Ok(Self {
@@ -73,7 +73,7 @@ impl Process {
         })
     }
 
-    /// What it is, as in "the device ended".
+    /// What it is, as in "the device".
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -126,7 +126,7 @@ impl AsFd for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Err(error) = self.end() {
-            log::error!("The {} cannot be ended: {error}", self.name);
+            log::error!("Cannot end {}: {error}", self.name);
         }
     }
 }
