@@ -13,6 +13,7 @@ pub mod case;
 pub mod cases;
 pub mod catalogue;
 pub mod judge;
+pub mod mutants;
 pub mod paths;
 pub mod report;
 pub mod run;

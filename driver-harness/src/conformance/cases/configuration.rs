@@ -40,6 +40,7 @@ pub(super) const CASES: &[Case] = &[
     case("configuration/epoch-limits", epoch_limits),
     case("configuration/every-request-filter", every_request_filter),
     case("configuration/every-down-sampling", every_down_sampling),
+    case("configuration/largest-threshold", largest_threshold),
 ];
 
 const IGNORED_OLD: &str = "ignored, reads back the old value";
@@ -124,15 +125,24 @@ fn locked_ranges(bench: &mut Bench<'_>) -> Outcome {
     let words = bench.range_bits()?.div_ceil(64);
     let place = bench.ranges_place()?;
     bench.start(&setup)?;
+    let read = |bench: &Bench<'_>| -> Result<Vec<u64>, Stop> {
+        let word = |word| bench.read_at(place.plus(word * 8), Width::Eight);
+        (0..words).map(word).collect()
+    };
+    let before = read(bench)?;
     for word in 0..words {
         bench.write_at(place.plus(word * 8), Width::Eight, 0)?;
     }
+    let after = read(bench)?;
     bench.touch(&setup, &[(unit, HOT)])?;
     bench.end_epoch(&setup)?;
-    Ok(Passed::As(match bench.drain()?.is_empty() {
-        false => "ignored",
-        true => ACTS,
-    }))
+    Ok(Passed::As(
+        match (bench.drain()?.is_empty(), after == before) {
+            (false, true) => IGNORED_OLD,
+            (false, false) => IGNORED_NEW,
+            (true, _) => ACTS,
+        },
+    ))
 }
 
 /// Writes raw configuration registers with the enable bit and says what came of it.
@@ -441,4 +451,12 @@ fn every_down_sampling(bench: &mut Bench<'_>) -> Outcome {
             ..setup.clone()
         }),
     )
+}
+
+fn largest_threshold(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = bench.setup()?;
+    bench.configure(&setup)?;
+    let largest = maximum_count(bench.status()?.counter_width());
+    setup.threshold = u32::try_from(largest).unwrap_or(u32::MAX);
+    all_enabled(bench, [setup])
 }

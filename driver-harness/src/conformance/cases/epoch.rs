@@ -19,6 +19,7 @@ pub(super) const CASES: &[Case] = &[
     case("epoch/per-counter-start", per_counter_start),
     case("epoch/per-counter-end", per_counter_end),
     case("epoch/per-counter-independent", per_counter_independent),
+    case("epoch/global-end-for-all", global_end_for_all),
 ];
 
 /// A configuration with epochs of a type; skips the case where the instance has another.
@@ -237,5 +238,17 @@ fn per_counter_independent(bench: &mut Bench<'_>) -> Outcome {
         second,
         vec![units[1]],
     )?;
+    Ok(Passed::Plainly)
+}
+
+fn global_end_for_all(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    pass_part(bench, &setup, 70)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    pass_part(bench, &setup, 50)?;
+    let what = "entries after 120 % of an epoch with accesses at 70 %";
+    expect_equal(what, bench.drain()?.len(), 1)?;
     Ok(Passed::Plainly)
 }

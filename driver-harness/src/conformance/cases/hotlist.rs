@@ -173,10 +173,18 @@ fn strange_head(bench: &mut Bench<'_>, head: u16) -> Outcome {
 }
 
 fn head_out_of_range(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
     let size = bench.capabilities_0()?.hotlist_entries();
     let setup = bench.setup()?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
     bench.start(&setup)?;
-    strange_head(bench, size)
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.end_epoch(&setup)?;
+    // Taken modulo the size it would be the tail: a head that frees the entry.
+    match size.checked_add(bench.tail()?) {
+        Some(beyond) => strange_head(bench, beyond),
+        None => skip("16 bits hold no index that far beyond the list"),
+    }
 }
 
 fn head_past_tail(bench: &mut Bench<'_>) -> Outcome {

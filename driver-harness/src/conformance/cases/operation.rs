@@ -5,6 +5,7 @@ use chmu_spec::chmu::{Configuration0, Operation, Status, offset};
 
 use crate::conformance::bench::{Bench, HOT, Setup};
 use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+use crate::transport::Width;
 
 pub(super) const CASES: &[Case] = &[
     case("operation/enable", enable),
@@ -24,6 +25,7 @@ pub(super) const CASES: &[Case] = &[
     case("operation/enable-starts-fresh", enable_starts_fresh),
     case("operation/enable-twice", enable_twice),
     case("operation/enabled-after-progress", enabled_after_progress),
+    case("operation/enable-keeps-list", enable_keeps_list),
 ];
 
 fn enable(bench: &mut Bench<'_>) -> Outcome {
@@ -165,16 +167,20 @@ fn reset_clears_status(bench: &mut Bench<'_>) -> Outcome {
 fn reset_keeps_configuration(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     bench.configure(&setup)?;
+    let ranges = bench.ranges_place()?;
+    let range_word = bench.read_at(ranges, Width::Eight)?;
     bench.reset()?;
     let registers = [
         bench.register(offset::CONFIGURATION_0)?,
         bench.register(offset::CONFIGURATION_1)?,
         bench.register(offset::CONFIGURATION_2)?,
+        bench.read_at(ranges, Width::Eight)?,
     ];
-    let written: [u64; 3] = [
+    let written: [u64; 4] = [
         setup.configuration_0(false).into(),
         setup.configuration_1().into(),
         setup.configuration_2().into(),
+        range_word,
     ];
     Ok(Passed::As(match registers {
         read if read == written => "kept",
@@ -271,4 +277,15 @@ fn enabled_after_progress(bench: &mut Bench<'_>) -> Outcome {
     let status = bench.settle("enable")?;
     expect_equal("enabled status after the enable", status.enabled(), true)?;
     Ok(Passed::Plainly)
+}
+
+fn enable_keeps_list(bench: &mut Bench<'_>) -> Outcome {
+    let setup = list_some(bench)?;
+    let before = bench.peek()?;
+    bench.stop()?;
+    bench.start(&setup)?;
+    Ok(Passed::As(match bench.peek()? {
+        after if after == before => "kept",
+        _ => "emptied",
+    }))
 }

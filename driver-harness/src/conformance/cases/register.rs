@@ -24,6 +24,7 @@ pub(super) const CASES: &[Case] = &[
     case("register/head-widths", head_widths),
     case("register/gaps", gaps),
     case("register/ranges-readback", ranges_readback),
+    case("register/ranges-half-writes", ranges_half_writes),
 ];
 
 /// Every register of an instance that may be read in 64-bit pieces.
@@ -319,4 +320,24 @@ fn ranges_readback(bench: &mut Bench<'_>) -> Outcome {
         expect_bits(what, read & used, pattern & used)?;
     }
     Ok(Passed::Plainly)
+}
+
+fn ranges_half_writes(bench: &mut Bench<'_>) -> Outcome {
+    let bits = bench.range_bits()?;
+    let used = u64::MAX >> (64 - bits.min(64));
+    let place = bench.ranges_place()?;
+    for half in 0..2 {
+        let lanes = 0xffff_ffff << (half * 32);
+        for (before, after) in [(0, u64::MAX), (u64::MAX, 0)] {
+            bench.write_at(place, Width::Eight, before & used)?;
+            let written = (after & used) >> (half * 32) & 0xffff_ffff;
+            bench.write_at(place.plus(half * 4), Width::Four, written)?;
+            let expected = (before & used & !lanes) | (after & used & lanes);
+            let what = format!("range bitmap after a write of 4 bytes to half {half}");
+            expect_bits(what, bench.read_at(place, Width::Eight)? & used, expected)?;
+        }
+    }
+    bench
+        .write_at(place, Width::Eight, 0)
+        .map(|()| Passed::Plainly)
 }

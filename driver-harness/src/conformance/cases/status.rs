@@ -18,6 +18,7 @@ pub(super) const CASES: &[Case] = &[
     case("status/clear-one-keeps-other", clear_one_keeps_other),
     case("status/fill-level-re-arms", fill_level_re_arms),
     case("status/fill-level-still-true", fill_level_still_true),
+    case("status/overflow-not-for-waiting", overflow_not_for_waiting),
 ];
 
 /// Entries that fill-level cases work with.
@@ -212,4 +213,22 @@ fn fill_level_still_true(bench: &mut Bench<'_>) -> Outcome {
         true => "set again at the next insertion",
         false => "not before it fell below",
     }))
+}
+
+fn overflow_not_for_waiting(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    if !bench.capabilities_1()?.postponed_insertion() {
+        return skip("the instance has no postponed insertion");
+    }
+    let setup = bench.setup()?;
+    let room = room(bench)?;
+    let units = bench.units(setup.unit_size, room + 1)?;
+    bench.start(&setup)?;
+    heat(bench, &setup, &units)?;
+    expect_equal(
+        "overflow while a hot unit waits for room",
+        bench.status()?.overflow(),
+        false,
+    )?;
+    Ok(Passed::Plainly)
 }
