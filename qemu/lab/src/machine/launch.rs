@@ -125,7 +125,7 @@ impl DeviceLaunch {
         let sockets = DeviceSockets {
             device: socket("vfio"),
             access: socket("access"),
-            statistics: socket("numbers"),
+            statistics: socket("statistics"),
         };
         let mut command = CommandLine::new(&software.device);
         for (option, path) in [
