@@ -12,7 +12,10 @@ use chmu_spec::unit_size::UnitSize;
 use chmu_harness::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
 use chmu_harness::clock;
 use chmu_harness::device::{Access, Selection, Wishes};
-use chmu_harness::promotion::{Destination, Policy, Promoter, Recorder, ThisMachine, frame_list};
+use chmu_harness::promotion::{
+    Destination, Policy, Promoter, Recorder, ThisMachine, frame_list, promote_reported,
+    promote_waiting,
+};
 use chmu_harness::source::{ChmuSource, HotnessSource};
 use chmu_harness::topology::NodeId;
 use chmu_harness::workload::state::State;
@@ -27,8 +30,6 @@ const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
 const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 /// A signal to stop is noticed within this time.
 const NOTICE: Duration = Duration::from_millis(100);
-/// While pages wait for their turn, the next one comes at least this soon.
-const TURN: Duration = Duration::from_millis(20);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -139,8 +140,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     warn_of_balancing();
     let mut promoter = promoter(&options.policy, options.source.epoch)?;
     let recorder = match &options.source.frames {
-        Some(path) => promote_frames(path, &mut promoter, &signals)?,
-        None => promote_reported(options, &mut promoter, &signals)?,
+        Some(path) => run_list(path, &mut promoter, &signals)?,
+        None => run_device(options, &mut promoter, &signals)?,
     };
     let report = recorder.finish(clock::monotonic_ns());
     // What was set up is removed before anybody reads the result.
@@ -196,11 +197,7 @@ fn actuator(options: &PolicyOptions) -> anyhow::Result<Box<dyn Actuator>> {
 }
 
 /// Promotes the frames of a list, as fast as the policy allows.
-fn promote_frames(
-    path: &Path,
-    promoter: &mut Promoter,
-    signals: &Signals,
-) -> anyhow::Result<Recorder> {
+fn run_list(path: &Path, promoter: &mut Promoter, signals: &Signals) -> anyhow::Result<Recorder> {
     let frames = frame_list::read(path)?;
     let start_ns = clock::monotonic_ns();
     let name = path.display().to_string();
@@ -209,18 +206,12 @@ fn promote_frames(
     for frame in frames {
         promoter.offer_frame(frame, u64::MAX, start_ns);
     }
-    loop {
-        let outcome = promoter.step(clock::monotonic_ns())?;
-        recorder.stepped(&outcome, promoter.waiting(), clock::monotonic_ns());
-        if promoter.waiting() == 0 || signals.stop() {
-            return Ok(recorder);
-        }
-        std::thread::sleep(TURN);
-    }
+    promote_waiting(promoter, &mut recorder, || signals.stop())?;
+    Ok(recorder)
 }
 
 /// Promotes what a device reports until the end is reached.
-fn promote_reported(
+fn run_device(
     options: &Options,
     promoter: &mut Promoter,
     signals: &Signals,
@@ -229,18 +220,10 @@ fn promote_reported(
     let epoch_ns = nanoseconds(options.source.epoch);
     let start_ns = clock::monotonic_ns();
     let mut recorder = Recorder::new(source.name(), promoter.actuator(), epoch_ns, start_ns);
-    while !signals.stop() && !is_over(&options.end, &recorder, start_ns) {
-        let wait = match promoter.waiting() {
-            0 => options.source.epoch.min(NOTICE),
-            _ => TURN,
-        };
-        let batch = source.next_batch(wait)?;
-        let reported_ns = clock::monotonic_ns();
-        recorder.reported(&batch, reported_ns);
-        promoter.offer(&batch.units, reported_ns);
-        let outcome = promoter.step(reported_ns)?;
-        recorder.stepped(&outcome, promoter.waiting(), clock::monotonic_ns());
-    }
+    let notice = options.source.epoch.min(NOTICE);
+    promote_reported(&mut source, promoter, &mut recorder, notice, |recorder| {
+        signals.stop() || is_over(&options.end, recorder, start_ns)
+    })?;
     Ok(recorder)
 }
 

@@ -26,11 +26,13 @@ mod outcome;
 mod queue;
 mod rate;
 mod report;
+mod worker;
 
 pub use machine::{Machine, ThisMachine};
 pub use outcome::{Outcome, Rejection, Route};
 pub use rate::RateLimit;
 pub use report::{EpochRow, Recorder, Report, RoutePages};
+pub use worker::{RunError, promote_reported, promote_waiting};
 
 use folio::Folio;
 use queue::{Queue, Waiting};

@@ -2,12 +2,16 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::actuator::BatchOutcome;
+use crate::clock;
+use crate::source::{Batch, HotnessSource, SourceError};
 use crate::topology::tests::guest;
+use crate::translation::HpaRange;
 
 /// The first frame of the guest's node 1; node 0 has frame 0.
 const SLOW: u64 = 0x10_0000;
@@ -323,4 +327,76 @@ fn outcomes_add_up() {
         (total.promoted(), total.batches, total.rejected()),
         (2, 2, 1)
     );
+}
+
+/// Hands out what it was given, then nothing.
+#[derive(Debug)]
+struct Script(Vec<Batch>);
+
+impl HotnessSource for Script {
+    fn name(&self) -> &str {
+        "script"
+    }
+
+    fn next_batch(&mut self, _: Duration) -> Result<Batch, SourceError> {
+        Ok(self.0.pop().unwrap_or_default())
+    }
+}
+
+#[test]
+fn what_a_source_reports_is_promoted_until_the_end() {
+    let fake = Fake::with_pages(SLOW..SLOW + 20);
+    fake.change(|world| world.pinned = BTreeSet::from([SLOW]));
+    let mut promoter = fake.promoter(Policy::default());
+    let unit = |frame: u64, pages: u64| HotUnit {
+        ranges: vec![HpaRange {
+            start: Pfn(frame).start().unwrap(),
+            bytes: pages * PAGE_BYTES,
+        }],
+        count: 5,
+        dpa: None,
+    };
+    let batch = |units: Vec<HotUnit>| Batch {
+        units,
+        ..Batch::default()
+    };
+    let mut source = Script(vec![
+        batch(vec![unit(SLOW + 8, 2)]),
+        batch(vec![unit(SLOW, 4), unit(SLOW + 3, 1)]),
+    ]);
+    let mut recorder = Recorder::new("script", promoter.actuator(), 1, 0);
+    let steps = RefCell::new(0);
+    let is_over = |_: &Recorder| {
+        *steps.borrow_mut() += 1;
+        *steps.borrow() > 4
+    };
+    promote_reported(
+        &mut source,
+        &mut promoter,
+        &mut recorder,
+        Duration::ZERO,
+        is_over,
+    )
+    .unwrap();
+    let report = recorder.finish(clock::monotonic_ns());
+    let expected = [1, 2, 3, 8, 9].map(|page| SLOW + page);
+    assert_eq!(fake.moved(), BTreeSet::from(expected));
+    assert_eq!((report.units_reported, report.pages_promoted), (3, 5));
+    assert_eq!(report.rejected[&Rejection::Stayed], 1);
+    assert!(report.first_report_monotonic_ns <= report.first_promotion_monotonic_ns);
+}
+
+#[test]
+fn a_list_is_promoted_to_its_end() {
+    let fake = Fake::with_pages(SLOW..SLOW + 20);
+    fake.change(|world| world.pinned = BTreeSet::from([SLOW]));
+    let mut promoter = fake.promoter(Policy::default());
+    for frame in SLOW..SLOW + 10 {
+        promoter.offer_frame(Pfn(frame), u64::MAX, 0);
+    }
+    let mut recorder = Recorder::new("list", promoter.actuator(), 1, 0);
+    promote_waiting(&mut promoter, &mut recorder, || false).unwrap();
+    let report = recorder.finish(clock::monotonic_ns());
+    assert_eq!((report.pages_promoted, report.pages_waiting), (9, 0));
+    assert_eq!(report.rejected[&Rejection::Stayed], 1);
 }

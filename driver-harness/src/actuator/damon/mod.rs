@@ -29,11 +29,30 @@ const LOOK_PAUSE: Duration = Duration::from_micros(500);
 /// Modules that keep DAMON for themselves while enabled.
 const EXCLUSIVE_MODULES: [&str; 3] = ["damon_stat", "damon_reclaim", "damon_lru_sort"];
 
-/// DAMON's time between two looks at memory: what a pass waits for at most.
-const SAMPLE_US: &str = "1000";
-/// Passes of kernels that do not count them must lie further apart than the time it takes to see
-/// one and switch DAMON off.
-const LONE_PASS_US: &str = "20000";
+/// DAMON's times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Intervals {
+    /// Between two looks at memory.
+    sample_us: u32,
+    /// Between two summaries of these, between which older kernels answer no question.
+    aggregate_us: u32,
+    /// Between two passes, and before the first.
+    apply_us: u32,
+}
+
+/// A pass begins as soon as it is allowed.
+const COUNTED_INTERVALS: Intervals = Intervals {
+    sample_us: 1000,
+    aggregate_us: 200_000,
+    apply_us: 1000,
+};
+/// The first pass is seen and DAMON switched off long before a second one. Looks at memory are rare:
+/// with many regions they take their time.
+const LONE_INTERVALS: Intervals = Intervals {
+    sample_us: 20_000,
+    aggregate_us: 20_000,
+    apply_us: 100_000,
+};
 
 /// Why DAMON does not move pages.
 #[derive(Debug, thiserror::Error)]
@@ -174,19 +193,19 @@ impl Damon {
             true => Passes::Counted { pause },
             false => Passes::Lone,
         };
-        let (aggregate_us, apply_us) = match self.passes {
-            Passes::Counted { .. } => ("200000", SAMPLE_US),
-            Passes::Lone => (SAMPLE_US, LONE_PASS_US),
+        let intervals = match self.passes {
+            Passes::Counted { .. } => COUNTED_INTERVALS,
+            Passes::Lone => LONE_INTERVALS,
         };
         let attributes = context.join("monitoring_attrs");
         for (file, value) in [
-            ("intervals/sample_us", SAMPLE_US),
-            ("intervals/aggr_us", aggregate_us),
-            ("intervals/update_us", "1000000000"),
-            ("nr_regions/min", "3"),
-            ("nr_regions/max", "1000000"),
+            ("intervals/sample_us", intervals.sample_us),
+            ("intervals/aggr_us", intervals.aggregate_us),
+            ("intervals/update_us", 1_000_000_000),
+            ("nr_regions/min", 3),
+            ("nr_regions/max", 1_000_000),
         ] {
-            control::write(&attributes.join(file), value)?;
+            control::write(&attributes.join(file), &value.to_string())?;
         }
         // With a probe that has weight, DAMON does not clear the accessed bits of page tables.
         if attributes.join("probes/nr_probes").exists() {
@@ -194,7 +213,8 @@ impl Damon {
             control::write(&attributes.join("probes/0/weight"), "1")?;
         }
         control::write(&scheme.join("action"), "migrate_hot")?;
-        control::write(&scheme.join("apply_interval_us"), apply_us)?;
+        let apply_us = intervals.apply_us.to_string();
+        control::write(&scheme.join("apply_interval_us"), &apply_us)?;
         let pattern = scheme.join("access_pattern");
         for (quantity, most) in [
             ("sz", u64::MAX),
@@ -294,9 +314,12 @@ impl Damon {
         let bytes = self.slots.bytes();
         self.switch_on()?;
         self.wait_for(regions, |damon| Ok(damon.statistic("sz_tried")? >= bytes))?;
-        let moved = self.statistic("sz_applied")?;
         self.switch_off()?;
-        Ok(moved)
+        let passes = self.statistic("sz_tried")? / bytes.max(1);
+        if passes > 1 {
+            log::info!("DAMON made {passes} passes before it was switched off");
+        }
+        Ok(self.statistic("sz_applied")?)
     }
 }
 

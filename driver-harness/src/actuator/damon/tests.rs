@@ -162,7 +162,7 @@ fn a_batch_is_one_counted_pass_over_its_regions() {
 fn an_old_kernel_is_switched_off_after_each_pass() {
     let kernel = FakeKernel::old();
     let mut damon = kernel.damon();
-    assert_eq!(kernel.get(&format!("{SCHEME}/apply_interval_us")), "20000");
+    assert_eq!(kernel.get(&format!("{SCHEME}/apply_interval_us")), "100000");
     kernel.statistics(&[("sz_tried", 16 * 4096), ("sz_applied", 2 * 4096)]);
     for _ in 0..2 {
         let outcome = damon.promote_batch(&frames([1, 3]), NodeId(0)).unwrap();
