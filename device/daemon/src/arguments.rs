@@ -4,11 +4,12 @@
 use std::os::fd::RawFd;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::clock::ClockSource;
 use crate::config::quantity::{Hexadecimal, Size};
-use crate::config::{Config, DecoderTable, QuirkName};
+use crate::config::{Config, DecoderTable, ProfileName, QuirkName};
 
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -28,7 +29,7 @@ pub struct Arguments {
         long,
         value_name = "PATH",
         conflicts_with = "fd",
-        required_unless_present_any = ["fd", "print_config", "list_quirks"]
+        required_unless_present_any = ["fd", "print_config", "list_quirks", "list_profiles"]
     )]
     pub socket_path: Option<PathBuf>,
 
@@ -56,14 +57,23 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS")]
     pub base: Option<Hexadecimal>,
 
+    /// What the device can do, as far as the file does not say it; --list-profiles names them.
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<ProfileName>,
+
     /// Breaks one rule on purpose; --list-quirks names them.
     #[arg(long, value_name = "NAME")]
     pub quirk: Option<QuirkName>,
 
-    /// What time is for the device: host, or accesses:NS for a time that moves by NS nanoseconds
-    /// with each access and stands still between them.
+    /// What time is for the device: host, accesses:NS for a time that moves by NS nanoseconds with
+    /// each access and stands still between them, or manual for one that --clock-socket moves.
     #[arg(long, value_name = "CLOCK", default_value = "host")]
     pub clock: ClockSource,
+
+    /// Listens here for whoever moves a manual clock: the line "advance NANOSECONDS" is answered
+    /// with "now NANOSECONDS".
+    #[arg(long, value_name = "PATH", required_if_eq("clock", "manual"))]
+    pub clock_socket: Option<PathBuf>,
 
     /// Ends when the first client leaves.
     #[arg(long)]
@@ -84,9 +94,25 @@ pub struct Arguments {
     /// Prints the rules that can be broken, and ends.
     #[arg(long)]
     pub list_quirks: bool,
+
+    /// Prints the ready-made devices, and ends.
+    #[arg(long)]
+    pub list_profiles: bool,
 }
 
 impl Arguments {
+    /// Refuses options that contradict each other in their values.
+    ///
+    /// # Errors
+    /// When only one of a manual clock and its socket is there.
+    pub fn check(&self) -> Result<(), clap::Error> {
+        if self.clock_socket.is_some() && self.clock != ClockSource::Manual {
+            let message = "--clock-socket moves a manual clock; add --clock manual";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+        }
+        Ok(())
+    }
+
     /// Lets the command line change a configuration.
     pub fn apply_to(&self, config: &mut Config) {
         if let Some(memory) = self.memory {
@@ -98,14 +124,13 @@ impl Arguments {
                 ..DecoderTable::default()
             }]);
         }
+        config.profile = self.profile.or(config.profile);
         config.quirk = self.quirk.or(config.quirk);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::error::ErrorKind;
-
     use super::*;
 
     fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
@@ -120,9 +145,27 @@ mod tests {
             kind(&["--socket-path=/s", "--fd=3"]),
             ErrorKind::ArgumentConflict
         );
-        for arguments in [["--socket-path=/s"], ["--fd=3"], ["--list-quirks"]] {
-            parse(&arguments).unwrap();
+        for argument in [
+            "--socket-path=/s",
+            "--fd=3",
+            "--list-quirks",
+            "--list-profiles",
+        ] {
+            parse(&[argument]).unwrap();
         }
+    }
+
+    #[test]
+    fn a_manual_clock_and_its_socket_come_together() {
+        let error = parse(&["--fd=3", "--clock=manual"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        let alone = parse(&["--fd=3", "--clock-socket=/c"]).unwrap();
+        assert_eq!(
+            alone.check().unwrap_err().kind(),
+            ErrorKind::ArgumentConflict
+        );
+        let both = parse(&["--fd=3", "--clock=manual", "--clock-socket=/c"]).unwrap();
+        both.check().unwrap();
     }
 
     #[test]

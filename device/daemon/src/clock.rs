@@ -13,11 +13,15 @@ pub enum ClockSource {
     Host,
     /// The accesses: each one takes that many nanoseconds, and between them time stands still.
     Accesses(Nanoseconds),
+    /// Whoever is connected to the clock socket.
+    Manual,
 }
 
 /// A text that names no clock.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no clock; write host, or accesses:NS with the nanoseconds of an access")]
+#[error(
+    "\"{0}\" is no clock; write host, manual, or accesses:NS with the nanoseconds of an access"
+)]
 pub struct ClockError(String);
 
 impl FromStr for ClockSource {
@@ -27,6 +31,7 @@ impl FromStr for ClockSource {
         let per_access = |text: &str| text.parse().ok().filter(|nanoseconds| *nanoseconds > 0);
         match text.split_once(':') {
             None if text == "host" => Some(Self::Host),
+            None if text == "manual" => Some(Self::Manual),
             Some(("accesses", per)) => per_access(per).map(|per| Self::Accesses(Nanoseconds(per))),
             _ => None,
         }
@@ -42,6 +47,7 @@ pub struct Clock(State);
 enum State {
     Host { start: Instant },
     Accesses { now_ns: u64, per_access_ns: u64 },
+    Manual { now_ns: u64 },
 }
 
 impl Clock {
@@ -55,6 +61,7 @@ impl Clock {
                 now_ns: 0,
                 per_access_ns,
             },
+            ClockSource::Manual => State::Manual { now_ns: 0 },
         })
     }
 
@@ -62,13 +69,26 @@ impl Clock {
     pub fn now_ns(&self) -> u64 {
         match &self.0 {
             State::Host { start } => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
-            State::Accesses { now_ns, .. } => *now_ns,
+            State::Accesses { now_ns, .. } | State::Manual { now_ns } => *now_ns,
         }
     }
 
-    /// Whether time goes on by itself. Where it does not, [`Clock::count_access`] moves it.
+    /// Whether time goes on by itself.
     pub fn runs(&self) -> bool {
         matches!(self.0, State::Host { .. })
+    }
+
+    /// Whether [`Clock::count_access`] moves it.
+    pub fn counts_accesses(&self) -> bool {
+        matches!(self.0, State::Accesses { .. })
+    }
+
+    /// Lets time pass on a manual clock; returns the time after it. Other clocks stay as they are.
+    pub fn advance(&mut self, nanoseconds: u64) -> u64 {
+        if let State::Manual { now_ns } = &mut self.0 {
+            *now_ns = now_ns.saturating_add(nanoseconds);
+        }
+        self.now_ns()
     }
 
     /// Lets the time of one access pass; returns the time after it.
@@ -91,6 +111,7 @@ mod tests {
     #[test]
     fn clocks_have_names() {
         assert_eq!("host".parse(), Ok(ClockSource::Host));
+        assert_eq!("manual".parse(), Ok(ClockSource::Manual));
         assert_eq!(
             "accesses:100".parse(),
             Ok(ClockSource::Accesses(Nanoseconds(100)))
@@ -118,10 +139,19 @@ mod tests {
     }
 
     #[test]
+    fn a_manual_clock_moves_by_hand_only() {
+        let mut clock = Clock::new(ClockSource::Manual);
+        assert!(!clock.runs() && !clock.counts_accesses());
+        assert_eq!((clock.count_access(), clock.advance(7)), (0, 7));
+        assert_eq!(clock.advance(u64::MAX), u64::MAX);
+    }
+
+    #[test]
     fn the_host_clock_never_goes_back() {
         let mut clock = Clock::new(ClockSource::Host);
         assert!(clock.runs());
         let first = clock.now_ns();
         assert!(clock.count_access() >= first);
+        assert!(clock.advance(u64::MAX) < u64::MAX);
     }
 }

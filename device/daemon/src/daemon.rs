@@ -12,6 +12,7 @@ use event_manager::{EventManager, EventSubscriber, SubscriberOps};
 use crate::access_socket::AccessSocket;
 use crate::arguments::Arguments;
 use crate::clock::Clock;
+use crate::clock_socket::ClockSocket;
 use crate::config::Config;
 use crate::device::Device;
 use crate::endpoint::{InheritedSocket, SocketFile};
@@ -66,6 +67,11 @@ impl Process {
         if let Some(path) = &arguments.statistics_socket {
             let listener = listen(path, &mut socket_files)?;
             let socket = StatisticsSocket::new(listener, device.clone())?;
+            events.add_subscriber(shared(socket));
+        }
+        if let Some(path) = &arguments.clock_socket {
+            let listener = listen(path, &mut socket_files)?;
+            let socket = ClockSocket::new(listener, device.clone())?;
             events.add_subscriber(shared(socket));
         }
         // The clients' socket comes last: once it is there, all others are.

@@ -8,10 +8,14 @@ use anyhow::Context;
 use clap::Parser;
 use vfio_user_chmu::arguments::Arguments;
 use vfio_user_chmu::config::{self, Config};
-use vfio_user_chmu::{daemon, logging, quirks};
+use vfio_user_chmu::{daemon, logging, profiles, quirks};
 
 fn main() -> ExitCode {
-    match run(&Arguments::parse()) {
+    let arguments = Arguments::parse();
+    if let Err(error) = arguments.check() {
+        error.exit();
+    }
+    match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             for (number, cause) in error.chain().enumerate() {
@@ -25,6 +29,9 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.list_quirks {
         return print(&quirks::list());
+    }
+    if arguments.list_profiles {
+        return print(&profiles::list());
     }
     logging::start(arguments.verbose, arguments.log_file.as_deref())?;
     let config = configuration(arguments)?;

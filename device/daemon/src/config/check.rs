@@ -60,7 +60,7 @@ impl Config {
 
     /// The first instance of a block that `is_meant`.
     fn instance(&self, block: usize, is_meant: impl Fn(&InstanceTable) -> bool) -> usize {
-        let block = self.blocks.get(block);
+        let block = self.blocks.iter().flatten().nth(block);
         let mut instances = block.iter().flat_map(|block| &block.instances);
         instances.position(is_meant).unwrap_or_default()
     }

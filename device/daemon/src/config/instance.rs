@@ -72,9 +72,20 @@ where
 
 impl Default for InstanceTable {
     fn default() -> Self {
-        let model = Capabilities::default();
+        Self::new(&Capabilities::default(), None)
+    }
+}
+
+impl From<&Capabilities> for InstanceTable {
+    fn from(model: &Capabilities) -> Self {
+        Self::new(model, Some(model.message_number))
+    }
+}
+
+impl InstanceTable {
+    fn new(model: &Capabilities, message_number: Option<u8>) -> Self {
         Self {
-            message_number: None,
+            message_number,
             overflow_interrupt: model.overflow_interrupt,
             fill_level_interrupt: model.fill_level_interrupt,
             epoch_type: match model.epoch_type {
@@ -94,16 +105,10 @@ impl Default for InstanceTable {
             postponed_insertion: model.postponed_insertion,
             operation_delay: Nanoseconds(model.operation_delay_ns),
             seed: model.seed,
-            counter_widths: Widths::uniform(
-                model
-                    .counter_widths
-                    .of(chmu_spec::unit_size::UnitSize::BASE_PAGE),
-            ),
+            counter_widths: Widths::from(&model.counter_widths),
         }
     }
-}
 
-impl InstanceTable {
     /// The capabilities that the model takes.
     pub fn capabilities(&self) -> Capabilities {
         Capabilities {

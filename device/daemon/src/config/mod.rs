@@ -10,14 +10,14 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use chmu_cxl::{DecoderConfig, FunctionConfig, Interrupts};
+use chmu_cxl::{DecoderConfig, FunctionConfig, Interrupts, Profile};
 use chmu_model::Capabilities;
 use chmu_spec::address::Hpa;
 use serde::{Deserialize, Serialize};
 
 pub use file::{ConfigError, ConfigFile};
 pub use instance::InstanceTable;
-pub use values::QuirkName;
+pub use values::{ProfileName, QuirkName};
 
 use quantity::{Hexadecimal, Size};
 use values::within;
@@ -53,20 +53,32 @@ pub struct Config {
     pub serial_number: Hexadecimal,
     /// Bytes of the device's memory.
     pub memory: Size,
-    /// How the device interrupts.
-    pub interrupts: InterruptKind,
-    /// Interrupt vectors; vector 0 is for events.
-    #[serde(deserialize_with = "within::<_, _, 1, 2048>")]
-    pub vectors: u16,
+    /// The ready-made device that interrupts, vectors and blocks are taken from where they are left
+    /// out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<ProfileName>,
+    /// How the device interrupts. Left out, as the profile does, or by MSI-X.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interrupts: Option<InterruptKind>,
+    /// Interrupt vectors; vector 0 is for events. Left out, as many as the profile has, or 16.
+    #[serde(deserialize_with = "vectors", skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<u16>,
     /// A rule that the device breaks on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quirk: Option<QuirkName>,
     /// The HDM decoders that firmware committed. Left out, one at 4 GiB over all of the memory.
     #[serde(rename = "decoder", skip_serializing_if = "Option::is_none")]
     pub decoders: Option<Vec<DecoderTable>>,
-    /// The CHMU blocks.
-    #[serde(rename = "block")]
-    pub blocks: Vec<BlockTable>,
+    /// The CHMU blocks. Left out, the profile's, or one with one instance.
+    #[serde(rename = "block", skip_serializing_if = "Option::is_none")]
+    pub blocks: Option<Vec<BlockTable>>,
+}
+
+fn vectors<'de, D>(deserializer: D) -> Result<Option<u16>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    within::<_, _, 1, 2048>(deserializer).map(Some)
 }
 
 /// `[[decoder]]`: one committed and locked HDM decoder.
@@ -106,11 +118,12 @@ impl Default for Config {
         Self {
             serial_number: Hexadecimal(DEFAULT_SERIAL_NUMBER),
             memory: DEFAULT_MEMORY,
-            interrupts: InterruptKind::MsiX,
-            vectors: DEFAULT_VECTORS,
+            profile: None,
+            interrupts: None,
+            vectors: None,
             quirk: None,
             decoders: None,
-            blocks: vec![BlockTable::default()],
+            blocks: None,
         }
     }
 }
@@ -138,9 +151,11 @@ impl Default for BlockTable {
 }
 
 impl Config {
-    /// Fills in what depends on other keys: decoders, their sizes, message numbers.
+    /// Fills in what depends on other keys: what the profile says, decoders, their sizes, message
+    /// numbers.
     #[must_use]
     pub fn completed(mut self) -> Self {
+        self.take_from_profile();
         let memory = self.memory.0;
         let decoders = self
             .decoders
@@ -149,11 +164,11 @@ impl Config {
             let window = Size(memory.saturating_mul(u64::from(decoder.ways)));
             decoder.size.get_or_insert(window);
         }
-        let last_message = self.vectors.min(MESSAGE_NUMBERS).saturating_sub(1);
-        let instances = self
+        let last_message = self.vector_count().min(MESSAGE_NUMBERS).saturating_sub(1);
+        let blocks = self
             .blocks
-            .iter_mut()
-            .flat_map(|block| &mut block.instances);
+            .get_or_insert_with(|| vec![BlockTable::default()]);
+        let instances = blocks.iter_mut().flat_map(|block| &mut block.instances);
         let numbers = (1..=last_message.max(1)).cycle();
         for (instance, number) in instances.zip(numbers) {
             let number = number.min(last_message);
@@ -163,19 +178,41 @@ impl Config {
         self
     }
 
+    /// Afterwards the keys say all that the profile said.
+    fn take_from_profile(&mut self) {
+        let Some(ProfileName(profile)) = self.profile.take() else {
+            self.interrupts.get_or_insert(InterruptKind::MsiX);
+            self.vectors.get_or_insert(DEFAULT_VECTORS);
+            return;
+        };
+        let (kind, count) = match profile.interrupts() {
+            Interrupts::MsiX(count) => (InterruptKind::MsiX, count),
+            Interrupts::Msi(count) => (InterruptKind::Msi, count),
+            Interrupts::None => (InterruptKind::None, DEFAULT_VECTORS),
+        };
+        self.interrupts.get_or_insert(kind);
+        self.vectors.get_or_insert(count);
+        self.blocks.get_or_insert_with(|| blocks_of(profile));
+    }
+
+    fn vector_count(&self) -> u16 {
+        self.vectors.unwrap_or(DEFAULT_VECTORS)
+    }
+
     /// The function's configuration; meant for a completed configuration.
     pub fn function(&self) -> FunctionConfig {
         let decoders = self.decoders.iter().flatten();
-        let blocks = self.blocks.iter();
+        let blocks = self.blocks.iter().flatten();
+        let vectors = self.vector_count();
         FunctionConfig {
             serial_number: self.serial_number.0,
             capacity_bytes: self.memory.0,
             decoders: decoders.map(DecoderTable::decoder).collect(),
             blocks: blocks.map(BlockTable::instances).collect(),
             interrupts: match self.interrupts {
-                InterruptKind::MsiX => Interrupts::MsiX(self.vectors),
-                InterruptKind::Msi => Interrupts::Msi(self.vectors),
-                InterruptKind::None => Interrupts::None,
+                Some(InterruptKind::MsiX) | None => Interrupts::MsiX(vectors),
+                Some(InterruptKind::Msi) => Interrupts::Msi(vectors),
+                Some(InterruptKind::None) => Interrupts::None,
             },
             quirk: self.quirk.map(|quirk| quirk.0),
         }
@@ -186,11 +223,13 @@ impl Config {
     /// The configuration in a line, for the log.
     pub fn summary(&self) -> String {
         let decoders = self.decoders.as_ref().map_or(0, Vec::len);
-        let instances = self.blocks.iter().map(|block| block.instances.len());
+        let blocks = self.blocks.iter().flatten();
+        let instances = blocks.clone().map(|block| block.instances.len());
+        let vectors = self.vector_count();
         let interrupts = match self.interrupts {
-            InterruptKind::MsiX => format!("{} MSI-X vectors", self.vectors),
-            InterruptKind::Msi => format!("{} MSI vectors", self.vectors),
-            InterruptKind::None => "no interrupts".to_owned(),
+            Some(InterruptKind::MsiX) | None => format!("{vectors} MSI-X vectors"),
+            Some(InterruptKind::Msi) => format!("{vectors} MSI vectors"),
+            Some(InterruptKind::None) => "no interrupts".to_owned(),
         };
         let quirk = self.quirk.map(|quirk| format!(", quirk {quirk}"));
         format!(
@@ -198,11 +237,18 @@ impl Config {
              {interrupts}{}",
             self.serial_number,
             self.memory,
-            self.blocks.len(),
+            blocks.count(),
             instances.sum::<usize>(),
             quirk.unwrap_or_default()
         )
     }
+}
+
+fn blocks_of(profile: Profile) -> Vec<BlockTable> {
+    let block = |instances: Vec<Capabilities>| BlockTable {
+        instances: instances.iter().map(InstanceTable::from).collect(),
+    };
+    profile.blocks().into_iter().map(block).collect()
 }
 
 impl DecoderTable {

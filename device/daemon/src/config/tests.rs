@@ -134,6 +134,7 @@ fn what_is_printed_describes_the_same_device() {
     let texts = [
         "",
         "memory = \"512M\"\ninterrupts = \"none\"",
+        "profile = \"full\"",
         "[[block]]\n[[block.instance]]\ncounter_widths = { default = 8, 2M = 30 }\n\
          [[block.instance]]\n[[block]]",
     ];
@@ -154,6 +155,48 @@ fn the_example_of_the_readme_is_a_configuration() {
     assert_eq!(described.decoders, default.decoders);
     assert_eq!(described.serial_number, default.serial_number);
     assert_eq!(described.vectors, default.vectors);
+}
+
+#[test]
+fn a_profile_is_the_ready_made_device() {
+    for profile in Profile::ALL {
+        let config = load(&format!("profile = \"{}\"", profile.name())).unwrap();
+        let function = config.function();
+        assert_eq!(function.interrupts, profile.interrupts());
+        for (block, expected) in function.blocks.iter().zip(profile.blocks()) {
+            for (instance, expected) in block.iter().zip(&expected) {
+                let widths = |of: &Capabilities| {
+                    UnitSize::all()
+                        .map(|size| of.counter_widths.of(size))
+                        .collect::<Vec<_>>()
+                };
+                assert_eq!(widths(instance), widths(expected), "{}", profile.name());
+                let counter_widths = instance.counter_widths.clone();
+                let expected = Capabilities {
+                    counter_widths,
+                    ..expected.clone()
+                };
+                assert_eq!(*instance, expected, "{}", profile.name());
+            }
+            assert_eq!(block.len(), expected.len());
+        }
+        assert_eq!(function.blocks.len(), profile.blocks().len());
+    }
+}
+
+#[test]
+fn what_is_written_overrides_the_profile() {
+    let config = load(
+        "profile = \"full\"\nvectors = 4\n[[block]]\n[[block.instance]]\nhotlist_entries = 8\n",
+    );
+    let function = config.unwrap().function();
+    assert_eq!(function.interrupts, Interrupts::MsiX(4));
+    assert_eq!(function.blocks.len(), 1);
+    assert_eq!(function.blocks[0][0].hotlist_entries, 8);
+    assert_eq!(
+        refusal("profile = \"rich\"\n"),
+        "1:11: \"rich\" is no profile; vfio-user-chmu --list-profiles names them"
+    );
 }
 
 #[test]
@@ -179,8 +222,8 @@ fn refusals_name_the_place_and_what_would_be_right() {
     let cases = [
         (
             "memory = \"1G\"\nserial = 7\n",
-            "2:1: unknown field `serial`, expected one of `serial_number`, `memory`, `interrupts`, \
-             `vectors`, `quirk`, `decoder`, `block`",
+            "2:1: unknown field `serial`, expected one of `serial_number`, `memory`, `profile`, \
+             `interrupts`, `vectors`, `quirk`, `decoder`, `block`",
         ),
         (
             "\n  memory = \"lots\"\n",

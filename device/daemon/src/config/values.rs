@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use chmu_cxl::Profile;
 use chmu_model::{CounterWidths, Quirk};
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::request::RequestFilter;
@@ -35,6 +36,9 @@ pub enum ValueError {
     /// A name that no quirk has.
     #[error("\"{0}\" is no quirk; vfio-user-chmu --list-quirks names them")]
     Quirk(String),
+    /// A name that no profile has.
+    #[error("\"{0}\" is no profile; vfio-user-chmu --list-profiles names them")]
+    Profile(String),
     /// A factor that no bit stands for.
     #[error("{0} is no down-sampling factor; write a power of two from 1 to 32768")]
     DownSampling(String),
@@ -115,6 +119,26 @@ impl fmt::Display for QuirkName {
     }
 }
 
+/// A ready-made device by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProfileName(pub Profile);
+
+impl FromStr for ProfileName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        Profile::from_name(text)
+            .map(Self)
+            .ok_or_else(|| ValueError::Profile(text.to_owned()))
+    }
+}
+
+impl fmt::Display for ProfileName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name())
+    }
+}
+
 /// Size of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit(pub UnitSize);
@@ -152,6 +176,7 @@ macro_rules! in_files {
 in_files!(Epoch, "an epoch length such as \"100ms\"");
 in_files!(Requests, "a kind of request such as \"non-tee-read\"");
 in_files!(QuirkName, "the name of a quirk");
+in_files!(ProfileName, "the name of a profile");
 in_files!(Unit, "a unit size such as \"4K\"");
 
 /// Down-sampling factor, as log2. Written as the factor itself.
@@ -222,6 +247,20 @@ impl Widths {
         exceptions.fold(uniform, |widths, (Unit(size), width)| {
             widths.with(*size, *width)
         })
+    }
+}
+
+impl From<&CounterWidths> for Widths {
+    fn from(widths: &CounterWidths) -> Self {
+        let default = widths.of(UnitSize::BASE_PAGE);
+        let differs = |size: &UnitSize| widths.of(*size) != default;
+        Self {
+            default,
+            by_unit_size: UnitSize::all()
+                .filter(differs)
+                .map(|size| (Unit(size), widths.of(size)))
+                .collect(),
+        }
     }
 }
 
