@@ -12,6 +12,7 @@ pub mod machine;
 pub mod platform;
 pub mod programs;
 pub mod progress;
+pub mod scenario;
 pub mod size;
 pub mod test_run;
 pub mod topology;

@@ -4,9 +4,8 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chmu_lab::equipment::Equipment;
-use chmu_lab::machine::{self, MachineOptions};
-use chmu_lab::platform::PlatformOptions;
+use chmu_lab::machine::{self, MachineOptions, Software};
+use chmu_lab::platform::{Platform, PlatformOptions};
 use chmu_lab::progress::Progress;
 use chmu_lab::scenario::demo::{self, Verdict, Workload};
 use chmu_lab::topology::Topology;
@@ -36,7 +35,8 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let progress = Progress::new();
-    let equipment = Equipment::obtain(&options.platform, &progress)?;
+    let platform = Platform::obtain(&options.platform, &progress)?;
+    let software = Software::build(&platform, &[], &progress)?;
     let topology = Topology::default();
     let mut machine_options = MachineOptions {
         keep: options.keep,
@@ -44,14 +44,16 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     if options.dry_run {
         drop(progress);
-        print!("{}", machine::dry_run(&topology, &machine_options, &equipment.software)?);
+        print!(
+            "{}",
+            machine::dry_run(&topology, &machine_options, &software)?
+        );
         return Ok(ExitCode::SUCCESS);
     }
     if options.shell {
         drop(progress);
         machine_options.append.push("chmu.shell".to_owned());
-        let (status, kept) =
-            machine::run_on_terminal(&topology, &machine_options, &equipment.software)?;
+        let (status, kept) = machine::run_on_terminal(&topology, &machine_options, &software)?;
         if let Some(folder) = kept {
             eprintln!("Logs and sockets are in {}", folder.display());
         }
@@ -62,7 +64,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     }
     let result = demo::run(
         &topology,
-        &equipment,
+        &software,
+        &platform.qemu.version().to_string(),
         &machine_options,
         &options.workload,
         &progress,

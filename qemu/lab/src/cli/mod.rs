@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 mod boot;
+mod demo;
 mod doctor;
 mod fetch;
 mod output;
@@ -29,6 +30,8 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Runs a workload in a guest, promotes its hot pages by the device's hotlist, and proves it.
+    Demo(demo::Options),
     /// Boots a guest with the device on this terminal, for a kernel or driver of your own.
     Boot(boot::Options),
     /// Says what this machine has, what it lacks and how to get it.
@@ -42,6 +45,7 @@ enum Verb {
 /// Runs the verb; the code tells a negative result from a failure to get one.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
+        Verb::Demo(options) => demo::run(&options),
         Verb::Boot(options) => boot::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Fetch(options) => fetch::run(&options),
