@@ -98,3 +98,38 @@ impl Search {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::page_map::PageMapError;
+    use crate::workload::Buffer;
+
+    #[test]
+    fn the_owner_of_a_page_is_found_by_its_frame() {
+        let mut buffer = Buffer::map(3).unwrap();
+        for page in 0..3 {
+            buffer.write(page, 0, page);
+        }
+        let process_id = std::process::id();
+        let frames = match page_map::read(process_id, buffer.address(), 3) {
+            Ok(mapped) => mapped.frames,
+            // Only root is told.
+            Err(PageMapError::Hidden { .. }) => return,
+            Err(error) => panic!("{error}"),
+        };
+        let frame = frames[1].unwrap();
+        let area = Owners::Area {
+            process_id,
+            addresses: buffer.address()..buffer.address() + 3 * PAGE_BYTES,
+        };
+        let page = OwnedPage {
+            process_id,
+            address: buffer.address() + PAGE_BYTES,
+        };
+        for owners in [area, Owners::EveryProcess] {
+            let found = owners.find(&[frame, Pfn(u64::MAX)]).unwrap();
+            assert_eq!(found, BTreeMap::from([(frame, page)]), "{owners:?}");
+        }
+    }
+}

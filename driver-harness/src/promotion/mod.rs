@@ -162,35 +162,28 @@ impl Promoter {
         self.actuator.name()
     }
 
-    /// Promotes as many of the waiting pages as the rate allows now.
+    /// Promotes the hottest of the waiting pages: as many as the rate allows now and one batch may
+    /// have, so that the source is asked again before the next.
     pub fn step(&mut self, now_ns: u64) -> Result<Outcome, PromotionError> {
         let mut outcome = std::mem::take(&mut self.refused);
         let settle_ns = self.policy.settle_ns;
         self.moved
             .retain(|_, moved| now_ns.saturating_sub(*moved) < settle_ns);
-        let taken = self.queue.take(self.rate.allowed(now_ns));
+        let most = self.policy.batch_frames.unwrap_or(usize::MAX).max(1);
+        let most = most.min(self.actuator.batch_frames_max());
+        let allowed = usize::try_from(self.rate.allowed(now_ns)).unwrap_or(usize::MAX);
+        let taken = self.queue.take(most.min(allowed));
         if taken.is_empty() {
             return Ok(outcome);
         }
         let mut topology = self.machine.topology()?;
-        let most = self.policy.batch_frames.unwrap_or(usize::MAX);
-        let batch_frames = most.min(self.actuator.batch_frames_max()).max(1);
-        let mut again = Vec::new();
-        for slice in taken.chunks(batch_frames) {
-            let candidates = self.look_at(slice, &mut outcome)?;
-            let groups = group(
-                self.policy.destination,
-                &mut topology,
-                candidates,
-                &mut outcome,
-            );
-            for (route, candidates) in groups {
-                let stayed = self.promote(route, &candidates, now_ns, &mut outcome)?;
-                again.extend(stayed);
+        let candidates = self.look_at(&taken, &mut outcome)?;
+        let destination = self.policy.destination;
+        let groups = group(destination, &mut topology, candidates, &mut outcome);
+        for (route, candidates) in groups {
+            for waiting in self.promote(route, &candidates, now_ns, &mut outcome)? {
+                self.queue.add(waiting);
             }
-        }
-        for waiting in again {
-            self.queue.add(waiting);
         }
         Ok(outcome)
     }

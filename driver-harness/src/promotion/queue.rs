@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Frames that wait to be promoted, hottest first.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chmu_spec::address::Pfn;
 
@@ -22,7 +23,8 @@ pub(super) struct Waiting {
 /// Each frame waits once.
 #[derive(Debug, Clone)]
 pub(super) struct Queue {
-    frames: BTreeMap<Pfn, (u64, bool)>,
+    frames: BTreeMap<Pfn, Waiting>,
+    order: BTreeSet<(Reverse<u64>, Pfn)>,
     frames_max: usize,
 }
 
@@ -30,6 +32,7 @@ impl Default for Queue {
     fn default() -> Queue {
         Queue {
             frames: BTreeMap::new(),
+            order: BTreeSet::new(),
             frames_max: WAITING_MAX,
         }
     }
@@ -37,19 +40,19 @@ impl Default for Queue {
 
 impl Queue {
     /// Adds a frame; false when it finds no place.
-    pub(super) fn add(&mut self, waiting: Waiting) -> bool {
-        let is_full = self.frames.len() >= self.frames_max;
-        match self.frames.get_mut(&waiting.frame) {
-            Some((count, tried)) => {
-                *count = waiting.count.max(*count);
-                *tried |= waiting.tried;
+    pub(super) fn add(&mut self, mut waiting: Waiting) -> bool {
+        let frame = waiting.frame;
+        if let Some(known) = self.frames.get(&frame) {
+            waiting.tried |= known.tried;
+            if known.count > waiting.count {
+                waiting.count = known.count;
             }
-            None if is_full => return false,
-            None => {
-                let value = (waiting.count, waiting.tried);
-                self.frames.insert(waiting.frame, value);
-            }
+            self.order.remove(&(Reverse(known.count), frame));
+        } else if self.frames.len() >= self.frames_max {
+            return false;
         }
+        self.order.insert((Reverse(waiting.count), frame));
+        self.frames.insert(frame, waiting);
         true
     }
 
@@ -59,22 +62,14 @@ impl Queue {
     }
 
     /// Takes the `limit` hottest, hottest first; among equals by frame.
-    pub(super) fn take(&mut self, limit: u64) -> Vec<Waiting> {
-        let mut all: Vec<_> = self
-            .frames
-            .iter()
-            .map(|(&frame, &(count, tried))| Waiting {
-                frame,
-                count,
-                tried,
-            })
-            .collect();
-        all.sort_by_key(|waiting| (std::cmp::Reverse(waiting.count), waiting.frame));
-        all.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
-        for waiting in &all {
-            self.frames.remove(&waiting.frame);
+    pub(super) fn take(&mut self, limit: usize) -> Vec<Waiting> {
+        let mut taken = Vec::new();
+        while taken.len() < limit
+            && let Some((_, frame)) = self.order.pop_first()
+        {
+            taken.extend(self.frames.remove(&frame));
         }
-        all
+        taken
     }
 }
 
@@ -96,7 +91,7 @@ mod tests {
         #[test]
         fn the_hottest_come_first_and_each_once(
             reports in proptest::collection::vec((0..50_u64, 0..100_u64), 0..200),
-            limit in 0..60_u64,
+            limit in 0..60_usize,
         ) {
             let mut queue = Queue::default();
             let mut highest = BTreeMap::new();
@@ -106,8 +101,8 @@ mod tests {
                 *known = count.max(*known);
             }
             let first = queue.take(limit);
-            let rest = queue.take(u64::MAX);
-            prop_assert_eq!(first.len() as u64, limit.min(highest.len() as u64));
+            let rest = queue.take(usize::MAX);
+            prop_assert_eq!(first.len(), limit.min(highest.len()));
             let all: Vec<_> = first.into_iter().chain(rest).collect();
             prop_assert!(all.is_sorted_by(|a, b| a.count >= b.count));
             let taken: BTreeMap<_, _> =

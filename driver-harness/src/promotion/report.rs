@@ -13,6 +13,8 @@ use crate::topology::NodeId;
 /// After so many epochs without a promotion, after one with some, the run is stable.
 const STABLE_EPOCHS: u64 = 3;
 const MILLISECOND_NS: u64 = 1_000_000;
+/// So many epochs have a row; later ones count in the sums only.
+const ROWS_MAX: usize = 10_000;
 
 /// The whole run. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -51,7 +53,7 @@ pub struct Report {
     pub first_report_monotonic_ns: Option<u64>,
     /// When the first page had arrived.
     pub first_promotion_monotonic_ns: Option<u64>,
-    /// Epochs in which something was reported or done.
+    /// The first 10,000 epochs in which something was reported or done.
     pub epochs: Vec<EpochRow>,
 }
 
@@ -90,6 +92,7 @@ pub struct EpochRow {
 pub struct Recorder {
     report: Report,
     outcome: Outcome,
+    last_promotion_epoch: Option<u64>,
 }
 
 impl Recorder {
@@ -117,6 +120,7 @@ impl Recorder {
                 epochs: Vec::new(),
             },
             outcome: Outcome::default(),
+            last_promotion_epoch: None,
         }
     }
 
@@ -130,8 +134,9 @@ impl Recorder {
         if units > 0 {
             report.first_report_monotonic_ns.get_or_insert(now_ns);
         }
-        if units > 0 || batch.lost_units {
-            let row = self.row(now_ns);
+        if (units > 0 || batch.lost_units)
+            && let Some(row) = self.row(now_ns)
+        {
             row.units_reported += units;
             row.lost_units |= batch.lost_units;
         }
@@ -145,9 +150,11 @@ impl Recorder {
             self.report
                 .first_promotion_monotonic_ns
                 .get_or_insert(now_ns);
+            self.last_promotion_epoch = Some(self.epoch(now_ns));
         }
-        if *outcome != Outcome::default() {
-            let row = self.row(now_ns);
+        if *outcome != Outcome::default()
+            && let Some(row) = self.row(now_ns)
+        {
             row.pages_selected += outcome.pages_selected;
             row.pages_promoted += outcome.promoted();
             row.pages_rejected += outcome.rejected();
@@ -163,10 +170,9 @@ impl Recorder {
 
     /// Pages have been promoted, but none for some epochs, and none waits.
     pub fn is_stable(&self, now_ns: u64) -> bool {
-        let rows = self.report.epochs.iter();
-        let last = rows.rev().find(|row| row.pages_promoted > 0);
+        let last = self.last_promotion_epoch;
         self.report.pages_waiting == 0
-            && last.is_some_and(|row| self.epoch(now_ns) > row.epoch + STABLE_EPOCHS)
+            && last.is_some_and(|last| self.epoch(now_ns) > last + STABLE_EPOCHS)
     }
 
     /// The run ends.
@@ -189,18 +195,20 @@ impl Recorder {
         report
     }
 
-    /// The row of the current epoch.
-    fn row(&mut self, now_ns: u64) -> &mut EpochRow {
+    /// The row of the current epoch; none when there are too many.
+    fn row(&mut self, now_ns: u64) -> Option<&mut EpochRow> {
         let epoch = self.epoch(now_ns);
         let rows = &mut self.report.epochs;
         if rows.last().is_none_or(|row| row.epoch != epoch) {
+            if rows.len() >= ROWS_MAX {
+                return None;
+            }
             rows.push(EpochRow {
                 epoch,
                 ..EpochRow::default()
             });
         }
-        let last = rows.len() - 1;
-        &mut rows[last]
+        rows.last_mut()
     }
 }
 
@@ -340,6 +348,19 @@ mod tests {
         assert!(recorder.is_stable(10_400));
         recorder.stepped(&Outcome::default(), 1, 10_360);
         assert!(!recorder.is_stable(10_400));
+    }
+
+    #[test]
+    fn rows_do_not_grow_for_ever() {
+        let mut recorder = Recorder::new("unit", "damon", 1, 0);
+        for now_ns in 0..ROWS_MAX as u64 + 10 {
+            recorder.stepped(&outcome(1), 0, now_ns);
+        }
+        assert!(recorder.is_stable(ROWS_MAX as u64 + 13));
+        assert!(!recorder.is_stable(ROWS_MAX as u64 + 12));
+        let report = recorder.finish(0);
+        assert_eq!(report.epochs.len(), ROWS_MAX);
+        assert_eq!(report.pages_promoted, ROWS_MAX as u64 + 10);
     }
 
     #[test]
