@@ -32,7 +32,7 @@ pub use discovery::{
 };
 pub use locator::Identity;
 pub use pci_function::PciFunction;
-pub use settings::{Settings, SettingsError, Wishes};
+pub use settings::{Settings, SettingsError, Surroundings, Wishes};
 pub use unit::{Configuration, Drained, Limits, State, Unit, UnitStatistics};
 pub use unit_error::UnitError;
 

@@ -51,6 +51,17 @@ pub struct Wishes {
     pub without_interrupts: bool,
 }
 
+/// What a choice depends on beside the instance's capabilities.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Device memory to track.
+    pub ranges: Vec<Range<Dpa>>,
+    /// The unit that stands for one page of the host.
+    pub page_unit: UnitSize,
+    /// The instance's interrupt message arrives.
+    pub interrupts: bool,
+}
+
 /// A complete configuration that the instance supports by its own word.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -136,19 +147,19 @@ pub enum SettingsError {
 }
 
 impl Settings {
-    /// Chooses what `wishes` leave open. `interrupts` says whether the instance's messages arrive.
+    /// Chooses what `wishes` leave open.
     pub fn choose(
         capabilities: &Capabilities,
         wishes: &Wishes,
-        ranges: Vec<Range<Dpa>>,
-        interrupts: bool,
+        surroundings: Surroundings,
     ) -> Result<Settings, SettingsError> {
-        let interrupts = interrupts && !wishes.without_interrupts;
+        let interrupts = surroundings.interrupts && !wishes.without_interrupts;
+        let page_unit = surroundings.page_unit;
         if wishes.randomise_down_sampling && !capabilities.randomised_down_sampling {
             return Err(SettingsError::RandomisedDownSampling);
         }
         Ok(Settings {
-            unit_size: choose_unit_size(capabilities, wishes.unit_size)?,
+            unit_size: choose_unit_size(capabilities, wishes.unit_size, page_unit)?,
             threshold: wishes.threshold.unwrap_or(DEFAULT_THRESHOLD),
             epoch: choose_epoch(capabilities, wishes.epoch_ns.unwrap_or(DEFAULT_EPOCH_NS))?,
             filter: choose_filter(capabilities, wishes.filter)?,
@@ -158,7 +169,7 @@ impl Settings {
             fill_level_threshold: choose_fill_level(capabilities, wishes.fill_level_threshold)?,
             overflow_interrupt: interrupts && capabilities.overflow_interrupt,
             fill_level_interrupt: interrupts && capabilities.fill_level_interrupt,
-            ranges,
+            ranges: surroundings.ranges,
         })
     }
 
@@ -193,10 +204,11 @@ impl Settings {
     }
 }
 
-/// The wish, or the size of a page, or the next larger size, or the largest.
+/// The wish, or the size that stands for a page, or the next larger size, or the largest.
 fn choose_unit_size(
     capabilities: &Capabilities,
     wish: Option<UnitSize>,
+    page_unit: UnitSize,
 ) -> Result<UnitSize, SettingsError> {
     let sizes = capabilities.unit_sizes;
     match wish {
@@ -207,7 +219,7 @@ fn choose_unit_size(
         Some(wanted) => Ok(wanted),
         None => sizes
             .iter()
-            .find(|&size| size >= UnitSize::BASE_PAGE)
+            .find(|&size| size >= page_unit)
             .or_else(|| sizes.iter().last())
             .ok_or(SettingsError::Nothing("unit size")),
     }
@@ -338,7 +350,12 @@ mod tests {
     }
 
     fn choose(capabilities: &Capabilities, wishes: &Wishes) -> Result<Settings, SettingsError> {
-        Settings::choose(capabilities, wishes, Vec::new(), true)
+        let surroundings = Surroundings {
+            ranges: Vec::new(),
+            page_unit: UnitSize::BASE_PAGE,
+            interrupts: true,
+        };
+        Settings::choose(capabilities, wishes, surroundings)
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Blocks and units that are not laid out like ours, or that lie.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -109,11 +110,20 @@ fn first_unit(function: &Rc<FakeFunction>) -> Result<Unit, DeviceError> {
     open_instance(Rc::clone(function) as SharedTransport, id)
 }
 
+fn tracking(ranges: Vec<Range<Dpa>>) -> Surroundings {
+    Surroundings {
+        ranges,
+        page_unit: UnitSize::BASE_PAGE,
+        interrupts: true,
+    }
+}
+
 /// A unit that counts, over a device whose parts lie elsewhere than ours do.
 fn counting_unit(function: &Rc<FakeFunction>) -> Unit {
     let mut unit = first_unit(function).unwrap();
     let ranges = vec![Dpa(0)..Dpa(1 << 30)];
-    let settings = Settings::choose(unit.capabilities(), &Wishes::default(), ranges, true).unwrap();
+    let settings =
+        Settings::choose(unit.capabilities(), &Wishes::default(), tracking(ranges)).unwrap();
     unit.program(settings).unwrap();
     unit.enable().unwrap();
     unit
@@ -282,7 +292,7 @@ fn a_threshold_must_fit_the_counters() {
         threshold: Some(0x1_0000),
         ..Wishes::default()
     };
-    let settings = Settings::choose(unit.capabilities(), &wishes, vec![], true).unwrap();
+    let settings = Settings::choose(unit.capabilities(), &wishes, tracking(vec![])).unwrap();
     let message = unit.program(settings).unwrap_err().to_string();
     assert!(
         message.contains("65536 does not fit counters of 16 bits"),
@@ -303,7 +313,7 @@ fn a_range_bitmap_never_runs_into_the_hotlist() {
     let program = |unit: &mut Unit, gibibytes: u64| {
         let ranges = vec![Dpa(0)..Dpa(gibibytes << 30)];
         let wishes = Wishes::default();
-        let settings = Settings::choose(unit.capabilities(), &wishes, ranges, true).unwrap();
+        let settings = Settings::choose(unit.capabilities(), &wishes, tracking(ranges)).unwrap();
         unit.program(settings)
     };
     program(&mut unit, 16).unwrap();
@@ -325,7 +335,8 @@ fn range_bits_cover_what_is_asked_for() {
         Dpa(5 * quarter)..Dpa(5 * quarter),
         Dpa(65 * quarter)..Dpa(66 * quarter),
     ];
-    let settings = Settings::choose(unit.capabilities(), &Wishes::default(), ranges, true).unwrap();
+    let settings =
+        Settings::choose(unit.capabilities(), &Wishes::default(), tracking(ranges)).unwrap();
     unit.program(settings).unwrap();
     assert_eq!(function.word(4, INSTANCE + 0xc0), 0b110);
     assert_eq!(function.word(4, INSTANCE + 0xc8), 0b10);
@@ -397,7 +408,7 @@ proptest! {
         function.put(4, INSTANCE + 0x18, offsets.1);
         if let Ok(mut unit) = first_unit(&Rc::new(function)) {
             let ranges = vec![Dpa(0)..Dpa(1 << 30)];
-            let settings = Settings::choose(unit.capabilities(), &Wishes::default(), ranges, true);
+            let settings = Settings::choose(unit.capabilities(), &Wishes::default(), tracking(ranges));
             if let Ok(settings) = settings {
                 let _ = unit.program(settings).and_then(|()| unit.enable());
                 let _ = unit.drain(&mut Vec::new());

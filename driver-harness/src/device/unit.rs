@@ -89,11 +89,12 @@ pub struct UnitStatistics {
 /// The driver of one unit.
 #[derive(Debug)]
 pub struct Unit {
+    /// Dropped before the transport: a mapping keeps the function open.
+    hotlist: Hotlist,
     transport: SharedTransport,
     instance: Instance,
     name: String,
     limits: Limits,
-    hotlist: Hotlist,
     programmed: Option<Programmed>,
     /// Counting was switched on and not off again.
     enabled: bool,
@@ -113,11 +114,11 @@ impl Unit {
     pub fn new(transport: SharedTransport, instance: Instance, name: String) -> Unit {
         let hotlist = Hotlist::new(&*transport, &instance);
         Unit {
+            hotlist,
             transport,
             instance,
             name,
             limits: Limits::default(),
-            hotlist,
             programmed: None,
             enabled: false,
             head: 0,

@@ -12,7 +12,8 @@ use chmu_spec::hotlist::Entry;
 
 use super::{Batch, HotUnit, HotnessSource, SourceError};
 use crate::device::{
-    DeviceError, Selection, Settings, Unit, UnitError, UnitStatistics, Wishes, identify, open_units,
+    DeviceError, Selection, Settings, Surroundings, Unit, UnitError, UnitStatistics, Wishes,
+    identify, open_units,
 };
 use crate::translation::{self, Translation, TranslationError};
 use crate::{clock, wait};
@@ -93,13 +94,13 @@ impl ChmuSource {
                 unit: unit.name().to_owned(),
                 source: Box::new(source),
             };
-            let settings = Settings::choose(
-                unit.capabilities(),
-                wishes,
-                translation.dpa_ranges(),
-                unit.can_interrupt(),
-            )
-            .map_err(|source| failed(&unit, source.into()))?;
+            let surroundings = Surroundings {
+                ranges: translation.dpa_ranges(),
+                page_unit: translation.page_unit(),
+                interrupts: unit.can_interrupt(),
+            };
+            let settings = Settings::choose(unit.capabilities(), wishes, surroundings);
+            let settings = settings.map_err(|source| failed(&unit, source.into()))?;
             translation
                 .check_unit(settings.unit_size)
                 .map_err(|source| untranslated(&unit, source))?;

@@ -17,12 +17,17 @@ use crate::memory::PAGE_BYTES;
 use crate::sysfs_file::SysfsError;
 use crate::transport::{BarOffset, Transport, TransportError};
 
+mod cedt;
+mod component;
 pub mod decoders;
 mod position;
 pub mod sysfs;
 
 /// The most granules that one unit may be spread over: units of 2 MiB in any interleave.
 const GRANULES_MAX: u64 = 1 << 13;
+
+/// Where the machine's physical memory is a file.
+const PHYSICAL_MEMORY: &str = "/dev/mem";
 
 /// A run of whole pages of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -96,6 +101,24 @@ impl Translation {
     /// The device memory that appears in the host.
     pub fn dpa_ranges(&self) -> Vec<Range<Dpa>> {
         self.windows.iter().map(share).collect()
+    }
+
+    /// The smallest unit whose pages of the host are few: one page of the host, as far as a unit can
+    /// mean one.
+    pub fn page_unit(&self) -> UnitSize {
+        let share_of_page = |window: &DecoderWindow| {
+            let ways = u64::from(window.interleave.ways());
+            let granularity = u64::from(window.interleave.granularity_bytes());
+            granularity.max((PAGE_BYTES / ways).next_power_of_two())
+        };
+        let interleaved = self
+            .windows
+            .iter()
+            .filter(|window| window.interleave.ways() > 1);
+        let bytes = interleaved.map(share_of_page).min();
+        bytes
+            .and_then(UnitSize::from_bytes)
+            .map_or(UnitSize::BASE_PAGE, |size| size.min(UnitSize::BASE_PAGE))
     }
 
     /// Refuses units that are spread over too many places of the host to be moved one by one.
@@ -192,8 +215,9 @@ pub fn of_function(
     let component = component.ok_or_else(|| TranslationError::NoDecoders {
         device: function.address.clone(),
     })?;
+    let memory = Path::new(PHYSICAL_MEMORY);
     decoders::read(transport, component, |window| {
-        position::of_function(sysfs, function, window)
+        position::of_function(sysfs, memory, function, window)
     })
 }
 
@@ -276,8 +300,8 @@ pub enum TranslationError {
         /// What stands in the way.
         reason: String,
     },
-    /// The firmware's table of CXL windows is broken.
-    #[error("{} is no table of CXL windows: {reason}", path.display())]
+    /// The firmware's table of CXL host bridges and windows is broken.
+    #[error("{} is no table of CXL host bridges and windows: {reason}", path.display())]
     Cedt {
         /// The table's file.
         path: PathBuf,

@@ -352,78 +352,16 @@ fn broken_component_registers_are_sentences() {
     }
 }
 
-/// The firmware's table with one window of two ways over host bridges 12 and 13.
-fn cedt(arithmetic: u8) -> Vec<u8> {
-    let mut table = b"CEDT".to_vec();
-    table.resize(36, 0);
-    table.extend([0, 0, 32, 0]);
-    table.resize(36 + 32, 0);
-    table.extend([1, 0, 44, 0, 0, 0, 0, 0]);
-    table.extend(0x1_4000_0000_u64.to_le_bytes());
-    table.extend((2 * GIB).to_le_bytes());
-    table.extend([1, arithmetic, 0, 0]);
-    table.extend(2_u32.to_le_bytes());
-    table.extend([0; 4]);
-    table.extend(12_u32.to_le_bytes());
-    table.extend(13_u32.to_le_bytes());
-    table
-}
-
-/// The position of a function below host bridge 13.
-fn position(table: &[u8], window: &DecoderWindow) -> Result<u8, TranslationError> {
-    let sysfs = tempfile::tempdir().unwrap();
-    let bridge = sysfs.path().join("devices/pci0000:0d");
-    let folder = bridge.join("0000:0d:00.0/0000:0e:00.0");
-    fs::create_dir_all(&folder).unwrap();
-    fs::create_dir_all(bridge.join("firmware_node")).unwrap();
-    fs::write(bridge.join("firmware_node/uid"), "13\n").unwrap();
-    let tables = sysfs.path().join("firmware/acpi/tables");
-    fs::create_dir_all(&tables).unwrap();
-    fs::write(tables.join("CEDT"), table).unwrap();
-    let function = PciFunction {
-        address: "0000:0e:00.0".into(),
-        folder,
-        class: 0x05_0210,
-        driver: None,
-        numa_node: None,
-        memdev: None,
-    };
-    position::of_function(sysfs.path(), &function, window)
-}
-
 #[test]
-fn the_firmware_tells_the_position_among_host_bridges() {
-    let window = window(2, 1024, 0);
-    assert_eq!(position(&cedt(0), &window).unwrap(), 1);
-    let later = DecoderWindow {
-        base: Hpa(0x1_4000_0400),
-        size_bytes: GIB,
-        ..window
+fn units_as_small_as_a_page_of_the_host_are_preferred() {
+    let unit = |ways, granularity| {
+        let translation = Translation::new(vec![window(ways, granularity, 0)]).unwrap();
+        translation.page_unit().bytes()
     };
-    assert_eq!(position(&cedt(0), &later).unwrap(), 0);
-}
-
-#[test]
-fn what_the_firmware_leaves_open_is_a_sentence() {
-    let wrong = |table: &[u8], window: DecoderWindow| {
-        let error = position(table, &window).unwrap_err();
-        error.to_string()
-    };
-    assert!(wrong(&cedt(1), window(2, 1024, 0)).ends_with("interleaves it by XOR"));
-    assert!(wrong(&cedt(0), window(2, 256, 0)).contains("switches interleave it as well"));
-    assert!(wrong(&cedt(0), window(3, 256, 0)).contains("no CXL window of the firmware"));
-    let mut other = cedt(0);
-    let last = other.len() - 4;
-    other[last] = 14;
-    assert!(wrong(&other, window(2, 1024, 0)).contains("host bridge 13 is none of its targets"));
-    for length in [0, 35, 70, 100] {
-        let message = wrong(&cedt(0)[..length], window(2, 1024, 0));
-        assert!(
-            message.contains("CEDT is no table") || message.contains("no CXL window"),
-            "{message}"
-        );
-    }
-    let mut endless = cedt(0);
-    endless[38] = 0;
-    assert!(wrong(&endless, window(2, 1024, 0)).contains("shorter than its header"));
+    assert_eq!(unit(1, 256), 4096);
+    assert_eq!(unit(2, 256), 2048);
+    assert_eq!(unit(16, 256), 256);
+    assert_eq!(unit(4, 2048), 2048);
+    assert_eq!(unit(2, 16384), 4096);
+    assert_eq!(unit(3, 256), 2048);
 }

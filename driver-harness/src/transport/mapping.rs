@@ -13,7 +13,8 @@ use super::{BarOffset, MappedWords, TransportError, Width, check_range};
 pub(super) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
-    /// What the first byte is, for messages and alignment.
+    writable: bool,
+    /// What the first byte is, for messages.
     place: BarOffset,
 }
 
@@ -24,6 +25,8 @@ pub(super) struct FileArea<'a> {
     /// Bytes from the file's start, a multiple of the page size.
     pub(super) offset: u64,
     pub(super) bytes: u64,
+    /// Stores are possible as well.
+    pub(super) writable: bool,
 }
 
 impl Mapping {
@@ -39,6 +42,7 @@ impl Mapping {
             .map(|(start, bytes)| Mapping {
                 start,
                 bytes,
+                writable: area.writable,
                 place,
             })
     }
@@ -66,6 +70,14 @@ impl Mapping {
         value: u64,
     ) -> Result<(), TransportError> {
         let address = self.address(offset, width)?;
+        if !self.writable {
+            return Err(TransportError::Access {
+                action: "write",
+                place: self.place.plus(offset).to_string(),
+                bytes: width.bytes() as u64,
+                source: io::ErrorKind::PermissionDenied.into(),
+            });
+        }
         let bytes = value.to_ne_bytes();
         match width {
             // SAFETY: `address` lies inside the mapping; a byte is always aligned.
@@ -119,12 +131,16 @@ fn map(area: FileArea<'_>) -> io::Result<(NonNull<u8>, usize)> {
     let too_large = |_| io::Error::from(io::ErrorKind::InvalidInput);
     let bytes = usize::try_from(area.bytes).map_err(too_large)?;
     let offset = libc::off_t::try_from(area.offset).map_err(too_large)?;
+    let protection = match area.writable {
+        true => libc::PROT_READ | libc::PROT_WRITE,
+        false => libc::PROT_READ,
+    };
     // SAFETY: the kernel chooses the place, so no memory of ours is replaced.
     let start = unsafe {
         libc::mmap(
             std::ptr::null_mut(),
             bytes,
-            libc::PROT_READ | libc::PROT_WRITE,
+            protection,
             libc::MAP_SHARED,
             area.file.as_raw_fd(),
             offset,
@@ -151,13 +167,14 @@ mod tests {
 
     use super::*;
 
-    fn mapping_of(content: &[u8]) -> Mapping {
+    fn mapping_of(content: &[u8], writable: bool) -> Mapping {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(content).unwrap();
         let area = FileArea {
             file: file.as_fd(),
             offset: 0,
             bytes: content.len() as u64,
+            writable,
         };
         Mapping::new(
             area,
@@ -171,7 +188,7 @@ mod tests {
 
     #[test]
     fn every_width_reads_and_writes_its_own_bytes() {
-        let mapping = mapping_of(&[0; 4096]);
+        let mapping = mapping_of(&[0; 4096], true);
         mapping
             .write(0, Width::Eight, 0x8877_6655_4433_2211)
             .unwrap();
@@ -188,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        let mapping = mapping_of(&[0; 4096]);
+        let mapping = mapping_of(&[0; 4096], true);
         assert_eq!(mapping.len(), 512);
         assert_eq!(MappedWords::read(&mapping, 511), Some(0));
         assert_eq!(MappedWords::read(&mapping, 512), None);
@@ -199,5 +216,8 @@ mod tests {
             "BAR4+0x1006 is not aligned to an access of 4 bytes"
         );
         assert!(mapping.write(4096, Width::One, 0).is_err());
+        let read_only = mapping_of(&[7; 4096], false);
+        assert!(read_only.write(0, Width::One, 0).is_err());
+        assert_eq!(read_only.read(0, Width::One).unwrap(), 7);
     }
 }

@@ -20,6 +20,7 @@ pub(crate) mod fake;
 pub mod in_process;
 mod mapping;
 mod messages;
+pub(crate) mod physical;
 mod reset;
 pub mod socket;
 pub mod sysfs;

@@ -67,15 +67,20 @@ impl SysfsTransport {
         if let Some(mapping) = cell.get() {
             return Ok(mapping);
         }
-        let mapping = self.map_file(BarOffset { bar, offset: 0 }, bytes)?;
+        let mapping = self.map_file(BarOffset { bar, offset: 0 }, bytes, true)?;
         Ok(cell.get_or_init(|| mapping))
     }
 
-    fn map_file(&self, place: BarOffset, bytes: u64) -> Result<Mapping, TransportError> {
+    fn map_file(
+        &self,
+        place: BarOffset,
+        bytes: u64,
+        writable: bool,
+    ) -> Result<Mapping, TransportError> {
         let path = self.folder.join(format!("resource{}", place.bar));
         let file = OpenOptions::new()
             .read(true)
-            .write(true)
+            .write(writable)
             .custom_flags(libc::O_SYNC)
             .open(&path)
             .map_err(|source| TransportError::Open {
@@ -87,6 +92,7 @@ impl SysfsTransport {
             file: file.as_fd(),
             offset: place.offset,
             bytes,
+            writable,
         };
         Mapping::new(area, place)
     }
@@ -152,7 +158,7 @@ impl Transport for SysfsTransport {
 
     fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
         check_range(place, bytes, self.bar_bytes(place.bar)?)?;
-        Ok(Box::new(self.map_file(place, bytes)?))
+        Ok(Box::new(self.map_file(place, bytes, false)?))
     }
 
     fn interrupt_messages(&self) -> u16 {

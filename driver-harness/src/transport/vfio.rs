@@ -204,6 +204,7 @@ impl Transport for VfioTransport {
             file: self.descriptor(),
             offset: self.place_in_file(place, bytes)?,
             bytes,
+            writable: false,
         };
         Ok(Box::new(Mapping::new(area, place)?))
     }

@@ -7,12 +7,14 @@ use chmu_spec::address::Dpa;
 use chmu_spec::chmu::Mode;
 use chmu_spec::cxl::dvsec::block_id;
 use chmu_spec::request::AccessKind;
+use chmu_spec::unit_size::UnitSize;
 use proptest::prelude::*;
 
 use super::*;
 use crate::device::listing::{ListedDevice, Table, list_blocks};
 use crate::device::{
-    InstanceId, Settings, SharedTransport, Unit, UnitError, Wishes, identify, open_instance,
+    InstanceId, Settings, SharedTransport, Surroundings, Unit, UnitError, Wishes, identify,
+    open_instance,
 };
 use crate::source::{ChmuSource, HotnessSource};
 use crate::translation::{HpaRange, Translation, decoders};
@@ -52,6 +54,14 @@ fn device(config: &FunctionConfig) -> Rc<InProcessDevice> {
 
 fn unit(device: &Rc<InProcessDevice>) -> Unit {
     open_instance(Rc::clone(device) as SharedTransport, FIRST).unwrap()
+}
+
+fn tracking() -> Surroundings {
+    Surroundings {
+        ranges: vec![Dpa(0)..Dpa(GIB)],
+        page_unit: UnitSize::BASE_PAGE,
+        interrupts: true,
+    }
 }
 
 fn translation(device: &InProcessDevice) -> Translation {
@@ -187,8 +197,7 @@ fn slow_operations_are_waited_for_and_too_slow_ones_are_named() {
     let device = device(&slow);
     let mut unit = unit(&device);
     let program = |unit: &mut Unit| {
-        let ranges = vec![Dpa(0)..Dpa(GIB)];
-        let settings = Settings::choose(unit.capabilities(), &wishes(2), ranges, true).unwrap();
+        let settings = Settings::choose(unit.capabilities(), &wishes(2), tracking()).unwrap();
         unit.program(settings)
     };
     program(&mut unit).unwrap();
@@ -294,8 +303,7 @@ proptest! {
         let device = device(&config());
         let mut unit = unit(&device);
         let wishes = Wishes { mode: Some(Mode::AlwaysOn), ..wishes(4) };
-        let ranges = vec![Dpa(0)..Dpa(GIB)];
-        let settings = Settings::choose(unit.capabilities(), &wishes, ranges, true).unwrap();
+        let settings = Settings::choose(unit.capabilities(), &wishes, tracking()).unwrap();
         unit.program(settings).unwrap();
         unit.enable().unwrap();
         let mut counts = [0; 6];

@@ -318,6 +318,7 @@ impl Transport for SocketTransport {
             file: file.as_fd(),
             offset: region.info.file_offset.saturating_add(place.offset),
             bytes,
+            writable: false,
         };
         Ok(Box::new(Mapping::new(area, place)?))
     }
