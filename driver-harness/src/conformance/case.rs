@@ -55,6 +55,9 @@ pub enum Stop {
     Failed(Mismatch),
     /// The device could not be reached; nothing is said about it.
     Broken(anyhow::Error),
+    /// Something did not happen within the epoch it belongs to; nothing is said about the device.
+    /// With longer epochs the case may come to an end.
+    Late,
 }
 
 /// What was read and what was expected.

@@ -4,6 +4,9 @@
 use super::case::{Mismatch, Outcome, Passed, Stop};
 use super::catalogue::{Level, Requirement};
 
+/// What is said of a case that does not come to an end with the longest epochs, either.
+const TOO_SLOW: &str = "this machine is too slow for the case's epochs";
+
 /// What is said of a device after a case.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
@@ -37,6 +40,7 @@ pub fn judge(outcome: Outcome, requirements: &[&Requirement], strict: bool) -> V
         Ok(Passed::As(reading)) => judge_reading(reading, requirements, strict),
         Err(Stop::Skipped(reason)) => Verdict::Skipped(reason),
         Err(Stop::Broken(error)) => Verdict::Broken(format!("{error:#}")),
+        Err(Stop::Late) => Verdict::Broken(TOO_SLOW.into()),
         Err(Stop::Failed(mismatch)) => {
             let binding = |requirement: &&Requirement| requirement.level != Level::Information;
             match strict || requirements.iter().any(binding) {

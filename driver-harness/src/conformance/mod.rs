@@ -6,7 +6,7 @@
 //! - [`cases`]: what checks it, a file per area.
 //! - [`bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
-//! - [`run`]: runs cases and judges. [`report`]: KTAP, JUnit and JSON.
+//! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
 
 pub mod bench;
 pub mod case;

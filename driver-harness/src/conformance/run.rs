@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs cases against a device, and leaves it as it was.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use chmu_spec::chmu::{Configuration0, Status, offset};
@@ -58,17 +59,28 @@ pub enum RunError {
     /// The device cannot be brought into the state that cases begin with.
     #[error("The device cannot be quieted: {0}")]
     Quiet(String),
+    /// Cases have run, and the device stays as they left it.
+    #[error("The device's configuration cannot be restored: {0}")]
+    Restore(String),
 }
 
 /// How to run.
 #[derive(Debug, Clone, Default)]
-pub struct RunOptions {
+pub struct RunOptions<'a> {
     /// Take our decision as the only reading.
     pub strict: bool,
     /// Run nothing that writes.
     pub read_only: bool,
     /// Block and instance under test; the first one unless given.
     pub instance: Option<(usize, u8)>,
+    /// Begins no further case once this is set.
+    pub stop: Option<&'a AtomicBool>,
+}
+
+impl RunOptions<'_> {
+    fn is_stopped(&self) -> bool {
+        self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed))
+    }
 }
 
 /// Runs `cases` against the CHMU blocks at `blocks`, in order; `progress` hears of each result.
@@ -79,7 +91,7 @@ pub fn run(
     subject: &mut dyn Subject,
     blocks: &[BarOffset],
     cases: &[Case],
-    options: &RunOptions,
+    options: &RunOptions<'_>,
     mut progress: impl FnMut(&CaseResult),
 ) -> Result<Vec<CaseResult>, RunError> {
     let blocks = read_blocks(subject, blocks)?;
@@ -92,7 +104,7 @@ pub fn run(
         false => keep_configuration(&mut bench).map_err(quiet_error)?,
     };
     let mut results = Vec::with_capacity(cases.len());
-    for case in cases {
+    for case in cases.iter().take_while(|_| !options.is_stopped()) {
         let requirements: Vec<&Requirement> = catalogue.checked_by(case.name).collect();
         let start = Instant::now();
         let verdict = run_case(&mut bench, case, &requirements, options);
@@ -105,7 +117,8 @@ pub fn run(
         progress(&result);
         results.push(result);
     }
-    restore_configuration(&mut bench, &kept).map_err(quiet_error)?;
+    let restored = restore_configuration(&mut bench, &kept);
+    restored.map_err(|stop| RunError::Restore(describe(stop)))?;
     Ok(results)
 }
 
@@ -113,7 +126,7 @@ fn run_case(
     bench: &mut Bench<'_>,
     case: &Case,
     requirements: &[&Requirement],
-    options: &RunOptions,
+    options: &RunOptions<'_>,
 ) -> Verdict {
     if options.read_only {
         return match case.reads_only {
@@ -122,8 +135,14 @@ fn run_case(
         };
     }
     let under_test = bench.place();
-    let outcome = bench.quiesce().and_then(|()| (case.run)(bench));
-    bench.switch_to(under_test);
+    bench.shorten_epochs();
+    let outcome = loop {
+        let outcome = bench.quiesce().and_then(|()| (case.run)(bench));
+        bench.switch_to(under_test);
+        if !matches!(outcome, Err(Stop::Late)) || !bench.lengthen_epochs() {
+            break outcome;
+        }
+    };
     judge(outcome, requirements, options.strict)
 }
 
@@ -223,9 +242,14 @@ fn restore_configuration(bench: &mut Bench<'_>, kept: &[Kept]) -> Result<(), Sto
 }
 
 fn quiet_error(stop: Stop) -> RunError {
-    RunError::Quiet(match stop {
+    RunError::Quiet(describe(stop))
+}
+
+fn describe(stop: Stop) -> String {
+    match stop {
         Stop::Skipped(reason) => reason,
         Stop::Failed(mismatch) => mismatch.to_string(),
         Stop::Broken(error) => format!("{error:#}"),
-    })
+        Stop::Late => "this machine is too slow".into(),
+    }
 }

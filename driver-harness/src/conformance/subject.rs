@@ -21,6 +21,14 @@ pub trait Subject: Debug {
     /// Something that accesses its memory; none on a path that cannot.
     fn traffic(&mut self) -> Option<&mut dyn Traffic>;
 
+    /// Bytes of the device's memory that its decoders show to the host; 0 where that is unknown.
+    fn memory_bytes(&self) -> u64;
+
+    /// How long after an enable traffic may still go unseen.
+    fn traffic_delay(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Lets `time` pass on the device's clock.
     ///
     /// # Errors

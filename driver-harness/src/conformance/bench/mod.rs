@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The bench that a case works on: one instance under test, its neighbours, traffic and time.
 
+mod clock;
 mod operate;
 mod place;
 mod setup;
@@ -14,6 +15,8 @@ use super::case::{Stop, skip};
 use super::subject::Subject;
 use crate::transport::{BarOffset, Width};
 
+use clock::Running;
+
 pub use operate::Enabled;
 pub use place::{BlockPlace, InstancePlace};
 pub use setup::{HOT, Ranges, Setup};
@@ -24,6 +27,8 @@ pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(100);
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an interrupt that must not come is waited for.
 const SILENCE: Duration = Duration::from_millis(20);
+/// What an interrupt that is under way takes to arrive.
+const ARRIVAL: Duration = Duration::from_millis(1);
 
 /// A device on the bench.
 #[derive(Debug)]
@@ -31,8 +36,14 @@ pub struct Bench<'a> {
     subject: &'a mut dyn Subject,
     blocks: &'a [BlockPlace],
     under_test: InstancePlace,
-    /// When the running epoch of the instance under test began, on this machine's clock.
-    epoch_start: Instant,
+    /// Where a clock that runs by itself stood at the start.
+    start: Instant,
+    /// How far a clock that is moved by hand was moved since.
+    moved: Duration,
+    /// Instances that count, with their epochs.
+    running: Vec<Running>,
+    /// How long epochs are on a clock that runs by itself, if the instance has such epochs.
+    unhurried_epoch: Duration,
 }
 
 impl<'a> Bench<'a> {
@@ -46,7 +57,10 @@ impl<'a> Bench<'a> {
             subject,
             blocks,
             under_test,
-            epoch_start: Instant::now(),
+            start: Instant::now(),
+            moved: Duration::ZERO,
+            running: Vec::new(),
+            unhurried_epoch: clock::SHORTEST_EPOCH,
         }
     }
 
@@ -170,9 +184,16 @@ impl<'a> Bench<'a> {
     }
 
     /// Forgets all interrupts that came so far.
-    pub fn drop_interrupts(&self) -> Result<(), Stop> {
-        for message in 0..self.subject.transport().interrupt_messages() {
-            while self.unexpected_interrupts(message)? > 0 {}
+    pub fn drop_interrupts(&mut self) -> Result<(), Stop> {
+        if !self.subject.has_manual_clock() {
+            self.pass(ARRIVAL)?;
+        }
+        let transport = self.subject.transport();
+        for message in 0..transport.interrupt_messages() {
+            while transport
+                .wait_for_interrupt(message, Duration::ZERO)?
+                .is_some()
+            {}
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Enabling, disabling, resetting and draining an instance.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use chmu_spec::chmu::{Configuration0, Mode, Status, offset};
+use chmu_spec::chmu::{Configuration0, Status, offset};
 use chmu_spec::hotlist::{ENTRY_BYTES, Entry, next_index};
 
 use super::{Bench, OPERATION_TIMEOUT, Ranges, Setup};
@@ -74,13 +74,13 @@ impl Bench<'_> {
     /// Configures and enables; says whether the instance took it.
     pub fn try_start(&mut self, setup: &Setup) -> Result<Enabled, Stop> {
         self.configure(setup)?;
+        let before = self.now();
         self.set_register(offset::CONFIGURATION_0, setup.configuration_0(true).into())?;
-        let status = self.settle("enable")?;
-        self.epoch_start = Instant::now();
-        Ok(match status.enabled() {
-            true => Enabled::Yes,
-            false => Enabled::Refused,
-        })
+        if !self.settle("enable")?.enabled() {
+            return Ok(Enabled::Refused);
+        }
+        self.count_epochs(setup, before)?;
+        Ok(Enabled::Yes)
     }
 
     /// Configures and enables a configuration that the instance offers.
@@ -101,6 +101,7 @@ impl Bench<'_> {
         let disabled = configuration.with_enable(false).with_reset(false);
         self.set_register(offset::CONFIGURATION_0, disabled.into())?;
         let status = self.settle("disable")?;
+        self.forget_epochs();
         match status.enabled() {
             false => Ok(()),
             true => fail("enabled status after a disable", "1", "0"),
@@ -113,32 +114,27 @@ impl Bench<'_> {
         let reset = configuration.with_enable(false).with_reset(true);
         self.set_register(offset::CONFIGURATION_0, reset.into())?;
         self.settle("reset")?;
+        self.forget_epochs();
         Ok(())
     }
 
     /// Waits until no operation is in progress; returns the status then.
     pub fn settle(&mut self, operation: &str) -> Result<Status, Stop> {
-        let mut waited = Duration::ZERO;
-        let start = Instant::now();
+        let start = self.now();
         loop {
+            let late = self.now() - start > OPERATION_TIMEOUT;
             let status = self.status()?;
             if status.operation_code() == 0 {
                 return Ok(status);
             }
-            if waited > OPERATION_TIMEOUT {
+            if late {
                 return fail(
                     format!("operation in progress {OPERATION_TIMEOUT:?} after {operation}"),
                     status.operation_code().to_string(),
                     "0",
                 );
             }
-            self.subject
-                .pass_time(OPERATION_STEP)
-                .map_err(Stop::Broken)?;
-            waited = match self.subject.has_manual_clock() {
-                true => waited + OPERATION_STEP,
-                false => start.elapsed(),
-            };
+            self.pass(OPERATION_STEP)?;
         }
     }
 
@@ -170,22 +166,6 @@ impl Bench<'_> {
             index = next_index(index, size);
         }
         Ok(entries)
-    }
-
-    /// Lets the running epoch of the instance under test end; returns at once in always-on mode.
-    pub fn end_epoch(&mut self, setup: &Setup) -> Result<(), Stop> {
-        if setup.mode == Mode::AlwaysOn {
-            return Ok(());
-        }
-        let epoch = setup.epoch_duration();
-        let wait = match self.subject.has_manual_clock() {
-            true => epoch,
-            // A tenth more, for the device's clock and this one are not the same.
-            false => (epoch + epoch / 10).saturating_sub(self.epoch_start.elapsed()),
-        };
-        self.subject.pass_time(wait).map_err(Stop::Broken)?;
-        self.epoch_start += epoch;
-        Ok(())
     }
 
     /// Brings every instance into the state that cases begin with: disabled, list empty, status

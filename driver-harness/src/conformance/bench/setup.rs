@@ -13,9 +13,6 @@ use chmu_spec::unit_size::{UnitSize, UnitSizes};
 use super::Bench;
 use crate::conformance::case::{Stop, fail, skip};
 
-/// On a clock that runs by itself an epoch must be long enough to finish a case's traffic in it.
-const UNHURRIED_EPOCH: Duration = Duration::from_millis(500);
-
 /// Accesses to a unit that report it exactly once with the threshold of [`Bench::setup`]: in either
 /// mode, and whether a count must reach the threshold or pass it.
 pub const HOT: u64 = 3;
@@ -152,14 +149,19 @@ impl Bench<'_> {
         Ok(RequestFilters::from_bits(bits))
     }
 
-    /// Bits of the range bitmap that stand for the reachable memory: the highest reachable address
-    /// decides.
+    /// Bits of the range bitmap that stand for the device's memory, as far as it is known; skips
+    /// the case where nothing is.
     pub fn range_bits(&mut self) -> Result<u64, Stop> {
-        let mut end = self.reachable(false)?.last().map_or(0, |range| range.end.0);
-        if let Ok(ranges) = self.reachable(true) {
-            end = ranges.last().map_or(end, |range| range.end.0.max(end));
+        let mut end = self.subject.memory_bytes();
+        for tee in [false, true] {
+            if let Ok(ranges) = self.reachable(tee) {
+                end = ranges.last().map_or(end, |range| range.end.0.max(end));
+            }
         }
-        Ok(end.div_ceil(RANGE_BYTES).max(1))
+        match end.div_ceil(RANGE_BYTES) {
+            0 => skip("the size of the device's memory is unknown"),
+            bits => Ok(bits),
+        }
     }
 
     fn epoch(&self, capabilities: Capabilities0, mode: Mode) -> Result<EpochLength, Stop> {
@@ -179,7 +181,7 @@ impl Bench<'_> {
         if self.subject.has_manual_clock() {
             return Ok(shortest);
         }
-        let unhurried = u64::try_from(UNHURRIED_EPOCH.as_nanos()).unwrap_or(u64::MAX);
+        let unhurried = u64::try_from(self.unhurried_epoch.as_nanos()).unwrap_or(u64::MAX);
         let wanted = unhurried.clamp(shortest.nanoseconds(), longest.nanoseconds());
         Ok(EpochLength::from_nanoseconds(wanted).unwrap_or(longest))
     }

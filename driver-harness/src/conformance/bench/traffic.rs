@@ -64,9 +64,12 @@ impl Bench<'_> {
         Ok(units)
     }
 
-    /// Performs requests as they are.
+    /// Performs requests as they are, all of them in one epoch of every instance that counts.
     pub fn perform(&mut self, requests: &[Request]) -> Result<(), Stop> {
-        self.traffic()?.perform(requests).map_err(Stop::Broken)
+        self.wait_for_good_moment()?;
+        let before = self.now();
+        self.traffic()?.perform(requests).map_err(Stop::Broken)?;
+        self.note_traffic(before)
     }
 
     /// Accesses each unit as often as it says, by requests that the configuration tracks.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Epochs: when counters are compared, and when they start again.
 
+use std::time::Duration;
+
 use chmu_spec::chmu::EpochType;
 use chmu_spec::epoch::EpochLength;
 
@@ -35,10 +37,22 @@ fn setup_of(bench: &mut Bench<'_>, wanted: EpochType) -> Result<Setup, Stop> {
     }
 }
 
-/// Lets a part of the epoch pass, in hundredths.
-fn pass_part(bench: &mut Bench<'_>, setup: &Setup, hundredths: u32) -> Result<(), Stop> {
-    let part = setup.epoch_duration() * hundredths / 100;
-    bench.subject().pass_time(part).map_err(Stop::Broken)
+/// A part of the epoch, in hundredths.
+fn part(setup: &Setup, hundredths: u32) -> Duration {
+    setup.epoch_duration() * hundredths / 100
+}
+
+/// The entries at `moment`, which is before the end of an epoch that began at `start` or later.
+fn entries_before_end(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    start: Duration,
+    moment: Duration,
+) -> Result<usize, Stop> {
+    bench.pass_until(moment)?;
+    let entries = bench.peek()?.len();
+    bench.need_before(start + setup.epoch_duration())?;
+    Ok(entries)
 }
 
 fn hot_unit_reported(bench: &mut Bench<'_>) -> Outcome {
@@ -62,11 +76,15 @@ fn hot_unit_reported(bench: &mut Bench<'_>) -> Outcome {
 fn not_before_its_end(bench: &mut Bench<'_>) -> Outcome {
     let setup = setup_of(bench, EpochType::Global)?;
     let unit = bench.units(setup.unit_size, 1)?[0];
+    let start = bench.now();
     bench.start(&setup)?;
     bench.touch(&setup, &[(unit, HOT)])?;
-    expect_equal("entries right after the accesses", bench.peek()?.len(), 0)?;
-    pass_part(bench, &setup, 50)?;
-    expect_equal("entries in the middle of the epoch", bench.peek()?.len(), 0)?;
+    let now = bench.now();
+    let entries = entries_before_end(bench, &setup, start, now)?;
+    expect_equal("entries right after the accesses", entries, 0)?;
+    let middle = start + part(&setup, 50);
+    let entries = entries_before_end(bench, &setup, start, middle)?;
+    expect_equal("entries in the middle of the epoch", entries, 0)?;
     Ok(Passed::Plainly)
 }
 
@@ -106,16 +124,17 @@ fn cold_unit_forgotten(bench: &mut Bench<'_>) -> Outcome {
 fn ends_in_time(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
     let unit = bench.units(setup.unit_size, 1)?[0];
     let epoch = setup.epoch;
+    let before = bench.now();
     bench.start(setup)?;
+    let after = bench.now();
     bench.touch(setup, &[(unit, HOT)])?;
-    pass_part(bench, setup, 90)?;
-    let early = bench.peek()?.len();
+    let early = entries_before_end(bench, setup, before, before + part(setup, 90))?;
     expect_equal(
         format!("entries after 90 % of an epoch of {epoch}"),
         early,
         0,
     )?;
-    pass_part(bench, setup, 20)?;
+    bench.pass_until(after + part(setup, 110))?;
     let late = bench.peek()?.len();
     expect_equal(
         format!("entries after 110 % of an epoch of {epoch}"),
@@ -189,11 +208,13 @@ fn per_counter_start(bench: &mut Bench<'_>) -> Outcome {
     let unit = bench.units(setup.unit_size, 1)?[0];
     bench.start(&setup)?;
     // An epoch that began with the enable would end before all accesses are made.
-    pass_part(bench, &setup, 70)?;
+    bench.pass(part(&setup, 70))?;
+    let first = bench.now();
     bench.touch(&setup, &[(unit, 1)])?;
-    pass_part(bench, &setup, 60)?;
+    bench.pass_until(first + part(&setup, 60))?;
     bench.touch(&setup, &[(unit, HOT - 1)])?;
-    pass_part(bench, &setup, 60)?;
+    bench.need_before(first + part(&setup, 95))?;
+    bench.pass(part(&setup, 60))?;
     let counts: Vec<_> = bench.drain()?.iter().map(|entry| entry.count).collect();
     expect_equal(
         "counts of a unit accessed within one epoch from its first access on",
@@ -210,7 +231,7 @@ fn per_counter_end(bench: &mut Bench<'_>) -> Outcome {
     bench.start(&setup)?;
     for round in 0..2 {
         bench.touch(&setup, &[(unit, 3)])?;
-        pass_part(bench, &setup, 120)?;
+        bench.pass(part(&setup, 120))?;
         let what = format!("entries after the unit's epoch {round} with 3 accesses at threshold 4");
         expect_equal(what, bench.drain()?.len(), 0)?;
     }
@@ -222,16 +243,18 @@ fn per_counter_independent(bench: &mut Bench<'_>) -> Outcome {
     let units = bench.units(setup.unit_size, 2)?;
     bench.start(&setup)?;
     bench.touch(&setup, &[(units[0], HOT)])?;
-    pass_part(bench, &setup, 60)?;
+    bench.pass(part(&setup, 60))?;
+    let start = bench.now();
     bench.touch(&setup, &[(units[1], HOT)])?;
-    pass_part(bench, &setup, 60)?;
+    bench.pass_until(start + part(&setup, 60))?;
     let first: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    bench.need_before(start + part(&setup, 95))?;
     expect_equal(
         "units listed after the first one's epoch",
         first,
         vec![units[0]],
     )?;
-    pass_part(bench, &setup, 60)?;
+    bench.pass(part(&setup, 60))?;
     let second: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
     expect_equal(
         "units listed after the second one's epoch",
@@ -244,10 +267,13 @@ fn per_counter_independent(bench: &mut Bench<'_>) -> Outcome {
 fn global_end_for_all(bench: &mut Bench<'_>) -> Outcome {
     let setup = setup_of(bench, EpochType::Global)?;
     let unit = bench.units(setup.unit_size, 1)?[0];
+    let before = bench.now();
     bench.start(&setup)?;
-    pass_part(bench, &setup, 70)?;
+    let after = bench.now();
+    bench.pass_until(before + part(&setup, 70))?;
     bench.touch(&setup, &[(unit, HOT)])?;
-    pass_part(bench, &setup, 50)?;
+    bench.need_before(before + part(&setup, 95))?;
+    bench.pass_until(after + part(&setup, 120))?;
     let what = "entries after 120 % of an epoch with accesses at 70 %";
     expect_equal(what, bench.drain()?.len(), 1)?;
     Ok(Passed::Plainly)

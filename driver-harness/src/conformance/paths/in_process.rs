@@ -67,6 +67,7 @@ impl Model {
 pub struct InProcessSubject {
     device: Rc<InProcessDevice>,
     traffic: ModelTraffic,
+    memory_bytes: u64,
 }
 
 impl InProcessSubject {
@@ -79,6 +80,7 @@ impl InProcessSubject {
         let device = Rc::new(InProcessDevice::new(&config)?);
         Ok(Self {
             traffic: ModelTraffic::new(Rc::clone(&device), &config),
+            memory_bytes: config.capacity_bytes,
             device,
         })
     }
@@ -95,6 +97,10 @@ impl Subject for InProcessSubject {
 
     fn traffic(&mut self) -> Option<&mut dyn Traffic> {
         Some(&mut self.traffic)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
     }
 
     fn pass_time(&mut self, time: Duration) -> Result<()> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Results as JUnit XML.
+//! Results as `JUnit` XML.
 
 use std::time::Duration;
 
