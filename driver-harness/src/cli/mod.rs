@@ -12,6 +12,8 @@ mod output;
 mod promote;
 mod prove;
 mod signals;
+mod units;
+mod watch;
 mod workload;
 
 /// Exit code of a verb that did its work and found what must not be.
@@ -32,6 +34,8 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Lists CXL devices with hotness monitoring units and what these can do.
     List(list::Options),
+    /// Prints what hotness monitoring units report, a line for each hot unit.
+    Watch(watch::Options),
     /// Runs a workload whose hot pages are known, on the slow memory.
     Workload(workload::Options),
     /// Promotes hot pages: those that hotness monitoring units report, or those of a list.
@@ -47,6 +51,7 @@ enum Verb {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
         Verb::List(options) => list::run(options),
+        Verb::Watch(options) => watch::run(&options),
         Verb::Workload(options) => workload::run(&options),
         Verb::Promote(options) => promote::run(&options),
         Verb::Prove(options) => prove::run(&options),

@@ -5,31 +5,24 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use chmu_spec::chmu::Mode;
-use chmu_spec::request::RequestFilter;
-use chmu_spec::unit_size::UnitSize;
-
 use chmu_harness::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
 use chmu_harness::clock;
-use chmu_harness::device::{Access, Selection, Wishes};
 use chmu_harness::promotion::{
     Destination, Policy, Promoter, Recorder, ThisMachine, frame_list, promote_reported,
     promote_waiting,
 };
-use chmu_harness::source::{ChmuSource, HotnessSource};
+use chmu_harness::source::HotnessSource;
 use chmu_harness::topology::NodeId;
 use chmu_harness::workload::state::State;
 
-use super::duration;
 use super::output::Output;
-use super::signals::Signals;
+use super::signals::{NOTICE, Signals};
+use super::units::UnitOptions;
 
 /// Epoch when nobody asks for one.
 const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
 /// The switch of the kernel's own promotion.
 const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
-/// A signal to stop is noticed within this time.
-const NOTICE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -50,38 +43,8 @@ struct SourceOptions {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "unit", "transport", "unit_size",
         "threshold", "mode", "requests", "epochs", "seconds", "until_stable"])]
     frames: Option<PathBuf>,
-    /// The device: a PCI address or a memory device such as mem0 [default: every device].
-    #[arg(long)]
-    device: Option<String>,
-    /// The unit, as chmu list names it [default: the first of each device].
-    #[arg(long)]
-    unit: Option<String>,
-    /// How registers are reached [default: vfio when vfio-pci is bound, else sysfs].
-    #[arg(long, value_enum)]
-    transport: Option<Access>,
-    /// Size of a unit, for example 4K or 2M [default: 4K where supported].
-    #[arg(long, value_name = "SIZE")]
-    unit_size: Option<UnitSize>,
-    /// Accesses within one epoch that make a unit hot [default: 32].
-    #[arg(long, value_name = "COUNT")]
-    threshold: Option<u32>,
-    /// Length of an epoch, for example 100ms.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms")]
-    epoch: Duration,
-    /// When hot units are reported [default: at the end of each epoch where supported].
-    #[arg(long, value_enum)]
-    mode: Option<ModeName>,
-    /// Which requests count, for example non-tee-read [default: reads and writes].
-    #[arg(long, value_name = "REQUESTS", value_parser = parse_requests)]
-    requests: Option<RequestFilter>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ModeName {
-    /// At the end of each epoch, with counts.
-    Epoch,
-    /// As soon as a unit is hot.
-    AlwaysOn,
+    #[command(flatten)]
+    units: UnitOptions,
 }
 
 #[derive(Debug, clap::Args)]
@@ -138,7 +101,7 @@ struct EndOptions {
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     warn_of_balancing();
-    let mut promoter = promoter(&options.policy, options.source.epoch)?;
+    let mut promoter = promoter(&options.policy, options.source.units.epoch)?;
     let recorder = match &options.source.frames {
         Some(path) => run_list(path, &mut promoter, &signals)?,
         None => run_device(options, &mut promoter, &signals)?,
@@ -216,35 +179,15 @@ fn run_device(
     promoter: &mut Promoter,
     signals: &Signals,
 ) -> anyhow::Result<Recorder> {
-    let mut source = open_source(&options.source)?;
-    let epoch_ns = nanoseconds(options.source.epoch);
+    let mut source = options.source.units.open()?;
+    let epoch_ns = nanoseconds(options.source.units.epoch);
     let start_ns = clock::monotonic_ns();
     let mut recorder = Recorder::new(source.name(), promoter.actuator(), epoch_ns, start_ns);
-    let notice = options.source.epoch.min(NOTICE);
+    let notice = options.source.units.epoch.min(NOTICE);
     promote_reported(&mut source, promoter, &mut recorder, notice, |recorder| {
         signals.stop() || is_over(&options.end, recorder, start_ns)
     })?;
     Ok(recorder)
-}
-
-fn open_source(options: &SourceOptions) -> anyhow::Result<ChmuSource> {
-    let selection = Selection {
-        device: options.device.clone(),
-        unit: options.unit.clone(),
-        access: options.transport,
-    };
-    let wishes = Wishes {
-        unit_size: options.unit_size,
-        threshold: options.threshold,
-        epoch_ns: Some(nanoseconds(options.epoch)),
-        filter: options.requests,
-        mode: options.mode.map(|mode| match mode {
-            ModeName::Epoch => Mode::Epoch,
-            ModeName::AlwaysOn => Mode::AlwaysOn,
-        }),
-        ..Wishes::default()
-    };
-    Ok(ChmuSource::open(Path::new("/sys"), &selection, &wishes)?)
 }
 
 fn is_over(options: &EndOptions, recorder: &Recorder, start_ns: u64) -> bool {
@@ -257,14 +200,6 @@ fn is_over(options: &EndOptions, recorder: &Recorder, start_ns: u64) -> bool {
         .seconds
         .is_some_and(|seconds| passed.as_secs() >= seconds);
     epochs || seconds || (options.until_stable && recorder.is_stable(now_ns))
-}
-
-fn parse_requests(text: &str) -> Result<RequestFilter, String> {
-    let mut filters = RequestFilter::ALL.into_iter();
-    filters.find(|filter| filter.name() == text).ok_or_else(|| {
-        let names = RequestFilter::ALL.map(RequestFilter::name).join(", ");
-        format!("There are no such requests; there are {names}")
-    })
 }
 
 fn nanoseconds(time: Duration) -> u64 {

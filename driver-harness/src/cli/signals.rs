@@ -4,9 +4,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator;
+
+/// Whoever waits for something else looks for a signal to stop this often.
+pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
 /// From its creation on no SIGTERM, SIGINT or SIGUSR1 ends the process.
 #[derive(Debug)]

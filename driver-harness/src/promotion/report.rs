@@ -279,6 +279,7 @@ mod tests {
             ranges: Vec::new(),
             count: 1,
             dpa: None,
+            member: 0,
         };
         Batch {
             units: vec![unit; units],

@@ -367,6 +367,7 @@ fn what_a_source_reports_is_promoted_until_the_end() {
         }],
         count: 5,
         dpa: None,
+        member: 0,
     };
     let batch = |units: Vec<HotUnit>| Batch {
         units,

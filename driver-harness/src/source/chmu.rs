@@ -135,6 +135,28 @@ impl ChmuSource {
             .collect()
     }
 
+    /// Whether every unit announces by interrupts that its list should be read.
+    pub fn has_interrupts(&self) -> bool {
+        self.units().all(|unit| {
+            let sends = unit.settings().is_some_and(Settings::has_interrupts);
+            sends && unit.can_interrupt()
+        })
+    }
+
+    /// Waits for an interrupt, at most `timeout`, and reads the lists after it; none when none came.
+    pub fn after_interrupt(&mut self, timeout: Duration) -> Result<Option<Batch>, SourceError> {
+        let interrupts = |source: &Self| {
+            let units = source.units();
+            units.map(|unit| unit.statistics().interrupts).sum::<u64>()
+        };
+        let before = interrupts(self);
+        self.wait(timeout)?;
+        match interrupts(self) > before {
+            true => self.collect().map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Time on the clock that the units live by.
     fn now(&self) -> Duration {
         let first = self.members.first();
@@ -146,13 +168,13 @@ impl ChmuSource {
     fn collect(&mut self) -> Result<Batch, SourceError> {
         let mut batch = Batch::default();
         let mut entries = Vec::new();
-        for member in &mut self.members {
+        for (number, member) in self.members.iter_mut().enumerate() {
             entries.clear();
             let drained = member.unit.drain(&mut entries);
             let drained = drained.map_err(|source| broken(&member.unit, source))?;
             batch.lost_units |= drained.overflow;
             for entry in &entries {
-                match member.hot_unit(*entry) {
+                match member.hot_unit(number, *entry) {
                     Some(unit) => batch.units.push(unit),
                     None => batch.unmapped_units += 1,
                 }
@@ -197,7 +219,7 @@ impl ChmuSource {
 
 impl Member {
     /// The entry as pages of the host; none when it lies in none.
-    fn hot_unit(&self, entry: Entry) -> Option<HotUnit> {
+    fn hot_unit(&self, number: usize, entry: Entry) -> Option<HotUnit> {
         let size = self.unit.settings()?.unit_size;
         let start = size.start_of(entry.unit)?;
         let end = Dpa(start.0.checked_add(size.bytes())?);
@@ -206,6 +228,7 @@ impl Member {
             ranges,
             count: entry.count,
             dpa: Some(start),
+            member: number,
         })
     }
 }

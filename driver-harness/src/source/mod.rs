@@ -48,6 +48,8 @@ pub struct HotUnit {
     pub count: u64,
     /// The unit's place in the device; none for a source that is no device.
     pub dpa: Option<Dpa>,
+    /// Which of the source's members found it, in the order of the source's name.
+    pub member: usize,
 }
 
 /// A source that cannot go on.
