@@ -8,11 +8,9 @@ use chmu_spec::chmu::{
 use chmu_spec::hotlist::ENTRY_BYTES;
 
 use super::capabilities::Capabilities;
+use super::range_bitmap;
 use super::{DeviceError, InstanceId};
 use crate::transport::{BarOffset, Transport, Width};
-
-/// Bytes of a word of the range bitmap.
-pub(super) const RANGE_WORD_BYTES: u64 = 8;
 
 /// A block of hotness monitoring units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,7 +161,11 @@ impl Instance {
         }
         let parts = [
             ("hotlist", self.hotlist_offset, self.hotlist_bytes()),
-            ("range bitmap", self.range_bitmap_offset, RANGE_WORD_BYTES),
+            (
+                "range bitmap",
+                self.range_bitmap_offset,
+                range_bitmap::WORD_BYTES as u64,
+            ),
         ];
         for (name, offset, bytes) in parts {
             if offset < INSTANCE_REGISTERS_BYTES {

@@ -21,6 +21,7 @@ mod hotlist;
 pub mod listing;
 mod locator;
 mod pci_function;
+mod range_bitmap;
 mod settings;
 mod unit;
 mod unit_error;

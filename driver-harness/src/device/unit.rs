@@ -4,23 +4,20 @@
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
-use chmu_spec::chmu::{
-    Configuration0, Configuration1, Configuration2, RANGE_BYTES, Status, offset,
-};
+use chmu_spec::chmu::{Configuration0, Configuration1, Configuration2, Status, offset};
 use chmu_spec::hotlist::{Entry, maximum_count, next_index, occupancy};
 
 use super::SharedTransport;
-use super::block::{Instance, RANGE_WORD_BYTES};
+use super::block::Instance;
 use super::capabilities::Capabilities;
 use super::hotlist::Hotlist;
+use super::range_bitmap;
 use super::settings::Settings;
 use super::unit_error::UnitError;
 use crate::transport::Width;
 
 /// How often a unit is asked whether an operation is done.
 const OPERATION_POLL: Duration = Duration::from_millis(1);
-/// Bytes of device memory that a word of the range bitmap stands for.
-const RANGE_WORD_SPAN: u64 = 64 * RANGE_BYTES;
 
 /// How long the driver waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -338,47 +335,15 @@ impl Unit {
 
     /// Sets the bits of all ranges to track and clears those before, between and right behind them.
     fn write_ranges(&self, settings: &Settings) -> Result<(), UnitError> {
-        let end = settings.ranges.iter().map(|range| range.end.0).max();
-        let words = end.unwrap_or(0).div_ceil(RANGE_WORD_SPAN);
-        self.check_range_words(words, end.unwrap_or(0))?;
-        for index in 0..words {
-            let start = index * RANGE_WORD_SPAN;
-            let word = (0..64).fold(0, |word, bit| {
-                let first = start.saturating_add(bit * RANGE_BYTES);
-                let last = first.saturating_add(RANGE_BYTES - 1);
-                let tracked = settings
-                    .ranges
-                    .iter()
-                    .any(|range| !range.is_empty() && range.start.0 <= last && range.end.0 > first);
-                word | u64::from(tracked) << bit
-            });
-            let place = self.instance.range_bitmap_offset + index * RANGE_WORD_BYTES;
+        let bar_bytes = self.transport.bar_bytes(self.instance.place.bar)?;
+        let words = range_bitmap::words(&settings.ranges, &self.instance, bar_bytes)?;
+        for (place, word) in (self.instance.range_bitmap_offset..)
+            .step_by(range_bitmap::WORD_BYTES)
+            .zip(words)
+        {
             self.write_kept("A word of the range bitmap", place, word)?;
         }
         Ok(())
-    }
-
-    /// Refuses a range bitmap that would run into the hotlist or out of its area.
-    fn check_range_words(&self, words: u64, end: u64) -> Result<(), UnitError> {
-        let start = self.instance.range_bitmap_offset;
-        let bar_bytes = self.transport.bar_bytes(self.instance.place.bar)?;
-        let behind_bar = bar_bytes.saturating_sub(self.instance.place.offset);
-        let (follows, limit) = match self.instance.hotlist_offset {
-            hotlist if hotlist >= start => ("the hotlist", hotlist.min(behind_bar)),
-            _ => ("the end of the BAR", behind_bar),
-        };
-        let bitmap_end = words
-            .checked_mul(RANGE_WORD_BYTES)
-            .and_then(|bytes| start.checked_add(bytes));
-        match bitmap_end {
-            Some(bitmap_end) if bitmap_end <= limit => Ok(()),
-            _ => Err(UnitError::RangeBitmap {
-                bitmap: start,
-                end,
-                follows,
-                limit,
-            }),
-        }
     }
 
     /// Waits until no operation is in progress and the status is as wanted.

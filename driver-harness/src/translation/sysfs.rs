@@ -76,34 +76,7 @@ fn read_decoder(devices: &Path, folder: &Path) -> Result<Option<DecoderWindow>, 
     if place.bytes == 0 {
         return Ok(None);
     }
-    let interleave = match place.ways {
-        1 => Some(Interleave::NONE),
-        ways => u8::try_from(ways)
-            .ok()
-            .zip(u32::try_from(place.granularity).ok())
-            .and_then(|(ways, granularity)| Interleave::new(ways, granularity)),
-    };
-    let interleave = interleave.ok_or_else(|| {
-        wrong(format!(
-            "interleaves {} ways with a granularity of {} bytes, which is no CXL interleave",
-            place.ways, place.granularity
-        ))
-    })?;
-    let position = match place.position {
-        _ if interleave.ways() == 1 => 0,
-        Some(position) => position,
-        None => {
-            let reason = "is one of several ways, but no region or its region does not list it";
-            return Err(wrong(reason.into()));
-        }
-    };
-    let window = DecoderWindow {
-        base: Hpa(place.base),
-        size_bytes: place.bytes,
-        interleave,
-        position,
-        dpa_base: Dpa(dpa_base),
-    };
+    let window = place.window(Dpa(dpa_base)).map_err(wrong)?;
     if window.dpa_bytes() != dpa_bytes {
         return Err(wrong(format!(
             "has {dpa_bytes:#x} bytes of device memory for {:#x} bytes in {} ways",
@@ -120,6 +93,40 @@ struct Place {
     ways: u64,
     granularity: u64,
     position: Option<u8>,
+}
+
+impl Place {
+    /// The window in front of the device memory from `dpa_base` on, or what is wrong with it.
+    fn window(&self, dpa_base: Dpa) -> Result<DecoderWindow, String> {
+        let interleave = match self.ways {
+            1 => Some(Interleave::NONE),
+            ways => u8::try_from(ways)
+                .ok()
+                .zip(u32::try_from(self.granularity).ok())
+                .and_then(|(ways, granularity)| Interleave::new(ways, granularity)),
+        };
+        let interleave = interleave.ok_or_else(|| {
+            format!(
+                "interleaves {} ways with a granularity of {} bytes, which is no CXL interleave",
+                self.ways, self.granularity
+            )
+        })?;
+        let position = match self.position {
+            _ if interleave.ways() == 1 => 0,
+            Some(position) => position,
+            None => {
+                let reason = "is one of several ways, but no region or its region does not list it";
+                return Err(reason.into());
+            }
+        };
+        Ok(DecoderWindow {
+            base: Hpa(self.base),
+            size_bytes: self.bytes,
+            interleave,
+            position,
+            dpa_base,
+        })
+    }
 }
 
 fn read_region(folder: &Path, decoder: &str) -> Result<Place, TranslationError> {
