@@ -16,6 +16,9 @@ use crate::raw_client::{REPLY_TIMEOUT, RawClient};
 /// How long the device may take to end once it is asked to.
 pub const EXIT_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// The name of a manual clock's socket in the device's folder.
+const CLOCK_SOCKET: &str = "clock.sock";
+
 /// A running device; killed and reaped when dropped.
 #[derive(Debug)]
 pub struct DeviceProcess {
@@ -32,7 +35,23 @@ impl DeviceProcess {
     /// # Errors
     /// When the binary is missing (`cargo lab test` builds it) or does not start.
     pub fn start(arguments: &[&str]) -> Result<Self> {
+        Self::start_in(tempfile::tempdir()?, arguments)
+    }
+
+    /// Starts the device as [`DeviceProcess::start`] does, with a clock that only moves by its
+    /// socket.
+    ///
+    /// # Errors
+    /// As for [`DeviceProcess::start`].
+    pub fn start_with_manual_clock(arguments: &[&str]) -> Result<Self> {
         let folder = tempfile::tempdir()?;
+        let clock = folder.path().join(CLOCK_SOCKET);
+        let clock = clock.to_str().context("The folder's name is no text")?;
+        let words = ["--clock", "manual", "--clock-socket", clock];
+        Self::start_in(folder, &[&words, arguments].concat())
+    }
+
+    fn start_in(folder: TempDir, arguments: &[&str]) -> Result<Self> {
         let socket_path = folder.path().join("device.sock");
         let listener = UnixListener::bind(&socket_path)?;
         let log = std::fs::File::create(folder.path().join("device.log"))?;
@@ -76,6 +95,16 @@ impl DeviceProcess {
     /// The socket that producers of accesses attach to.
     pub fn access_socket(&self) -> PathBuf {
         self.folder.path().join("access.sock")
+    }
+
+    /// The socket that vfio-user clients connect to.
+    pub fn device_socket(&self) -> &Path {
+        &self.socket_path
+    }
+
+    /// The socket that moves a manual clock.
+    pub fn clock_socket(&self) -> PathBuf {
+        self.folder.path().join(CLOCK_SOCKET)
     }
 
     /// What the device has counted so far.

@@ -10,6 +10,8 @@ use super::bench::Bench;
 pub struct Case {
     /// `area/what-it-checks`.
     pub name: &'static str,
+    /// What it does, as a sentence.
+    pub explanation: &'static str,
     /// It reads registers only.
     pub reads_only: bool,
     /// Runs it. All instances are disabled and reset before.
@@ -17,18 +19,28 @@ pub struct Case {
 }
 
 /// A case that configures the device.
-pub const fn case(name: &'static str, run: fn(&mut Bench<'_>) -> Outcome) -> Case {
+pub const fn case(
+    name: &'static str,
+    explanation: &'static str,
+    run: fn(&mut Bench<'_>) -> Outcome,
+) -> Case {
     Case {
         name,
+        explanation,
         reads_only: false,
         run,
     }
 }
 
 /// A case that only reads registers: fit for a first look at unknown hardware.
-pub const fn reading_case(name: &'static str, run: fn(&mut Bench<'_>) -> Outcome) -> Case {
+pub const fn reading_case(
+    name: &'static str,
+    explanation: &'static str,
+    run: fn(&mut Bench<'_>) -> Outcome,
+) -> Case {
     Case {
         name,
+        explanation,
         reads_only: true,
         run,
     }

@@ -14,7 +14,7 @@ use super::subject::Subject;
 use crate::transport::{BarOffset, TransportError, Width};
 
 /// What came of one case.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CaseResult {
     /// `area/what-it-checks`.
     pub case: &'static str,

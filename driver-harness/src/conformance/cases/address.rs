@@ -11,10 +11,26 @@ use crate::conformance::cases::discovery::{extended_capability, register_blocks}
 use crate::transport::{BarOffset, Width};
 
 pub(super) const CASES: &[Case] = &[
-    case("address/unit-follows-decoder", unit_follows_decoder),
-    case("address/locked-decoder", locked_decoder),
-    reading_case("address/decoders-well-formed", decoders_well_formed),
-    case("address/own-share", own_share),
+    case(
+        "address/unit-follows-decoder",
+        "Makes first and last units of what traffic reaches hot through host addresses.",
+        unit_follows_decoder,
+    ),
+    case(
+        "address/locked-decoder",
+        "Writes the registers of a locked decoder, reads them back and restores what changed.",
+        locked_decoder,
+    ),
+    reading_case(
+        "address/decoders-well-formed",
+        "Reads the committed decoders and checks base, size, skip, ways and order.",
+        decoders_well_formed,
+    ),
+    case(
+        "address/own-share",
+        "Accesses every line of some units through an interleaved window and reads the counts.",
+        own_share,
+    ),
 ];
 
 /// Register Locator block ids.
@@ -161,6 +177,9 @@ fn locked_decoder(bench: &mut Bench<'_>) -> Outcome {
         let before = bench.read_at(place, Width::Four)?;
         bench.write_at(place, Width::Four, !before & 0xffff_ffff)?;
         let after = bench.read_at(place, Width::Four)?;
+        if after != before {
+            bench.write_at(place, Width::Four, before)?;
+        }
         expect_equal(
             format!("{place} of a locked decoder after a write"),
             after,

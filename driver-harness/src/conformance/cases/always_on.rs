@@ -7,11 +7,31 @@ use crate::conformance::bench::{Bench, HOT};
 use crate::conformance::case::{Case, Outcome, Passed, case, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
-    case("always-on/reported-at-threshold", reported_at_threshold),
-    case("always-on/cold-unit", cold_unit),
-    case("always-on/counter-freed", counter_freed),
-    case("always-on/count-field", count_field),
-    case("always-on/no-epochs", no_epochs),
+    case(
+        "always-on/reported-at-threshold",
+        "Makes a unit hot and looks at the list at once.",
+        reported_at_threshold,
+    ),
+    case(
+        "always-on/cold-unit",
+        "Accesses a unit less often than the threshold and looks at the list.",
+        cold_unit,
+    ),
+    case(
+        "always-on/counter-freed",
+        "Accesses a unit in three parts and counts the entries after each.",
+        counter_freed,
+    ),
+    case(
+        "always-on/count-field",
+        "Makes a unit hot and reads the count of its entry.",
+        count_field,
+    ),
+    case(
+        "always-on/no-epochs",
+        "Splits the accesses of a hot unit by a second.",
+        no_epochs,
+    ),
 ];
 
 /// Longer than any epoch that is configured on this bench.

@@ -12,23 +12,91 @@ use crate::conformance::case::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    reading_case("capability/unit-sizes", unit_sizes),
-    reading_case("capability/modes", modes),
-    reading_case("capability/epoch-codes", epoch_codes),
-    reading_case("capability/epoch-order", epoch_order),
-    reading_case("capability/trackable-requests", trackable_requests),
-    reading_case("capability/down-sampling", down_sampling),
-    reading_case("capability/epoch-type", epoch_type),
-    reading_case("capability/hotlist-size", hotlist_size),
-    reading_case("capability/hotlist-inside-bar", hotlist_inside_bar),
-    reading_case("capability/ranges-inside-bar", ranges_inside_bar),
-    reading_case("capability/no-overlap", no_overlap),
-    reading_case("capability/reserved", reserved),
-    case("capability/read-only", read_only),
-    reading_case("capability/hotlist-aligned", hotlist_aligned),
-    reading_case("capability/ranges-aligned", ranges_aligned),
-    reading_case("capability/message-number", message_number),
-    case("capability/constant", constant),
+    reading_case(
+        "capability/unit-sizes",
+        "Reads the unit sizes of every instance.",
+        unit_sizes,
+    ),
+    reading_case(
+        "capability/modes",
+        "Reads the modes of every instance.",
+        modes,
+    ),
+    reading_case(
+        "capability/epoch-codes",
+        "Decodes the epoch limits of every instance with epoch mode.",
+        epoch_codes,
+    ),
+    reading_case(
+        "capability/epoch-order",
+        "Compares the epoch limits of every instance with epoch mode.",
+        epoch_order,
+    ),
+    reading_case(
+        "capability/trackable-requests",
+        "Reads the trackable requests of every instance.",
+        trackable_requests,
+    ),
+    reading_case(
+        "capability/down-sampling",
+        "Looks which bit of the down-sampling factors stands for factor 1.",
+        down_sampling,
+    ),
+    reading_case(
+        "capability/epoch-type",
+        "Reads the epoch type of every instance.",
+        epoch_type,
+    ),
+    reading_case(
+        "capability/hotlist-size",
+        "Reads the number of hotlist entries of every instance.",
+        hotlist_size,
+    ),
+    reading_case(
+        "capability/hotlist-inside-bar",
+        "Compares the end of every hotlist with the size of the BAR.",
+        hotlist_inside_bar,
+    ),
+    reading_case(
+        "capability/ranges-inside-bar",
+        "Compares the end of every range bitmap with the size of the BAR.",
+        ranges_inside_bar,
+    ),
+    reading_case(
+        "capability/no-overlap",
+        "Sorts registers, bitmaps and hotlists of all instances by place and compares neighbours.",
+        no_overlap,
+    ),
+    reading_case(
+        "capability/reserved",
+        "Reads the bits of the second capability register that have no meaning.",
+        reserved,
+    ),
+    case(
+        "capability/read-only",
+        "Writes zeros and ones to the capability registers and reads them back.",
+        read_only,
+    ),
+    reading_case(
+        "capability/hotlist-aligned",
+        "Looks at the low bits of every hotlist's place.",
+        hotlist_aligned,
+    ),
+    reading_case(
+        "capability/ranges-aligned",
+        "Looks at the low bits of every range bitmap's place.",
+        ranges_aligned,
+    ),
+    reading_case(
+        "capability/message-number",
+        "Compares the message number of every instance with the messages of the function.",
+        message_number,
+    ),
+    case(
+        "capability/constant",
+        "Reads the capability registers before an enable, after it and after a disable.",
+        constant,
+    ),
 ];
 
 /// The registers that say what an instance can do.

@@ -10,15 +10,51 @@ use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect, expect
 use crate::conformance::subject::Request;
 
 pub(super) const CASES: &[Case] = &[
-    case("counter/width", width),
-    case("counter/exact-count", exact_count),
-    case("counter/units-apart", units_apart),
-    case("counter/saturation", saturation),
-    case("counter/unit-id", unit_id),
-    case("counter/unit-borders", unit_borders),
-    case("counter/width-follows-unit-size", width_follows_unit_size),
-    case("counter/last-unit", last_unit),
-    case("counter/large-unit", large_unit),
+    case(
+        "counter/width",
+        "Writes each unit size and reads the counter width.",
+        width,
+    ),
+    case(
+        "counter/exact-count",
+        "Accesses a unit 3, 10 and 100 times and reads the counts.",
+        exact_count,
+    ),
+    case(
+        "counter/units-apart",
+        "Accesses neighbouring units differently often and reads the counts.",
+        units_apart,
+    ),
+    case(
+        "counter/saturation",
+        "Accesses a unit more often than its counter can count.",
+        saturation,
+    ),
+    case(
+        "counter/unit-id",
+        "Makes the highest reachable unit hot in each unit size and reads its id.",
+        unit_id,
+    ),
+    case(
+        "counter/unit-borders",
+        "Accesses first and last lines of two neighbouring units and reads both counts.",
+        unit_borders,
+    ),
+    case(
+        "counter/width-follows-unit-size",
+        "Writes the unit sizes up and down and compares the counter widths, enabled as well.",
+        width_follows_unit_size,
+    ),
+    case(
+        "counter/last-unit",
+        "Makes the last reachable unit hot.",
+        last_unit,
+    ),
+    case(
+        "counter/large-unit",
+        "Accesses eight places all over a unit of 2 MiB or more.",
+        large_unit,
+    ),
 ];
 
 /// Requests that a saturation case is worth.

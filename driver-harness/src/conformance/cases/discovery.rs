@@ -10,17 +10,61 @@ use crate::conformance::case::{
 use crate::transport::{BarOffset, Width};
 
 pub(super) const CASES: &[Case] = &[
-    reading_case("discovery/locator-present", locator_present),
-    reading_case("discovery/block-listed", block_listed),
-    reading_case("discovery/bar-exists", bar_exists),
-    reading_case("discovery/block-inside-bar", block_inside_bar),
-    reading_case("discovery/entries-distinct", entries_distinct),
-    reading_case("discovery/block-version", block_version),
-    reading_case("discovery/instances-present", instances_present),
-    reading_case("discovery/instance-length", instance_length),
-    reading_case("discovery/header-reserved", header_reserved),
-    case("discovery/header-read-only", header_read_only),
-    reading_case("discovery/instances-answer", instances_answer),
+    reading_case(
+        "discovery/locator-present",
+        "Looks through the extended capabilities for the Register Locator.",
+        locator_present,
+    ),
+    reading_case(
+        "discovery/block-listed",
+        "Counts the Register Locator's entries with block id 5.",
+        block_listed,
+    ),
+    reading_case(
+        "discovery/bar-exists",
+        "Asks for the size of each BAR that a CHMU entry names.",
+        bar_exists,
+    ),
+    reading_case(
+        "discovery/block-inside-bar",
+        "Compares header, instance count and instance length with the size of the BAR.",
+        block_inside_bar,
+    ),
+    reading_case(
+        "discovery/entries-distinct",
+        "Compares the places of all Register Locator entries.",
+        entries_distinct,
+    ),
+    reading_case(
+        "discovery/block-version",
+        "Reads the version in each block header.",
+        block_version,
+    ),
+    reading_case(
+        "discovery/instances-present",
+        "Reads the instance count in each block header.",
+        instances_present,
+    ),
+    reading_case(
+        "discovery/instance-length",
+        "Reads the instance length in each block header.",
+        instance_length,
+    ),
+    reading_case(
+        "discovery/header-reserved",
+        "Reads the bits of each block header that have no meaning.",
+        header_reserved,
+    ),
+    case(
+        "discovery/header-read-only",
+        "Writes zeros and ones to each block header and reads it back.",
+        header_read_only,
+    ),
+    reading_case(
+        "discovery/instances-answer",
+        "Reads the second capability register of every instance.",
+        instances_answer,
+    ),
 ];
 
 fn block_version(bench: &mut Bench<'_>) -> Outcome {

@@ -10,18 +10,66 @@ use crate::conformance::bench::{Bench, HOT, Setup};
 use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
-    case("epoch/hot-unit-reported", hot_unit_reported),
-    case("epoch/not-before-its-end", not_before_its_end),
-    case("epoch/counters-cleared", counters_cleared),
-    case("epoch/cold-unit-forgotten", cold_unit_forgotten),
-    case("epoch/length", length),
-    case("epoch/change-of-length", change_of_length),
-    case("epoch/silent-epoch", silent_epoch),
-    case("epoch/once-per-epoch", once_per_epoch),
-    case("epoch/per-counter-start", per_counter_start),
-    case("epoch/per-counter-end", per_counter_end),
-    case("epoch/per-counter-independent", per_counter_independent),
-    case("epoch/global-end-for-all", global_end_for_all),
+    case(
+        "epoch/hot-unit-reported",
+        "Makes a unit hot, lets the epoch end and looks for it on the list.",
+        hot_unit_reported,
+    ),
+    case(
+        "epoch/not-before-its-end",
+        "Makes a unit hot and looks at the list at once and in the middle of the epoch.",
+        not_before_its_end,
+    ),
+    case(
+        "epoch/counters-cleared",
+        "Makes a unit hot in three epochs and reads each count.",
+        counters_cleared,
+    ),
+    case(
+        "epoch/cold-unit-forgotten",
+        "Accesses a unit too seldom in each of two epochs, often enough in both together.",
+        cold_unit_forgotten,
+    ),
+    case(
+        "epoch/length",
+        "Looks at the list at 90 % and at 110 % of an epoch.",
+        length,
+    ),
+    case(
+        "epoch/change-of-length",
+        "Measures an epoch, then one three times as long.",
+        change_of_length,
+    ),
+    case(
+        "epoch/silent-epoch",
+        "Lets an epoch without accesses follow one with a hot unit.",
+        silent_epoch,
+    ),
+    case(
+        "epoch/once-per-epoch",
+        "Makes a unit hot in three epochs and drains once.",
+        once_per_epoch,
+    ),
+    case(
+        "epoch/per-counter-start",
+        "Spreads the accesses of a hot unit around the time at which an epoch from the enable would end.",
+        per_counter_start,
+    ),
+    case(
+        "epoch/per-counter-end",
+        "Accesses a unit too seldom in each of two epochs of its own.",
+        per_counter_end,
+    ),
+    case(
+        "epoch/per-counter-independent",
+        "Makes two units hot at different times and looks when each is listed.",
+        per_counter_independent,
+    ),
+    case(
+        "epoch/global-end-for-all",
+        "Makes a unit hot late in an epoch and looks at the list after the epoch's end.",
+        global_end_for_all,
+    ),
 ];
 
 /// A configuration with epochs of a type; skips the case where the instance has another.

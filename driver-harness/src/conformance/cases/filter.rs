@@ -9,19 +9,41 @@ use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, 
 use crate::conformance::subject::Request;
 
 pub(super) const CASES: &[Case] = &[
-    case("filter/reads-counted", reads_counted),
+    case(
+        "filter/reads-counted",
+        "Reads under each read filter.",
+        reads_counted,
+    ),
     case(
         "filter/writes-not-counted-as-reads",
+        "Writes, and reads and writes, under each read filter.",
         writes_not_counted_as_reads,
     ),
-    case("filter/writes-counted", writes_counted),
+    case(
+        "filter/writes-counted",
+        "Writes under each write filter.",
+        writes_counted,
+    ),
     case(
         "filter/reads-not-counted-as-writes",
+        "Reads, and reads and writes, under each write filter.",
         reads_not_counted_as_writes,
     ),
-    case("filter/both-counted", both_counted),
-    case("filter/non-tee-leaves-tee-out", non_tee_leaves_tee_out),
-    case("filter/all-includes-tee", all_includes_tee),
+    case(
+        "filter/both-counted",
+        "Reads and writes under each filter for both.",
+        both_counted,
+    ),
+    case(
+        "filter/non-tee-leaves-tee-out",
+        "Makes TEE requests under each non-TEE filter.",
+        non_tee_leaves_tee_out,
+    ),
+    case(
+        "filter/all-includes-tee",
+        "Makes TEE requests under each filter for all requests.",
+        all_includes_tee,
+    ),
 ];
 
 use AccessKind::{Read, Write};

@@ -10,53 +10,112 @@ use crate::conformance::case::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    case("hotlist/empty-after-reset", empty_after_reset),
-    case("hotlist/holds-size-less-one", holds_size_less_one),
-    case("hotlist/tail-counts-entries", tail_counts_entries),
-    case("hotlist/wraps", wraps),
-    case("hotlist/head-frees-entries", head_frees_entries),
-    case("hotlist/head-out-of-range", head_out_of_range),
-    case("hotlist/head-past-tail", head_past_tail),
-    case("hotlist/full-list-keeps-entries", full_list_keeps_entries),
-    case("hotlist/hottest-kept", hottest_kept),
-    case("hotlist/order", order),
-    case("hotlist/no-duplicates", no_duplicates),
-    case("hotlist/units-exist", units_exist),
-    case("hotlist/backlog-refills", backlog_refills),
-    case("hotlist/no-backlog", no_backlog),
-    case("hotlist/reset-drops-backlog", reset_drops_backlog),
-    case("hotlist/tail-in-range", tail_in_range),
-    case("hotlist/reuse-after-drain", reuse_after_drain),
+    case(
+        "hotlist/empty-after-reset",
+        "Resets and compares head and tail.",
+        empty_after_reset,
+    ),
+    case(
+        "hotlist/holds-size-less-one",
+        "Makes as many units hot as the list holds and drains it.",
+        holds_size_less_one,
+    ),
+    case(
+        "hotlist/tail-counts-entries",
+        "Makes some units hot and looks how far the tail moved.",
+        tail_counts_entries,
+    ),
+    case(
+        "hotlist/wraps",
+        "Fills and drains the list three times.",
+        wraps,
+    ),
+    case(
+        "hotlist/head-frees-entries",
+        "Lists three units, moves the head by one and reads the list.",
+        head_frees_entries,
+    ),
+    case(
+        "hotlist/head-out-of-range",
+        "Writes a head beyond the last entry.",
+        head_out_of_range,
+    ),
+    case(
+        "hotlist/head-past-tail",
+        "Writes a head one past the tail.",
+        head_past_tail,
+    ),
+    case(
+        "hotlist/full-list-keeps-entries",
+        "Makes units hot again while the list is full and reads it.",
+        full_list_keeps_entries,
+    ),
+    case(
+        "hotlist/hottest-kept",
+        "Makes two units more hot than the list holds, the two highest hottest.",
+        hottest_kept,
+    ),
+    case(
+        "hotlist/order",
+        "Makes three units hot, the middle one hottest, and reads their order.",
+        order,
+    ),
+    case(
+        "hotlist/no-duplicates",
+        "Accesses several units in turn and looks for repeated entries.",
+        no_duplicates,
+    ),
+    case(
+        "hotlist/units-exist",
+        "Makes units hot and compares each entry with the end of the memory.",
+        units_exist,
+    ),
+    case(
+        "hotlist/tail-in-range",
+        "Takes the tail around the list and compares it with the size each time.",
+        tail_in_range,
+    ),
+    case(
+        "hotlist/reuse-after-drain",
+        "Overflows the list, drains it and fills it again.",
+        reuse_after_drain,
+    ),
 ];
 
 /// The names of the two known orders, and of anything else.
 const HOTTEST_FIRST: &str = "hottest first";
+
 const LOWEST_FIRST: &str = "lowest address first";
+
 const OTHER_ORDER: &str = "another order";
 
 /// The units of entries, in their order.
-fn listed(entries: &[Entry]) -> Vec<UnitIndex> {
+pub(super) fn listed(entries: &[Entry]) -> Vec<UnitIndex> {
     entries.iter().map(|entry| entry.unit).collect()
 }
 
-fn sorted(mut units: Vec<UnitIndex>) -> Vec<UnitIndex> {
+pub(super) fn sorted(mut units: Vec<UnitIndex>) -> Vec<UnitIndex> {
     units.sort();
     units
 }
 
-fn hot(units: &[UnitIndex]) -> Vec<(UnitIndex, u64)> {
+pub(super) fn hot(units: &[UnitIndex]) -> Vec<(UnitIndex, u64)> {
     units.iter().map(|unit| (*unit, HOT)).collect()
 }
 
 /// Entries that the list holds when it is full.
-fn room(bench: &Bench<'_>) -> Result<usize, Stop> {
+pub(super) fn room(bench: &Bench<'_>) -> Result<usize, Stop> {
     Ok(usize::from(
         bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
     ))
 }
 
 /// Starts and makes the list exactly as full as it gets, with `more` hot units above that.
-fn fill(bench: &mut Bench<'_>, setup: &Setup, more: usize) -> Result<Vec<UnitIndex>, Stop> {
+pub(super) fn fill(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    more: usize,
+) -> Result<Vec<UnitIndex>, Stop> {
     bench.need_exact_traffic()?;
     let room = room(bench)?;
     let units = bench.units(setup.unit_size, room + more)?;
@@ -282,71 +341,6 @@ fn units_exist(bench: &mut Bench<'_>) -> Outcome {
         let expected = format!("{last} at most, the last unit in use");
         expect(entry.unit <= last, "a listed unit", read, expected)?;
     }
-    Ok(Passed::Plainly)
-}
-
-fn need_backlog(bench: &Bench<'_>, wanted: bool) -> Result<(), Stop> {
-    match (bench.capabilities_1()?.postponed_insertion(), wanted) {
-        (true, false) => skip("the instance has postponed insertion"),
-        (false, true) => skip("the instance has no postponed insertion"),
-        _ => Ok(()),
-    }
-}
-
-fn backlog_refills(bench: &mut Bench<'_>) -> Outcome {
-    need_backlog(bench, true)?;
-    bench.need_exact_traffic()?;
-    let setup = bench.setup()?;
-    let room = room(bench)?;
-    let units = bench.units(setup.unit_size, room + 2)?;
-    // The higher unit waits first, so that its place in the backlog shows its age.
-    let (younger, older) = (units[room], units[room + 1]);
-    bench.start(&setup)?;
-    for hot_units in [&units[..room], &[older], &[younger]] {
-        bench.touch(&setup, &hot(hot_units))?;
-        bench.end_epoch(&setup)?;
-    }
-    let first = sorted(listed(&bench.drain()?));
-    expect_equal("units of the full list", first, units[..room].to_vec())?;
-    // A list of two entries refills one by one.
-    let mut refilled = listed(&bench.drain()?);
-    refilled.extend(listed(&bench.drain()?));
-    expect_equal(
-        "units that refilled the drained list",
-        refilled,
-        vec![older, younger],
-    )?;
-    Ok(Passed::Plainly)
-}
-
-fn no_backlog(bench: &mut Bench<'_>) -> Outcome {
-    need_backlog(bench, false)?;
-    let setup = bench.setup()?;
-    let more = room(bench)?.min(3);
-    fill(bench, &setup, more)?;
-    bench.drain()?;
-    expect_equal(
-        "entries after the full list was drained",
-        bench.drain()?.len(),
-        0,
-    )?;
-    Ok(Passed::Plainly)
-}
-
-fn reset_drops_backlog(bench: &mut Bench<'_>) -> Outcome {
-    need_backlog(bench, true)?;
-    let setup = bench.setup()?;
-    let more = room(bench)?.min(3);
-    fill(bench, &setup, more)?;
-    bench.stop()?;
-    bench.reset()?;
-    bench.start(&setup)?;
-    bench.end_epoch(&setup)?;
-    expect_equal(
-        "entries after a reset with a backlog",
-        bench.drain()?.len(),
-        0,
-    )?;
     Ok(Passed::Plainly)
 }
 

@@ -10,14 +10,46 @@ use crate::conformance::case::{
 };
 
 pub(super) const CASES: &[Case] = &[
-    case("instance/configuration-apart", configuration_apart),
-    case("instance/enabled-apart", enabled_apart),
-    case("instance/hotlists-apart", hotlists_apart),
-    case("instance/heads-apart", heads_apart),
-    case("instance/counters-apart", counters_apart),
-    case("instance/reset-apart", reset_apart),
-    case("instance/blocks-apart", blocks_apart),
-    case("instance/blocks-count", blocks_count),
+    case(
+        "instance/configuration-apart",
+        "Writes the configuration of one instance and reads another's.",
+        configuration_apart,
+    ),
+    case(
+        "instance/enabled-apart",
+        "Enables one instance and reads the status of another, and the other way round.",
+        enabled_apart,
+    ),
+    case(
+        "instance/hotlists-apart",
+        "Lists a unit at one instance and reads the list of a disabled one.",
+        hotlists_apart,
+    ),
+    case(
+        "instance/heads-apart",
+        "Lists a unit at two instances and drains one.",
+        heads_apart,
+    ),
+    case(
+        "instance/counters-apart",
+        "Makes a unit hot for the threshold of one instance and not for that of another.",
+        counters_apart,
+    ),
+    case(
+        "instance/reset-apart",
+        "Lists a unit at one instance and resets another.",
+        reset_apart,
+    ),
+    case(
+        "instance/blocks-apart",
+        "Enables an instance of one block and reads the status of another block's, and the other way round.",
+        blocks_apart,
+    ),
+    case(
+        "instance/blocks-count",
+        "Makes a unit hot while an instance of each of two blocks counts.",
+        blocks_count,
+    ),
 ];
 
 /// Looks at `place` for one step.

@@ -8,14 +8,46 @@ use crate::conformance::bench::{Bench, HOT, Setup};
 use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
-    case("interrupt/overflow", overflow),
-    case("interrupt/fill-level", fill_level),
-    case("interrupt/not-enabled", not_enabled),
-    case("interrupt/message", message),
-    case("interrupt/edge", edge),
-    case("interrupt/overflow-again", overflow_again),
-    case("interrupt/fill-level-again", fill_level_again),
-    case("interrupt/silent-when-disabled", silent_when_disabled),
+    case(
+        "interrupt/overflow",
+        "Loses a unit and waits for the interrupt.",
+        overflow,
+    ),
+    case(
+        "interrupt/fill-level",
+        "Raises the fill level and waits for the interrupt.",
+        fill_level,
+    ),
+    case(
+        "interrupt/not-enabled",
+        "Sets each status bit with its interrupt not enabled.",
+        not_enabled,
+    ),
+    case(
+        "interrupt/message",
+        "Causes each interrupt and listens to all messages.",
+        message,
+    ),
+    case(
+        "interrupt/edge",
+        "Causes an interrupt, then lets its condition hold for another epoch.",
+        edge,
+    ),
+    case(
+        "interrupt/overflow-again",
+        "Loses units three times with a drain and a clear in between.",
+        overflow_again,
+    ),
+    case(
+        "interrupt/fill-level-again",
+        "Raises the fill level three times with a drain and a clear in between.",
+        fill_level_again,
+    ),
+    case(
+        "interrupt/silent-when-disabled",
+        "Disables, then does what causes an interrupt otherwise.",
+        silent_when_disabled,
+    ),
 ];
 
 /// Which interrupt a case is about.

@@ -3,6 +3,7 @@
 
 mod address;
 mod always_on;
+mod backlog;
 mod capability;
 mod configuration;
 mod counter;
@@ -15,6 +16,7 @@ mod interrupt;
 mod operation;
 mod order;
 mod range;
+mod refusal;
 mod register;
 mod reset;
 mod sampling;
@@ -31,6 +33,7 @@ pub fn all() -> Vec<Case> {
         capability::CASES,
         register::CASES,
         configuration::CASES,
+        refusal::CASES,
         operation::CASES,
         epoch::CASES,
         always_on::CASES,
@@ -40,6 +43,7 @@ pub fn all() -> Vec<Case> {
         sampling::CASES,
         range::CASES,
         hotlist::CASES,
+        backlog::CASES,
         status::CASES,
         interrupt::CASES,
         instance::CASES,
@@ -99,6 +103,12 @@ mod tests {
         let catalogue = Catalogue::load().unwrap();
         let cases: BTreeSet<_> = all().iter().map(|case| case.name).collect();
         assert_eq!(cases.len(), all().len(), "a name is used twice");
+        for Case {
+            name, explanation, ..
+        } in all()
+        {
+            assert!(explanation.ends_with('.'), "{name}: {explanation}");
+        }
         for case in &cases {
             assert!(
                 catalogue.checked_by(case).next().is_some(),

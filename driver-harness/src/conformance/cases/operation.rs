@@ -8,24 +8,81 @@ use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect, expect
 use crate::transport::Width;
 
 pub(super) const CASES: &[Case] = &[
-    case("operation/enable", enable),
-    case("operation/disable", disable),
-    case("operation/reset-ends", reset_ends),
-    case("operation/progress-codes", progress_codes),
-    case("operation/disabled-counts-nothing", disabled_counts_nothing),
-    case("operation/disable-keeps-list", disable_keeps_list),
-    case("operation/reset-empties-list", reset_empties_list),
-    case("operation/reset-clears-status", reset_clears_status),
+    case(
+        "operation/enable",
+        "Enables and waits at most 100 ms.",
+        enable,
+    ),
+    case(
+        "operation/disable",
+        "Enables, disables and waits at most 100 ms.",
+        disable,
+    ),
+    case(
+        "operation/reset-ends",
+        "Resets, waits at most 100 ms and reads the reset bit.",
+        reset_ends,
+    ),
+    case(
+        "operation/progress-codes",
+        "Reads the operation in progress right after an enable, a disable and a reset.",
+        progress_codes,
+    ),
+    case(
+        "operation/disabled-counts-nothing",
+        "Accesses a unit after a disable and looks at the list.",
+        disabled_counts_nothing,
+    ),
+    case(
+        "operation/disable-keeps-list",
+        "Lists units, disables and reads the list again.",
+        disable_keeps_list,
+    ),
+    case(
+        "operation/reset-empties-list",
+        "Lists units, disables, resets and compares head and tail.",
+        reset_empties_list,
+    ),
+    case(
+        "operation/reset-clears-status",
+        "Raises the fill level, resets and reads the status.",
+        reset_clears_status,
+    ),
     case(
         "operation/reset-keeps-configuration",
+        "Configures, resets and reads configuration and range bitmap back.",
         reset_keeps_configuration,
     ),
-    case("operation/reset-zeroes-counters", reset_zeroes_counters),
-    case("operation/reset-and-enable", reset_and_enable),
-    case("operation/enable-starts-fresh", enable_starts_fresh),
-    case("operation/enable-twice", enable_twice),
-    case("operation/enabled-after-progress", enabled_after_progress),
-    case("operation/enable-keeps-list", enable_keeps_list),
+    case(
+        "operation/reset-zeroes-counters",
+        "Accesses a unit before and after a reset, too seldom on either side of it.",
+        reset_zeroes_counters,
+    ),
+    case(
+        "operation/reset-and-enable",
+        "Writes reset and enable in one and looks which one wins.",
+        reset_and_enable,
+    ),
+    case(
+        "operation/enable-starts-fresh",
+        "Accesses a unit too seldom in two enabled spans and lets an empty epoch end in a third.",
+        enable_starts_fresh,
+    ),
+    case(
+        "operation/enable-twice",
+        "Writes the enable bit again between the accesses that make a unit hot.",
+        enable_twice,
+    ),
+    case(
+        "operation/enabled-after-progress",
+        "Reads the status while an enable is in progress.",
+        enabled_after_progress,
+    ),
+    case(
+        "operation/enable-keeps-list",
+        "Lists units, disables, enables and reads the list again.",
+        enable_keeps_list,
+    ),
 ];
 
 fn enable(bench: &mut Bench<'_>) -> Outcome {

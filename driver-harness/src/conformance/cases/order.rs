@@ -8,9 +8,21 @@ use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect, expect
 use crate::transport::Width;
 
 pub(super) const CASES: &[Case] = &[
-    case("order/entry-before-tail", entry_before_tail),
-    case("order/interrupt-after-entries", interrupt_after_entries),
-    case("order/tail-is-current", tail_is_current),
+    case(
+        "order/entry-before-tail",
+        "Reads the entry at the old tail as soon as the tail has moved.",
+        entry_before_tail,
+    ),
+    case(
+        "order/interrupt-after-entries",
+        "Waits for the fill-level interrupt and reads status and entries at once.",
+        interrupt_after_entries,
+    ),
+    case(
+        "order/tail-is-current",
+        "Reads the tail right after the end of each of four epochs.",
+        tail_is_current,
+    ),
 ];
 
 fn entry_before_tail(bench: &mut Bench<'_>) -> Outcome {

@@ -12,14 +12,46 @@ use crate::conformance::subject::Request;
 use crate::transport::Width;
 
 pub(super) const CASES: &[Case] = &[
-    case("range/clear-bit", clear_bit),
-    case("range/set-bit", set_bit),
-    case("range/border", border),
-    case("range/empty", empty),
-    case("range/covers-memory", covers_memory),
-    case("range/single-bits", single_bits),
-    case("range/overlap-refused", overlap_refused),
-    case("range/overlap-allowed", overlap_allowed),
+    case(
+        "range/clear-bit",
+        "Sets one range's bit and accesses another range.",
+        clear_bit,
+    ),
+    case(
+        "range/set-bit",
+        "Sets one range's bit and accesses it and another range.",
+        set_bit,
+    ),
+    case(
+        "range/border",
+        "Accesses the lines on the two sides of a range's end with one of both bits set.",
+        border,
+    ),
+    case(
+        "range/empty",
+        "Makes a unit hot with a clear bitmap.",
+        empty,
+    ),
+    case(
+        "range/covers-memory",
+        "Sets the bit of the memory's last range and reads it back.",
+        covers_memory,
+    ),
+    case(
+        "range/single-bits",
+        "Sets each bit of the bitmap on its own and reads it back.",
+        single_bits,
+    ),
+    case(
+        "range/overlap-refused",
+        "Enables two instances without the capability on the same ranges.",
+        overlap_refused,
+    ),
+    case(
+        "range/overlap-allowed",
+        "Enables two instances with the capability on the same ranges and makes a unit hot.",
+        overlap_allowed,
+    ),
 ];
 
 /// Words with a single range's bit.

@@ -10,21 +10,81 @@ use crate::conformance::case::{
 use crate::transport::{BarOffset, Width};
 
 pub(super) const CASES: &[Case] = &[
-    case("register/read-widths", read_widths),
-    case("register/half-writes", half_writes),
-    case("register/narrow-writes", narrow_writes),
-    case("register/configuration-readback", configuration_readback),
-    case("register/configuration-reserved", configuration_reserved),
-    case("register/status-read-only", status_read_only),
-    case("register/status-reserved", status_reserved),
-    case("register/tail-read-only", tail_read_only),
-    case("register/power-on-values", power_on_values),
-    case("register/reads-are-free", reads_are_free),
-    case("register/indices-widths", indices_widths),
-    case("register/head-widths", head_widths),
-    case("register/gaps", gaps),
-    case("register/ranges-readback", ranges_readback),
-    case("register/ranges-half-writes", ranges_half_writes),
+    case(
+        "register/read-widths",
+        "Reads each register whole and in pieces of 4, 2 and 1 bytes.",
+        read_widths,
+    ),
+    case(
+        "register/half-writes",
+        "Writes each half of each configuration register and reads the whole back.",
+        half_writes,
+    ),
+    case(
+        "register/narrow-writes",
+        "Writes 2 bytes and 1 byte at each place of the configuration registers and reads the whole back.",
+        narrow_writes,
+    ),
+    case(
+        "register/configuration-readback",
+        "Sets and clears each configuration bit on its own and reads the fields back.",
+        configuration_readback,
+    ),
+    case(
+        "register/configuration-reserved",
+        "Writes ones to the reserved configuration bits and reads them back.",
+        configuration_reserved,
+    ),
+    case(
+        "register/status-read-only",
+        "Writes the status bits that cannot be cleared and reads the status back.",
+        status_read_only,
+    ),
+    case(
+        "register/status-reserved",
+        "Reads the reserved status bits, disabled and enabled.",
+        status_reserved,
+    ),
+    case(
+        "register/tail-read-only",
+        "Writes the tail of an enabled instance and reads it back.",
+        tail_read_only,
+    ),
+    case(
+        "register/power-on-values",
+        "Configures, resets the function, and reads configuration and status.",
+        power_on_values,
+    ),
+    case(
+        "register/reads-are-free",
+        "Lists a unit, then reads each register four times and the entries twice.",
+        reads_are_free,
+    ),
+    case(
+        "register/indices-widths",
+        "Lists a unit and reads head and tail apart, by 4 bytes and by 8 bytes.",
+        indices_widths,
+    ),
+    case(
+        "register/head-widths",
+        "Lists a unit and writes the head by 2, 4 and 8 bytes.",
+        head_widths,
+    ),
+    case(
+        "register/gaps",
+        "Reads the offsets of an instance that no register has.",
+        gaps,
+    ),
+    case(
+        "register/ranges-readback",
+        "Writes four patterns to the first word of the range bitmap and reads them back.",
+        ranges_readback,
+    ),
+    case(
+        "register/ranges-half-writes",
+        "Writes each half of the first word of the range bitmap and reads the whole back.",
+        ranges_half_writes,
+    ),
 ];
 
 /// Every register of an instance that may be read in 64-bit pieces.

@@ -8,11 +8,31 @@ use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, 
 use crate::conformance::cases::address::{decoders, memory_enable};
 
 pub(super) const CASES: &[Case] = &[
-    case("reset/function-level", function_level),
-    case("reset/lists-empty", lists_empty),
-    case("reset/capabilities-stay", capabilities_stay),
-    case("reset/decoders-stay", decoders_stay),
-    case("reset/works-again", works_again),
+    case(
+        "reset/function-level",
+        "Enables, resets the function and reads status and configuration of every instance.",
+        function_level,
+    ),
+    case(
+        "reset/lists-empty",
+        "Lists a unit, resets the function and compares head and tail.",
+        lists_empty,
+    ),
+    case(
+        "reset/capabilities-stay",
+        "Reads the capability registers before and after a reset of the function.",
+        capabilities_stay,
+    ),
+    case(
+        "reset/decoders-stay",
+        "Reads HDM decoders and memory enable before and after a reset of the function.",
+        decoders_stay,
+    ),
+    case(
+        "reset/works-again",
+        "Lists a unit, resets the function and lists one again.",
+        works_again,
+    ),
 ];
 
 /// Resets the function; skips the case where the path cannot.

@@ -9,13 +9,34 @@ use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect, expect
 use crate::conformance::subject::Request;
 
 pub(super) const CASES: &[Case] = &[
-    case("sampling/one-of-many", one_of_many),
-    case("sampling/not-scaled-back", not_scaled_back),
-    case("sampling/factor-one", factor_one),
-    case("sampling/filter-first", filter_first),
-    case("sampling/randomised-mean", randomised_mean),
+    case(
+        "sampling/one-of-many",
+        "Makes 8 times the factor of requests and reads the count.",
+        one_of_many,
+    ),
+    case(
+        "sampling/not-scaled-back",
+        "Makes 6 times the factor of requests and compares the count with them.",
+        not_scaled_back,
+    ),
+    case(
+        "sampling/factor-one",
+        "Makes 9 requests with factor 1.",
+        factor_one,
+    ),
+    case(
+        "sampling/filter-first",
+        "Puts filtered writes between reads so that sampling before the filter would see no read.",
+        filter_first,
+    ),
+    case(
+        "sampling/randomised-mean",
+        "Makes thousands of requests to one unit and compares the count with the mean.",
+        randomised_mean,
+    ),
     case(
         "sampling/randomised-breaks-periods",
+        "Accesses as many units as the factor in turn and counts how many are seen.",
         randomised_breaks_periods,
     ),
 ];

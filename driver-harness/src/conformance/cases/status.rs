@@ -8,17 +8,61 @@ use crate::conformance::bench::{Bench, HOT, Setup};
 use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
-    case("status/overflow-on-loss", overflow_on_loss),
-    case("status/overflow-exactly-full", overflow_exactly_full),
-    case("status/overflow-clears", overflow_clears),
-    case("status/overflow-stays", overflow_stays),
-    case("status/fill-level-above", fill_level_above),
-    case("status/fill-level-equal", fill_level_equal),
-    case("status/fill-level-below", fill_level_below),
-    case("status/clear-one-keeps-other", clear_one_keeps_other),
-    case("status/fill-level-re-arms", fill_level_re_arms),
-    case("status/fill-level-still-true", fill_level_still_true),
-    case("status/overflow-not-for-waiting", overflow_not_for_waiting),
+    case(
+        "status/overflow-on-loss",
+        "Loses a unit, then fills the list exactly, and reads overflow both times.",
+        overflow_on_loss,
+    ),
+    case(
+        "status/overflow-exactly-full",
+        "Fills the list exactly and reads overflow.",
+        overflow_exactly_full,
+    ),
+    case(
+        "status/overflow-clears",
+        "Loses a unit and writes overflow, with 1 and then with 0.",
+        overflow_clears,
+    ),
+    case(
+        "status/overflow-stays",
+        "Loses a unit and writes zeros to the status.",
+        overflow_stays,
+    ),
+    case(
+        "status/fill-level-above",
+        "Lists one entry more than the fill-level threshold, then exactly as many.",
+        fill_level_above,
+    ),
+    case(
+        "status/fill-level-equal",
+        "Lists exactly as many entries as the fill-level threshold.",
+        fill_level_equal,
+    ),
+    case(
+        "status/fill-level-below",
+        "Lists one entry less than the fill-level threshold.",
+        fill_level_below,
+    ),
+    case(
+        "status/clear-one-keeps-other",
+        "Has both status bits set, clears one and reads the other.",
+        clear_one_keeps_other,
+    ),
+    case(
+        "status/fill-level-re-arms",
+        "Raises the fill level three times with a drain and a clear in between.",
+        fill_level_re_arms,
+    ),
+    case(
+        "status/fill-level-still-true",
+        "Clears the fill level while it is still true and inserts once more.",
+        fill_level_still_true,
+    ),
+    case(
+        "status/overflow-not-for-waiting",
+        "Has a unit wait for room and reads overflow.",
+        overflow_not_for_waiting,
+    ),
 ];
 
 /// Entries that fill-level cases work with.

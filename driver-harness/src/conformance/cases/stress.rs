@@ -7,9 +7,21 @@ use crate::conformance::bench::{Bench, HOT};
 use crate::conformance::case::{Case, Outcome, Passed, case, expect, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
-    case("stress/drain-under-fire", drain_under_fire),
-    case("stress/wraps-over-and-over", wraps_over_and_over),
-    case("stress/enable-disable", enable_disable),
+    case(
+        "stress/drain-under-fire",
+        "Makes units hot epoch after epoch, drains now and then, and adds up.",
+        drain_under_fire,
+    ),
+    case(
+        "stress/wraps-over-and-over",
+        "Fills and drains the list until it has wrapped very often.",
+        wraps_over_and_over,
+    ),
+    case(
+        "stress/enable-disable",
+        "Enables and disables very often, then makes a unit hot.",
+        enable_disable,
+    ),
 ];
 
 /// How often a short list wraps.

@@ -5,11 +5,31 @@ use crate::conformance::bench::{Bench, Enabled};
 use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
-    case("threshold/equal-count", equal_count),
-    case("threshold/one-above", one_above),
-    case("threshold/one-below", one_below),
-    case("threshold/one", one),
-    case("threshold/zero", zero),
+    case(
+        "threshold/equal-count",
+        "Accesses a unit exactly as often as the threshold says.",
+        equal_count,
+    ),
+    case(
+        "threshold/one-above",
+        "Accesses a unit once more than the threshold says.",
+        one_above,
+    ),
+    case(
+        "threshold/one-below",
+        "Accesses a unit once less than the threshold says.",
+        one_below,
+    ),
+    case(
+        "threshold/one",
+        "Accesses two of three units at threshold 1.",
+        one,
+    ),
+    case(
+        "threshold/zero",
+        "Accesses one of two units at threshold 0.",
+        zero,
+    ),
 ];
 
 const THRESHOLD: u32 = 5;

@@ -2,3 +2,4 @@
 //! The paths to a device under test.
 
 pub mod in_process;
+pub mod socket;

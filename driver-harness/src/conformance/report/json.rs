@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{RunDescription, Totals, profile};
+use super::{InstanceResults, RunDescription, Totals, profile};
 use crate::conformance::judge::Verdict;
 use crate::conformance::run::CaseResult;
 
@@ -16,6 +16,13 @@ pub struct Report<'a> {
     transport: &'static str,
     totals: Totals,
     seconds: f64,
+    instances: Vec<InstanceReport<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct InstanceReport<'a> {
+    instance: String,
+    totals: Totals,
     profile: BTreeMap<&'static str, &'a str>,
     cases: Vec<CaseReport<'a>>,
 }
@@ -40,14 +47,25 @@ struct CaseReport<'a> {
 
 impl<'a> Report<'a> {
     /// Collects results.
-    pub fn new(description: &'a RunDescription, results: &'a [CaseResult]) -> Self {
+    pub fn new(description: &'a RunDescription, instances: &'a [InstanceResults]) -> Self {
+        let all = || instances.iter().flat_map(|one| &one.results);
         Self {
             device: &description.device,
             transport: description.path,
-            totals: Totals::of(results),
-            seconds: results.iter().map(|result| result.seconds).sum(),
-            profile: profile(results).collect(),
-            cases: results.iter().map(CaseReport::new).collect(),
+            totals: Totals::of(all()),
+            seconds: all().map(|result| result.seconds).sum(),
+            instances: instances.iter().map(InstanceReport::new).collect(),
+        }
+    }
+}
+
+impl<'a> InstanceReport<'a> {
+    fn new(results: &'a InstanceResults) -> Self {
+        Self {
+            instance: results.name(),
+            totals: Totals::of(&results.results),
+            profile: profile(&results.results).collect(),
+            cases: results.results.iter().map(CaseReport::new).collect(),
         }
     }
 }
@@ -94,16 +112,19 @@ impl<'a> CaseReport<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{description, results};
+    use super::super::tests::{description, two_instances};
     use super::*;
 
     #[test]
     fn a_program_finds_verdict_and_reason() {
-        let (description, results) = (description(), results());
-        let json = serde_json::to_value(Report::new(&description, &results)).unwrap();
-        assert_eq!(json["totals"]["failed"], 2);
-        assert_eq!(json["profile"]["a/two"], "count >= threshold");
-        let verdicts: Vec<_> = json["cases"]
+        let (description, instances) = (description(), two_instances());
+        let json = serde_json::to_value(Report::new(&description, &instances)).unwrap();
+        assert_eq!(json["totals"]["failed"], 4);
+        let second = &json["instances"][1];
+        assert_eq!(second["instance"], "1.3");
+        assert_eq!(second["totals"]["failed"], 2);
+        assert_eq!(second["profile"]["a/two"], "count >= threshold");
+        let verdicts: Vec<_> = second["cases"]
             .as_array()
             .unwrap()
             .iter()
@@ -113,7 +134,7 @@ mod tests {
             verdicts,
             ["pass", "pass", "differs", "skip", "fail", "broken"]
         );
-        assert_eq!(json["cases"][4]["expected"], "0");
-        assert!(json["cases"][0].get("reason").is_none());
+        assert_eq!(second["cases"][4]["expected"], "0");
+        assert!(second["cases"][0].get("reason").is_none());
     }
 }

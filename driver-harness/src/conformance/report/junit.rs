@@ -5,25 +5,35 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::RunDescription;
+use super::{InstanceResults, RunDescription};
 use crate::conformance::judge::Verdict;
 use crate::conformance::run::CaseResult;
 
-/// The XML text; each area is a suite.
+/// The XML text; each area of each instance is a suite.
 ///
 /// # Errors
 /// When a text cannot be written as XML.
 pub fn to_xml(
     description: &RunDescription,
-    results: &[CaseResult],
+    instances: &[InstanceResults],
 ) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new("chmu conformance");
-    for results in results.chunk_by(|one, two| area(one.case) == area(two.case)) {
-        let mut suite = TestSuite::new(results.first().map_or("", |result| area(result.case)));
-        suite.add_property(("device", description.device.as_str()));
-        suite.add_property(("transport", description.path));
-        suite.add_test_cases(results.iter().map(|result| test_case(result, description)));
-        report.add_test_suite(suite);
+    for instance in instances {
+        let name = instance.name();
+        let same_area = |one: &CaseResult, two: &CaseResult| area(one.case) == area(two.case);
+        for results in instance.results.chunk_by(same_area) {
+            let area = results.first().map_or("", |result| area(result.case));
+            let mut suite = TestSuite::new(format!("{area} {name}"));
+            suite.add_property(("device", description.device.as_str()));
+            suite.add_property(("transport", description.path));
+            suite.add_property(("instance", name.as_str()));
+            let test_cases = results.iter().map(|result| {
+                let repeat = description.repeat(instance.instance, result.case);
+                test_case(result, &repeat)
+            });
+            suite.add_test_cases(test_cases);
+            report.add_test_suite(suite);
+        }
     }
     report.to_string()
 }
@@ -32,8 +42,8 @@ fn area(case: &str) -> &str {
     case.split_once('/').map_or(case, |(area, _)| area)
 }
 
-fn test_case(result: &CaseResult, description: &RunDescription) -> TestCase {
-    let again = format!("again: {} {}", description.repeat_command, result.case);
+fn test_case(result: &CaseResult, repeat: &str) -> TestCase {
+    let again = format!("again: {repeat}");
     let mut status = match &result.verdict {
         Verdict::Passed { .. } | Verdict::Differs(_) => TestCaseStatus::success(),
         Verdict::Skipped(_) => TestCaseStatus::skipped(),
@@ -70,16 +80,17 @@ fn test_case(result: &CaseResult, description: &RunDescription) -> TestCase {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{description, results};
+    use super::super::tests::{description, two_instances};
     use super::*;
 
     #[test]
     fn other_programs_read_the_counts() {
-        let xml = to_xml(&description(), &results()).unwrap();
+        let xml = to_xml(&description(), &two_instances()).unwrap();
         let report = Report::deserialize_from_str(&xml).unwrap();
-        assert_eq!(report.test_suites.len(), 3);
-        assert_eq!(report.tests, 6);
-        assert_eq!((report.failures, report.errors), (1, 1));
-        assert!(xml.contains("again: chmu conformance run --transport guest c/one"));
+        assert_eq!(report.test_suites.len(), 6);
+        assert_eq!(report.tests, 12);
+        assert_eq!((report.failures, report.errors), (2, 2));
+        let again = "again: chmu conformance run --transport guest --instance 1.3 c/one";
+        assert!(xml.contains(again), "{xml}");
     }
 }

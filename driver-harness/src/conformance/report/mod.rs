@@ -5,6 +5,8 @@ pub mod json;
 pub mod junit;
 pub mod ktap;
 
+use std::fmt::{self, Display};
+
 use super::judge::Verdict;
 use super::run::CaseResult;
 
@@ -15,8 +17,37 @@ pub struct RunDescription {
     pub device: String,
     /// The path to it.
     pub path: &'static str,
-    /// The command that runs one case again, without the case's name.
+    /// The command that runs one case again, without instance and case.
     pub repeat_command: String,
+}
+
+/// What was run on one instance.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InstanceResults {
+    /// Its block and its number in the block.
+    pub instance: (usize, u8),
+    /// What came of each case.
+    pub results: Vec<CaseResult>,
+}
+
+impl InstanceResults {
+    /// The instance as `--instance` takes it.
+    pub fn name(&self) -> String {
+        instance_name(self.instance)
+    }
+}
+
+/// An instance as `--instance` takes it.
+pub fn instance_name((block, instance): (usize, u8)) -> String {
+    format!("{block}.{instance}")
+}
+
+impl RunDescription {
+    /// The command that runs one case again on the same instance.
+    pub fn repeat(&self, instance: (usize, u8), case: &str) -> String {
+        let instance = instance_name(instance);
+        format!("{} --instance {instance} {case}", self.repeat_command)
+    }
 }
 
 /// How many results of each kind.
@@ -34,7 +65,7 @@ pub struct Totals {
 
 impl Totals {
     /// Counts results.
-    pub fn of(results: &[CaseResult]) -> Self {
+    pub fn of<'a>(results: impl IntoIterator<Item = &'a CaseResult>) -> Self {
         let mut totals = Self::default();
         for result in results {
             let counter = match result.verdict {
@@ -59,6 +90,21 @@ impl Totals {
             } => 4,
             _ => 0,
         }
+    }
+}
+
+impl Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            passed,
+            differs,
+            skipped,
+            failed,
+        } = self;
+        write!(
+            f,
+            "Totals: pass:{passed} fail:{failed} skip:{skipped} differs:{differs}"
+        )
     }
 }
 
@@ -102,6 +148,14 @@ mod tests {
             seconds: 0.25,
         };
         names.into_iter().zip(verdicts).map(result).collect()
+    }
+
+    /// Results of the same kinds on two instances.
+    pub(super) fn two_instances() -> [InstanceResults; 2] {
+        [(0, 0), (1, 3)].map(|instance| InstanceResults {
+            instance,
+            results: results(),
+        })
     }
 
     pub(super) fn description() -> RunDescription {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A device process on the suite's bench.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context, Result};
+use chmu_harness::conformance::bench::BlockPlace;
+use chmu_harness::conformance::case::Case;
+use chmu_harness::conformance::judge::Verdict;
+use chmu_harness::conformance::paths::socket::{SocketSubject, Sockets};
+use chmu_harness::conformance::run::{CaseResult, RunOptions, run};
+use chmu_harness::conformance::subject::Subject;
+use chmu_harness::device::block_places;
+use chmu_tests::device_process::DeviceProcess;
+
+/// Devices that share the window in front of this one's memory.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    pub(crate) ways: u8,
+    pub(crate) position: u8,
+}
+
+/// A device that has its window for itself.
+pub(crate) const ALONE: Share = Share {
+    ways: 1,
+    position: 0,
+};
+
+/// 512 MiB of memory in two ranges of the bitmap.
+fn config(profile: &str, share: Share) -> String {
+    let Share { ways, position } = share;
+    let mut config = format!("profile = \"{profile}\"\nmemory = \"512M\"\n");
+    // Writing to a string cannot fail.
+    let _ = write!(
+        config,
+        "[[decoder]]\nways = {ways}\nposition = {position}\ngranularity = \"1K\"\n"
+    );
+    config
+}
+
+/// A device and the suite's connection to it.
+#[derive(Debug)]
+pub(crate) struct Device {
+    pub(crate) subject: SocketSubject,
+    _process: DeviceProcess,
+}
+
+impl Device {
+    /// Starts a device whose clock stands still.
+    pub(crate) fn start(profile: &str, share: Share, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(profile, share, arguments, true)
+    }
+
+    /// Starts a device whose clock runs.
+    pub(crate) fn start_running(profile: &str) -> Result<Self> {
+        Self::start_with(profile, ALONE, &[], false)
+    }
+
+    fn start_with(
+        profile: &str,
+        share: Share,
+        arguments: &[&str],
+        manual_clock: bool,
+    ) -> Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let file = folder.path().join("device.toml");
+        std::fs::write(&file, config(profile, share))?;
+        let file = file.to_str().context("The folder's name is no text")?;
+        let arguments = [&["--config", file], arguments].concat();
+        let process = match manual_clock {
+            true => DeviceProcess::start_with_manual_clock(&arguments)?,
+            false => DeviceProcess::start(&arguments)?,
+        };
+        // Once a client is answered, the device has read its file and opened all its sockets.
+        drop(process.client()?);
+        let subject = SocketSubject::connect(&Sockets {
+            device: process.device_socket().to_owned(),
+            access: Some(process.access_socket()),
+            clock: manual_clock.then(|| process.clock_socket()),
+            position: share.position,
+        })?;
+        Ok(Self {
+            subject,
+            _process: process,
+        })
+    }
+
+    /// Every instance of the device.
+    pub(crate) fn instances(&self) -> Result<Vec<(usize, u8)>> {
+        let transport = self.subject.transport();
+        let mut instances = Vec::new();
+        for (block, start) in block_places(transport)?.into_iter().enumerate() {
+            let block = BlockPlace::read(transport, block, start)?;
+            instances.extend(block.instances().map(|place| (place.block, place.instance)));
+        }
+        Ok(instances)
+    }
+
+    /// Runs cases on an instance.
+    pub(crate) fn run(&mut self, cases: &[Case], instance: (usize, u8)) -> Result<Vec<CaseResult>> {
+        let blocks = block_places(self.subject.transport())?;
+        let options = RunOptions {
+            strict: true,
+            instance: Some(instance),
+            ..RunOptions::default()
+        };
+        Ok(run(&mut self.subject, &blocks, cases, &options, |_| ())?)
+    }
+}
+
+/// Which cases failed, and how.
+pub(crate) fn failures(results: &[CaseResult]) -> Vec<(&'static str, &Verdict)> {
+    let failed = results.iter().filter(|result| result.verdict.is_failure());
+    failed
+        .map(|result| (result.case, &result.verdict))
+        .collect()
+}
+
+/// Which cases were not skipped.
+pub(crate) fn ran(results: &[CaseResult]) -> Vec<&'static str> {
+    let ran = results
+        .iter()
+        .filter(|result| !matches!(result.verdict, Verdict::Skipped(_)));
+    ran.map(|result| result.case).collect()
+}

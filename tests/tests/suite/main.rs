@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The conformance suite over sockets, against real `vfio-user-chmu` processes.
+
+mod device;
+mod profiles;
+mod quirks;
+mod real_clock;

@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Every ready-made device passes, strictly judged.
+
+use anyhow::Result;
+use chmu_harness::conformance::case::Case;
+use chmu_harness::conformance::cases;
+
+use crate::device::{ALONE, Device, Share, failures, ran};
+
+/// All cases but those that are about patience; the in-process path runs them.
+fn short_cases() -> Vec<Case> {
+    let mut cases = cases::all();
+    cases.retain(|case| !case.name.starts_with("stress/"));
+    cases
+}
+
+/// All instances pass `cases`; returns how many cases ran on the first one.
+fn passes(profile: &str, share: Share, cases: &[Case]) -> Result<usize> {
+    let mut device = Device::start(profile, share, &[])?;
+    let mut first = None;
+    for instance in device.instances()? {
+        let results = device.run(cases, instance)?;
+        assert_eq!(
+            failures(&results),
+            [],
+            "{profile}, instance {instance:?}, {share:?}"
+        );
+        first.get_or_insert(ran(&results).len());
+    }
+    Ok(first.unwrap_or(0))
+}
+
+#[test]
+fn full() -> Result<()> {
+    let ran = passes("full", ALONE, &short_cases())?;
+    assert!(ran > 150, "{ran} cases");
+    Ok(())
+}
+
+#[test]
+fn minimal() -> Result<()> {
+    let ran = passes("minimal", ALONE, &cases::all())?;
+    assert!(ran > 100, "{ran} cases");
+    Ok(())
+}
+
+#[test]
+fn always_on_only() -> Result<()> {
+    let ran = passes("always-on-only", ALONE, &short_cases())?;
+    assert!(ran > 80, "{ran} cases");
+    Ok(())
+}
+
+#[test]
+fn no_interrupts() -> Result<()> {
+    let ran = passes("no-interrupts", ALONE, &short_cases())?;
+    assert!(ran > 100, "{ran} cases");
+    Ok(())
+}
+
+#[test]
+fn huge_list() -> Result<()> {
+    let ran = passes("huge-list", ALONE, &short_cases())?;
+    assert!(ran > 100, "{ran} cases");
+    Ok(())
+}
+
+#[test]
+fn four_ways() -> Result<()> {
+    for position in [0, 3] {
+        let share = Share { ways: 4, position };
+        let ran = passes("default", share, &short_cases())?;
+        assert!(ran > 120, "{ran} cases");
+    }
+    Ok(())
+}
