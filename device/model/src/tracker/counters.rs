@@ -9,7 +9,7 @@ use chmu_spec::hotlist::Entry;
 const CHUNK_SHIFT: u32 = 9;
 const CHUNK_COUNTERS: usize = 1 << CHUNK_SHIFT;
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Chunk {
     touched: bool,
     counters: [u32; CHUNK_COUNTERS],
@@ -39,7 +39,8 @@ impl Counters {
         let chunks = units.div_ceil(1 << CHUNK_SHIFT);
         let chunks = usize::try_from(chunks).unwrap_or(usize::MAX);
         Self {
-            directory: std::iter::repeat_with(|| None).take(chunks).collect(),
+            // Not touched before it is used, unlike what an iterator would collect.
+            directory: vec![None; chunks],
             touched: Vec::new(),
             maximum,
         }
@@ -53,6 +54,7 @@ impl Counters {
     }
 
     /// Counts one access and returns the count before it; none for a unit beyond the device.
+    #[inline]
     pub(crate) fn increment(&mut self, unit: UnitIndex) -> Option<u32> {
         let (index, counter) = Self::split(unit);
         let slot = self.directory.get_mut(index)?;
