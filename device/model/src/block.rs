@@ -47,7 +47,7 @@ impl Block {
             });
         }
         for capabilities in &config.instances {
-            capabilities.check()?;
+            capabilities.check(config.capacity_bytes)?;
         }
         let entries: Vec<u16> = config
             .instances

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a block is made of.
 
+use chmu_spec::address::Dpa;
+use chmu_spec::hotlist::Entry;
+use chmu_spec::unit_size::UnitSize;
+
 use crate::capabilities::Capabilities;
 use crate::quirk::Quirk;
 
@@ -35,6 +39,17 @@ pub enum ConfigError {
     /// A counter too narrow or too wide.
     #[error("A counter has 1 to 32 bits")]
     CounterWidth,
+    /// An entry without room for the highest unit beside the count.
+    #[error(
+        "A counter of {counter_width} bits leaves no room in an entry for the number of a unit of \
+         {unit_size} in so much memory"
+    )]
+    UnitIndex {
+        /// The unit size.
+        unit_size: UnitSize,
+        /// Bits of its counters.
+        counter_width: u8,
+    },
     /// A message number that the capability register cannot hold.
     #[error("A CHMU's interrupt message number is 0 to 15, not {0}")]
     MessageNumber(u8),
@@ -57,7 +72,7 @@ pub enum ConfigError {
 
 impl Capabilities {
     /// Checks what the types leave open.
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, capacity_bytes: u64) -> Result<(), ConfigError> {
         let rules = [
             (
                 self.hotlist_entries >= 2,
@@ -80,9 +95,28 @@ impl Capabilities {
             ),
             (self.down_sampling_factors != 0, ConfigError::DownSampling),
         ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, error)) => Err(error),
+        if let Some((_, error)) = rules.into_iter().find(|(holds, _)| !holds) {
+            return Err(error);
+        }
+        match self.unit_size_without_room(capacity_bytes) {
+            Some(unit_size) => Err(ConfigError::UnitIndex {
+                unit_size,
+                counter_width: self.counter_widths.of(unit_size),
+            }),
             None => Ok(()),
         }
+    }
+
+    /// The unit size whose highest unit does not fit an entry.
+    fn unit_size_without_room(&self, capacity_bytes: u64) -> Option<UnitSize> {
+        let last_byte = Dpa(capacity_bytes.saturating_sub(1));
+        self.unit_sizes.iter().find(|size| {
+            let entry = Entry {
+                unit: size.index_of(last_byte),
+                count: 0,
+            };
+            let width = self.counter_widths.of(*size);
+            Entry::decode(entry.encode(width), width) != entry
+        })
     }
 }

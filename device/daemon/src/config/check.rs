@@ -104,7 +104,7 @@ fn block_key(error: &BlockError) -> BlockKey {
         BlockError::Instances(_) => return BlockKey::Instances,
         BlockError::Capacity { .. } => return BlockKey::Memory,
         BlockError::HotlistEntries(_) => "hotlist_entries",
-        BlockError::CounterWidth => "counter_widths",
+        BlockError::CounterWidth | BlockError::UnitIndex { .. } => "counter_widths",
         BlockError::MessageNumber(_) => "message_number",
         BlockError::UnitSizes => "unit_sizes",
         BlockError::TrackableRequests => "trackable_requests",

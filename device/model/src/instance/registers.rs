@@ -5,7 +5,7 @@ use chmu_spec::chmu::{
     BLOCK_HEADER_BYTES, Configuration0, Configuration1, Configuration2, INSTANCE_TABLE, Status,
     offset,
 };
-use chmu_spec::register::Register;
+use chmu_spec::register::{FieldAccess, Register};
 
 use crate::event::{Event, Fault};
 use crate::host::Host;
@@ -103,7 +103,10 @@ impl Instance {
         let old = self.register(register.offset);
         let locked = self.is_locked(register.offset);
         let new = register.write(old, value, lanes, locked);
-        if new != register.write(old, value, lanes, false) {
+        let asked = register.write(old, value, lanes, false);
+        let switch_ignored = self.ignores_switch(register, old, asked, value & lanes);
+        let change_ignored = new != asked && !is_plain_stop(register, old, asked, value & lanes);
+        if switch_ignored || change_ignored {
             let offset = register.offset;
             self.note(Fault::Locked { offset }, host);
         }
@@ -213,6 +216,15 @@ impl Instance {
         busy && !broken::is_never_locked(self.quirk, offset)
     }
 
+    /// Whether a write of the bits `set` wants to enable or disable the instance while an
+    /// operation is in progress.
+    fn ignores_switch(&self, register: &Register, old: u64, asked: u64, set: u64) -> bool {
+        register.offset == offset::CONFIGURATION_0
+            && self.operation.is_some()
+            && !Configuration0::from_bits(set).reset()
+            && is_enable_set(old) != is_enable_set(asked)
+    }
+
     /// Acts on what a write made of the first configuration register. While an operation is in
     /// progress, the enable bit stays what it is; a reset is always obeyed.
     fn write_configuration_0(
@@ -284,6 +296,19 @@ impl Instance {
             fault,
         });
     }
+}
+
+/// Whether a write of the bits `set` only disables or resets the instance. Drivers do that by
+/// writing zeroes to the rest of the register as well, and want no other configuration.
+fn is_plain_stop(register: &Register, old: u64, asked: u64, set: u64) -> bool {
+    let resets = Configuration0::from_bits(set).reset();
+    register.offset == offset::CONFIGURATION_0
+        && (resets || is_enable_set(old) && !is_enable_set(asked))
+        && set & register.mask(FieldAccess::ReadWriteUnlocked) == 0
+}
+
+fn is_enable_set(configuration_0: u64) -> bool {
+    Configuration0::from_bits(configuration_0).enable()
 }
 
 /// The registers in the word at an offset.

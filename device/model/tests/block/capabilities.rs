@@ -129,6 +129,29 @@ fn configurations_that_no_block_can_have_are_refused() {
 }
 
 #[test]
+fn the_highest_unit_has_room_beside_the_count() {
+    let of = |capacity_bytes, width| {
+        config(|config| {
+            config.capacity_bytes = capacity_bytes;
+            config.instances = vec![Capabilities {
+                unit_sizes: UnitSizes::from_bits(u32::MAX),
+                counter_widths: CounterWidths::uniform(width),
+                ..Capabilities::default()
+            }];
+        })
+    };
+    assert!(of(1 << 40, 32).is_ok());
+    assert_eq!(
+        of((1 << 40) + 1, 32).unwrap_err(),
+        ConfigError::UnitIndex {
+            unit_size: UnitSize::MINIMUM,
+            counter_width: 32
+        }
+    );
+    assert!(of(1 << 42, 30).is_ok());
+}
+
+#[test]
 fn the_counter_width_follows_the_unit_size() {
     let mut bench = Bench::with(|capabilities| {
         capabilities.counter_widths =

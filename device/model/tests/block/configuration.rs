@@ -199,6 +199,49 @@ fn configuration_written_while_enabled_is_ignored() {
 }
 
 #[test]
+fn disabling_or_resetting_by_a_register_of_zeroes_is_no_fault() {
+    for (offset, bytes) in [(0x40, 8), (0x40, 4), (0x42, 1)] {
+        for resets in [false, true] {
+            let mut bench = Bench::new();
+            let mut unit = bench.unit();
+            unit.run(&Setup::default());
+            let value = Configuration0::new().with_reset(resets).into_bits();
+            let value = value >> ((offset - 0x40) * 8);
+            unit.write_bytes(offset, &value.to_le_bytes()[..bytes]);
+            assert!(!unit.status().enabled());
+            let kept = Setup::default().configuration_0().into_bits();
+            assert_eq!(unit.read(0x40), kept, "{offset:#x}, {bytes} bytes");
+            assert_eq!(bench.faults(), 0);
+        }
+    }
+}
+
+#[test]
+fn disabling_and_configuring_at_once_is_a_fault() {
+    let mut bench = Bench::new();
+    bench.unit().run(&Setup::default());
+    let other = Configuration0::new().with_hotness_threshold(7);
+    bench.unit().write(0x40, other.into_bits());
+    assert!(!bench.unit().status().enabled());
+    assert_eq!(bench.faults(), 1);
+}
+
+#[test]
+fn a_switch_that_an_operation_in_progress_swallows_is_a_fault() {
+    let mut bench = Bench::with(|one| one.operation_delay_ns = 5 * MS);
+    let mut unit = bench.unit();
+    unit.configure(&Setup::default());
+    unit.enable();
+    unit.enable();
+    assert_eq!(bench.faults(), 0);
+    bench.unit().write(0x40, 0);
+    assert_eq!(bench.faults(), 1);
+    bench.unit().reset();
+    assert_eq!(bench.faults(), 1);
+    assert!(bench.unit().status().operation().is_some());
+}
+
+#[test]
 fn writing_the_same_configuration_while_enabled_is_no_fault() {
     let mut bench = Bench::new();
     bench.unit().run(&Setup::default());
