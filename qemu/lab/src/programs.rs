@@ -12,11 +12,68 @@ use serde::Deserialize;
 use crate::elf;
 use crate::progress::Progress;
 
-const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
-/// Below the workspace's target folder: other flags than the usual ones would have cargo build
-/// everything anew each time.
-const GUEST_TARGET_FOLDER: &str = "guest";
-const GUEST_FLAGS: &str = "-C target-feature=+crt-static -C strip=symbols";
+/// Static programs are built for a named target, so that their flags do not touch what cargo runs on
+/// the way, such as macros.
+const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
+const STATIC_FLAGS: &str = "-C target-feature=+crt-static -C strip=debuginfo";
+
+/// The programs that a guest is run with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Programs {
+    /// The device, `vfio-user-chmu`.
+    pub device: PathBuf,
+    /// QEMU's plugin.
+    pub plugin: PathBuf,
+    /// The static `chmu` for the guest.
+    pub guest: PathBuf,
+}
+
+impl Programs {
+    /// Builds what the environment names no file for: [`DEVICE_VARIABLE`], [`PLUGIN_VARIABLE`] and
+    /// [`GUEST_VARIABLE`] do.
+    ///
+    /// # Errors
+    /// When something does not build, or the guest's program needs libraries.
+    pub fn obtain(progress: &Progress) -> Result<Self> {
+        let given = [DEVICE, GUEST].map(|recipe| recipe.given());
+        let missing: Vec<_> = [DEVICE, GUEST]
+            .into_iter()
+            .zip(&given)
+            .filter(|(_, given)| given.is_none())
+            .map(|(recipe, _)| recipe)
+            .collect();
+        // Together, since they share most of what they depend on.
+        let mut built = build(&missing, progress)?.into_iter();
+        let [device, guest] = given.map(|given| given.or_else(|| built.next().map(Ok)));
+        let plugin = match PLUGIN.given() {
+            Some(given) => given?,
+            None => build(&[PLUGIN], progress)?.remove(0),
+        };
+        let programs = Self {
+            device: device.context("Cargo built no device")??,
+            plugin,
+            guest: guest.context("Cargo built no program for the guest")??,
+        };
+        check_static(&programs.guest)?;
+        Ok(programs)
+    }
+
+    /// The variables that have another process use the same programs.
+    pub fn variables(&self) -> [(&'static str, &Path); 3] {
+        [
+            (DEVICE_VARIABLE, &self.device),
+            (PLUGIN_VARIABLE, &self.plugin),
+            (GUEST_VARIABLE, &self.guest),
+        ]
+    }
+}
+
+/// Names the device's program.
+pub const DEVICE_VARIABLE: &str = "CHMU_DEVICE";
+/// Names QEMU's plugin.
+pub const PLUGIN_VARIABLE: &str = "CHMU_PLUGIN";
+/// Names the guest's program.
+pub const GUEST_VARIABLE: &str = "CHMU_GUEST_PROGRAM";
 
 /// What cargo is asked to build.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,134 +83,106 @@ struct Recipe {
     /// Names a file to use instead of building one.
     variable: &'static str,
     package: &'static str,
-    /// The program's or library's name in its package.
     target: Target,
-    profile: &'static str,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Target {
-    Program(&'static str),
-    /// A program for the guest.
-    GuestProgram(&'static str),
-    /// A library that a C program loads.
+    /// A statically linked program of this name.
+    StaticProgram(&'static str),
+    /// A library of this name that a C program loads.
     SharedLibrary(&'static str),
 }
 
 const DEVICE: Recipe = Recipe {
     label: "the device",
-    variable: "CHMU_DEVICE",
+    variable: DEVICE_VARIABLE,
     package: "vfio-user-chmu",
-    target: Target::Program("vfio-user-chmu"),
-    profile: "release",
+    target: Target::StaticProgram("vfio-user-chmu"),
 };
 
 const PLUGIN: Recipe = Recipe {
     label: "QEMU's plugin",
-    variable: "CHMU_PLUGIN",
+    variable: PLUGIN_VARIABLE,
     package: "chmu-plugin",
     target: Target::SharedLibrary("chmu_plugin"),
-    profile: "plugin",
 };
 
-const GUEST_PROGRAM: Recipe = Recipe {
+const GUEST: Recipe = Recipe {
     label: "the guest's chmu",
-    variable: "CHMU_GUEST_PROGRAM",
+    variable: GUEST_VARIABLE,
     package: "chmu-harness",
-    target: Target::GuestProgram("chmu"),
-    profile: "release",
+    target: Target::StaticProgram("chmu"),
 };
 
-/// The device, `vfio-user-chmu`; `CHMU_DEVICE` names another.
-///
-/// # Errors
-/// When it does not build.
-pub fn device(progress: &Progress) -> Result<PathBuf> {
-    DEVICE.obtain(progress)
+/// Builds in one run of cargo what is of one kind; returns a file for each recipe.
+fn build(recipes: &[Recipe], progress: &Progress) -> Result<Vec<PathBuf>> {
+    let labels: Vec<_> = recipes.iter().map(|recipe| recipe.label).collect();
+    let Some(first) = recipes.first() else {
+        return Ok(Vec::new());
+    };
+    let labels = labels.join(" and ");
+    progress.step(format!("Building {labels}"));
+    let output = command(&workspace_root()?, first.target, recipes)
+        .output()
+        .context("Cannot run cargo; install it, or name built programs in the environment")?;
+    if !output.status.success() {
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        bail!("Cannot build {labels}; cargo says why above");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let file = |recipe: &Recipe| {
+        let built = messages.lines().find_map(|line| recipe.built_file(line));
+        built.with_context(|| {
+            let Recipe { package, label, .. } = recipe;
+            format!("Cargo built {package} but names no file for {label}")
+        })
+    };
+    recipes.iter().map(file).collect()
 }
 
-/// QEMU's plugin; `CHMU_PLUGIN` names another.
-///
-/// # Errors
-/// When it does not build.
-pub fn plugin(progress: &Progress) -> Result<PathBuf> {
-    PLUGIN.obtain(progress)
+fn command(root: &Path, target: Target, recipes: &[Recipe]) -> Command {
+    let mut command = Command::new(cargo());
+    command
+        .current_dir(root)
+        .args(["build", "--message-format=json-render-diagnostics"]);
+    for recipe in recipes {
+        command.args(["--package", recipe.package]);
+        if let Target::StaticProgram(name) = recipe.target {
+            command.args(["--bin", name]);
+        }
+    }
+    match target {
+        Target::SharedLibrary(_) => command.args(["--lib", "--profile", "plugin"]),
+        Target::StaticProgram(_) => command
+            .args(["--release", "--target", STATIC_TARGET])
+            .env("RUSTFLAGS", STATIC_FLAGS)
+            .env_remove("CARGO_ENCODED_RUSTFLAGS"),
+    };
+    command
 }
 
-/// The static `chmu` for the guest; `CHMU_GUEST_PROGRAM` names another.
-///
-/// # Errors
-/// When it does not build or needs libraries.
-pub fn guest_program(progress: &Progress) -> Result<PathBuf> {
-    GUEST_PROGRAM.obtain(progress)
+fn check_static(file: &Path) -> Result<()> {
+    let name = file.display();
+    let content = std::fs::read(file).with_context(|| format!("Cannot read {name}"))?;
+    ensure!(
+        elf::is_static(&content).with_context(|| format!("{name} is no program"))?,
+        "{name} is not statically linked; install the C library's static files \
+         (libc6-dev on Debian, glibc-static elsewhere)"
+    );
+    Ok(())
 }
 
 impl Recipe {
-    fn obtain(&self, progress: &Progress) -> Result<PathBuf> {
-        let file = match std::env::var_os(self.variable).filter(|value| !value.is_empty()) {
-            Some(file) => self.check_given(PathBuf::from(file))?,
-            None => self.build(progress)?,
-        };
-        if let Target::GuestProgram(_) = self.target {
-            let name = file.display();
-            let content = std::fs::read(&file).with_context(|| format!("Cannot read {name}"))?;
-            ensure!(
-                elf::is_static(&content).with_context(|| format!("{name} is no program"))?,
-                "{name} is not statically linked; install the C library's static files \
-                 (libc6-dev on Debian, glibc-static elsewhere)"
-            );
-        }
-        Ok(file)
-    }
-
-    fn check_given(&self, file: PathBuf) -> Result<PathBuf> {
+    /// The file that the environment names, if it does.
+    fn given(&self) -> Option<Result<PathBuf>> {
+        let file = std::env::var_os(self.variable).filter(|value| !value.is_empty())?;
+        let file = PathBuf::from(file);
         let (variable, name) = (self.variable, file.display());
-        ensure!(file.is_file(), "{variable} names {name}, which is no file");
-        Ok(file)
-    }
-
-    fn build(&self, progress: &Progress) -> Result<PathBuf> {
-        let root = workspace_root()?;
-        progress.step(format!("Building {}", self.label));
-        let output = self
-            .command(&root)
-            .output()
-            .context("Cannot run cargo; install it, or name built programs in the environment")?;
-        if !output.status.success() {
-            eprint!("{}", String::from_utf8_lossy(&output.stderr));
-            bail!("Cannot build {}; cargo says why above", self.label);
-        }
-        let messages = String::from_utf8_lossy(&output.stdout);
-        let built = messages.lines().find_map(|line| self.built_file(line));
-        built.with_context(|| {
-            let package = self.package;
-            format!("Cargo built {package} but names no file for {}", self.label)
+        Some(match file.is_file() {
+            true => Ok(file),
+            false => Err(anyhow::anyhow!("{variable} names {name}, which is no file")),
         })
-    }
-
-    fn command(&self, root: &Path) -> Command {
-        let mut command = Command::new(cargo());
-        command
-            .current_dir(root)
-            .args(["build", "--message-format=json-render-diagnostics"])
-            .args(["--profile", self.profile, "--package", self.package]);
-        match self.target {
-            Target::SharedLibrary(_) => {
-                command.arg("--lib");
-            }
-            Target::Program(name) => {
-                command.args(["--bin", name]);
-            }
-            Target::GuestProgram(name) => {
-                command
-                    .args(["--bin", name, "--target", GUEST_TARGET])
-                    .env("RUSTFLAGS", GUEST_FLAGS)
-                    .env_remove("CARGO_ENCODED_RUSTFLAGS")
-                    .arg("--target-dir")
-                    .arg(target_folder(root).join(GUEST_TARGET_FOLDER));
-            }
-        }
-        command
     }
 
     /// The file in one of cargo's messages, if the message is about what was asked for.
@@ -163,9 +192,7 @@ impl Recipe {
             artifact.target.name == name && artifact.target.kind.iter().any(|it| it == kind)
         };
         match self.target {
-            Target::Program(name) | Target::GuestProgram(name) if is("bin", name) => {
-                artifact.executable
-            }
+            Target::StaticProgram(name) if is("bin", name) => artifact.executable,
             Target::SharedLibrary(name) if is("cdylib", name) => {
                 let mut files = artifact.filenames.into_iter();
                 files.find(|file| file.extension().is_some_and(|extension| extension == "so"))
@@ -218,13 +245,6 @@ pub fn workspace_root() -> Result<PathBuf> {
     }
 }
 
-fn target_folder(root: &Path) -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(folder) => root.join(folder),
-        None => root.join("target"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,7 +272,7 @@ mod tests {
         );
         assert_eq!(DEVICE.built_file(PLUGIN_MESSAGE), None);
         assert_eq!(PLUGIN.built_file(DEVICE_MESSAGE), None);
-        assert_eq!(GUEST_PROGRAM.built_file(DEVICE_MESSAGE), None);
+        assert_eq!(GUEST.built_file(DEVICE_MESSAGE), None);
         assert_eq!(
             DEVICE.built_file(r#"{"reason":"build-finished","success":true}"#),
             None
@@ -260,15 +280,20 @@ mod tests {
     }
 
     #[test]
-    fn the_guests_flags_have_a_target_folder_of_their_own() {
-        let command = GUEST_PROGRAM.command(Path::new("/w"));
+    fn static_programs_are_built_in_one_run() {
+        let recipes = [DEVICE, GUEST];
+        let command = command(Path::new("/w"), DEVICE.target, &recipes);
         let arguments: Vec<_> = command.get_args().collect();
-        assert!(arguments.contains(&GUEST_TARGET.as_ref()));
-        let folder = arguments.iter().position(|word| *word == "--target-dir");
-        let folder = PathBuf::from(arguments[folder.unwrap() + 1]);
-        assert!(folder.ends_with(GUEST_TARGET_FOLDER));
-        let usual = DEVICE.command(Path::new("/w"));
-        assert!(usual.get_envs().all(|(name, _)| name != "RUSTFLAGS"));
+        for word in [STATIC_TARGET, "vfio-user-chmu", "chmu", "--release"] {
+            assert!(arguments.contains(&word.as_ref()), "{arguments:?}");
+        }
+        assert!(command.get_envs().any(|(name, _)| name == "RUSTFLAGS"));
+    }
+
+    #[test]
+    fn the_plugin_has_the_usual_flags() {
+        let plugin = command(Path::new("/w"), PLUGIN.target, &[PLUGIN]);
+        assert!(plugin.get_envs().all(|(name, _)| name != "RUSTFLAGS"));
     }
 
     #[test]

@@ -6,11 +6,12 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::thread;
 
 use anyhow::{Context, Result};
 
 use crate::platform::{KernelChoice, Platform, PlatformOptions};
-use crate::programs;
+use crate::programs::{self, Programs};
 use crate::progress::Progress;
 
 /// Where nextest leaves the results for other programs, below the workspace.
@@ -30,21 +31,26 @@ pub struct TestRun {
 pub fn run(test_run: &TestRun) -> Result<bool> {
     let root = programs::workspace_root()?;
     let progress = Progress::new();
-    let variables = [
-        ("CHMU_DEVICE", programs::device(&progress)?),
-        ("CHMU_PLUGIN", programs::plugin(&progress)?),
-        ("CHMU_GUEST_PROGRAM", programs::guest_program(&progress)?),
-    ];
-    for kernel_suite in [KernelChoice::Backports, KernelChoice::Lts612] {
-        let options = PlatformOptions {
-            kernel_suite,
-            ..PlatformOptions::default()
-        };
-        Platform::obtain(&options, &progress)?;
-    }
+    let fetch = || {
+        for kernel_suite in [KernelChoice::Backports, KernelChoice::Lts612] {
+            let options = PlatformOptions {
+                kernel_suite,
+                ..PlatformOptions::default()
+            };
+            Platform::obtain(&options, &progress)?;
+        }
+        anyhow::Ok(())
+    };
+    let (fetched, programs) = thread::scope(|scope| {
+        let fetched = scope.spawn(fetch);
+        let programs = Programs::obtain(&progress);
+        (fetched.join(), programs)
+    });
+    fetched.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    let programs = programs?;
     drop(progress);
     let mut command = test_command(has_nextest(), test_run);
-    command.current_dir(root).envs(variables);
+    command.current_dir(root).envs(programs.variables());
     log::info!("{command:?}");
     let status = command.status().context("Cannot run cargo")?;
     Ok(status.success())

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use chmu_lab::machine::{MachineOptions, Mode, Software, dry_run, run_on_terminal};
-use chmu_lab::platform::{Platform, PlatformOptions};
+use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::size::ByteSize;
 use chmu_lab::topology::{Device, Topology};
@@ -133,13 +133,10 @@ fn device_settings(file: &Path) -> Result<toml::Table> {
 }
 
 fn software(options: &Options, progress: &Progress) -> Result<Software> {
-    let platform = Platform::obtain(&options.platform, progress)?;
-    match &options.initrd {
-        Some(file) => {
-            let initramfs =
-                std::fs::read(file).with_context(|| format!("Cannot read {}", file.display()))?;
-            Software::with_initramfs(&platform, initramfs, progress)
-        }
-        None => Software::build(&platform, &[], progress),
-    }
+    let read = |file: &PathBuf| {
+        std::fs::read(file).with_context(|| format!("Cannot read {}", file.display()))
+    };
+    let initramfs = options.initrd.as_ref().map(read).transpose()?;
+    let (_, software) = Software::obtain(&options.platform, initramfs, progress)?;
+    Ok(software)
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chmu_lab::machine::{self, MachineOptions, Software};
-use chmu_lab::platform::{Platform, PlatformOptions};
+use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::scenario::demo::{self, Verdict, Workload};
 use chmu_lab::topology::Topology;
@@ -35,8 +35,7 @@ pub(super) struct Options {
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let progress = Progress::new();
-    let platform = Platform::obtain(&options.platform, &progress)?;
-    let software = Software::build(&platform, &[], &progress)?;
+    let (platform, software) = Software::obtain(&options.platform, None, &progress)?;
     let topology = Topology::default();
     let mut machine_options = MachineOptions {
         keep: options.keep,

@@ -2,12 +2,13 @@
 //! The programs and files a machine is made of.
 
 use std::path::PathBuf;
+use std::thread;
 
 use anyhow::Result;
 
-use crate::guest_image::{ExtraFile, GuestImage};
-use crate::platform::Platform;
-use crate::programs;
+use crate::guest_image::GuestImage;
+use crate::platform::{Platform, PlatformOptions};
+use crate::programs::Programs;
 use crate::progress::Progress;
 
 /// What a machine runs.
@@ -26,40 +27,40 @@ pub struct Software {
 }
 
 impl Software {
-    /// The project's own programs and guest image, on a platform.
+    /// Fetches the platform and builds the project's programs, side by side; then the guest's image
+    /// unless the caller has one.
     ///
     /// # Errors
-    /// When a program cannot be built.
-    pub fn build(
-        platform: &Platform,
-        extra_files: &[ExtraFile],
+    /// When something cannot be fetched or built.
+    pub fn obtain(
+        options: &PlatformOptions,
+        initramfs: Option<Vec<u8>>,
         progress: &Progress,
-    ) -> Result<Self> {
-        let image = GuestImage {
-            kernel: &platform.kernel,
-            busybox: &platform.busybox,
-            program: &programs::guest_program(progress)?,
-            extra_files,
+    ) -> Result<(Platform, Self)> {
+        let (platform, programs) = thread::scope(|scope| {
+            let platform = scope.spawn(|| Platform::obtain(options, progress));
+            let programs = Programs::obtain(progress);
+            (platform.join(), programs)
+        });
+        let platform = platform.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let programs = programs?;
+        let initramfs = match initramfs {
+            Some(initramfs) => initramfs,
+            None => GuestImage {
+                kernel: &platform.kernel,
+                busybox: &platform.busybox,
+                program: &programs.guest,
+                extra_files: &[],
+            }
+            .build()?,
         };
-        let initramfs = image.build()?;
-        Self::with_initramfs(platform, initramfs, progress)
-    }
-
-    /// The project's own programs on a platform, with a guest image of the caller's.
-    ///
-    /// # Errors
-    /// When a program cannot be built.
-    pub fn with_initramfs(
-        platform: &Platform,
-        initramfs: Vec<u8>,
-        progress: &Progress,
-    ) -> Result<Self> {
-        Ok(Self {
+        let software = Self {
             qemu: platform.qemu.printable(),
-            device: programs::device(progress)?,
-            plugin: Some(programs::plugin(progress)?),
+            device: programs.device,
+            plugin: Some(programs.plugin),
             kernel: platform.kernel.image.clone(),
             initramfs,
-        })
+        };
+        Ok((platform, software))
     }
 }
