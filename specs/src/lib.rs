@@ -16,3 +16,4 @@ pub mod register;
 pub mod register_page;
 pub mod request;
 pub mod unit_size;
+pub mod word;

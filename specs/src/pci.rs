@@ -76,14 +76,10 @@ pub mod capability {
 
 /// Identifiers of extended capabilities.
 pub mod extended_capability {
-    /// Advanced error reporting.
-    pub const AER: u16 = 0x0001;
     /// Device serial number.
     pub const SERIAL_NUMBER: u16 = 0x0003;
     /// Designated vendor-specific.
     pub const DVSEC: u16 = 0x0023;
-    /// Data object exchange.
-    pub const DOE: u16 = 0x002e;
 }
 
 /// Offsets from the start of the PCI Express capability.

@@ -6,6 +6,7 @@ use std::ops::Range;
 use chmu_model::{Access, Block, BlockConfig, Event, Host, InstanceStatistics, Quirk};
 use chmu_spec::cxl::dvsec::REGISTER_BLOCK_ALIGNMENT_BYTES;
 use chmu_spec::pci::MSIX_ENTRY_BYTES;
+use chmu_spec::word;
 
 use crate::bar::{self, Bar};
 use crate::config::{ConfigError, FunctionConfig, Interrupts};
@@ -15,9 +16,6 @@ use crate::register_space::{RegisterSpace, Rules};
 
 /// What can be mapped on its own.
 const PAGE_BYTES: u64 = 0x1000;
-
-/// Bytes of a hotlist word.
-const WORD_BYTES: u64 = 8;
 
 /// A block and where it lies in the BAR.
 #[derive(Debug)]
@@ -142,11 +140,13 @@ impl Monitors {
             let (now, later) = rest.split_at_mut(bytes);
             match place {
                 Place::Registers(index, inside) => {
-                    self.with_block(index, host, |block, host| {
+                    self.with_block(self.answering(index), host, |block, host| {
                         block.read(now_ns, inside, now, host);
                     });
                 }
-                Place::Hotlist => read_hotlist(offset, now, host),
+                Place::Hotlist => {
+                    word::read(offset, now, |word| host.load(bar::MONITORS, word));
+                }
                 Place::MsixTable => {
                     if let Some(tables) = &self.msix {
                         let start = tables.table.start;
@@ -175,7 +175,7 @@ impl Monitors {
             let (now, later) = rest.split_at(bytes);
             match place {
                 Place::Registers(index, inside) => {
-                    self.with_block(index, host, |block, host| {
+                    self.with_block(self.answering(index), host, |block, host| {
                         block.write(now_ns, inside, now, host);
                     });
                 }
@@ -263,14 +263,18 @@ impl Monitors {
         (Place::Nothing, until(offset | (PAGE_BYTES - 1)).min(bytes))
     }
 
+    /// Which block answers for the registers of a block.
+    fn answering(&self, index: usize) -> usize {
+        let mirrored = self.quirk == Some(Quirk::BlocksMirrored);
+        if mirrored { 0 } else { index }
+    }
+
     fn with_block<H: FunctionHost>(
         &mut self,
         index: usize,
         host: &mut H,
         action: impl FnOnce(&mut Block, &mut BlockHost<'_, H>),
     ) {
-        let mirrored = self.quirk == Some(Quirk::BlocksMirrored);
-        let index = if mirrored { 0 } else { index };
         if let Some(placed) = self.blocks.get_mut(index) {
             let mut host = BlockHost {
                 host,
@@ -288,15 +292,8 @@ impl Monitors {
         host: &mut H,
         mut action: impl FnMut(&mut Block, &mut BlockHost<'_, H>),
     ) {
-        for (index, placed) in self.blocks.iter_mut().enumerate() {
-            let mut host = BlockHost {
-                host,
-                index,
-                start: placed.range.start,
-                vectors: self.vectors,
-                quirk: self.quirk,
-            };
-            action(&mut placed.block, &mut host);
+        for index in 0..self.blocks.len() {
+            self.with_block(index, host, &mut action);
         }
     }
 }
@@ -334,25 +331,6 @@ impl MsixTables {
 
 fn advance(offset: u64, bytes: usize) -> u64 {
     offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
-}
-
-/// Reads what the host keeps.
-fn read_hotlist<H: FunctionHost>(offset: u64, data: &mut [u8], host: &mut H) {
-    let mut position = offset;
-    let mut rest = data;
-    while !rest.is_empty() {
-        let skipped = position % WORD_BYTES;
-        let start = position.saturating_sub(skipped);
-        let word = host.load(bar::MONITORS, start).to_le_bytes();
-        let (_, word) = word.split_at(usize::try_from(skipped).unwrap_or(0));
-        let taken = word.len().min(rest.len());
-        let (now, later) = rest.split_at_mut(taken);
-        for (to, from) in now.iter_mut().zip(word) {
-            *to = *from;
-        }
-        rest = later;
-        position = start.saturating_add(WORD_BYTES);
-    }
 }
 
 /// The outside of a block, in terms of the function's outside.

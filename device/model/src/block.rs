@@ -7,6 +7,7 @@ use chmu_spec::chmu::{
     BLOCK_HEADER_BYTES, BLOCK_VERSION, BlockHeader, INSTANCE_REGISTERS_BYTES, InstanceLength,
     instance_offset, offset,
 };
+use chmu_spec::word;
 
 use crate::config::{BlockConfig, ConfigError};
 use crate::event::{Event, Fault};
@@ -15,7 +16,7 @@ use crate::instance::{Instance, Place};
 use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
 use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
-use crate::word::{self, WordWrite};
+use crate::word::WordWrite;
 
 /// What one Register Locator entry points to: a header and 1 to 255 instances.
 ///

@@ -1,28 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Host accesses as parts of aligned 64-bit words.
+//! Host writes as parts of aligned 64-bit words.
 
-/// Bytes of a word.
-const WORD_BYTES: u64 = 8;
-
-/// Fills `data` from the words around `offset`; `word` gives the word at an offset that is a
-/// multiple of 8.
-pub(crate) fn read(offset: u64, data: &mut [u8], word: impl Fn(u64) -> u64) {
-    let mut position = offset;
-    let mut rest = data;
-    while !rest.is_empty() {
-        let skipped = position % WORD_BYTES;
-        let start = position.saturating_sub(skipped);
-        let bytes = word(start).to_le_bytes();
-        let (_, bytes) = bytes.split_at(usize::try_from(skipped).unwrap_or(0));
-        let taken = bytes.len().min(rest.len());
-        let (now, later) = rest.split_at_mut(taken);
-        for (to, from) in now.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        rest = later;
-        position = start.saturating_add(WORD_BYTES);
-    }
-}
+use chmu_spec::word::WORD_BYTES;
 
 /// A write of 1, 2, 4 or 8 aligned bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,18 +57,6 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reads_are_slices_of_the_words(offset in 0_u64..40, bytes in 0_usize..40) {
-            let memory: Vec<u8> = (0..96).collect();
-            let mut data = vec![0xff; bytes];
-            read(offset, &mut data, |word| {
-                let start = usize::try_from(word).unwrap();
-                u64::from_le_bytes(memory[start..start + 8].try_into().unwrap())
-            });
-            let start = usize::try_from(offset).unwrap();
-            prop_assert_eq!(&data, &memory[start..start + bytes]);
-        }
-
-        #[test]
         fn writes_put_bytes_in_their_place(shift in 0_u32..=3, slot in 0_u64..16, value: u64) {
             let bytes = 1_usize << shift;
             let offset = slot * bytes as u64;
@@ -119,9 +86,6 @@ mod tests {
 
     #[test]
     fn the_end_of_the_address_space_is_no_trouble() {
-        let mut data = [1; 24];
-        read(u64::MAX - 3, &mut data, |_| 0);
-        assert_eq!(data, [0; 24]);
         assert_eq!(WordWrite::new(u64::MAX, &[7]).word, u64::MAX - 7);
     }
 }

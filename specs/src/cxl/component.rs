@@ -209,9 +209,6 @@ const _: () = check_table(&RAS_REGISTERS);
 const _: () = check_table(&DECODER_REGISTERS);
 const _: () = check_table(&HDM_REGISTERS);
 
-/// Bytes of the RAS capability.
-pub const RAS_BYTES: u64 = 0x58;
-
 const RAS_REGISTERS: [Register; 6] = [
     register(
         "Uncorrectable error status",

@@ -56,8 +56,6 @@ pub mod mailbox {
     pub const COMMAND: u64 = 0x08;
     /// Status, 64 bits.
     pub const STATUS: u64 = 0x10;
-    /// Background command status, 64 bits.
-    pub const BACKGROUND_STATUS: u64 = 0x18;
     /// Payload.
     pub const PAYLOAD: u64 = 0x20;
     /// Control: the host rings, the device clears when the command is done.

@@ -69,8 +69,6 @@ pub const REGISTER_BLOCK_ALIGNMENT_BYTES: u64 = 0x1_0000;
 pub mod block_id {
     /// Component registers.
     pub const COMPONENT: u8 = 1;
-    /// BAR virtualisation access control list.
-    pub const BAR_VIRTUALISATION: u8 = 2;
     /// Memory device registers.
     pub const MEMORY_DEVICE: u8 = 3;
     /// Performance monitoring unit.

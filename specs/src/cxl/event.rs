@@ -59,8 +59,6 @@ pub mod record {
     pub const HANDLE: usize = 0x14;
     /// Nanoseconds since 1970, 64 bits; 0 when the device does not know the time.
     pub const TIMESTAMP: usize = 0x18;
-    /// What the record's form defines.
-    pub const DATA: usize = 0x30;
 }
 
 /// UUID of a general media event, as it lies in a record.
@@ -74,8 +72,6 @@ pub mod general_media {
     pub const ADDRESS: usize = 0x30;
     /// Descriptor, 8 bits.
     pub const DESCRIPTOR: usize = 0x38;
-    /// Type of event, 8 bits; 0 is an error that ECC found.
-    pub const EVENT_TYPE: usize = 0x39;
     /// What the device was doing, 8 bits.
     pub const TRANSACTION_TYPE: usize = 0x3a;
 
@@ -131,6 +127,4 @@ pub mod policy {
     pub const NONE: u8 = 0;
     /// Mode: MSI or MSI-X.
     pub const MESSAGE: u8 = 1;
-    /// Lowest bit of the message number.
-    pub const MESSAGE_NUMBER_SHIFT: u32 = 4;
 }

@@ -166,6 +166,8 @@ impl Function {
     /// Counts accesses to memory at `now_ns` that the host issued, in this order. Those that no
     /// committed decoder decodes for this device are skipped.
     pub fn access(&mut self, now_ns: u64, accesses: &[HostAccess], host: &mut impl FunctionHost) {
+        // An enable operation that is over by now lets them count.
+        self.monitors.advance(now_ns, host);
         if !self.monitors.is_counting() {
             return;
         }

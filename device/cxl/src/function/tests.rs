@@ -51,6 +51,20 @@ fn a_hot_page_reaches_hotlist_and_interrupt() {
     assert_eq!(statistics.blocks[0][0].units_reported, 1);
 }
 
+#[test]
+fn accesses_count_from_the_end_of_the_enable_operation_on() {
+    let mut config = config();
+    config.blocks[0][0].operation_delay_ns = 1000;
+    let mut bench = Bench::new(&config);
+    enable(&mut bench, 0, 1);
+    for (now_ns, counted) in [(999, 0), (1000, 1)] {
+        bench.now_ns = now_ns;
+        access(&mut bench, &[4 * GIB]);
+        let statistics = bench.function.statistics();
+        assert_eq!(statistics.blocks[0][0].requests_counted, counted);
+    }
+}
+
 /// Three blocks; the second has two instances and hotlists behind its instances.
 fn three_blocks() -> FunctionConfig {
     let instance = |message_number, hotlist_entries| Capabilities {

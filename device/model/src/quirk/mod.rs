@@ -60,11 +60,6 @@ impl Layer {
             Self::Function => "function",
         }
     }
-
-    /// Whether a block by itself can break the rule; otherwise it takes the function around it.
-    pub const fn is_in_block(self) -> bool {
-        !matches!(self, Self::Discovery | Self::Function)
-    }
 }
 
 impl Quirk {
