@@ -3,17 +3,18 @@
 
 use std::process::ExitCode;
 
+use chmu_harness::program;
 use clap::Parser;
 
 mod cli;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    cli::start_log(arguments.verbose);
+    program::start_log(arguments.verbose);
     match cli::run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            cli::print_error(&error);
+            program::print_error(&error);
             ExitCode::FAILURE
         }
     }

@@ -3,18 +3,26 @@
 
 use std::process::ExitCode;
 
+use chmu_harness::program;
+use chmu_lab::machine::Interrupted;
 use clap::Parser;
 
 mod cli;
 
+/// As a shell has it for a program that SIGINT ended.
+const INTERRUPTED: u8 = 130;
+
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
-    cli::start_log(arguments.verbose);
+    program::start_log(arguments.verbose);
     match cli::run(arguments) {
         Ok(code) => code,
         Err(error) => {
-            cli::print_error(&error);
-            ExitCode::FAILURE
+            program::print_error(&error);
+            match error.is::<Interrupted>() {
+                true => ExitCode::from(INTERRUPTED),
+                false => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -52,24 +52,3 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Test(options) => test::run(options),
     }
 }
-
-/// Logs go to stderr; `RUST_LOG` overrides the level.
-pub(crate) fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let environment = env_logger::Env::default().default_filter_or(level);
-    env_logger::Builder::from_env(environment)
-        .format_target(false)
-        .init();
-}
-
-/// Prints the chain of causes, one numbered line each.
-pub(crate) fn print_error(error: &anyhow::Error) {
-    for (number, cause) in error.chain().enumerate() {
-        eprintln!("{number}: {cause}");
-    }
-}

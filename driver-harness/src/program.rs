@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the project's command-line programs have in common: the log and the last words.
+
+/// Logs go to stderr; `RUST_LOG` overrides the level that `-v` asks for.
+pub fn start_log(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        2 => "debug",
+        _ => "trace",
+    };
+    let environment = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(environment)
+        .format_target(false)
+        .init();
+}
+
+/// Prints the chain of causes on stderr, one numbered line each.
+pub fn print_error(error: &anyhow::Error) {
+    for (number, cause) in error.chain().enumerate() {
+        eprintln!("{number}: {cause}");
+    }
+}
