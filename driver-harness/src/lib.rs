@@ -7,6 +7,7 @@ pub mod clock;
 pub mod conformance;
 pub mod device;
 pub mod memory;
+pub mod program;
 pub mod promotion;
 pub mod proof;
 pub mod source;
