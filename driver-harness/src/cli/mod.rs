@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, Parser, Subcommand};
 
 mod agent;
+mod conformance;
 mod duration;
 mod list;
 mod output;
@@ -19,9 +20,9 @@ mod workload;
 /// Exit code of a verb that did its work and found what must not be.
 const NEGATIVE_RESULT: u8 = 3;
 
-/// Lists CXL hotness monitoring units (CHMU), promotes hot pages and proves it.
+/// Lists CXL hotness monitoring units (CHMU), promotes hot pages and proves it, judges devices.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "chmu", version, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Says more on stderr: once for info, twice for debug, three times for trace.
     #[arg(short, long, global = true, action = ArgAction::Count)]
@@ -42,6 +43,8 @@ enum Verb {
     Promote(Box<promote::Options>),
     /// Tells whether the right pages of a running workload were promoted, and to the right node.
     Prove(prove::Options),
+    /// Judges devices: the suite's requirements, its cases, and runs of it.
+    Conformance(conformance::Options),
     /// Serves a host's requests on a serial port of this guest.
     #[command(hide = true)]
     Agent(agent::Options),
@@ -55,27 +58,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Workload(options) => workload::run(&options),
         Verb::Promote(options) => promote::run(&options),
         Verb::Prove(options) => prove::run(&options),
+        Verb::Conformance(options) => conformance::run(&options),
         Verb::Agent(options) => agent::run(&options),
-    }
-}
-
-/// Logs go to stderr; `RUST_LOG` overrides the level.
-pub(crate) fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => "warn",
-        1 => "info",
-        2 => "debug",
-        _ => "trace",
-    };
-    let environment = env_logger::Env::default().default_filter_or(level);
-    env_logger::Builder::from_env(environment)
-        .format_target(false)
-        .init();
-}
-
-/// Prints the chain of causes, one numbered line each.
-pub(crate) fn print_error(error: &anyhow::Error) {
-    for (number, cause) in error.chain().enumerate() {
-        eprintln!("{number}: {cause}");
     }
 }

@@ -31,14 +31,21 @@ pub(super) struct Output {
     human: bool,
 }
 
-impl Output {
+impl Format {
     pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
-        let text = match self.format {
-            Format::Json if !self.human => {
-                serde_json::to_string_pretty(result).map_err(io::Error::other)?
-            }
-            Format::Human | Format::Json => result.to_string(),
+        let text = match self {
+            Format::Json => serde_json::to_string_pretty(result).map_err(io::Error::other)?,
+            Format::Human => result.to_string(),
         };
         writeln!(io::stdout(), "{}", text.trim_end())
+    }
+}
+
+impl Output {
+    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
+        match self.human {
+            true => Format::Human.print(result),
+            false => self.format.print(result),
+        }
     }
 }

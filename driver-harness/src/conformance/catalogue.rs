@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The catalogue of requirements: `specs/requirements.toml`.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 /// The catalogue as text; it is part of the program, so that a report never cites another edition.
@@ -28,6 +30,41 @@ pub enum Agreement {
     Split,
     /// None says anything; what is asked for is our decision.
     Ours,
+}
+
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Must => "must",
+            Self::Should => "should",
+            Self::Information => "information",
+        })
+    }
+}
+
+impl Agreement {
+    /// A word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Agreed => "agreed",
+            Self::Split => "split",
+            Self::Ours => "ours",
+        }
+    }
+}
+
+/// The word and what it means.
+impl fmt::Display for Agreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let meaning = match self {
+            Self::Agreed => "all public implementations do so",
+            Self::Split => {
+                "implementations differ, each reading is accepted unless the run is strict"
+            }
+            Self::Ours => "nobody says, this project decided",
+        };
+        write!(f, "{}: {meaning}", self.name())
+    }
 }
 
 /// One requirement.

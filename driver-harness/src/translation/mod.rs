@@ -121,6 +121,11 @@ impl Translation {
             .map_or(UnitSize::BASE_PAGE, |size| size.min(UnitSize::BASE_PAGE))
     }
 
+    /// The end of the device memory that appears in the host; 0 when none does.
+    pub fn end(&self) -> u64 {
+        self.windows.last().map_or(0, |window| share(window).end.0)
+    }
+
     /// Refuses units that are spread over too many places of the host to be moved one by one.
     pub fn check_unit(&self, size: UnitSize) -> Result<(), TranslationError> {
         for window in &self.windows {

@@ -85,6 +85,18 @@ impl Buffer {
         Ok(())
     }
 
+    /// Locks the pages that are there and those to come: they are never swapped out.
+    pub fn lock(&self) -> io::Result<()> {
+        let bytes =
+            usize::try_from(self.pages * PAGE_BYTES).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        // SAFETY: the area is this buffer's own mapping; locking does not change its content.
+        let result = unsafe { libc::mlock(self.words.as_ptr().cast(), bytes) };
+        match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
     /// Lifts the policy: NUMA balancing may move the pages as well.
     pub fn release(&self) -> io::Result<()> {
         numa::bind(self.address(), self.pages * PAGE_BYTES, None)

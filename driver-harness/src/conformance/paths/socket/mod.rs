@@ -51,7 +51,7 @@ impl SocketSubject {
     pub fn connect(sockets: &Sockets) -> Result<Self> {
         let transport = Rc::new(SocketTransport::connect(&sockets.device)?);
         let translation = read_decoders(&*transport, sockets.position);
-        let memory_bytes = translation.as_ref().map_or(0, memory_bytes);
+        let memory_bytes = translation.as_ref().map_or(0, Translation::end);
         let traffic = match &sockets.access {
             Some(path) => {
                 let translation = translation
@@ -82,14 +82,6 @@ fn read_decoders(transport: &dyn Transport, position: u8) -> Result<Translation,
         });
     };
     decoders::read(transport, *component, |_| Ok(position))
-}
-
-/// The end of the device memory that a translation shows.
-fn memory_bytes(translation: &Translation) -> u64 {
-    translation
-        .dpa_ranges()
-        .last()
-        .map_or(0, |range| range.end.0)
 }
 
 impl Subject for SocketSubject {

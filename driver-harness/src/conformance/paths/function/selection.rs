@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Which function is meant, and whether it is free.
+
+use crate::device::{Access, DeviceError, PciFunction, Selection, select_functions};
+
+/// How the registers of a PCI function are reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// Through VFIO, with interrupts and function level reset.
+    Guest,
+    /// Beside the kernel's driver, without either.
+    Region,
+}
+
+/// The driver that hands functions out through VFIO.
+const VFIO_DRIVER: &str = "vfio-pci";
+
+impl Path {
+    /// Its name, as `--transport` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Guest => "guest",
+            Self::Region => "region",
+        }
+    }
+
+    pub(super) fn access(self) -> Access {
+        match self {
+            Self::Guest => Access::Vfio,
+            Self::Region => Access::Sysfs,
+        }
+    }
+
+    /// Whether the bound driver leaves this path open.
+    fn suits(self, function: &PciFunction) -> bool {
+        let has_vfio = function.driver.as_deref() == Some(VFIO_DRIVER);
+        match self {
+            Self::Guest => has_vfio,
+            Self::Region => !has_vfio,
+        }
+    }
+}
+
+/// Why no function is judged.
+#[derive(Debug, thiserror::Error)]
+pub enum SelectionError {
+    /// A function cannot be looked at.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// The function belongs to another driver.
+    #[error(
+        "{device} is bound to {driver}, so it is in use; bind vfio-pci to it, or take --transport \
+         region, which runs beside a driver"
+    )]
+    InUse {
+        /// The function.
+        device: String,
+        /// Its driver.
+        driver: String,
+    },
+    /// No driver has the function.
+    #[error("{0} is bound to no driver; bind vfio-pci to it")]
+    Unbound(String),
+    /// VFIO has the function.
+    #[error("{0} is bound to vfio-pci; take --transport guest")]
+    Vfio(String),
+    /// No function fits.
+    #[error(
+        "No PCI function with a CHMU block fits --transport {transport}; chmu list shows what is \
+         there, --device names a function"
+    )]
+    None {
+        /// The path.
+        transport: &'static str,
+    },
+    /// Several functions fit.
+    #[error("Several functions have CHMU blocks: {0}; name one with --device")]
+    Several(String),
+}
+
+/// The function that `device` names, or the only one that fits the path.
+pub(super) fn select(
+    sysfs: &std::path::Path,
+    path: Path,
+    device: Option<&str>,
+) -> Result<PciFunction, SelectionError> {
+    let selection = Selection {
+        device: device.map(str::to_owned),
+        ..Selection::default()
+    };
+    let functions = select_functions(sysfs, &selection)?;
+    match device {
+        Some(_) => check(functions, path),
+        None => choose(functions, path),
+    }
+}
+
+fn check(functions: Vec<PciFunction>, path: Path) -> Result<PciFunction, SelectionError> {
+    let transport = path.name();
+    let function = functions.into_iter().next();
+    let function = function.ok_or(SelectionError::None { transport })?;
+    if path.suits(&function) {
+        return Ok(function);
+    }
+    let device = function.address;
+    Err(match (path, function.driver) {
+        (Path::Region, _) => SelectionError::Vfio(device),
+        (Path::Guest, Some(driver)) => SelectionError::InUse { device, driver },
+        (Path::Guest, None) => SelectionError::Unbound(device),
+    })
+}
+
+fn choose(mut functions: Vec<PciFunction>, path: Path) -> Result<PciFunction, SelectionError> {
+    // A function whose configuration space cannot be read is none of ours.
+    let has_units = |function: &PciFunction| {
+        let identity = function.identify();
+        identity.is_ok_and(|identity| identity.has_units())
+    };
+    functions.retain(|function| path.suits(function) && has_units(function));
+    if functions.len() > 1 {
+        let names: Vec<_> = functions.into_iter().map(|one| one.address).collect();
+        return Err(SelectionError::Several(names.join(", ")));
+    }
+    let transport = path.name();
+    functions.pop().ok_or(SelectionError::None { transport })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn function(driver: Option<&str>) -> PciFunction {
+        PciFunction {
+            address: "0000:35:00.0".into(),
+            folder: "/nowhere".into(),
+            class: 0x05_02_10,
+            driver: driver.map(str::to_owned),
+            numa_node: None,
+            memdev: None,
+        }
+    }
+
+    #[test]
+    fn a_function_in_use_is_refused_in_a_sentence() {
+        let refusal = |driver, path| check(vec![function(driver)], path).unwrap_err().to_string();
+        assert_eq!(
+            refusal(Some("cxl_pci"), Path::Guest),
+            "0000:35:00.0 is bound to cxl_pci, so it is in use; bind vfio-pci to it, or take \
+             --transport region, which runs beside a driver"
+        );
+        assert_eq!(
+            refusal(None, Path::Guest),
+            "0000:35:00.0 is bound to no driver; bind vfio-pci to it"
+        );
+        assert_eq!(
+            refusal(Some("vfio-pci"), Path::Region),
+            "0000:35:00.0 is bound to vfio-pci; take --transport guest"
+        );
+        for (driver, path) in [
+            (Some("vfio-pci"), Path::Guest),
+            (Some("cxl_pci"), Path::Region),
+            (None, Path::Region),
+        ] {
+            check(vec![function(driver)], path).unwrap();
+        }
+    }
+
+    #[test]
+    fn without_a_name_a_function_must_have_units() {
+        let error = choose(vec![function(Some("vfio-pci"))], Path::Guest).unwrap_err();
+        assert!(matches!(error, SelectionError::None { .. }), "{error}");
+    }
+}
