@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Reads the configuration file and says where in it something is wrong.
 
-use std::fs;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use toml::de::{DeTable, DeValue};
@@ -58,14 +58,19 @@ impl ConfigFile {
             path: path.to_owned(),
             source,
         };
-        let size = fs::metadata(path).map_err(read_error)?.len();
-        if size > MAX_FILE_BYTES {
-            return Err(read_error(io::ErrorKind::FileTooLarge.into()));
+        let file = File::open(path).map_err(read_error)?;
+        let mut text = String::new();
+        // What is no regular file does not tell its size.
+        let bytes = file
+            .take(MAX_FILE_BYTES.saturating_add(1))
+            .read_to_string(&mut text)
+            .map_err(read_error)?;
+        if u64::try_from(bytes).is_ok_and(|bytes| bytes <= MAX_FILE_BYTES) {
+            let path = path.to_owned();
+            Ok(Self { path, text })
+        } else {
+            Err(read_error(io::ErrorKind::FileTooLarge.into()))
         }
-        Ok(Self {
-            path: path.to_owned(),
-            text: fs::read_to_string(path).map_err(read_error)?,
-        })
     }
 
     /// Parses the file.

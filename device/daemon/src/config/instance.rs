@@ -25,10 +25,10 @@ pub struct InstanceTable {
     /// MSI or MSI-X message number. Left out, the instances get 1, 2, and so on.
     #[serde(deserialize_with = "message_number")]
     pub message_number: Option<u8>,
-    /// The overflow interrupt is supported.
-    pub overflow_interrupt: bool,
-    /// The fill-level interrupt is supported.
-    pub fill_level_interrupt: bool,
+    /// The overflow interrupt is supported. Left out, it is where the device can interrupt.
+    pub overflow_interrupt: Option<bool>,
+    /// The fill-level interrupt is supported. Left out, it is where the device can interrupt.
+    pub fill_level_interrupt: Option<bool>,
     /// Global epochs or an epoch per counter.
     pub epoch_type: EpochKind,
     /// Request filters that can be chosen.
@@ -72,22 +72,22 @@ where
 
 impl Default for InstanceTable {
     fn default() -> Self {
-        Self::new(&Capabilities::default(), None)
+        let model = Self::from(&Capabilities::default());
+        Self {
+            message_number: None,
+            overflow_interrupt: None,
+            fill_level_interrupt: None,
+            ..model
+        }
     }
 }
 
 impl From<&Capabilities> for InstanceTable {
     fn from(model: &Capabilities) -> Self {
-        Self::new(model, Some(model.message_number))
-    }
-}
-
-impl InstanceTable {
-    fn new(model: &Capabilities, message_number: Option<u8>) -> Self {
         Self {
-            message_number,
-            overflow_interrupt: model.overflow_interrupt,
-            fill_level_interrupt: model.fill_level_interrupt,
+            message_number: Some(model.message_number),
+            overflow_interrupt: Some(model.overflow_interrupt),
+            fill_level_interrupt: Some(model.fill_level_interrupt),
             epoch_type: match model.epoch_type {
                 EpochType::Global => EpochKind::Global,
                 EpochType::PerCounter => EpochKind::PerCounter,
@@ -108,13 +108,22 @@ impl InstanceTable {
             counter_widths: Widths::from(&model.counter_widths),
         }
     }
+}
+
+impl InstanceTable {
+    /// Fills in what depends on the device: `interrupts` says whether it has any.
+    pub fn complete(&mut self, message_number: u8, interrupts: bool) {
+        self.message_number.get_or_insert(message_number);
+        self.overflow_interrupt.get_or_insert(interrupts);
+        self.fill_level_interrupt.get_or_insert(interrupts);
+    }
 
     /// The capabilities that the model takes.
     pub fn capabilities(&self) -> Capabilities {
         Capabilities {
             message_number: self.message_number.unwrap_or_default(),
-            overflow_interrupt: self.overflow_interrupt,
-            fill_level_interrupt: self.fill_level_interrupt,
+            overflow_interrupt: self.overflow_interrupt.unwrap_or_default(),
+            fill_level_interrupt: self.fill_level_interrupt.unwrap_or_default(),
             epoch_type: match self.epoch_type {
                 EpochKind::Global => EpochType::Global,
                 EpochKind::PerCounter => EpochType::PerCounter,

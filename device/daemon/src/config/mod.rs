@@ -164,6 +164,7 @@ impl Config {
             let window = Size(memory.saturating_mul(u64::from(decoder.ways)));
             decoder.size.get_or_insert(window);
         }
+        let interrupts = self.interrupts != Some(InterruptKind::None);
         let last_message = self.vector_count().min(MESSAGE_NUMBERS).saturating_sub(1);
         let blocks = self
             .blocks
@@ -172,8 +173,7 @@ impl Config {
         let numbers = (1..=last_message.max(1)).cycle();
         for (instance, number) in instances.zip(numbers) {
             let number = number.min(last_message);
-            let number = u8::try_from(number).unwrap_or_default();
-            instance.message_number.get_or_insert(number);
+            instance.complete(u8::try_from(number).unwrap_or_default(), interrupts);
         }
         self
     }
@@ -192,7 +192,9 @@ impl Config {
         };
         self.interrupts.get_or_insert(kind);
         self.vectors.get_or_insert(count);
-        self.blocks.get_or_insert_with(|| blocks_of(profile));
+        let silent = self.interrupts == Some(InterruptKind::None);
+        self.blocks
+            .get_or_insert_with(|| blocks_of(profile, silent));
     }
 
     fn vector_count(&self) -> u16 {
@@ -244,9 +246,16 @@ impl Config {
     }
 }
 
-fn blocks_of(profile: Profile) -> Vec<BlockTable> {
+/// The blocks of a profile. A device that was told to be silent supports no interrupts, whatever
+/// the profile says.
+fn blocks_of(profile: Profile, silent: bool) -> Vec<BlockTable> {
+    let instance = |mut model: Capabilities| {
+        model.overflow_interrupt &= !silent;
+        model.fill_level_interrupt &= !silent;
+        InstanceTable::from(&model)
+    };
     let block = |instances: Vec<Capabilities>| BlockTable {
-        instances: instances.iter().map(InstanceTable::from).collect(),
+        instances: instances.into_iter().map(instance).collect(),
     };
     profile.blocks().into_iter().map(block).collect()
 }

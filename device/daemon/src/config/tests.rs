@@ -2,6 +2,7 @@
 //! What configuration files say, and what is said about wrong ones.
 
 use std::io::Write;
+use std::path::Path;
 
 use chmu_spec::chmu::EpochType;
 use chmu_spec::epoch::{EpochLength, EpochScale};
@@ -200,6 +201,29 @@ fn what_is_written_overrides_the_profile() {
 }
 
 #[test]
+fn a_device_without_interrupts_supports_none_unless_it_says_so() {
+    let supported = |text: &str| -> Vec<(bool, bool)> {
+        let blocks = load(text).unwrap().function().blocks;
+        let instances = blocks.iter().flatten();
+        instances
+            .map(|one| (one.overflow_interrupt, one.fill_level_interrupt))
+            .collect()
+    };
+    assert_eq!(supported(""), [(true, true)]);
+    assert_eq!(supported("interrupts = \"none\"\n"), [(false, false)]);
+    assert_eq!(
+        supported("interrupts = \"none\"\nprofile = \"full\"\n"),
+        [(false, false); 5]
+    );
+    assert_eq!(
+        supported(
+            "interrupts = \"none\"\n[[block]]\n[[block.instance]]\noverflow_interrupt = true\n"
+        ),
+        [(true, false)]
+    );
+}
+
+#[test]
 fn instances_get_message_numbers_in_order() {
     let numbers = |text: &str| {
         let blocks = load(text).unwrap().function().blocks;
@@ -293,6 +317,15 @@ fn contradictions_point_to_the_key() {
         place("[[decoder]]\nsize = \"256M\"\n[[decoder]]\nsize = \"256M\"\nbase = 7\n"),
         (5, 8)
     );
+}
+
+#[test]
+fn a_file_without_an_end_is_refused() {
+    let error = ConfigFile::read(Path::new("/dev/zero")).unwrap_err();
+    let ConfigError::Read { source, .. } = error else {
+        panic!("{error}");
+    };
+    assert_eq!(source.kind(), std::io::ErrorKind::FileTooLarge);
 }
 
 #[test]
