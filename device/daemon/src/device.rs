@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use chmu_cxl::{Function, FunctionConfig, HostAccess, Interrupts, Region as FunctionRegion};
+use chmu_cxl::{
+    Function, FunctionConfig, HostAccess, Interrupts, MediaEvent, Region as FunctionRegion,
+};
 use vfio_bindings::bindings::vfio::{
     VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_NUM_REGIONS, VFIO_PCI_ROM_REGION_INDEX,
 };
@@ -31,12 +33,14 @@ pub struct Device {
     function: Function,
     interrupts: Interrupts,
     serial_number: u64,
+    memory_bytes: u64,
     outside: Outside,
     regions: Vec<Region>,
     clock: Clock,
     feed: Option<AccessFeed>,
     clients: ClientStatistics,
-    messages: BTreeMap<Command, MessageCount>,
+    /// By the name of the command: clients can send any number of unknown ones.
+    messages: BTreeMap<&'static str, MessageCount>,
 }
 
 impl Device {
@@ -52,6 +56,7 @@ impl Device {
             function,
             interrupts: config.interrupts,
             serial_number: config.serial_number,
+            memory_bytes: config.capacity_bytes,
             outside,
             regions,
             clock,
@@ -85,16 +90,17 @@ impl Device {
         self.catch_up();
     }
 
-    /// Counts the accesses that were made and lets the time pass that has passed.
+    /// Counts the accesses that were made and lets the time pass that has passed; returns the time
+    /// up to which both is done.
     ///
     /// An access that is found after the end of an epoch counts for that epoch: it was made
     /// before the rings were looked at, and most likely before the end.
-    pub fn catch_up(&mut self) {
-        let now_ns = self.clock.now_ns();
+    pub fn catch_up(&mut self) -> u64 {
+        let looked_at_ns = self.clock.now_ns();
         if let Some(feed) = &mut self.feed {
             let deadline_ns = self.function.next_deadline_ns();
             let before_deadline_ns = deadline_ns.map_or(u64::MAX, |at| at.saturating_sub(1));
-            let count_at_ns = now_ns.min(before_deadline_ns);
+            let count_at_ns = looked_at_ns.min(before_deadline_ns);
             let (function, outside, clock) =
                 (&mut self.function, &mut self.outside, &mut self.clock);
             feed.drain(|accesses| {
@@ -105,9 +111,15 @@ impl Device {
                 }
             });
         }
-        self.function
-            .advance(self.clock.now_ns(), &mut self.outside);
+        // An epoch that ended while the rings were emptied may have accesses in them.
+        let now_ns = if self.clock.counts_accesses() {
+            self.clock.now_ns()
+        } else {
+            looked_at_ns
+        };
+        self.function.advance(now_ns, &mut self.outside);
         self.arm();
+        now_ns
     }
 
     /// Lets time pass on a manual clock, after the accesses that were made before; returns the
@@ -115,8 +127,18 @@ impl Device {
     pub fn pass_time(&mut self, nanoseconds: u64) -> u64 {
         self.catch_up();
         self.clock.advance(nanoseconds);
-        self.catch_up();
-        self.clock.now_ns()
+        self.catch_up()
+    }
+
+    /// Bytes of the device's memory.
+    pub fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    /// Lets the memory fail; returns whether the event log had room for it.
+    pub fn inject_event(&mut self, event: &MediaEvent) -> bool {
+        let now_ns = self.catch_up();
+        self.function.inject_event(now_ns, event, &mut self.outside)
     }
 
     /// How long the device may be left alone; none when only events matter.
@@ -134,17 +156,13 @@ impl Device {
 
     /// What the device has done so far.
     pub fn statistics(&mut self) -> Statistics {
-        self.catch_up();
+        let now_ns = self.catch_up();
         Statistics {
             version: env!("CARGO_PKG_VERSION"),
             serial_number: self.serial_number,
-            time_ns: self.clock.now_ns(),
+            time_ns: now_ns,
             clients: self.clients,
-            messages: self
-                .messages
-                .iter()
-                .map(|(command, count)| (command.name(), *count))
-                .collect(),
+            messages: self.messages.clone(),
             interrupts: InterruptStatistics {
                 sent: self.outside.vectors.sent(),
                 unconnected: self.outside.vectors.unconnected(),
@@ -219,8 +237,7 @@ impl Backend for Device {
 
     fn read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), AccessRefused> {
         let region = function_region(region)?;
-        self.catch_up();
-        let now_ns = self.clock.now_ns();
+        let now_ns = self.catch_up();
         self.function
             .read(now_ns, region, offset, data, &mut self.outside);
         Ok(())
@@ -229,8 +246,7 @@ impl Backend for Device {
     fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), AccessRefused> {
         let region = function_region(region)?;
         // What waits in the rings was made before this write, whatever the write changes.
-        self.catch_up();
-        let now_ns = self.clock.now_ns();
+        let now_ns = self.catch_up();
         self.function
             .write(now_ns, region, offset, data, &mut self.outside);
         self.arm();
@@ -252,7 +268,7 @@ impl Backend for Device {
     }
 
     fn message_handled(&mut self, command: Command, refused: bool) {
-        let count = self.messages.entry(command).or_default();
+        let count = self.messages.entry(command.name()).or_default();
         count.handled = count.handled.saturating_add(1);
         if refused {
             count.refused = count.refused.saturating_add(1);

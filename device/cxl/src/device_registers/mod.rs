@@ -119,8 +119,14 @@ impl DeviceRegisters {
         }
     }
 
-    /// Writes a record to an event log, and tells the host as the interrupt policy says.
-    pub(crate) fn record(&mut self, now_ns: u64, event: &MediaEvent, host: &mut impl FunctionHost) {
+    /// Writes a record to an event log, and tells the host as the interrupt policy says; returns
+    /// whether the log had room.
+    pub(crate) fn record(
+        &mut self,
+        now_ns: u64,
+        event: &MediaEvent,
+        host: &mut impl FunctionHost,
+    ) -> bool {
         let recorded = self.device.record(now_ns, event);
         if recorded.lost {
             self.counts.event_records_lost = self.counts.event_records_lost.saturating_add(1);
@@ -136,6 +142,7 @@ impl DeviceRegisters {
             self.counts.event_interrupts = self.counts.event_interrupts.saturating_add(1);
             host.interrupt(EVENT_VECTOR);
         }
+        !recorded.lost
     }
 
     /// A function-level reset: the mailbox is idle again; logs, policy and time live on.

@@ -200,9 +200,15 @@ impl Function {
         self.address_map.windows()
     }
 
-    /// Writes a record of an error to one of the event logs, as if the memory had failed.
-    pub fn inject_event(&mut self, now_ns: u64, event: &MediaEvent, host: &mut impl FunctionHost) {
-        self.device.record(now_ns, event, host);
+    /// Writes a record of an error to one of the event logs, as if the memory had failed; returns
+    /// whether the log had room.
+    pub fn inject_event(
+        &mut self,
+        now_ns: u64,
+        event: &MediaEvent,
+        host: &mut impl FunctionHost,
+    ) -> bool {
+        self.device.record(now_ns, event, host)
     }
 
     /// What the function has done since power-on.

@@ -89,6 +89,18 @@ fn accesses_found_after_the_end_of_an_epoch_count_for_it() {
 }
 
 #[test]
+fn unknown_commands_are_counted_together() {
+    let mut device = device(ClockSource::Host);
+    for number in 16..1016 {
+        device.message_handled(Command::from(number), number % 2 == 0);
+    }
+    let messages = device.statistics().messages;
+    assert_eq!(messages.len(), 1);
+    let count = messages["unknown"];
+    assert_eq!((count.handled, count.refused), (1000, 500));
+}
+
+#[test]
 fn the_mappable_areas_are_those_of_the_function() {
     let device = device(ClockSource::Host);
     for (index, region) in device.regions().iter().enumerate() {
@@ -159,7 +171,9 @@ proptest! {
                 Act::Trigger(vector) => device.trigger_vector(vector),
                 Act::Access(address, false) => drop(ring.push(Record::read(address))),
                 Act::Access(address, true) => drop(ring.push(Record::write(address))),
-                Act::CatchUp => device.catch_up(),
+                Act::CatchUp => {
+                    device.catch_up();
+                }
                 Act::Leave => device.client_left(),
             }
             prop_assert_eq!(producer.arming().is_armed(), device.function.is_counting());
