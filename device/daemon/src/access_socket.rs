@@ -2,6 +2,7 @@
 //! Lets producers of accesses attach, one at a time, and listens to their doorbell.
 
 use std::cell::RefCell;
+use std::error::Error;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -22,7 +23,7 @@ pub struct AccessSocket {
     /// Socket of the attached producer, while its events are delivered.
     producer: Option<RawFd>,
     device: Rc<RefCell<Device>>,
-    refusals: RateLimit,
+    complaints: RateLimit,
 }
 
 impl AccessSocket {
@@ -36,7 +37,7 @@ impl AccessSocket {
             listener,
             producer: None,
             device,
-            refusals: RateLimit::default(),
+            complaints: RateLimit::default(),
         })
     }
 
@@ -44,7 +45,7 @@ impl AccessSocket {
         let stream = match self.listener.accept() {
             Ok((stream, _)) => stream,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => return log::warn!("A producer cannot be accepted: {error}"),
+            Err(error) => return self.complain("cannot be accepted", &error),
         };
         // One that left just now makes room for the one that comes.
         self.check_producer(ops);
@@ -56,11 +57,13 @@ impl AccessSocket {
                     watch(ops, producer, EventSet::IN);
                 }
             }
-            Err(error) => {
-                if let Some(suppressed) = self.refusals.permit() {
-                    log::warn!("A producer is refused: {}{suppressed}", chain(&error));
-                }
-            }
+            Err(error) => self.complain("is refused", &error),
+        }
+    }
+
+    fn complain(&mut self, what: &str, error: &dyn Error) {
+        if let Some(suppressed) = self.complaints.permit() {
+            log::warn!("A producer {what}: {}{suppressed}", chain(error));
         }
     }
 

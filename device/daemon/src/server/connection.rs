@@ -12,6 +12,7 @@ use super::error::{Refusal, RequestError};
 use super::protocol::Command;
 use super::receiver::{ReceiveError, Received, Receiver};
 use super::session::{Reply, Session};
+use crate::logging::chain;
 use crate::rate_limit::RateLimit;
 
 /// What a connection waits for after a turn.
@@ -35,7 +36,6 @@ pub(super) struct Connection {
     reply: Reply,
     sent: usize,
     ends_after_reply: bool,
-    refusals: RateLimit,
 }
 
 impl Connection {
@@ -52,33 +52,39 @@ impl Connection {
             reply: Reply::default(),
             sent: 0,
             ends_after_reply: false,
-            refusals: RateLimit::default(),
         })
     }
 
     /// One turn: sends what is owed, or receives and handles at most one message. Never blocks.
-    pub(super) fn turn(&mut self, backend: &mut dyn Backend) -> Waiting {
+    /// `complaints` limits what is logged of all clients together.
+    pub(super) fn turn(
+        &mut self,
+        backend: &mut dyn Backend,
+        complaints: &mut RateLimit,
+    ) -> Waiting {
         if self.reply.bytes.is_empty() {
             match self.receiver.receive(&self.socket) {
                 Ok(Received::Incomplete) => return Waiting::Readable,
                 Ok(Received::Closed) => return Waiting::Ended,
-                Ok(Received::Message) => self.handle_message(backend),
-                Err(error) => self.refuse_stream(&error),
+                Ok(Received::Message) => self.handle_message(backend, complaints),
+                Err(error) => self.refuse_stream(&error, complaints),
             }
         }
         self.send()
     }
 
-    fn handle_message(&mut self, backend: &mut dyn Backend) {
+    fn handle_message(&mut self, backend: &mut dyn Backend, complaints: &mut RateLimit) {
         let message = self.receiver.take();
         if let Err(refusal) = self.session.handle(message, backend, &mut self.reply) {
-            self.log(&refusal);
+            log_refusal(&refusal, complaints);
         }
     }
 
     /// The stream is out of step: answers if there is something to answer, and ends.
-    fn refuse_stream(&mut self, error: &ReceiveError) {
-        log::warn!("The connection ends: {}", crate::logging::chain(error));
+    fn refuse_stream(&mut self, error: &ReceiveError, complaints: &mut RateLimit) {
+        if let Some(suppressed) = complaints.permit() {
+            log::warn!("The connection ends: {}{suppressed}", chain(error));
+        }
         self.ends_after_reply = true;
         if let Some(header) = error.header() {
             self.reply.fail(header, libc::EINVAL.unsigned_abs());
@@ -112,19 +118,19 @@ impl Connection {
             Waiting::Readable
         }
     }
+}
 
-    fn log(&mut self, refusal: &Refusal) {
-        let text = crate::logging::chain(refusal);
-        // QEMU asks every device for its error interrupt and takes the refusal for a no.
-        let expected = matches!(
-            (refusal.command, &refusal.reason),
-            (Command::DeviceGetIrqInfo, RequestError::UnknownInterrupt(_))
-        );
-        if expected {
-            log::debug!("{text}");
-        } else if let Some(suppressed) = self.refusals.permit() {
-            log::warn!("{text}{suppressed}");
-        }
+fn log_refusal(refusal: &Refusal, complaints: &mut RateLimit) {
+    let text = chain(refusal);
+    // QEMU asks every device for its error interrupt and takes the refusal for a no.
+    let expected = matches!(
+        (refusal.command, &refusal.reason),
+        (Command::DeviceGetIrqInfo, RequestError::UnknownInterrupt(_))
+    );
+    if expected {
+        log::debug!("{text}");
+    } else if let Some(suppressed) = complaints.permit() {
+        log::warn!("{text}{suppressed}");
     }
 }
 

@@ -29,6 +29,7 @@ pub use backend::{AccessRefused, Backend, Region};
 pub use protocol::Command;
 
 use crate::events::{unwatch, watch};
+use crate::rate_limit::RateLimit;
 use connection::{Connection, Waiting};
 
 /// Serves clients one after the other, driven by an event manager.
@@ -41,6 +42,7 @@ pub struct Server<B> {
     waiting: Waiting,
     single_client: bool,
     has_served: bool,
+    complaints: RateLimit,
 }
 
 impl<B: Backend> Server<B> {
@@ -62,6 +64,7 @@ impl<B: Backend> Server<B> {
             waiting: Waiting::Ended,
             single_client,
             has_served: false,
+            complaints: RateLimit::default(),
         })
     }
 
@@ -80,6 +83,7 @@ impl<B: Backend> Server<B> {
             waiting: Waiting::Readable,
             single_client: true,
             has_served: true,
+            complaints: RateLimit::default(),
         })
     }
 
@@ -112,7 +116,11 @@ impl<B: Backend> Server<B> {
                 self.waiting = Waiting::Readable;
             }
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => log::warn!("A client cannot be accepted: {error}"),
+            Err(error) => {
+                if let Some(suppressed) = self.complaints.permit() {
+                    log::warn!("A client cannot be accepted: {error}{suppressed}");
+                }
+            }
         }
     }
 
@@ -120,7 +128,7 @@ impl<B: Backend> Server<B> {
         let Some(connection) = &mut self.connection else {
             return;
         };
-        let waiting = connection.turn(&mut *self.backend.borrow_mut());
+        let waiting = connection.turn(&mut *self.backend.borrow_mut(), &mut self.complaints);
         if waiting == self.waiting {
             return;
         }

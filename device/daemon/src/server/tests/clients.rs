@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! One client after the other.
+
+use super::*;
+
+/// A server with a listening socket, its event loop and the folder of the socket.
+struct Listening {
+    folder: tempfile::TempDir,
+    server: Rc<RefCell<Server<Memory>>>,
+    backend: Rc<RefCell<Memory>>,
+    events: EventManager<Rc<dyn EventSubscriber>>,
+}
+
+impl Listening {
+    fn new(single_client: bool) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
+        let backend = Rc::new(RefCell::new(Memory::new()));
+        let server = Server::listening(listener, single_client, backend.clone()).unwrap();
+        let server = Rc::new(RefCell::new(server));
+        let mut events = EventManager::<Rc<dyn EventSubscriber>>::new().unwrap();
+        events.add_subscriber(server.clone());
+        Self {
+            folder,
+            server,
+            backend,
+            events,
+        }
+    }
+
+    fn connect(&self) -> UnixStream {
+        let client = UnixStream::connect(self.folder.path().join("s")).unwrap();
+        client.set_nonblocking(true).unwrap();
+        client
+    }
+
+    /// Lets the server do all it can without anything new from a client.
+    fn settle(&mut self) {
+        while self.events.run_with_timeout(0).unwrap() > 0 {}
+    }
+
+    fn negotiate(&mut self, mut client: &UnixStream) -> bool {
+        client.write_all(&message(VERSION, 0, &[0; 4])).unwrap();
+        self.settle();
+        client.read_exact(&mut [0; HEADER_BYTES + 4]).is_ok()
+    }
+}
+
+#[test]
+fn a_client_that_leaves_makes_room_for_the_next() {
+    let mut listening = Listening::new(false);
+    for round in 1..=3 {
+        let client = listening.connect();
+        listening.settle();
+        assert!(listening.negotiate(&client));
+        drop(client);
+        listening.settle();
+        assert_eq!(listening.backend.borrow().clients_left, round);
+        assert!(!listening.server.borrow().is_finished());
+    }
+    assert_eq!(listening.backend.borrow().clients_arrived, 3);
+}
+
+#[test]
+fn a_second_client_waits_for_the_first_to_leave() {
+    let mut listening = Listening::new(false);
+    let first = listening.connect();
+    let second = listening.connect();
+    assert!(listening.negotiate(&first));
+    assert!(!listening.negotiate(&second));
+    assert_eq!(listening.backend.borrow().clients_arrived, 1);
+    drop(first);
+    listening.settle();
+    let mut reply = [0; HEADER_BYTES + 4];
+    (&second).read_exact(&mut reply).unwrap();
+    assert_eq!(listening.backend.borrow().clients_arrived, 2);
+}
+
+#[test]
+fn the_only_client_finishes_the_server() {
+    let mut listening = Listening::new(true);
+    let client = listening.connect();
+    assert!(listening.negotiate(&client));
+    assert!(!listening.server.borrow().is_finished());
+    drop(client);
+    listening.settle();
+    assert!(listening.server.borrow().is_finished());
+}
+
+#[test]
+fn the_client_of_the_vfio_user_crate_gets_along() {
+    let mut listening = Listening::new(true);
+    let path = listening.folder.path().join("s");
+    let client = std::thread::spawn(move || {
+        let mut client = vfio_user::Client::new(&path).unwrap();
+        let region = client.region(4).unwrap();
+        let sparse: Vec<_> = region.sparse_areas.iter().map(|area| area.offset).collect();
+        assert_eq!(sparse, [0x1000, 0x8000]);
+        assert!(region.file_offset.is_some());
+        client.region_write(4, 0x40, b"over").unwrap();
+        let mut data = [0; 4];
+        client.region_read(4, 0x40, &mut data).unwrap();
+        assert_eq!(&data, b"over");
+        client.dma_unmap(1 << 40, 1 << 12).unwrap();
+        client.reset().unwrap();
+    });
+    while !listening.server.borrow().is_finished() {
+        listening.events.run().unwrap();
+    }
+    client.join().unwrap();
+    assert_eq!(listening.backend.borrow().resets, 1);
+}
