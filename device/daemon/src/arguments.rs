@@ -75,6 +75,12 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH", required_if_eq("clock", "manual"))]
     pub clock_socket: Option<PathBuf>,
 
+    /// Listens here for whoever makes the memory fail: the line
+    /// "media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub]" writes a record to an
+    /// event log of the device.
+    #[arg(long, value_name = "PATH")]
+    pub event_socket: Option<PathBuf>,
+
     /// Ends when the first client leaves.
     #[arg(long)]
     pub once: bool,

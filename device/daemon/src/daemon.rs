@@ -7,15 +7,19 @@ use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Context;
+use chmu_cxl::FunctionConfig;
+use chmu_model::Capabilities;
 use event_manager::{EventManager, EventSubscriber, SubscriberOps};
 
 use crate::access_socket::AccessSocket;
 use crate::arguments::Arguments;
-use crate::clock::Clock;
-use crate::clock_socket::ClockSocket;
+use crate::clock::{Clock, ClockSource};
+use crate::clock_socket;
 use crate::config::Config;
 use crate::device::Device;
 use crate::endpoint::{InheritedSocket, SocketFile};
+use crate::event_socket;
+use crate::line_socket::LineSocket;
 use crate::server::Server;
 use crate::signals::Signals;
 use crate::statistics_socket::StatisticsSocket;
@@ -53,29 +57,19 @@ impl Process {
             EventManager::new().context("The event loop cannot be made")?;
         // The signals come first: from here on the sockets' names are removed at the end.
         let signals = shared(Signals::new().context("The signals cannot be handled")?);
-        let device = shared(Device::new(
-            &config.function(),
-            Clock::new(arguments.clock),
-        )?);
-        let mut socket_files = Vec::new();
-        if let Some(path) = &arguments.access_socket {
-            device.borrow_mut().add_feed()?;
-            let listener = listen(path, &mut socket_files)?;
-            let socket = AccessSocket::new(listener, device.clone())?;
-            events.add_subscriber(shared(socket));
-        }
-        if let Some(path) = &arguments.statistics_socket {
-            let listener = listen(path, &mut socket_files)?;
-            let socket = StatisticsSocket::new(listener, device.clone())?;
-            events.add_subscriber(shared(socket));
-        }
-        if let Some(path) = &arguments.clock_socket {
-            let listener = listen(path, &mut socket_files)?;
-            let socket = ClockSocket::new(listener, device.clone())?;
-            events.add_subscriber(shared(socket));
-        }
+        let clock = Clock::new(arguments.clock);
+        let function = config.function();
+        check_operations_end(arguments.clock, &function)?;
+        let device = shared(Device::new(&function, clock)?);
+        let mut sockets = Sockets {
+            device: &device,
+            events: &mut events,
+            files: Vec::new(),
+        };
+        sockets.add_all(arguments)?;
         // The clients' socket comes last: once it is there, all others are.
-        let server = shared(server(arguments, &device, &mut socket_files)?);
+        let server = shared(sockets.server(arguments)?);
+        let socket_files = sockets.files;
         let timer = Timer::new(device.clone()).context("The timer cannot be made")?;
         let timer = shared(timer);
         events.add_subscriber(server.clone());
@@ -106,26 +100,99 @@ fn shared<T>(value: T) -> Rc<RefCell<T>> {
     Rc::new(RefCell::new(value))
 }
 
-fn listen(path: &Path, socket_files: &mut Vec<SocketFile>) -> anyhow::Result<UnixListener> {
-    let (listener, file) = SocketFile::bind(path)?;
-    socket_files.push(file);
-    Ok(listener)
+/// The sockets of a device, as they are made.
+struct Sockets<'a> {
+    device: &'a Rc<RefCell<Device>>,
+    events: &'a mut EventManager<Rc<dyn EventSubscriber>>,
+    files: Vec<SocketFile>,
 }
 
-fn server(
-    arguments: &Arguments,
-    device: &Rc<RefCell<Device>>,
-    socket_files: &mut Vec<SocketFile>,
-) -> anyhow::Result<Server<Device>> {
-    let (device, once) = (device.clone(), arguments.once);
-    let inherited = arguments.fd.map(InheritedSocket::take).transpose()?;
-    let server = match (inherited, &arguments.socket_path) {
-        (Some(InheritedSocket::Connected(socket)), _) => Server::connected(socket, device),
-        (Some(InheritedSocket::Listening(listener)), _) => {
-            Server::listening(listener, once, device)
+impl Sockets<'_> {
+    /// Makes all sockets but the clients'.
+    fn add_all(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
+        if let Some(path) = &arguments.access_socket {
+            self.device.borrow_mut().add_feed()?;
+            let socket = AccessSocket::new(self.listen(path)?, self.device.clone())?;
+            self.events.add_subscriber(shared(socket));
         }
-        (None, Some(path)) => Server::listening(listen(path, socket_files)?, once, device),
-        (None, None) => anyhow::bail!("There is no socket to serve; give --socket-path or --fd"),
-    };
-    server.context("The clients' socket cannot be used")
+        if let Some(path) = &arguments.statistics_socket {
+            let socket = StatisticsSocket::new(self.listen(path)?, self.device.clone())?;
+            self.events.add_subscriber(shared(socket));
+        }
+        if let Some(path) = &arguments.clock_socket {
+            self.add_line_socket(path, "A client of the clock", clock_socket::answer)?;
+        }
+        if let Some(path) = &arguments.event_socket {
+            self.add_line_socket(path, "A source of events", event_socket::answer)?;
+        }
+        Ok(())
+    }
+
+    fn add_line_socket(
+        &mut self,
+        path: &Path,
+        who: &'static str,
+        answer: fn(&mut Device, &str) -> String,
+    ) -> anyhow::Result<()> {
+        let device = self.device.clone();
+        let answer = move |line: &str| answer(&mut device.borrow_mut(), line);
+        let socket = LineSocket::new(self.listen(path)?, who, Box::new(answer))?;
+        self.events.add_subscriber(shared(socket));
+        Ok(())
+    }
+
+    fn server(&mut self, arguments: &Arguments) -> anyhow::Result<Server<Device>> {
+        let (device, once) = (self.device.clone(), arguments.once);
+        let inherited = arguments.fd.map(InheritedSocket::take).transpose()?;
+        let server = match (inherited, &arguments.socket_path) {
+            (Some(InheritedSocket::Connected(socket)), _) => Server::connected(socket, device),
+            (Some(InheritedSocket::Listening(listener)), _) => {
+                Server::listening(listener, once, device)
+            }
+            (None, Some(path)) => Server::listening(self.listen(path)?, once, device),
+            (None, None) => {
+                anyhow::bail!("There is no socket to serve; give --socket-path or --fd")
+            }
+        };
+        server.context("The clients' socket cannot be used")
+    }
+
+    fn listen(&mut self, path: &Path) -> anyhow::Result<UnixListener> {
+        let (listener, file) = SocketFile::bind(path)?;
+        self.files.push(file);
+        Ok(listener)
+    }
+}
+
+/// Refuses a device whose operations would never end: a clock of accesses stands still while
+/// nothing is counted, and nothing is counted before an instance is enabled.
+fn check_operations_end(clock: ClockSource, config: &FunctionConfig) -> anyhow::Result<()> {
+    let takes_time = |instance: &Capabilities| instance.operation_delay_ns > 0;
+    if matches!(clock, ClockSource::Accesses(_)) && config.blocks.iter().flatten().any(takes_time) {
+        anyhow::bail!(
+            "With a clock of accesses no operation that takes time would ever end; set every \
+             operation_delay to \"0\" or use another clock"
+        );
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::quantity::Nanoseconds;
+    use chmu_cxl::Profile;
+
+    #[test]
+    fn a_clock_of_accesses_ends_no_operation() {
+        let config = |profile: Profile| FunctionConfig {
+            blocks: profile.blocks(),
+            ..Config::default().completed().function()
+        };
+        let accesses = ClockSource::Accesses(Nanoseconds(100));
+        check_operations_end(accesses, &config(Profile::Default)).unwrap();
+        check_operations_end(ClockSource::Manual, &config(Profile::Full)).unwrap();
+        check_operations_end(ClockSource::Host, &config(Profile::Full)).unwrap();
+        check_operations_end(accesses, &config(Profile::Full)).unwrap_err();
+    }
 }

@@ -10,16 +10,12 @@ use std::rc::Rc;
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use crate::device::Device;
-use crate::events::{unwatch, watch};
-
-/// Readers at a time; while there are as many, others wait in the listen queue.
-const MAX_READERS: usize = 8;
+use crate::peers::{Peers, Turn};
 
 /// The statistics socket.
 #[derive(Debug)]
-pub struct StatisticsSocket {
-    listener: UnixListener,
-    readers: Vec<Reader>,
+pub(crate) struct StatisticsSocket {
+    peers: Peers<Reader>,
     device: Rc<RefCell<Device>>,
 }
 
@@ -36,83 +32,63 @@ impl StatisticsSocket {
     ///
     /// # Errors
     /// When the socket cannot be made non-blocking.
-    pub fn new(listener: UnixListener, device: Rc<RefCell<Device>>) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
-        Ok(Self {
-            listener,
-            readers: Vec::new(),
-            device,
-        })
+    pub(crate) fn new(listener: UnixListener, device: Rc<RefCell<Device>>) -> io::Result<Self> {
+        let peers = Peers::new(listener, "A reader of statistics")?;
+        Ok(Self { peers, device })
     }
 
-    fn accept(&mut self, ops: &mut EventOps) {
-        match self.accept_reader() {
-            Ok(mut reader) => {
-                if reader.is_served() {
-                    return;
-                }
-                watch(ops, reader.stream.as_raw_fd(), EventSet::OUT);
-                self.readers.push(reader);
-                if self.readers.len() == MAX_READERS {
-                    unwatch(ops, self.listener.as_raw_fd());
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => log::warn!("A reader of statistics cannot be served: {error}"),
-        }
-    }
-
-    fn accept_reader(&self) -> io::Result<Reader> {
-        let (stream, _) = self.listener.accept()?;
-        stream.set_nonblocking(true)?;
-        let mut text = serde_json::to_vec_pretty(&self.device.borrow_mut().statistics())?;
+    fn text(&self) -> Vec<u8> {
+        let statistics = self.device.borrow_mut().statistics();
+        let mut text = serde_json::to_vec_pretty(&statistics).unwrap_or_else(|error| {
+            log::error!("The statistics cannot be written as JSON: {error}");
+            Vec::new()
+        });
         text.push(b'\n');
-        Ok(Reader {
-            stream,
-            text,
-            sent: 0,
-        })
-    }
-
-    fn serve(&mut self, descriptor: RawFd, ops: &mut EventOps) {
-        let is_meant = |reader: &Reader| reader.stream.as_raw_fd() == descriptor;
-        let Some(index) = self.readers.iter().position(is_meant) else {
-            return;
-        };
-        if self.readers.get_mut(index).is_some_and(Reader::is_served) {
-            unwatch(ops, descriptor);
-            if self.readers.len() == MAX_READERS {
-                watch(ops, self.listener.as_raw_fd(), EventSet::IN);
-            }
-            self.readers.swap_remove(index);
-        }
+        text
     }
 }
 
 impl Reader {
-    /// Sends what the socket takes; returns whether there is nothing more to do for this reader.
-    fn is_served(&mut self) -> bool {
+    /// Sends what the socket takes. A reader that is gone has had enough.
+    fn turn(&mut self) -> Turn {
         while let Some(rest @ [_, ..]) = self.text.get(self.sent..) {
             match self.stream.write(rest) {
                 Ok(count) => self.sent = self.sent.saturating_add(count),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Waits,
+                Err(_) => return Turn::Ends,
             }
         }
-        true
+        Turn::Ends
+    }
+}
+
+impl AsRawFd for Reader {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
     }
 }
 
 impl MutEventSubscriber for StatisticsSocket {
     fn process(&mut self, events: Events, ops: &mut EventOps) {
-        if events.fd() == self.listener.as_raw_fd() {
-            self.accept(ops);
-        } else {
-            self.serve(events.fd(), ops);
+        if !self.peers.is_listener(events.fd()) {
+            let descriptor = events.fd();
+            self.peers
+                .serve(descriptor, ops, |reader| Ok(reader.turn()));
+        } else if let Some(stream) = self.peers.accept() {
+            let text = self.text();
+            let mut reader = Reader {
+                stream,
+                text,
+                sent: 0,
+            };
+            if reader.turn() == Turn::Waits {
+                self.peers.add(reader, EventSet::OUT, ops);
+            }
         }
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        watch(ops, self.listener.as_raw_fd(), EventSet::IN);
+        self.peers.watch_listener(ops);
     }
 }

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Lets others make the device's memory fail: each line
+//! `media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub]` becomes a record of an
+//! event log and is answered with `recorded`, or with `lost` where the log is full.
+
+use chmu_cxl::{MediaEvent, Transaction};
+use chmu_spec::address::Dpa;
+use chmu_spec::cxl::event::EventLog;
+
+use crate::config::quantity::Hexadecimal;
+use crate::device::Device;
+
+const USAGE: &str = "write media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub]; \
+                     LOG is informational, warning, failure or fatal";
+
+/// What a device may have been doing.
+const TRANSACTIONS: [(&str, Transaction); 3] = [
+    ("host-read", Transaction::HostRead),
+    ("host-write", Transaction::HostWrite),
+    ("scrub", Transaction::Scrub),
+];
+
+/// Answers a line.
+pub(crate) fn answer(device: &mut Device, line: &str) -> String {
+    let Some(event) = parse(line) else {
+        return format!("error: {USAGE}");
+    };
+    let memory_bytes = device.memory_bytes();
+    if event.dpa.0 >= memory_bytes {
+        return format!("error: the memory ends at {memory_bytes:#x}");
+    }
+    let recorded = device.inject_event(&event);
+    if recorded { "recorded" } else { "lost" }.to_owned()
+}
+
+fn parse(line: &str) -> Option<MediaEvent> {
+    let mut words = line.split_whitespace();
+    words.next().filter(|verb| *verb == "media-error")?;
+    let name = words.next()?;
+    let log = EventLog::ALL.into_iter().find(|log| log.name() == name)?;
+    let Hexadecimal(address) = words.next()?.parse().ok()?;
+    let mut event = MediaEvent {
+        log,
+        dpa: Dpa(address),
+        uncorrectable: false,
+        transaction: Transaction::Unknown,
+    };
+    for word in words {
+        if word == "uncorrectable" {
+            event.uncorrectable = true;
+        } else {
+            let known = TRANSACTIONS.iter().find(|(name, _)| *name == word);
+            event.transaction = known?.1;
+        }
+    }
+    Some(event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::{Clock, ClockSource};
+    use crate::config::Config;
+
+    fn device() -> Device {
+        let function = Config::default().completed().function();
+        Device::new(&function, Clock::new(ClockSource::Manual)).unwrap()
+    }
+
+    #[test]
+    fn lines_become_records_until_the_log_is_full() {
+        let mut device = device();
+        let line = "media-error failure 0x10000 uncorrectable scrub";
+        for _ in 0..64 {
+            assert_eq!(answer(&mut device, line), "recorded");
+        }
+        assert_eq!(answer(&mut device, line), "lost");
+        assert_eq!(
+            answer(&mut device, "media-error fatal 1073741823"),
+            "recorded"
+        );
+        let function = device.statistics().function;
+        assert_eq!(
+            (function.event_records, function.event_records_lost),
+            (65, 1)
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let mut device = device();
+        for line in [
+            "",
+            "media-error",
+            "media-error failure",
+            "media-error serious 0",
+            "media-error failure nowhere",
+            "media-error failure 0 broken",
+            "advance 5",
+        ] {
+            assert_eq!(
+                answer(&mut device, line),
+                format!("error: {USAGE}"),
+                "{line}"
+            );
+        }
+        assert_eq!(
+            answer(&mut device, "media-error failure 1G"),
+            "error: the memory ends at 0x40000000"
+        );
+        assert_eq!(device.statistics().function.event_records, 0);
+    }
+
+    #[test]
+    fn words_name_what_the_record_says() {
+        let event = parse("media-error warning 0x40 host-write uncorrectable").unwrap();
+        let expected = MediaEvent {
+            log: EventLog::Warning,
+            dpa: Dpa(0x40),
+            uncorrectable: true,
+            transaction: Transaction::HostWrite,
+        };
+        assert_eq!(event, expected);
+    }
+}

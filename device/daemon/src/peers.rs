@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The connections of a listening socket whose callers are served side by side.
+
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use event_manager::{EventOps, EventSet};
+
+use crate::events::{unwatch, watch};
+use crate::rate_limit::RateLimit;
+
+/// Connections at a time.
+const MAX_PEERS: usize = 8;
+
+/// A listening socket and its connections, each of them a `P`. Where there are as many as there
+/// may be, a new one takes the place of the one that was silent the longest: callers who connect
+/// and do nothing lock nobody out.
+#[derive(Debug)]
+pub(crate) struct Peers<P> {
+    listener: UnixListener,
+    /// Who connects here, in the log.
+    who: &'static str,
+    /// The one that was silent the longest comes first.
+    peers: Vec<P>,
+    complaints: RateLimit,
+}
+
+impl<P: AsRawFd> Peers<P> {
+    /// Nobody is connected yet.
+    ///
+    /// # Errors
+    /// When the socket cannot be made non-blocking.
+    pub(crate) fn new(listener: UnixListener, who: &'static str) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self {
+            listener,
+            who,
+            peers: Vec::new(),
+            complaints: RateLimit::default(),
+        })
+    }
+
+    /// Has the arrival of callers delivered.
+    pub(crate) fn watch_listener(&self, ops: &mut EventOps) {
+        watch(ops, self.listener.as_raw_fd(), EventSet::IN);
+    }
+
+    /// Whether a descriptor is the listening socket.
+    pub(crate) fn is_listener(&self, descriptor: RawFd) -> bool {
+        self.listener.as_raw_fd() == descriptor
+    }
+
+    /// Takes a caller who waits, as a non-blocking stream.
+    pub(crate) fn accept(&mut self) -> Option<UnixStream> {
+        let accepted = self.listener.accept().and_then(|(stream, _)| {
+            stream.set_nonblocking(true)?;
+            Ok(stream)
+        });
+        match accepted {
+            Ok(stream) => Some(stream),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+            Err(error) => {
+                self.complain("cannot be served", &error);
+                None
+            }
+        }
+    }
+
+    /// Keeps a connection and has the events of `interest` delivered for it.
+    pub(crate) fn add(&mut self, peer: P, interest: EventSet, ops: &mut EventOps) {
+        if self.peers.len() >= MAX_PEERS {
+            let silent = self.peers.remove(0);
+            unwatch(ops, silent.as_raw_fd());
+        }
+        watch(ops, peer.as_raw_fd(), interest);
+        self.peers.push(peer);
+    }
+
+    /// Lets a connection take its turn. It ends when `turn` says so, or fails.
+    pub(crate) fn serve(
+        &mut self,
+        descriptor: RawFd,
+        ops: &mut EventOps,
+        turn: impl FnOnce(&mut P) -> io::Result<Turn>,
+    ) {
+        let is_meant = |peer: &P| peer.as_raw_fd() == descriptor;
+        let Some(index) = self.peers.iter().position(is_meant) else {
+            return;
+        };
+        let mut peer = self.peers.remove(index);
+        match turn(&mut peer) {
+            Ok(Turn::Waits) => return self.peers.push(peer),
+            Ok(Turn::Ends) => {}
+            Err(error) => self.complain("is let go", &error),
+        }
+        unwatch(ops, descriptor);
+    }
+
+    fn complain(&mut self, what: &str, error: &io::Error) {
+        if let Some(suppressed) = self.complaints.permit() {
+            log::warn!("{} {what}: {error}{suppressed}", self.who);
+        }
+    }
+}
+
+/// What becomes of a connection after its turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It waits for its next turn.
+    Waits,
+    /// There is nothing more to do for it.
+    Ends,
+}
