@@ -18,7 +18,7 @@ use crate::rate_limit::RateLimit;
 
 /// The access socket.
 #[derive(Debug)]
-pub struct AccessSocket {
+pub(crate) struct AccessSocket {
     listener: UnixListener,
     /// Socket of the attached producer, while its events are delivered.
     producer: Option<RawFd>,
@@ -31,7 +31,7 @@ impl AccessSocket {
     ///
     /// # Errors
     /// When the socket cannot be made non-blocking.
-    pub fn new(listener: UnixListener, device: Rc<RefCell<Device>>) -> io::Result<Self> {
+    pub(crate) fn new(listener: UnixListener, device: Rc<RefCell<Device>>) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,

@@ -16,7 +16,7 @@ const NAME: &CStr = c"chmu-hotlists";
 
 /// Why the memory cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum BarMemoryError {
+pub(crate) enum BarMemoryError {
     /// The kernel gives no memory file.
     #[error("A memory file of {size_bytes} bytes cannot be created")]
     File {
@@ -35,7 +35,7 @@ pub enum BarMemoryError {
 ///
 /// Its size is sealed: a client that could shrink it would kill this process at its next store.
 #[derive(Debug)]
-pub struct BarMemory {
+pub(crate) struct BarMemory {
     file: Arc<File>,
     mapping: MmapRegion,
 }
@@ -45,7 +45,7 @@ impl BarMemory {
     ///
     /// # Errors
     /// When the kernel refuses.
-    pub fn new(size_bytes: u64) -> Result<Self, BarMemoryError> {
+    pub(crate) fn new(size_bytes: u64) -> Result<Self, BarMemoryError> {
         let file = sealed_memory_file(size_bytes)
             .map_err(|source| BarMemoryError::File { size_bytes, source })?;
         let file = Arc::new(file);
@@ -56,7 +56,7 @@ impl BarMemory {
     }
 
     /// The memory file, for clients to map.
-    pub fn file(&self) -> Arc<File> {
+    pub(crate) fn file(&self) -> Arc<File> {
         self.file.clone()
     }
 
@@ -64,7 +64,7 @@ impl BarMemory {
     /// or a later reply of this process sees the entry too.
     ///
     /// Returns whether the offset lies in the memory.
-    pub fn store(&self, offset: u64, entry: u64) -> bool {
+    pub(crate) fn store(&self, offset: u64, entry: u64) -> bool {
         usize::try_from(offset).is_ok_and(|offset| {
             self.mapping
                 .as_volatile_slice()
@@ -74,7 +74,7 @@ impl BarMemory {
     }
 
     /// Loads 8 bytes at `offset`, which is a multiple of 8; none when it lies outside.
-    pub fn load(&self, offset: u64) -> Option<u64> {
+    pub(crate) fn load(&self, offset: u64) -> Option<u64> {
         let offset = usize::try_from(offset).ok()?;
         let memory = self.mapping.as_volatile_slice();
         memory.load(offset, Ordering::Acquire).ok()

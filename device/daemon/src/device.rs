@@ -29,7 +29,7 @@ const POLL_PERIOD: Duration = Duration::from_millis(1);
 /// Whatever looks at it first counts the accesses that were made before, and closes the epochs
 /// that ended before: what a driver reads never lags behind what it did.
 #[derive(Debug)]
-pub struct Device {
+pub(crate) struct Device {
     function: Function,
     interrupts: Interrupts,
     serial_number: u64,
@@ -48,7 +48,7 @@ impl Device {
     ///
     /// # Errors
     /// For a configuration that no function can have, and when the kernel refuses memory.
-    pub fn new(config: &FunctionConfig, clock: Clock) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: &FunctionConfig, clock: Clock) -> anyhow::Result<Self> {
         let function = Function::new(config)?;
         let outside = Outside::new(function.bars(), config.interrupts.vectors())?;
         let regions = regions(&function, &outside);
@@ -70,7 +70,7 @@ impl Device {
     ///
     /// # Errors
     /// When the kernel refuses their memory.
-    pub fn add_feed(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn add_feed(&mut self) -> anyhow::Result<()> {
         let feed = AccessFeed::new(&self.function.windows())
             .context("The feed of accesses cannot be made")?;
         self.feed = Some(feed);
@@ -78,12 +78,12 @@ impl Device {
     }
 
     /// The rings, if the device has them.
-    pub fn feed(&mut self) -> Option<&mut AccessFeed> {
+    pub(crate) fn feed(&mut self) -> Option<&mut AccessFeed> {
         self.feed.as_mut()
     }
 
     /// Takes note of the doorbell of the rings.
-    pub fn doorbell_rang(&mut self) {
+    pub(crate) fn doorbell_rang(&mut self) {
         if let Some(feed) = &self.feed {
             feed.silence_doorbell();
         }
@@ -95,7 +95,7 @@ impl Device {
     ///
     /// An access that is found after the end of an epoch counts for that epoch: it was made
     /// before the rings were looked at, and most likely before the end.
-    pub fn catch_up(&mut self) -> u64 {
+    pub(crate) fn catch_up(&mut self) -> u64 {
         let looked_at_ns = self.clock.now_ns();
         if let Some(feed) = &mut self.feed {
             let deadline_ns = self.function.next_deadline_ns();
@@ -124,25 +124,25 @@ impl Device {
 
     /// Lets time pass on a manual clock, after the accesses that were made before; returns the
     /// time after it.
-    pub fn pass_time(&mut self, nanoseconds: u64) -> u64 {
+    pub(crate) fn pass_time(&mut self, nanoseconds: u64) -> u64 {
         self.catch_up();
         self.clock.advance(nanoseconds);
         self.catch_up()
     }
 
     /// Bytes of the device's memory.
-    pub fn memory_bytes(&self) -> u64 {
+    pub(crate) fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
 
     /// Lets the memory fail; returns whether the event log had room for it.
-    pub fn inject_event(&mut self, event: &MediaEvent) -> bool {
+    pub(crate) fn inject_event(&mut self, event: &MediaEvent) -> bool {
         let now_ns = self.catch_up();
         self.function.inject_event(now_ns, event, &mut self.outside)
     }
 
     /// How long the device may be left alone; none when only events matter.
-    pub fn next_wakeup(&self) -> Option<Duration> {
+    pub(crate) fn next_wakeup(&self) -> Option<Duration> {
         let deadline_ns = self
             .function
             .next_deadline_ns()
@@ -155,7 +155,7 @@ impl Device {
     }
 
     /// What the device has done so far.
-    pub fn statistics(&mut self) -> Statistics {
+    pub(crate) fn statistics(&mut self) -> Statistics {
         let now_ns = self.catch_up();
         Statistics {
             version: env!("CARGO_PKG_VERSION"),

@@ -13,7 +13,7 @@ const MAX_PATH_BYTES: usize = 107;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum EndpointError {
+pub(crate) enum EndpointError {
     /// The kernel's limit on socket paths.
     #[error(
         "The socket path {} has {bytes} bytes, the kernel allows {MAX_PATH_BYTES}; choose a shorter one",
@@ -56,7 +56,7 @@ pub enum EndpointError {
 
 /// A listening socket with a name; the name goes when this is dropped, if it is still its own.
 #[derive(Debug)]
-pub struct SocketFile {
+pub(crate) struct SocketFile {
     path: PathBuf,
     /// Held open, so that the inode's number is given to no other file.
     inode: File,
@@ -67,7 +67,7 @@ impl SocketFile {
     ///
     /// # Errors
     /// When the path is too long, taken, or cannot be created.
-    pub fn bind(path: &Path) -> Result<(UnixListener, Self), EndpointError> {
+    pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self), EndpointError> {
         let bytes = path.as_os_str().len();
         if bytes > MAX_PATH_BYTES {
             return Err(EndpointError::PathTooLong {
@@ -142,7 +142,7 @@ fn remove_stale(path: &Path) -> Result<(), EndpointError> {
 
 /// A socket that the parent process opened.
 #[derive(Debug)]
-pub enum InheritedSocket {
+pub(crate) enum InheritedSocket {
     /// Clients connect to it.
     Listening(UnixListener),
     /// A client is at its other end.
@@ -154,7 +154,7 @@ impl InheritedSocket {
     ///
     /// # Errors
     /// When it is not open, or not a UNIX stream socket.
-    pub fn take(number: RawFd) -> Result<Self, EndpointError> {
+    pub(crate) fn take(number: RawFd) -> Result<Self, EndpointError> {
         let domain = socket_option(number, libc::SO_DOMAIN)?;
         let kind = socket_option(number, libc::SO_TYPE)?;
         if (domain, kind) != (libc::AF_UNIX, libc::SOCK_STREAM) {

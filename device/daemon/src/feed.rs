@@ -13,26 +13,26 @@ use crate::rate_limit::RateLimit;
 
 /// What came through the rings since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
-pub struct FeedStatistics {
+pub(crate) struct FeedStatistics {
     /// A producer is attached.
-    pub producer_attached: bool,
+    pub(crate) producer_attached: bool,
     /// The producer is asked to report accesses.
-    pub armed: bool,
+    pub(crate) armed: bool,
     /// The attached producer does what it is asked to. Until it does, accesses go unreported.
-    pub acknowledged: bool,
+    pub(crate) acknowledged: bool,
     /// Producers so far.
-    pub producers: u64,
+    pub(crate) producers: u64,
     /// Accesses that were taken from the rings.
-    pub records: u64,
+    pub(crate) records: u64,
     /// Accesses that the producer dropped because a ring stayed full.
-    pub lost: u64,
+    pub(crate) lost: u64,
     /// Signs of a broken producer: words that are no record, and impossible ring indices.
-    pub corrupt: u64,
+    pub(crate) corrupt: u64,
 }
 
 /// The device's end of the rings.
 #[derive(Debug)]
-pub struct AccessFeed {
+pub(crate) struct AccessFeed {
     feed: Feed,
     statistics: FeedStatistics,
     losses: RateLimit,
@@ -44,7 +44,7 @@ impl AccessFeed {
     ///
     /// # Errors
     /// When there are no windows or too many, or the kernel refuses the memory.
-    pub fn new(windows: &[(Hpa, u64)]) -> Result<Self, chmu_ring::Error> {
+    pub(crate) fn new(windows: &[(Hpa, u64)]) -> Result<Self, chmu_ring::Error> {
         let windows = windows
             .iter()
             .map(|(base, size)| Window {
@@ -61,22 +61,22 @@ impl AccessFeed {
     }
 
     /// The descriptor that becomes readable when there is much to take.
-    pub fn doorbell(&self) -> RawFd {
+    pub(crate) fn doorbell(&self) -> RawFd {
         self.feed.doorbell().as_raw_fd()
     }
 
     /// Makes the doorbell unreadable until it rings again.
-    pub fn silence_doorbell(&self) {
+    pub(crate) fn silence_doorbell(&self) {
         self.feed.silence_doorbell();
     }
 
     /// The descriptor that becomes readable when the attached producer is gone.
-    pub fn producer_socket(&self) -> Option<RawFd> {
+    pub(crate) fn producer_socket(&self) -> Option<RawFd> {
         self.feed.producer_socket().map(|socket| socket.as_raw_fd())
     }
 
     /// Whether a producer is attached. One that is gone is let go, and its socket closed.
-    pub fn producer_attached(&mut self) -> bool {
+    pub(crate) fn producer_attached(&mut self) -> bool {
         self.feed.producer_attached()
     }
 
@@ -84,26 +84,26 @@ impl AccessFeed {
     ///
     /// # Errors
     /// While another one is attached, or when the rings cannot be handed over.
-    pub fn hand_over(&mut self, stream: UnixStream) -> Result<(), chmu_ring::Error> {
+    pub(crate) fn hand_over(&mut self, stream: UnixStream) -> Result<(), chmu_ring::Error> {
         self.feed.hand_over(stream)?;
         self.statistics.producers = self.statistics.producers.saturating_add(1);
         Ok(())
     }
 
     /// Asks the producer to report accesses, or to stop.
-    pub fn set_armed(&mut self, armed: bool) {
+    pub(crate) fn set_armed(&mut self, armed: bool) {
         self.feed.set_armed(armed);
     }
 
     /// Whether accesses may arrive without the doorbell: it stays silent until a ring is a
     /// quarter full.
-    pub fn needs_polling(&self) -> bool {
+    pub(crate) fn needs_polling(&self) -> bool {
         self.feed.armed() && self.feed.producer_socket().is_some()
     }
 
     /// Gives everything that waits in the rings to `consume`, in batches. Records that are written
     /// meanwhile may stay, so this ends however fast a producer writes.
-    pub fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) {
+    pub(crate) fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) {
         let batch = &mut self.batch;
         let report = self.feed.drain(usize::MAX, |records| {
             batch.clear();
@@ -126,7 +126,7 @@ impl AccessFeed {
     }
 
     /// What came through the rings, and their state now.
-    pub fn statistics(&mut self) -> FeedStatistics {
+    pub(crate) fn statistics(&mut self) -> FeedStatistics {
         FeedStatistics {
             producer_attached: self.feed.producer_socket().is_some(),
             armed: self.feed.armed(),

@@ -9,28 +9,28 @@
 )]
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
-pub mod access_socket;
+mod access_socket;
 pub mod arguments;
-pub mod bar_memory;
+mod bar_memory;
 pub mod clock;
 mod clock_socket;
 pub mod config;
 pub mod daemon;
-pub mod device;
-pub mod endpoint;
+mod device;
+mod endpoint;
 mod event_socket;
 mod events;
-pub mod feed;
+mod feed;
 mod line_socket;
 pub mod logging;
-pub mod outside;
+mod outside;
 mod peers;
 pub mod profiles;
 pub mod quirks;
-pub mod rate_limit;
-pub mod server;
-pub mod signals;
-pub mod statistics;
+mod rate_limit;
+mod server;
+mod signals;
+mod statistics;
 mod statistics_socket;
-pub mod timer;
-pub mod vectors;
+mod timer;
+mod vectors;

@@ -13,11 +13,11 @@ use crate::vectors::Vectors;
 
 /// The outside of the function.
 #[derive(Debug)]
-pub struct Outside {
+pub(crate) struct Outside {
     /// By BAR; none where nothing can be mapped.
     memories: Vec<Option<BarMemory>>,
     /// The client's interrupt vectors.
-    pub vectors: Vectors,
+    pub(crate) vectors: Vectors,
     warnings: RateLimit,
     life_cycle: RateLimit,
 }
@@ -27,7 +27,7 @@ impl Outside {
     ///
     /// # Errors
     /// When the kernel refuses the memory.
-    pub fn new(bars: &[Bar], vectors: u16) -> Result<Self, BarMemoryError> {
+    pub(crate) fn new(bars: &[Bar], vectors: u16) -> Result<Self, BarMemoryError> {
         let memories = bars.iter().map(|bar| {
             let is_mapped = !bar.mappable_areas.is_empty();
             is_mapped
@@ -43,7 +43,7 @@ impl Outside {
     }
 
     /// The memory file of a BAR, if parts of the BAR can be mapped.
-    pub fn memory_file(&self, bar: usize) -> Option<Arc<File>> {
+    pub(crate) fn memory_file(&self, bar: usize) -> Option<Arc<File>> {
         self.memories.get(bar)?.as_ref().map(BarMemory::file)
     }
 

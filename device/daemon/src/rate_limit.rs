@@ -11,7 +11,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 
 /// Lets a few lines pass in each period and counts the others.
 #[derive(Debug, Clone, Default)]
-pub struct RateLimit {
+pub(crate) struct RateLimit {
     period_start: Option<Instant>,
     passed: u32,
     suppressed: u64,
@@ -19,7 +19,7 @@ pub struct RateLimit {
 
 /// How many lines were held back before this one; prints as nothing when there were none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Suppressed(u64);
+pub(crate) struct Suppressed(u64);
 
 impl fmt::Display for Suppressed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -32,7 +32,7 @@ impl fmt::Display for Suppressed {
 
 impl RateLimit {
     /// Whether a line may be written now; what it returns belongs at the end of that line.
-    pub fn permit(&mut self) -> Option<Suppressed> {
+    pub(crate) fn permit(&mut self) -> Option<Suppressed> {
         self.permit_at(Instant::now())
     }
 

@@ -13,7 +13,7 @@ use crate::events::watch;
 
 /// Notices the signals that ask the process to end.
 #[derive(Debug)]
-pub struct Signals {
+pub(crate) struct Signals {
     receiver: UnixStream,
     arrived: bool,
 }
@@ -23,7 +23,7 @@ impl Signals {
     ///
     /// # Errors
     /// When the handlers cannot be installed.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let (receiver, sender) = UnixStream::pair()?;
         pipe::register(SIGTERM, sender.try_clone()?)?;
         pipe::register(SIGINT, sender)?;
@@ -34,7 +34,7 @@ impl Signals {
     }
 
     /// Whether the process was asked to end.
-    pub fn arrived(&self) -> bool {
+    pub(crate) fn arrived(&self) -> bool {
         self.arrived
     }
 }

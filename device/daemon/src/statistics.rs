@@ -10,49 +10,49 @@ use crate::feed::FeedStatistics;
 
 /// Everything that is counted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Statistics {
+pub(crate) struct Statistics {
     /// Version of this program.
-    pub version: &'static str,
+    pub(crate) version: &'static str,
     /// Serial number of the device.
-    pub serial_number: u64,
+    pub(crate) serial_number: u64,
     /// The device's time, in nanoseconds since its start.
-    pub time_ns: u64,
+    pub(crate) time_ns: u64,
     /// The vfio-user clients.
-    pub clients: ClientStatistics,
+    pub(crate) clients: ClientStatistics,
     /// Their messages, by the protocol's name of the command.
-    pub messages: BTreeMap<&'static str, MessageCount>,
+    pub(crate) messages: BTreeMap<&'static str, MessageCount>,
     /// The interrupts.
-    pub interrupts: InterruptStatistics,
+    pub(crate) interrupts: InterruptStatistics,
     /// The reported accesses; none without an access socket.
-    pub feed: Option<FeedStatistics>,
+    pub(crate) feed: Option<FeedStatistics>,
     /// The function and the instances in it.
     #[serde(flatten)]
-    pub function: FunctionStatistics,
+    pub(crate) function: FunctionStatistics,
 }
 
 /// The vfio-user clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct ClientStatistics {
+pub(crate) struct ClientStatistics {
     /// Clients so far.
-    pub served: u64,
+    pub(crate) served: u64,
     /// One is connected.
-    pub connected: bool,
+    pub(crate) connected: bool,
 }
 
 /// Messages of one command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct MessageCount {
+pub(crate) struct MessageCount {
     /// All of them.
-    pub handled: u64,
+    pub(crate) handled: u64,
     /// Those that were answered with an error.
-    pub refused: u64,
+    pub(crate) refused: u64,
 }
 
 /// The interrupts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-pub struct InterruptStatistics {
+pub(crate) struct InterruptStatistics {
     /// Signalled to the client.
-    pub sent: u64,
+    pub(crate) sent: u64,
     /// Raised while the client had connected nothing to the vector.
-    pub unconnected: u64,
+    pub(crate) unconnected: u64,
 }

@@ -17,7 +17,7 @@ const SHORTEST: Duration = Duration::from_nanos(1);
 
 /// A timer that lets the device catch up.
 #[derive(Debug)]
-pub struct Timer {
+pub(crate) struct Timer {
     timer: TimerFd,
     expires: Option<Instant>,
     device: Rc<RefCell<Device>>,
@@ -28,7 +28,7 @@ impl Timer {
     ///
     /// # Errors
     /// When the kernel gives none.
-    pub fn new(device: Rc<RefCell<Device>>) -> std::io::Result<Self> {
+    pub(crate) fn new(device: Rc<RefCell<Device>>) -> std::io::Result<Self> {
         Ok(Self {
             timer: TimerFd::new()?,
             expires: None,
@@ -39,7 +39,7 @@ impl Timer {
     /// Makes the timer expire `delay` from now, or earlier: one that is set to an earlier time
     /// stays, because an early call only costs a look. Not to be called between the arrival of an
     /// expiry and its processing, which waits for it.
-    pub fn expire_within(&mut self, delay: Option<Duration>) {
+    pub(crate) fn expire_within(&mut self, delay: Option<Duration>) {
         let Some(delay) = delay else {
             return;
         };

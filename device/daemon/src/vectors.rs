@@ -7,7 +7,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 /// The eventfd of each vector, if it has one.
 #[derive(Debug)]
-pub struct Vectors {
+pub(crate) struct Vectors {
     events: Vec<Option<EventFd>>,
     sent: u64,
     unconnected: u64,
@@ -15,7 +15,7 @@ pub struct Vectors {
 
 impl Vectors {
     /// `count` vectors, none of them connected.
-    pub fn new(count: u16) -> Self {
+    pub(crate) fn new(count: u16) -> Self {
         let events = std::iter::repeat_with(|| None).take(usize::from(count));
         Self {
             events: events.collect(),
@@ -25,19 +25,19 @@ impl Vectors {
     }
 
     /// Connects a vector with an eventfd, or with nothing.
-    pub fn connect(&mut self, vector: u16, event: Option<EventFd>) {
+    pub(crate) fn connect(&mut self, vector: u16, event: Option<EventFd>) {
         if let Some(place) = self.events.get_mut(usize::from(vector)) {
             *place = event;
         }
     }
 
     /// Disconnects all vectors.
-    pub fn disconnect_all(&mut self) {
+    pub(crate) fn disconnect_all(&mut self) {
         self.events.fill_with(|| None);
     }
 
     /// Signals a vector. Like a masked interrupt, a vector without an eventfd stays silent.
-    pub fn raise(&mut self, vector: u16) {
+    pub(crate) fn raise(&mut self, vector: u16) {
         let event = self.events.get(usize::from(vector));
         match event.and_then(Option::as_ref) {
             Some(event) if signal(event) => self.sent = self.sent.saturating_add(1),
@@ -46,12 +46,12 @@ impl Vectors {
     }
 
     /// Interrupts that were signalled.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Interrupts that had no eventfd to signal.
-    pub fn unconnected(&self) -> u64 {
+    pub(crate) fn unconnected(&self) -> u64 {
         self.unconnected
     }
 }

@@ -12,21 +12,21 @@ use super::protocol::Command;
 
 /// One region as the client sees it; a region of size 0 does not exist.
 #[derive(Debug, Clone, Default)]
-pub struct Region {
+pub(crate) struct Region {
     /// Bytes of the region.
-    pub size_bytes: u64,
+    pub(crate) size_bytes: u64,
     /// Page-aligned parts of [`Region::file`] that the client may map instead of sending messages.
-    pub mappable_areas: Vec<Range<u64>>,
+    pub(crate) mappable_areas: Vec<Range<u64>>,
     /// Memory of the region, laid out like the region itself; needed by the mappable areas.
-    pub file: Option<Arc<File>>,
+    pub(crate) file: Option<Arc<File>>,
 }
 
 /// The device refuses an access inside one of its regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AccessRefused;
+pub(crate) struct AccessRefused;
 
 /// A device that is served to one client at a time.
-pub trait Backend {
+pub(crate) trait Backend {
     /// The regions by index: BARs 0 to 5, ROM, configuration space, VGA.
     fn regions(&self) -> &[Region];
 

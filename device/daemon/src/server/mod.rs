@@ -25,8 +25,8 @@ use std::rc::Rc;
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
-pub use backend::{AccessRefused, Backend, Region};
-pub use protocol::Command;
+pub(crate) use backend::{AccessRefused, Backend, Region};
+pub(crate) use protocol::Command;
 
 use crate::events::{unwatch, watch};
 use crate::rate_limit::RateLimit;
@@ -34,7 +34,7 @@ use connection::{Connection, Waiting};
 
 /// Serves clients one after the other, driven by an event manager.
 #[derive(Debug)]
-pub struct Server<B> {
+pub(crate) struct Server<B> {
     backend: Rc<RefCell<B>>,
     listener: Option<UnixListener>,
     listener_watched: bool,
@@ -50,7 +50,7 @@ impl<B: Backend> Server<B> {
     ///
     /// # Errors
     /// When the socket cannot be made non-blocking.
-    pub fn listening(
+    pub(crate) fn listening(
         listener: UnixListener,
         single_client: bool,
         backend: Rc<RefCell<B>>,
@@ -72,7 +72,7 @@ impl<B: Backend> Server<B> {
     ///
     /// # Errors
     /// When the socket cannot be made non-blocking.
-    pub fn connected(socket: UnixStream, backend: Rc<RefCell<B>>) -> std::io::Result<Self> {
+    pub(crate) fn connected(socket: UnixStream, backend: Rc<RefCell<B>>) -> std::io::Result<Self> {
         let connection = Connection::new(socket)?;
         backend.borrow_mut().client_arrived();
         Ok(Self {
@@ -88,7 +88,7 @@ impl<B: Backend> Server<B> {
     }
 
     /// Whether the last client that was to be served is gone.
-    pub fn is_finished(&self) -> bool {
+    pub(crate) fn is_finished(&self) -> bool {
         self.single_client && self.has_served && self.connection.is_none()
     }
 

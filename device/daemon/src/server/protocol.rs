@@ -29,7 +29,7 @@ pub(super) const FLAG_ERROR: u32 = 1 << 5;
 
 /// What a message asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Command {
+pub(crate) enum Command {
     /// Agree on a protocol version; the first message of every connection.
     Version,
     /// A range of guest memory became reachable for the device.
@@ -66,7 +66,7 @@ pub enum Command {
 
 impl Command {
     /// The protocol's name of the command, as metrics and logs spell it.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Version => "version",
             Self::DmaMap => "dma_map",
@@ -116,15 +116,15 @@ impl From<u16> for Command {
 #[repr(C)]
 pub(super) struct Header {
     /// Chosen by the sender of the request, repeated in the reply.
-    pub message_id: U16,
+    pub(crate) message_id: U16,
     /// See [`Command`].
-    pub command: U16,
+    pub(crate) command: U16,
     /// Bytes of the message, this header included.
-    pub message_size: U32,
+    pub(crate) message_size: U32,
     /// Type and flags.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// errno of a reply with [`FLAG_ERROR`].
-    pub error: U32,
+    pub(crate) error: U32,
 }
 
 /// Payload of `VERSION`, before the JSON text.
@@ -132,9 +132,9 @@ pub(super) struct Header {
 #[repr(C)]
 pub(super) struct Version {
     /// Versions with another major number do not understand each other.
-    pub major: U16,
+    pub(crate) major: U16,
     /// Later minor versions only add.
-    pub minor: U16,
+    pub(crate) minor: U16,
 }
 
 /// Payload of `DMA_MAP`.
@@ -142,15 +142,15 @@ pub(super) struct Version {
 #[repr(C)]
 pub(super) struct DmaMap {
     /// Bytes of this structure.
-    pub argument_bytes: U32,
+    pub(crate) argument_bytes: U32,
     /// Bit 0 readable, bit 1 writable.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// Offset of the range in the descriptor that came with the message.
-    pub offset: U64,
+    pub(crate) offset: U64,
     /// First address of the range as the device sees it.
-    pub address: U64,
+    pub(crate) address: U64,
     /// Bytes of the range.
-    pub size: U64,
+    pub(crate) size: U64,
 }
 
 /// Payload of `DMA_UNMAP`, of the request and of the reply.
@@ -158,13 +158,13 @@ pub(super) struct DmaMap {
 #[repr(C)]
 pub(super) struct DmaUnmap {
     /// Bytes of this structure.
-    pub argument_bytes: U32,
+    pub(crate) argument_bytes: U32,
     /// Bit 1 asks for a dirty bitmap, bit 2 for everything to be unmapped.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// First address of the range as the device sees it.
-    pub address: U64,
+    pub(crate) address: U64,
     /// Bytes of the range.
-    pub size: U64,
+    pub(crate) size: U64,
 }
 
 /// Payload of `DEVICE_GET_INFO`, of the request and of the reply.
@@ -172,13 +172,13 @@ pub(super) struct DmaUnmap {
 #[repr(C)]
 pub(super) struct DeviceInfo {
     /// Bytes of this structure.
-    pub argument_bytes: U32,
+    pub(crate) argument_bytes: U32,
     /// `VFIO_DEVICE_FLAGS_*`.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// Number of region indices.
-    pub region_count: U32,
+    pub(crate) region_count: U32,
     /// Number of interrupt indices.
-    pub irq_count: U32,
+    pub(crate) irq_count: U32,
 }
 
 /// Payload of `DEVICE_GET_REGION_INFO`, of the request and of the reply.
@@ -186,17 +186,17 @@ pub(super) struct DeviceInfo {
 #[repr(C)]
 pub(super) struct RegionInfo {
     /// Request: bytes the client has room for. Reply: bytes that a full answer takes.
-    pub argument_bytes: U32,
+    pub(crate) argument_bytes: U32,
     /// `VFIO_REGION_INFO_FLAG_*`.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// Region index.
-    pub index: U32,
+    pub(crate) index: U32,
     /// Offset of the first capability from the start of this structure; 0 is none.
-    pub capability_offset: U32,
+    pub(crate) capability_offset: U32,
     /// Bytes of the region.
-    pub size: U64,
+    pub(crate) size: U64,
     /// Offset of the region in the descriptor that comes with the reply.
-    pub offset: U64,
+    pub(crate) offset: U64,
 }
 
 /// Start of a sparse mmap capability; areas follow.
@@ -204,15 +204,15 @@ pub(super) struct RegionInfo {
 #[repr(C)]
 pub(super) struct SparseMmap {
     /// `VFIO_REGION_INFO_CAP_SPARSE_MMAP`.
-    pub id: U16,
+    pub(crate) id: U16,
     /// 1.
-    pub version: U16,
+    pub(crate) version: U16,
     /// Offset of the next capability; 0 is none.
-    pub next: U32,
+    pub(crate) next: U32,
     /// Number of areas.
-    pub area_count: U32,
+    pub(crate) area_count: U32,
     /// 0.
-    pub reserved: U32,
+    pub(crate) reserved: U32,
 }
 
 /// One mappable area of a region.
@@ -220,9 +220,9 @@ pub(super) struct SparseMmap {
 #[repr(C)]
 pub(super) struct SparseMmapArea {
     /// Offset from the start of the region, page aligned.
-    pub offset: U64,
+    pub(crate) offset: U64,
     /// Bytes, whole pages.
-    pub size: U64,
+    pub(crate) size: U64,
 }
 
 /// Payload of `DEVICE_GET_IRQ_INFO`, of the request and of the reply.
@@ -230,13 +230,13 @@ pub(super) struct SparseMmapArea {
 #[repr(C)]
 pub(super) struct IrqInfo {
     /// Bytes of this structure.
-    pub argument_bytes: U32,
+    pub(crate) argument_bytes: U32,
     /// `VFIO_IRQ_INFO_*`.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// Interrupt type.
-    pub index: U32,
+    pub(crate) index: U32,
     /// Number of vectors.
-    pub count: U32,
+    pub(crate) count: U32,
 }
 
 /// Payload of `DEVICE_SET_IRQS`; eventfds come as file descriptors.
@@ -244,15 +244,15 @@ pub(super) struct IrqInfo {
 #[repr(C)]
 pub(super) struct IrqSet {
     /// Bytes of this structure.
-    pub argument_bytes: U32,
+    pub(crate) argument_bytes: U32,
     /// `VFIO_IRQ_SET_*`: one data type and one action.
-    pub flags: U32,
+    pub(crate) flags: U32,
     /// Interrupt type.
-    pub index: U32,
+    pub(crate) index: U32,
     /// First vector.
-    pub start: U32,
+    pub(crate) start: U32,
     /// Number of vectors.
-    pub count: U32,
+    pub(crate) count: U32,
 }
 
 /// Payload of `REGION_READ` and `REGION_WRITE`, before the data.
@@ -260,11 +260,11 @@ pub(super) struct IrqSet {
 #[repr(C)]
 pub(super) struct RegionAccess {
     /// Offset from the start of the region.
-    pub offset: U64,
+    pub(crate) offset: U64,
     /// Region index.
-    pub region: U32,
+    pub(crate) region: U32,
     /// Bytes of data.
-    pub count: U32,
+    pub(crate) count: U32,
 }
 
 #[cfg(test)]
