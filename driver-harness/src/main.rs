@@ -13,6 +13,7 @@ fn main() -> ExitCode {
     program::start_log(arguments.verbose);
     match cli::run(arguments) {
         Ok(code) => code,
+        Err(error) if program::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             program::print_error(&error);
             ExitCode::FAILURE
