@@ -1,14 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The mailbox behind BAR2, as a driver finds and uses it.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+
 use anyhow::{Context, Result, ensure};
 use chmu_tests::device_process::DeviceProcess;
-use chmu_tests::raw_client::RawClient;
+use chmu_tests::raw_client::{REPLY_TIMEOUT, RawClient, command, event_file, words};
 
 const BAR: u32 = 2;
 const PRIMARY_MAILBOX: u16 = 2;
 const IDENTIFY_MEMORY_DEVICE: u64 = 0x4000;
+const GET_EVENT_RECORDS: u64 = 0x0100;
+const SET_EVENT_INTERRUPT_POLICY: u64 = 0x0103;
 const DOORBELL: u32 = 1;
+/// Connects MSI-X vector 0 with an eventfd.
+const CONNECT_VECTOR_0: [u32; 5] = [20, 0x24, 2, 0, 1];
 
 fn read_u64(client: &mut RawClient, offset: u64) -> Result<u64> {
     let bytes = client.read_region(BAR, offset, 8)?;
@@ -31,9 +38,13 @@ fn capability(client: &mut RawClient, wanted: u16) -> Result<u64> {
     None.with_context(|| format!("Capability {wanted} is not among {count}"))
 }
 
-/// Runs a command without input; returns its return code and its output.
-fn run(client: &mut RawClient, mailbox: u64, opcode: u64) -> Result<(u64, Vec<u8>)> {
-    client.write_region(BAR, mailbox + 8, &opcode.to_le_bytes())?;
+/// Runs a command; returns its return code and its output.
+fn run(client: &mut RawClient, mailbox: u64, opcode: u64, input: &[u8]) -> Result<(u64, Vec<u8>)> {
+    if !input.is_empty() {
+        client.write_region(BAR, mailbox + 0x20, input)?;
+    }
+    let command = opcode | (input.len() as u64) << 16;
+    client.write_region(BAR, mailbox + 8, &command.to_le_bytes())?;
     client.write_region(BAR, mailbox + 4, &DOORBELL.to_le_bytes())?;
     let control = client.read_region(BAR, mailbox + 4, 4)?;
     ensure!(control[0] & 1 == 0, "the doorbell is still set");
@@ -51,7 +62,7 @@ fn identify_tells_the_capacity() -> Result<()> {
     let device = DeviceProcess::start(&["--memory=512M"])?;
     let mut client = device.client()?;
     let mailbox = capability(&mut client, PRIMARY_MAILBOX)?;
-    let (return_code, output) = run(&mut client, mailbox, IDENTIFY_MEMORY_DEVICE)?;
+    let (return_code, output) = run(&mut client, mailbox, IDENTIFY_MEMORY_DEVICE, &[])?;
     assert_eq!(return_code, 0);
     assert_eq!(output.len(), 0x45);
     let total = u64::from_le_bytes(output[16..24].try_into()?);
@@ -66,7 +77,52 @@ fn a_command_that_does_not_exist_is_refused_and_the_mailbox_goes_on() -> Result<
     let mut client = device.client()?;
     let mailbox = capability(&mut client, PRIMARY_MAILBOX)?;
     let unsupported = 3;
-    assert_eq!(run(&mut client, mailbox, 0xfefe)?.0, unsupported);
-    assert_eq!(run(&mut client, mailbox, IDENTIFY_MEMORY_DEVICE)?.0, 0);
+    assert_eq!(run(&mut client, mailbox, 0xfefe, &[])?.0, unsupported);
+    assert_eq!(run(&mut client, mailbox, IDENTIFY_MEMORY_DEVICE, &[])?.0, 0);
+    Ok(())
+}
+
+#[test]
+fn an_error_of_the_memory_reaches_interrupt_and_log() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let socket = folder.path().join("events");
+    let argument = format!("--event-socket={}", socket.display());
+    let device = DeviceProcess::start(&[&argument])?;
+    let mut client = device.client()?;
+    let mailbox = capability(&mut client, PRIMARY_MAILBOX)?;
+    let mut event = event_file()?;
+    client
+        .call_with_files(
+            command::DEVICE_SET_IRQS,
+            &words(&CONNECT_VECTOR_0),
+            &[&event],
+        )?
+        .success()?;
+    // Messages for all four logs.
+    let policy = run(&mut client, mailbox, SET_EVENT_INTERRUPT_POLICY, &[1; 4])?;
+    assert_eq!(policy.0, 0);
+
+    let mut source = UnixStream::connect(&socket)?;
+    source.set_read_timeout(Some(REPLY_TIMEOUT))?;
+    source.write_all(b"media-error fatal 0x12340 uncorrectable host-read\nnonsense\n")?;
+    let mut answers = BufReader::new(source).lines();
+    assert_eq!(answers.next().context("An answer is missing")??, "recorded");
+    let refusal = answers.next().context("A refusal is missing")??;
+    assert!(
+        refusal.starts_with("error: write media-error "),
+        "{refusal}"
+    );
+
+    let mut count = [0; 8];
+    event.read_exact(&mut count)?;
+    assert_eq!(u64::from_le_bytes(count), 1);
+    let fatal = 3;
+    let (return_code, output) = run(&mut client, mailbox, GET_EVENT_RECORDS, &[fatal])?;
+    assert_eq!(return_code, 0);
+    assert_eq!(output.len(), 0x20 + 0x80);
+    let address = u64::from_le_bytes(output[0x50..0x58].try_into()?);
+    assert_eq!(address, 0x12340 | 1, "volatile memory");
+    assert_eq!((output[0x58], output[0x5a]), (1, 1));
+    assert_eq!(device.statistics()?["event_records"], 1);
     Ok(())
 }

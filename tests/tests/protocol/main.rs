@@ -4,6 +4,7 @@
 
 mod access_feed;
 mod connection;
+mod descriptors;
 mod device_info;
 mod device_reset;
 mod dma_map;
