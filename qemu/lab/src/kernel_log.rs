@@ -62,13 +62,21 @@ pub struct Allowance {
 }
 
 /// Seen in every guest of the lab.
-pub const ALLOWANCES: [Allowance; 2] = [
+pub const ALLOWANCES: [Allowance; 4] = [
     Allowance {
         text: "SLUB: Unable to allocate memory from node",
         reason: "The CXL nodes are movable as a whole, so the kernel keeps its objects elsewhere",
     },
     Allowance {
         text: "SLUB: Allocating a useless per node structure",
+        reason: "Follows from the line before",
+    },
+    Allowance {
+        text: ": resetting",
+        reason: "VFIO resets a function for each of its users, and newer kernels say so",
+    },
+    Allowance {
+        text: ": reset done",
         reason: "Follows from the line before",
     },
 ];
@@ -196,6 +204,8 @@ mod tests {
 <4>[    1.780902] ACPI: IRQ 3 override to edge(!), high(!)
 <6>[    1.875112] acpi ACPI0016:00: _OSC: OS now controls [CXLMemErrorReporting]
 <6>[    0.000000] ACPI: Table Upgrade: override [CEDT-BOCHS -BXPC    ]
+<4>[    4.532731] vfio-pci 0000:35:00.0: resetting
+<4>[    4.652329] vfio-pci 0000:35:00.0: reset done
 ";
         assert_eq!(judge(log, &[]), []);
     }

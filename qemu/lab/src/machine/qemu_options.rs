@@ -91,6 +91,8 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         "nokaslr".to_owned(),
         // The host bridge's registers are no memory.
         format!("memmap={size}${:#x}", block.base.0),
+        // On a busy host the kernel's test of the timer finds no ticks in time, and gives it up.
+        "no_timer_check".to_owned(),
         // Only what is under test moves pages.
         "numa_balancing=disable".to_owned(),
     ];

@@ -66,7 +66,7 @@ fn the_default_machine_has_these_options() {
             "-plugin /lib/plugin.so,socket=/run/device-0-access.sock",
             "-no-reboot",
             "-append console=ttyS0 panic=-1 movable_node nokaslr memmap=64K$0x70000000 \
-             numa_balancing=disable chmu.mode=region",
+             no_timer_check numa_balancing=disable chmu.mode=region",
         ],
     );
     assert!(!lines.iter().any(|line| line.contains("iommu")));
