@@ -50,7 +50,11 @@ pub fn run(test_run: &TestRun) -> Result<bool> {
     let programs = programs?;
     drop(progress);
     let mut command = test_command(has_nextest(), test_run);
-    command.current_dir(root).envs(programs.variables());
+    let own_program = std::env::current_exe().context("The lab's own program is gone")?;
+    command
+        .current_dir(root)
+        .envs(programs.variables())
+        .env("CHMU_LAB", own_program);
     log::info!("{command:?}");
     let status = command.status().context("Cannot run cargo")?;
     Ok(status.success())

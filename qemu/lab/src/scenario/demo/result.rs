@@ -286,7 +286,8 @@ mod tests {
 
     #[test]
     fn each_broken_rule_fails_with_its_reason() {
-        let broken: [(fn(&mut Evidence), &str); 6] = [
+        type Spoil = fn(&mut Evidence);
+        let broken: [(Spoil, &str); 6] = [
             (
                 |evidence| evidence.proof["recall"] = json!(0.949),
                 "94.9 % of the hot pages",
