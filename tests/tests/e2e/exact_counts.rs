@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The hotlist holds exactly what a script did, where the plugin reports every access.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+use chmu_tests::guest::{Guest, Setup};
+
+use crate::script::{PAGE_BYTES, Script, Touches};
+use crate::watch::{Report, Watch};
+
+/// 8 MiB, so that they lie in several units of 2 MiB.
+const PAGES: u64 = 2048;
+const TOUCHES: [Touches; 7] = [
+    Touches::new(0, 100, 0),
+    Touches::new(1, 0, 50),
+    Touches::new(7, 64, 64),
+    Touches::new(513, 1, 0),
+    Touches::new(514, 0, 1),
+    Touches::new(1000, 4000, 1000),
+    Touches::new(2047, 37, 91),
+];
+
+#[test]
+fn units_and_counts_are_those_of_the_script() -> Result<()> {
+    let mut guest = Guest::boot(&Setup::exact())?;
+    // In one epoch or in several: the sum is what counts.
+    for unit_size in ["4K", "2M"] {
+        let options = ["--unit-size", unit_size, "--threshold=1", "--epoch=300ms"];
+        check_counts(&mut guest, &options, |touches| {
+            touches.reads + touches.writes
+        })?;
+    }
+    guest.check_kernel(true)?;
+    guest.finish()
+}
+
+#[test]
+fn filters_count_loads_or_stores_only() -> Result<()> {
+    let mut guest = Guest::boot(&Setup::exact())?;
+    let options = ["--threshold=1", "--epoch=300ms", "--requests"];
+    let with = |requests| [&options[..], &[requests]].concat();
+    check_counts(&mut guest, &with("non-tee-read"), |touches| touches.reads)?;
+    check_counts(&mut guest, &with("non-tee-write"), |touches| touches.writes)?;
+    guest.finish()
+}
+
+/// Runs the script under a watch with these options; every unit must have the count that `counted`
+/// gives for the pages in it, and no other unit may be there.
+fn check_counts(
+    guest: &mut Guest,
+    options: &[&str],
+    counted: impl Fn(&Touches) -> u64,
+) -> Result<()> {
+    let script = Script::prepare(guest, PAGES, &TOUCHES)?;
+    let watch = Watch::start(guest, options)?;
+    script.run(guest)?;
+    watch.end_epoch(guest)?;
+    let total = watch.counted(guest, 0)?;
+    let report = watch.stop(guest)?;
+    assert!(!report.lost, "{report:?}");
+    check_places(guest, &report);
+    let unit_bytes = report
+        .entries
+        .first()
+        .context("Nothing is reported")?
+        .host_bytes;
+    let base = guest.topology().windows()[0].base.0;
+    let mut expected = BTreeMap::new();
+    for touches in TOUCHES.iter().filter(|touches| counted(touches) > 0) {
+        let address = script.frame(touches.page)? * PAGE_BYTES;
+        let dpa = (address - base) / unit_bytes * unit_bytes;
+        let key = ("cxl_hmu_mem0.0.0".to_owned(), dpa);
+        *expected.entry(key).or_insert(0) += counted(touches);
+    }
+    assert_eq!(report.counts(), expected, "{options:?}");
+    assert_eq!(total, expected.values().sum::<u64>());
+    script.end(guest)
+}
+
+/// One device without interleave: its memory is the window, byte by byte.
+fn check_places(guest: &Guest, report: &Report) {
+    let base = guest.topology().windows()[0].base.0;
+    for entry in &report.entries {
+        assert_eq!(entry.hpa, base + entry.dpa, "{entry:?}");
+    }
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The whole path on a real guest: Linux on QEMU, with the device and the plugin. One file per
+//! scenario; a guest is booted for each test.
+
+mod command_line;
+mod demo;
+mod ends;
+mod enumeration;
+mod exact_counts;
+mod filter;
+mod interleave;
+mod interrupts;
+mod reboot;
+mod script;
+mod watch;
