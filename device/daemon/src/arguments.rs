@@ -75,9 +75,9 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH", required_if_eq("clock", "manual"))]
     pub clock_socket: Option<PathBuf>,
 
-    /// Listens here for whoever makes the memory fail: the line
-    /// "media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub]" writes a record to an
-    /// event log of the device.
+    /// Listens here for whoever makes the memory fail: a line such as
+    /// "media-error failure 0x10000 uncorrectable" writes a record to an event log of the device,
+    /// and a line that makes no sense is answered with what would.
     #[arg(long, value_name = "PATH")]
     pub event_socket: Option<PathBuf>,
 

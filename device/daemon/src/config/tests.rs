@@ -48,48 +48,48 @@ fn an_empty_file_is_the_default_device() {
     assert_eq!(function.blocks[0], [expected]);
 }
 
+/// A file with every key.
+const EVERY_KEY: &str = r#"
+    serial_number = 0x1234
+    memory = "2G"
+    interrupts = "msi"
+    vectors = 8
+    quirk = "overflow-never-set"
+
+    [[decoder]]
+    base = "0x140000000"
+    size = "2G"
+    ways = 2
+    granularity = "4K"
+    position = 1
+    dpa_skip = "256M"
+    tee = true
+
+    [[block]]
+    [[block.instance]]
+    message_number = 3
+    overflow_interrupt = false
+    fill_level_interrupt = false
+    epoch_type = "per-counter"
+    trackable_requests = ["all-read"]
+    minimum_epoch = "100us"
+    maximum_epoch = "2s"
+    hotlist_entries = 64
+    unit_sizes = ["256B", 4096]
+    down_sampling_factors = [1, 8]
+    epoch_mode = false
+    always_on_mode = true
+    randomised_down_sampling = false
+    overlapping_ranges = false
+    postponed_insertion = true
+    counter_widths = { default = 12, 4K = 20 }
+    operation_delay = "20ms"
+    seed = 7
+    "#;
+
 #[test]
 fn every_key_reaches_the_function() {
-    let config = load(
-        r#"
-        serial_number = 0x1234
-        memory = "2G"
-        interrupts = "msi"
-        vectors = 8
-        quirk = "overflow-never-set"
-
-        [[decoder]]
-        base = "0x140000000"
-        size = "2G"
-        ways = 2
-        granularity = "4K"
-        position = 1
-        dpa_skip = "256M"
-        tee = true
-
-        [[block]]
-        [[block.instance]]
-        message_number = 3
-        overflow_interrupt = false
-        fill_level_interrupt = false
-        epoch_type = "per-counter"
-        trackable_requests = ["all-read"]
-        minimum_epoch = "100us"
-        maximum_epoch = "2s"
-        hotlist_entries = 64
-        unit_sizes = ["256B", 4096]
-        down_sampling_factors = [1, 8]
-        epoch_mode = false
-        always_on_mode = true
-        randomised_down_sampling = false
-        overlapping_ranges = false
-        postponed_insertion = true
-        counter_widths = { default = 12, 4K = 20 }
-        operation_delay = "20ms"
-        seed = 7
-        "#,
-    )
-    .unwrap();
+    let config = load(EVERY_KEY).unwrap();
     let function = config.function();
     assert_eq!(function.interrupts, Interrupts::Msi(8));
     assert_eq!(function.quirk.unwrap().name(), "overflow-never-set");
