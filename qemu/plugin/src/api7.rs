@@ -239,8 +239,8 @@ unsafe extern "C" fn on_translation(block: *mut TranslationBlock, userdata: *mut
         // SAFETY: `index` is below the number of instructions.
         let instruction = unsafe { qemu_plugin_tb_get_insn(block, index) };
         for (direction, callback) in [
-            (MEMORY_READ, on_load as MemoryCallback),
-            (MEMORY_WRITE, on_store),
+            (MEMORY_READ, on_access::<false> as MemoryCallback),
+            (MEMORY_WRITE, on_access::<true>),
         ] {
             // SAFETY: the callback has the type of this API version; userdata is our own.
             unsafe {
@@ -287,7 +287,7 @@ unsafe extern "C" fn on_translation_change(vcpu_index: c_uint, userdata: *mut c_
     }
 }
 
-unsafe extern "C" fn on_load(
+unsafe extern "C" fn on_access<const IS_STORE: bool>(
     vcpu_index: c_uint,
     info: MemoryInfo,
     virtual_address: u64,
@@ -297,25 +297,9 @@ unsafe extern "C" fn on_load(
     let plugin = unsafe { plugin(userdata) };
     // SAFETY: QEMU calls this on the vCPU's thread.
     if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) }
-        && !vcpu.is_settled(virtual_address, false)
+        && !vcpu.is_settled(virtual_address, IS_STORE)
     {
-        access(vcpu, Access(info, virtual_address), false);
-    }
-}
-
-unsafe extern "C" fn on_store(
-    vcpu_index: c_uint,
-    info: MemoryInfo,
-    virtual_address: u64,
-    userdata: *mut c_void,
-) {
-    // SAFETY: QEMU hands back the userdata of the registration.
-    let plugin = unsafe { plugin(userdata) };
-    // SAFETY: QEMU calls this on the vCPU's thread.
-    if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) }
-        && !vcpu.is_settled(virtual_address, true)
-    {
-        access(vcpu, Access(info, virtual_address), true);
+        access(vcpu, Access(info, virtual_address), IS_STORE);
     }
 }
 
