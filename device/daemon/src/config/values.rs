@@ -77,66 +77,48 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// A request filter by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Requests(pub RequestFilter);
+/// Values that are written by their name: `$find` gives the value with a name.
+macro_rules! named {
+    ($(#[$doc:meta])* $wrapper:ident($value:ident), $find:expr, $error:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub struct $wrapper(pub $value);
 
-impl FromStr for Requests {
-    type Err = ValueError;
+        impl FromStr for $wrapper {
+            type Err = ValueError;
 
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        RequestFilter::ALL
-            .into_iter()
-            .find(|filter| filter.name() == text)
-            .map(Self)
-            .ok_or_else(|| ValueError::RequestFilter(text.to_owned()))
-    }
+            fn from_str(text: &str) -> Result<Self, ValueError> {
+                let found: Option<$value> = $find(text);
+                found
+                    .map(Self)
+                    .ok_or_else(|| ValueError::$error(text.to_owned()))
+            }
+        }
+
+        impl fmt::Display for $wrapper {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.0.name())
+            }
+        }
+    };
 }
 
-impl fmt::Display for Requests {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name())
-    }
-}
+named!(
+    /// A request filter by its name.
+    Requests(RequestFilter), filter_from_name, RequestFilter
+);
+named!(
+    /// A quirk by its name.
+    QuirkName(Quirk), Quirk::from_name, Quirk
+);
+named!(
+    /// A ready-made device by its name.
+    ProfileName(Profile), Profile::from_name, Profile
+);
 
-/// A quirk by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QuirkName(pub Quirk);
-
-impl FromStr for QuirkName {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        Quirk::from_name(text)
-            .map(Self)
-            .ok_or_else(|| ValueError::Quirk(text.to_owned()))
-    }
-}
-
-impl fmt::Display for QuirkName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name())
-    }
-}
-
-/// A ready-made device by its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ProfileName(pub Profile);
-
-impl FromStr for ProfileName {
-    type Err = ValueError;
-
-    fn from_str(text: &str) -> Result<Self, ValueError> {
-        Profile::from_name(text)
-            .map(Self)
-            .ok_or_else(|| ValueError::Profile(text.to_owned()))
-    }
-}
-
-impl fmt::Display for ProfileName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0.name())
-    }
+fn filter_from_name(name: &str) -> Option<RequestFilter> {
+    let mut filters = RequestFilter::ALL.into_iter();
+    filters.find(|filter| filter.name() == name)
 }
 
 /// Size of a unit.
