@@ -83,6 +83,11 @@ impl Hotlist {
     pub(crate) fn clear(&mut self) {
         self.head = 0;
         self.tail = 0;
+        self.clear_backlog();
+    }
+
+    /// Forgets the units that wait for room.
+    pub(crate) fn clear_backlog(&mut self) {
         if let Some(backlog) = &mut self.backlog {
             backlog.clear();
         }

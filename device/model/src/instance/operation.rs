@@ -181,6 +181,8 @@ impl Instance {
             counting.inherit(former);
         }
         self.counting = Some(counting);
+        // What waits is encoded for the former unit size and counter width.
+        self.hotlist.clear_backlog();
         if self.has(Quirk::EnableEmptiesList) {
             self.hotlist.clear();
         }

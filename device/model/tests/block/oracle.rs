@@ -305,6 +305,7 @@ impl Oracle {
                 match code {
                     1 => {
                         self.enabled = true;
+                        self.waiting.clear();
                         self.counts.clear();
                         self.requests_seen = 0;
                         self.epoch_end_ns = due_ns + self.epoch_ns();

@@ -79,6 +79,16 @@ fn the_backlog_outlives_disable_but_not_reset() {
 }
 
 #[test]
+fn the_backlog_ends_when_the_instance_is_enabled_again() {
+    let mut bench = postponed();
+    bench.unit().disable();
+    bench.unit().enable();
+    assert_eq!(bench.unit().drain(), [entry(1, 9), entry(2, 8)]);
+    assert!(bench.unit().drain().is_empty());
+    assert!(!bench.unit().status().overflow());
+}
+
+#[test]
 fn a_full_backlog_loses_what_comes_last() {
     let mut bench = Bench::with(|capabilities| {
         capabilities.hotlist_entries = 2;
