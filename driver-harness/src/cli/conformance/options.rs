@@ -80,7 +80,8 @@ pub(super) struct RunOptions {
     /// a model of caches only. Without it cases that count are skipped.
     #[arg(long, help_heading = "Guest and region")]
     pub(super) exact_traffic: bool,
-    /// How long after an enable accesses may still go unseen [default: 0ms].
+    /// How long after an enable accesses may still go unseen [default: 50ms, which QEMU's plugin
+    /// needs].
     #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Guest and region")]
     pub(super) traffic_delay: Option<Duration>,
     /// MiB of the device's memory to make traffic on, at most [default: 320].

@@ -36,6 +36,8 @@ use super::options::{Output, RunOptions, Transport};
 /// Enough for a border between two ranges of 256 MiB to lie in it.
 const TRAFFIC_MEMORY_MIB: u64 = 320;
 const MIB: u64 = 1 << 20;
+/// QEMU's plugin reports accesses some 10 ms after an enable; real devices see them at once.
+const TRAFFIC_DELAY: Duration = Duration::from_millis(50);
 /// What shells say of a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 const NO_OUTPUT: &str = "The results cannot be written to stdout";
@@ -129,7 +131,7 @@ fn open_function(options: &RunOptions, path: FunctionPath) -> Result<Box<dyn Sub
     let traffic = TrafficOptions {
         memory_bytes: memory_mib.saturating_mul(MIB),
         exact: options.exact_traffic,
-        delay: options.traffic_delay.unwrap_or(Duration::ZERO),
+        delay: options.traffic_delay.unwrap_or(TRAFFIC_DELAY),
     };
     Ok(Box::new(FunctionSubject::open(&FunctionOptions {
         sysfs: options.sysfs.clone(),

@@ -22,12 +22,13 @@ const LAST_START: u32 = 80;
 /// Two clocks differ, in hundredths of an epoch.
 const TOLERANCE: u32 = 10;
 
-/// An enabled instance with epochs. Times are those of [`Bench::now`].
+/// An enabled instance. Times are those of [`Bench::now`].
 #[derive(Debug)]
 pub(super) struct Running {
     place: InstancePlace,
     epoch: Duration,
-    kind: EpochType,
+    /// None in always-on mode.
+    kind: Option<EpochType>,
     /// Its first epoch began between these two.
     enabled: [Duration; 2],
     /// How many epochs were over when the current one began, as far as cases care.
@@ -50,7 +51,7 @@ impl Running {
     /// When the current epoch is over for sure.
     fn latest_end(&self) -> Duration {
         let end = match (self.kind, self.traffic) {
-            (EpochType::PerCounter, Some([_, last])) => last + self.epoch,
+            (Some(EpochType::PerCounter), Some([_, last])) => last + self.epoch,
             _ => self.start() + self.epoch,
         };
         end + self.epoch * TOLERANCE / 100
@@ -58,7 +59,7 @@ impl Running {
 
     /// Goes to the epoch in which traffic can begin at `now` or soon after, and says when.
     fn find_start(&mut self, now: Duration) -> Duration {
-        if self.kind == EpochType::PerCounter || self.traffic.is_some() {
+        if self.kind != Some(EpochType::Global) || self.traffic.is_some() {
             return now;
         }
         while now > self.start() + self.epoch * LAST_START / 100 {
@@ -126,14 +127,14 @@ impl Bench<'_> {
     /// From now on the instance under test counts; `before` its enable was written.
     pub(super) fn count_epochs(&mut self, setup: &Setup, before: Duration) -> Result<(), Stop> {
         self.forget_epochs();
-        if setup.mode == Mode::AlwaysOn {
-            return Ok(());
-        }
-        let kind = self.capabilities_0()?.epoch_type();
+        let kind = match setup.mode {
+            Mode::AlwaysOn => None,
+            Mode::Epoch => self.capabilities_0()?.epoch_type(),
+        };
         self.running.push(Running {
             place: self.under_test,
             epoch: setup.epoch_duration(),
-            kind: kind.unwrap_or(EpochType::Global),
+            kind,
             enabled: [before, self.now()],
             epochs_over: 0,
             traffic: None,
@@ -177,8 +178,9 @@ impl Bench<'_> {
         let now = self.now();
         for running in &mut self.running {
             let end = match running.kind {
-                EpochType::Global => running.earliest_end(),
-                EpochType::PerCounter => before + running.epoch,
+                Some(EpochType::Global) => running.earliest_end(),
+                Some(EpochType::PerCounter) => before + running.epoch,
+                None => continue,
             };
             if now + running.epoch * TOLERANCE / 200 > end {
                 return Err(Stop::Late);
