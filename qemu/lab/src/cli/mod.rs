@@ -9,6 +9,7 @@ mod boot;
 mod demo;
 mod doctor;
 mod fetch;
+mod mutants;
 mod output;
 mod test;
 
@@ -38,6 +39,8 @@ enum Verb {
     Doctor(doctor::Options),
     /// Fetches QEMU, a kernel and busybox, so that later runs need no network.
     Fetch(fetch::Options),
+    /// Breaks the device's rules one by one and shows which conformance cases notice.
+    Mutants(mutants::Options),
     /// Runs all tests, those in guests included.
     Test(test::Options),
 }
@@ -49,6 +52,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Boot(options) => boot::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Fetch(options) => fetch::run(&options),
+        Verb::Mutants(options) => mutants::run(&options),
         Verb::Test(options) => test::run(options),
     }
 }

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo lab mutants`.
+
+use std::fmt::{self, Display};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::Context;
+use chmu_harness::conformance::cases;
+use chmu_harness::conformance::catalogue::Catalogue;
+use chmu_harness::conformance::mutants::{Mutant, Setting, run_all};
+use chmu_lab::progress::Progress;
+use chmu_model::Quirk;
+use serde::Serialize;
+
+use super::output::Format;
+
+/// Killers that a line of the matrix names.
+const SHOWN_KILLERS: usize = 3;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// The rules to break; vfio-user-chmu --list-quirks names them [default: all].
+    #[arg(value_name = "QUIRK", value_parser = parse_quirk)]
+    quirks: Vec<Quirk>,
+}
+
+fn parse_quirk(name: &str) -> Result<Quirk, String> {
+    Quirk::from_name(name).ok_or_else(|| "vfio-user-chmu --list-quirks names them".to_owned())
+}
+
+/// What became of the quirks.
+#[derive(Debug, Serialize)]
+struct Hunt {
+    quirks: usize,
+    killed: usize,
+    survivors: Vec<&'static str>,
+    cases: usize,
+    requirements: usize,
+    seconds: f64,
+    mutants: Vec<Row>,
+}
+
+/// A line of the matrix.
+#[derive(Debug, Serialize)]
+struct Row {
+    quirk: &'static str,
+    layer: &'static str,
+    explanation: &'static str,
+    killers: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+    only_strict: bool,
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let catalogue = Catalogue::load().context("The catalogue of requirements is damaged")?;
+    let quirks = match options.quirks.as_slice() {
+        [] => Quirk::ALL,
+        chosen => chosen,
+    };
+    let (start, progress, done) = (Instant::now(), Progress::new(), AtomicUsize::new(0));
+    progress.step("Breaking rules");
+    let mutants = run_all(quirks, |mutant| {
+        let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+        log::debug!("{}: {:?}", mutant.quirk.name(), mutant.killers);
+        progress.percent((done * 100 / quirks.len()) as u64);
+    });
+    drop(progress);
+    let rows: Vec<_> = mutants.iter().map(Row::new).collect();
+    let survivors: Vec<_> = rows
+        .iter()
+        .filter(|row| row.killers.is_empty())
+        .map(|row| row.quirk)
+        .collect();
+    let hunt = Hunt {
+        quirks: rows.len(),
+        killed: rows.len() - survivors.len(),
+        survivors,
+        cases: cases::all().len(),
+        requirements: catalogue.requirements().len(),
+        seconds: start.elapsed().as_secs_f64(),
+        mutants: rows,
+    };
+    options.output.print(&hunt)?;
+    Ok(match hunt.survivors.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
+
+impl Row {
+    fn new(mutant: &Mutant) -> Self {
+        Self {
+            quirk: mutant.quirk.name(),
+            layer: mutant.quirk.layer().name(),
+            explanation: mutant.quirk.explanation(),
+            killers: mutant.killers.clone(),
+            device: mutant.setting.map(device),
+            only_strict: mutant.only_strict,
+        }
+    }
+
+    fn killer_names(&self) -> String {
+        let shown = self.killers.iter().take(SHOWN_KILLERS).copied();
+        let mut names = shown.collect::<Vec<_>>().join(", ");
+        if self.killers.len() > SHOWN_KILLERS {
+            names += ", ...";
+        }
+        match names.is_empty() {
+            true => "survives".to_owned(),
+            false => names,
+        }
+    }
+}
+
+/// The device and the instance that show the quirk first.
+fn device(setting: Setting) -> String {
+    let (block, instance) = setting.instance;
+    let ways = match setting.ways {
+        1 => String::new(),
+        ways => format!(" {ways}-way"),
+    };
+    format!("{}{ways} {block}.{instance}", setting.profile.name())
+}
+
+/// A line for each quirk, by layer.
+impl Display for Hunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |text: fn(&Row) -> usize| self.mutants.iter().map(text).max().unwrap_or(0);
+        let quirk_width = width(|row| row.quirk.len());
+        let device_width = width(|row| row.device.as_ref().map_or(0, String::len));
+        for rows in self.mutants.chunk_by(|one, two| one.layer == two.layer) {
+            writeln!(f, "{}", rows.first().map_or("", |row| row.layer))?;
+            for row in rows {
+                let device = row.device.as_deref().unwrap_or_default();
+                let mark = if row.only_strict { "strict" } else { "" };
+                writeln!(
+                    f,
+                    "  {:quirk_width$}  {:>3}  {device:device_width$}  {mark:6}  {}",
+                    row.quirk,
+                    row.killers.len(),
+                    row.killer_names(),
+                )?;
+            }
+        }
+        writeln!(
+            f,
+            "\n{} of {} quirks killed by {} cases for {} requirements in {:.1} s",
+            self.killed, self.quirks, self.cases, self.requirements, self.seconds
+        )?;
+        match self.survivors.is_empty() {
+            true => Ok(()),
+            false => writeln!(f, "Survivors: {}", self.survivors.join(", ")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(quirk: &'static str, layer: &'static str, killers: &[&'static str]) -> Row {
+        Row {
+            quirk,
+            layer,
+            explanation: "",
+            killers: killers.to_vec(),
+            device: (!killers.is_empty()).then(|| "full 0.0".to_owned()),
+            only_strict: killers.len() == 1,
+        }
+    }
+
+    #[test]
+    fn the_matrix_is_aligned_and_names_survivors() {
+        let hunt = Hunt {
+            quirks: 3,
+            killed: 2,
+            survivors: vec!["two"],
+            cases: 4,
+            requirements: 5,
+            seconds: 1.25,
+            mutants: vec![
+                row("one", "status", &["a/1", "a/2", "a/3", "a/4"]),
+                row("two", "status", &[]),
+                row("three", "epoch", &["b/1"]),
+            ],
+        };
+        let expected = "\
+status
+  one      4  full 0.0          a/1, a/2, a/3, ...
+  two      0                    survives
+epoch
+  three    1  full 0.0  strict  b/1
+
+2 of 3 quirks killed by 4 cases for 5 requirements in 1.2 s
+Survivors: two
+";
+        assert_eq!(hunt.to_string(), expected);
+    }
+}
