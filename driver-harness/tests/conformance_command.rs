@@ -109,6 +109,18 @@ fn nothing_ran_is_told_from_all_passed() {
 }
 
 #[test]
+fn a_device_that_cannot_be_restored_fails_with_its_results() {
+    let stuck = chmu(&["run", "operation", "--quirk=operation-takes-a-second"]);
+    assert_eq!(code(&stuck), Some(1));
+    assert!(text(&stuck).contains("\nnot ok 1 operation/enable\n"));
+    let sentence = String::from_utf8(stuck.stderr).unwrap();
+    assert!(
+        sentence.starts_with("0: The device is left as"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn a_wrong_command_line_is_a_usage_error() {
     for words in [
         &["run", "no-such-case"][..],

@@ -12,7 +12,7 @@ use super::case::Case;
 use super::cases;
 use super::judge::Verdict;
 use super::paths::in_process::{InProcessSubject, Model};
-use super::run::{CaseResult, RunOptions, run};
+use super::run::{CaseResult, RunError, RunOptions, run};
 use super::subject::Subject as _;
 use crate::device;
 
@@ -139,7 +139,7 @@ fn failures(quirk: Quirk, setting: Setting, cases: &[Case], strict: bool) -> Vec
     }
 }
 
-/// The results of a run; none when it does not begin or does not end.
+/// The results of a run; none when it does not begin.
 fn results(
     model: Model,
     setting: Setting,
@@ -153,7 +153,10 @@ fn results(
         instance: Some(setting.instance),
         ..RunOptions::default()
     };
-    run(&mut subject, &blocks, cases, &options, |_| ()).ok()
+    match run(&mut subject, &blocks, cases, &options, |_| ()) {
+        Ok(results) | Err(RunError::Restore { results, .. }) => Some(results),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]

@@ -60,8 +60,13 @@ pub enum RunError {
     #[error("The device cannot be quieted: {0}")]
     Quiet(String),
     /// Cases have run, and the device stays as they left it.
-    #[error("The device's configuration cannot be restored: {0}")]
-    Restore(String),
+    #[error("The device's configuration cannot be restored: {reason}")]
+    Restore {
+        /// Why.
+        reason: String,
+        /// What came of the cases.
+        results: Vec<CaseResult>,
+    },
 }
 
 /// How to run.
@@ -117,9 +122,13 @@ pub fn run(
         progress(&result);
         results.push(result);
     }
-    let restored = restore_configuration(&mut bench, &kept);
-    restored.map_err(|stop| RunError::Restore(describe(stop)))?;
-    Ok(results)
+    match restore_configuration(&mut bench, &kept) {
+        Ok(()) => Ok(results),
+        Err(stop) => Err(RunError::Restore {
+            reason: describe(stop),
+            results,
+        }),
+    }
 }
 
 fn run_case(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use chmu_cxl::Profile;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -24,7 +24,7 @@ use chmu_harness::conformance::paths::socket::{SocketSubject, Sockets};
 use chmu_harness::conformance::report::json::Report;
 use chmu_harness::conformance::report::ktap::Ktap;
 use chmu_harness::conformance::report::{InstanceResults, RunDescription, Totals, junit};
-use chmu_harness::conformance::run;
+use chmu_harness::conformance::run::{self, RunError};
 use chmu_harness::conformance::subject::Subject;
 use chmu_harness::device::block_places;
 use chmu_harness::program::print_error;
@@ -86,8 +86,9 @@ fn judge(
         }
         Output::Json => None,
     };
+    let mut outcome = Ok(());
     for instance in instances {
-        if !stop.load(Ordering::Relaxed) {
+        if outcome.is_ok() && !stop.load(Ordering::Relaxed) {
             let run_options = run::RunOptions {
                 strict: options.strict,
                 read_only: options.read_only,
@@ -95,10 +96,13 @@ fn judge(
                 stop: Some(&*stop),
             };
             let bench = (&mut *subject, &blocks[..]);
-            results.push(run_instance(bench, cases, &run_options, ktap.as_mut())?);
+            let (one, restored) = run_instance(bench, cases, &run_options, ktap.as_mut())?;
+            results.push(one);
+            outcome = restored;
         }
     }
     print(options, &description, results, ktap)?;
+    outcome?;
     if stop.load(Ordering::Relaxed) {
         eprintln!("Interrupted; the device's configuration is restored");
         return Ok(ExitCode::from(INTERRUPTED));
@@ -162,28 +166,37 @@ fn instances(
     Ok(instances)
 }
 
-/// Runs the cases on one instance; results are written as they come.
+/// Runs the cases on one instance; results are written as they come. Also says whether the
+/// instance is as it was.
 fn run_instance(
     (subject, blocks): (&mut (dyn Subject + 'static), &[BarOffset]),
     cases: &[Case],
     options: &run::RunOptions<'_>,
     mut ktap: Option<&mut Ktap<'_, Stdout>>,
-) -> Result<InstanceResults> {
+) -> Result<(InstanceResults, Result<()>)> {
     let instance = options.instance.unwrap_or_default();
     let mut written = Ok(());
     if let Some(ktap) = &mut ktap {
         written = ktap.begin_instance(instance, cases.len());
     }
-    let results = run::run(subject, blocks, cases, options, |result| {
+    let outcome = run::run(subject, blocks, cases, options, |result| {
         if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
             written = ktap.result(result);
         }
-    })?;
+    });
+    let (results, restored) = match outcome {
+        Ok(results) => (results, Ok(())),
+        Err(RunError::Restore { reason, results }) => {
+            let left = anyhow!("The device is left as the cases left it: {reason}");
+            (results, Err(left))
+        }
+        Err(error) => return Err(error.into()),
+    };
     if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
         written = ktap.end_instance(&results);
     }
     written.context(NO_OUTPUT)?;
-    Ok(InstanceResults { instance, results })
+    Ok((InstanceResults { instance, results }, restored))
 }
 
 /// Writes what comes at the end.
