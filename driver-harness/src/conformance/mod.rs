@@ -7,6 +7,7 @@
 //! - [`bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
+//! - [`mutants`]: breaks the model's rules one by one. [`trace`]: the page that ties it all together.
 
 pub mod bench;
 pub mod case;
@@ -18,3 +19,4 @@ pub mod paths;
 pub mod report;
 pub mod run;
 pub mod subject;
+pub mod trace;

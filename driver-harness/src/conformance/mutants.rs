@@ -158,20 +158,3 @@ fn results(
         Err(_) => None,
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_quirk_is_killed() {
-        let mutants = run_all(Quirk::ALL, |_| ());
-        let survivors: Vec<_> = mutants
-            .iter()
-            .filter(|mutant| mutant.killers.is_empty())
-            .map(|mutant| mutant.quirk.name())
-            .collect();
-        assert_eq!(survivors, Vec::<&str>::new());
-        assert!(mutants.len() >= 80, "{} quirks", mutants.len());
-    }
-}
