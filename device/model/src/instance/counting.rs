@@ -142,9 +142,10 @@ impl Counting {
         match &mut self.epochs {
             Epochs::Global { length_ns, end_ns } => {
                 // Nothing is counted in the epochs after the first: they end together with it.
-                let later = now_ns.saturating_sub(*end_ns).checked_div(*length_ns)?;
+                let period_ns = length_ns.saturating_add(self.rules.epoch_drift_ns);
+                let later = now_ns.saturating_sub(*end_ns).checked_div(period_ns)?;
                 let epochs = later.saturating_add(1);
-                *end_ns = end_ns.saturating_add(epochs.saturating_mul(*length_ns));
+                *end_ns = end_ns.saturating_add(epochs.saturating_mul(period_ns));
                 let accessed = self.counters.any_touched();
                 self.counters.take_hot(threshold, self.rules.clearing, hot);
                 Some(Ended { epochs, accessed })

@@ -2,6 +2,7 @@
 //! The rules by which an enabled instance counts, ready for use.
 
 use chmu_spec::chmu::EpochType;
+use chmu_spec::epoch::EpochLength;
 use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::{AccessKind, RequestFilter};
 use chmu_spec::unit_size::UnitSize;
@@ -46,6 +47,8 @@ pub(super) struct Rules {
     /// None when down-sampling is regular.
     pub(super) seed: Option<u64>,
     pub(super) comparison: Comparison,
+    /// How much longer every global epoch after the first lasts.
+    pub(super) epoch_drift_ns: u64,
     /// What becomes of the counters at the end of a global epoch.
     pub(super) clearing: Clearing,
     /// Count of the entries in always-on mode.
@@ -84,6 +87,7 @@ impl Rules {
             down_sampling_log2: settings.down_sampling_log2,
             seed: settings.randomise.then_some(capabilities.seed),
             comparison,
+            epoch_drift_ns: 0,
             clearing: Clearing::All,
             always_on_count: threshold,
             always_on_frees: true,
@@ -125,6 +129,10 @@ impl Rules {
             Quirk::EpochMultiplierIgnored => {
                 let scale_ns = settings.epoch.map(|epoch| epoch.scale().nanoseconds());
                 self.scale_epoch(|epoch_ns| scale_ns.unwrap_or(epoch_ns));
+            }
+            Quirk::EpochDrifts => {
+                let epoch_ns = settings.epoch.map(EpochLength::nanoseconds);
+                self.epoch_drift_ns = epoch_ns.unwrap_or(0) >> 3;
             }
             Quirk::EpochReportsAtThreshold => self.comparison = Comparison::AlwaysOn,
             Quirk::EpochKeepsCounters => self.clearing = Clearing::None,

@@ -255,6 +255,8 @@ Epoch {
         "Epochs last half as long as configured.";
     EpochMultiplierIgnored, "epoch-multiplier-ignored",
         "Epochs last one unit of their scale whatever the multiplier says.";
+    EpochDrifts, "epoch-drifts",
+        "Every epoch after the first lasts an eighth longer than configured, so that the ends drift.";
     EpochKeepsCounters, "epoch-keeps-counters",
         "Counters are not cleared at the end of an epoch.";
     EpochKeepsColdCounters, "epoch-keeps-cold-counters",
