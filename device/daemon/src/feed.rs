@@ -102,10 +102,10 @@ impl AccessFeed {
     }
 
     /// Gives everything that waits in the rings to `consume`, in batches. Records that are written
-    /// meanwhile may stay, so this ends however fast a producer writes.
+    /// meanwhile may stay.
     pub(crate) fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) {
         let batch = &mut self.batch;
-        let report = self.feed.drain(usize::MAX, |records| {
+        let report = self.feed.drain(|records| {
             batch.clear();
             batch.extend(records.iter().map(host_access));
             consume(batch);

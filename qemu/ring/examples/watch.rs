@@ -53,7 +53,7 @@ fn wait(descriptors: [BorrowedFd<'_>; 2]) -> io::Result<()> {
 
 fn drain(feed: &mut Feed, counts: &mut Counts) {
     feed.silence_doorbell();
-    let report = feed.drain(usize::MAX, |batch| {
+    let report = feed.drain(|batch| {
         for record in batch {
             if record.is_write() {
                 counts.writes += 1;

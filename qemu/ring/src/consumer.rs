@@ -47,8 +47,6 @@ pub struct DrainReport {
     pub records: u64,
     /// Records that producers dropped because a ring stayed full, since the last drain.
     pub lost: u64,
-    /// Whether more records are waiting: `max_records` was reached.
-    pub more: bool,
     /// Rings with impossible indices, now resynchronised, plus words that were no record. Zero
     /// unless the producer is broken.
     pub corrupt: u64,
@@ -69,8 +67,6 @@ pub struct Feed {
     producer: Option<UnixStream>,
     arming: u32,
     readers: Vec<RingReader>,
-    /// The ring that the next drain starts with, so that no ring starves.
-    next_ring: u32,
     batch: Vec<Record>,
 }
 
@@ -88,7 +84,6 @@ impl Feed {
             producer: None,
             arming: 0,
             readers,
-            next_ring: 0,
             batch: Vec::with_capacity(BATCH_RECORDS),
         })
     }
@@ -162,31 +157,25 @@ impl Feed {
         word.store(self.arming, Ordering::Release);
     }
 
-    /// Gives up to `max_records` waiting records to `consume`, in batches; the records of one ring
-    /// are in the order of its vCPU's accesses.
-    pub fn drain(&mut self, max_records: usize, mut consume: impl FnMut(&[Record])) -> DrainReport {
+    /// Gives the waiting records to `consume`, in batches; the records of one ring are in the order
+    /// of its vCPU's accesses. A ring is looked at once, so this ends however fast a producer
+    /// writes: after as many records as all rings have entries, at most.
+    pub fn drain(&mut self, mut consume: impl FnMut(&[Record])) -> DrainReport {
         let mut report = DrainReport::default();
-        let ring_count = self.layout.geometry().ring_count;
-        let first = self.next_ring;
-        let mut room = max_records;
-        for index in (first..ring_count).chain(0..first) {
-            let taken = self.drain_ring(index, room, &mut report, &mut consume);
-            room = room.saturating_sub(taken);
+        for index in 0..self.layout.geometry().ring_count {
+            self.drain_ring(index, &mut report, &mut consume);
         }
-        self.next_ring = first.wrapping_add(1).checked_rem(ring_count).unwrap_or(0);
         report
     }
 
-    /// Drains one ring and returns how many of its entries it used up.
     fn drain_ring(
         &mut self,
         index: u32,
-        max_records: usize,
         report: &mut DrainReport,
         consume: &mut impl FnMut(&[Record]),
-    ) -> usize {
+    ) {
         let Some(reader) = self.readers.get_mut(index as usize) else {
-            return 0;
+            return;
         };
         let control = self.layout.control(index);
         // SAFETY: the pointer is into the layout's mapping, which self keeps alive.
@@ -194,10 +183,7 @@ impl Feed {
         // SAFETY: as above, and the entries do not overlap the control block.
         let entries: &[AtomicU64] = unsafe { self.layout.entries(index).as_ref() };
         reader.count_lost(control, report);
-        let waiting = reader.waiting(control, entries.len(), report);
-        let taken = waiting.min(max_records);
-        report.more |= taken < waiting;
-        let mut left = taken;
+        let mut left = reader.waiting(control, entries.len(), report);
         while left > 0 {
             let count = left.min(BATCH_RECORDS);
             self.batch.clear();
@@ -213,7 +199,6 @@ impl Feed {
             report.records = report.records.saturating_add(self.batch.len() as u64);
             left = left.saturating_sub(count);
         }
-        taken
     }
 }
 

@@ -49,8 +49,7 @@ impl Device {
 
     fn drain(&mut self) -> Vec<Record> {
         let mut records = Vec::new();
-        self.feed
-            .drain(usize::MAX, |batch| records.extend_from_slice(batch));
+        self.feed.drain(|batch| records.extend_from_slice(batch));
         records
     }
 }
