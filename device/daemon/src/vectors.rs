@@ -56,8 +56,9 @@ impl Vectors {
     }
 }
 
-/// Signals an eventfd without ever waiting: a client may have filled its counter, and then the
-/// signal it wants is pending already.
+/// Signals an eventfd without waiting: a client may have filled its counter, and then the signal it
+/// wants is pending already. A client that fills it between the two calls, on purpose, stops the
+/// device until it reads; making the eventfd non-blocking would change it for the client, too.
 fn signal(event: &EventFd) -> bool {
     let mut request = libc::pollfd {
         fd: event.as_raw_fd(),

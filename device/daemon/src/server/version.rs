@@ -28,12 +28,9 @@ pub(super) fn negotiate(payload: &[u8], reply: &mut Vec<u8>) -> Result<(), Reque
         return Err(RequestError::MajorVersion(version.major.get()));
     }
     let client = client_capabilities(data)?;
-    log::info!(
-        "The client speaks vfio-user {}.{}: {}",
-        version.major,
-        version.minor,
-        Value::Object(client)
-    );
+    let (major, minor) = (version.major, version.minor);
+    log::info!("The client speaks vfio-user {major}.{minor}");
+    log::debug!("The client's capabilities: {}", Value::Object(client));
 
     let ours = Version {
         major: 0.into(),
