@@ -4,7 +4,7 @@
 //!
 //! - [`catalogue`]: what is required, from `specs/requirements.toml`.
 //! - [`cases`]: what checks it, a file per area.
-//! - [`bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
+//! - [`mod@bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
 //! - [`mutants`]: breaks the model's rules one by one. [`trace`]: the page that ties it all together.

@@ -265,25 +265,17 @@ fn power_on_values(bench: &mut Bench<'_>) -> Outcome {
         expect_bits(what, bench.register(register)?, 0)?;
     }
     let status = bench.status()?;
-    expect_equal(
-        "enabled after a function level reset",
-        status.enabled(),
-        false,
-    )?;
+    for (bit, is_set) in [
+        ("enabled", status.enabled()),
+        ("overflow", status.overflow()),
+        ("fill level", status.fill_level()),
+    ] {
+        expect_equal(format!("{bit} after a function level reset"), is_set, false)?;
+    }
     expect_equal(
         "operation in progress after a function level reset",
         status.operation_code(),
         0,
-    )?;
-    expect_equal(
-        "overflow after a function level reset",
-        status.overflow(),
-        false,
-    )?;
-    expect_equal(
-        "fill level after a function level reset",
-        status.fill_level(),
-        false,
     )?;
     Ok(Passed::Plainly)
 }
