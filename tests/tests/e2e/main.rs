@@ -3,6 +3,7 @@
 //! scenario; a guest is booted for each test.
 
 mod command_line;
+mod conformance;
 mod demo;
 mod ends;
 mod enumeration;
