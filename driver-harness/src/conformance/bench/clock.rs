@@ -206,3 +206,62 @@ impl Bench<'_> {
         self.unhurried_epoch = SHORTEST_EPOCH;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::BarOffset;
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    /// Epochs of 100 ms; the first one began between 10 and 12 ms.
+    fn running(kind: Option<EpochType>) -> Running {
+        Running {
+            place: InstancePlace {
+                block: 0,
+                instance: 0,
+                start: BarOffset { bar: 4, offset: 16 },
+            },
+            epoch: ms(100),
+            kind,
+            enabled: [ms(10), ms(12)],
+            epochs_over: 0,
+            traffic: None,
+        }
+    }
+
+    #[test]
+    fn traffic_begins_at_once_or_in_the_next_epoch() {
+        let mut global = running(Some(EpochType::Global));
+        assert_eq!(global.find_start(ms(50)), ms(50));
+        assert_eq!(global.find_start(ms(92)), ms(92));
+        assert_eq!(global.find_start(ms(93)), ms(122), "a tenth after 112 ms");
+        assert_eq!(global.find_start(ms(150)), ms(150));
+        assert_eq!(global.find_start(ms(1000)), ms(1022));
+        assert_eq!(global.earliest_end(), ms(1110));
+        assert_eq!(global.latest_end(), ms(1122));
+    }
+
+    #[test]
+    fn traffic_of_one_epoch_stays_in_it() {
+        let mut global = running(Some(EpochType::Global));
+        global.traffic = Some([ms(20), ms(21)]);
+        assert_eq!(global.find_start(ms(95)), ms(95));
+        assert_eq!(global.epochs_over, 0);
+    }
+
+    #[test]
+    fn a_units_own_epoch_begins_with_its_traffic() {
+        let mut own = running(Some(EpochType::PerCounter));
+        assert_eq!(own.find_start(ms(95)), ms(95));
+        own.traffic = Some([ms(300), ms(305)]);
+        assert_eq!(own.latest_end(), ms(415));
+    }
+
+    #[test]
+    fn without_epochs_every_moment_is_good() {
+        assert_eq!(running(None).find_start(ms(111)), ms(111));
+    }
+}

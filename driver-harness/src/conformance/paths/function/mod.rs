@@ -70,7 +70,7 @@ impl FunctionSubject {
         let translation = match translate(&options.sysfs, &function, &transport) {
             Ok(translation) => Some(translation),
             Err(error) => {
-                log::warn!("There will be no traffic: {error:#}");
+                warn_of_no_traffic(&error);
                 None
             }
         };
@@ -113,10 +113,14 @@ fn take(
     match taken {
         Ok(traffic) => Some(traffic),
         Err(error) => {
-            log::warn!("There will be no traffic: {error:#}");
+            warn_of_no_traffic(&error);
             None
         }
     }
+}
+
+fn warn_of_no_traffic(error: &anyhow::Error) {
+    log::warn!("There will be no traffic: {error:#}");
 }
 
 impl Subject for FunctionSubject {
