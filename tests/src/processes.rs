@@ -6,8 +6,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 
-/// The children of this process, zombies included: their ids with the first word of their command
-/// line.
+/// The children of this process, zombies included: their ids with their command lines.
 ///
 /// # Errors
 /// When the kernel does not tell.

@@ -48,11 +48,11 @@ fn the_death_of_qemu_ends_the_run() -> Result<()> {
 #[test]
 fn a_panic_of_the_guest_ends_the_run() -> Result<()> {
     let mut guest = Guest::boot(&Setup::default())?;
-    let processes = processes::children()?;
+    let processes = processes_of(&guest)?;
     let begin = Instant::now();
     let crash = ["sh", "-c", "echo c >/proc/sysrq-trigger"];
     let error = guest.run(&crash, PROGRAM_TIMEOUT).expect_err("it panics");
-    let failure = ended(guest, error, processes.into_keys(), begin)?;
+    let failure = ended(guest, error, processes, begin)?;
     let panic = failure.panic.as_deref().unwrap_or_default();
     assert!(panic.contains("sysrq triggered crash"), "{failure}");
     let Cause::Ended { name, .. } = &failure.cause else {
@@ -65,7 +65,7 @@ fn a_panic_of_the_guest_ends_the_run() -> Result<()> {
 /// Kills the child whose command line has this word while the lab waits for the guest.
 fn kill_in_the_middle(word: &'static str) -> Result<Failure> {
     let mut guest = Guest::boot(&Setup::default())?;
-    let processes = processes::children()?;
+    let processes = processes_of(&guest)?;
     let victim = processes::child(word)?;
     let console = guest.console_log().to_owned();
     let killer = thread::spawn(move || {
@@ -78,7 +78,19 @@ fn kill_in_the_middle(word: &'static str) -> Result<Failure> {
         .run(&["sh", "-c", &script], PROGRAM_TIMEOUT)
         .expect_err("a part of the machine was killed");
     let killed = killer.join().expect("the thread does not panic")?;
-    ended(guest, error, processes.into_keys(), killed)
+    ended(guest, error, processes, killed)
+}
+
+/// The device and QEMU: whose command lines name the run's folder.
+fn processes_of(guest: &Guest) -> Result<Vec<u32>> {
+    let folder = guest.folder().display().to_string();
+    let children = processes::children()?.into_iter();
+    let own: Vec<_> = children
+        .filter(|(_, command)| command.contains(&folder))
+        .map(|(process_id, _)| process_id)
+        .collect();
+    assert_eq!(own.len(), 2, "{own:?}");
+    Ok(own)
 }
 
 fn wait_for_marker(console: &Path) -> Result<()> {
@@ -93,18 +105,18 @@ fn wait_for_marker(console: &Path) -> Result<()> {
     }
 }
 
-/// Lets the guest go after its failure: no process may be left.
+/// Lets the guest go after its failure: none of its processes may be left, nor what they started.
 fn ended(
     guest: Guest,
     error: anyhow::Error,
-    processes: impl Iterator<Item = u32>,
+    processes: Vec<u32>,
     since: Instant,
 ) -> Result<Failure> {
     drop(guest);
     assert!(since.elapsed() < END_TIMEOUT, "{:?}", since.elapsed());
     let left = processes::children()?;
-    assert!(left.is_empty(), "{left:?}");
     for process_id in processes {
+        assert!(!left.contains_key(&process_id), "{left:?}");
         assert!(processes::group_is_gone(process_id)?, "{process_id}");
     }
     error
