@@ -22,6 +22,9 @@ pub(super) struct Options {
     /// Options for QEMU, after the lab's; quoted as for a shell.
     #[arg(long, value_name = "OPTIONS", allow_hyphen_values = true)]
     qemu_args: Vec<String>,
+    /// Option of QEMU's plugin, such as filter=none, with which every access counts exactly once.
+    #[arg(long, value_name = "OPTION")]
+    plugin_option: Vec<String>,
     /// Which driver the lab's initramfs gives the device.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
@@ -117,6 +120,7 @@ fn machine_options(options: &Options, devices: usize) -> Result<MachineOptions> 
     };
     Ok(MachineOptions {
         mode: options.mode,
+        plugin_options: options.plugin_option.clone(),
         qemu_arguments,
         append,
         device_settings: settings,
