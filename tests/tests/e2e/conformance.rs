@@ -9,7 +9,7 @@ use chmu_tests::guest::{Guest, Setup};
 use serde_json::Value;
 
 /// All cases on all instances, on a busy host.
-const SUITE_TIMEOUT: Duration = Duration::from_secs(240);
+const SUITE_TIMEOUT: Duration = Duration::from_secs(480);
 
 /// The plugin acts on an enable within this time.
 const TRAFFIC_DELAY: &str = "--traffic-delay=50ms";
