@@ -100,7 +100,7 @@ fn needed_libraries(loader: &Path, libraries: &Path, program: &Path) -> Result<V
     Ok(lines.filter_map(listed_library).collect())
 }
 
-/// Reads a line such as `libz.so.1 => /root/usr/lib/libz.so.1 (0x00007f0000000000)`.
+/// Reads a line such as `libz.so.1 => /unpacked/usr/lib/libz.so.1 (0x00007f0000000000)`.
 fn listed_library(line: &str) -> Option<PathBuf> {
     let (_, rest) = line.split_once(" => ")?;
     rest.split_once(" (").map(|(path, _)| PathBuf::from(path))
