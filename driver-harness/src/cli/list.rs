@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use chmu_harness::device::listing::{Table, list};
 use chmu_harness::device::{Access, Selection};
 
-use super::output::Format;
+use super::output::{Format, Output};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -18,18 +18,8 @@ pub(super) struct Options {
     /// How to reach registers [default: vfio where vfio-pci is bound, sysfs elsewhere].
     #[arg(long, value_enum)]
     transport: Option<Access>,
-    /// The form of the list on stdout.
-    #[arg(
-        short = 'o',
-        long = "output",
-        value_name = "FORMAT",
-        value_enum,
-        default_value = "json"
-    )]
-    format: Format,
-    /// For people: the same as --output human.
-    #[arg(short = 'u', long)]
-    human: bool,
+    #[command(flatten)]
+    output: Output,
     /// Where sysfs is.
     #[arg(long, value_name = "FOLDER", default_value = "/sys", hide = true)]
     sysfs: PathBuf,
@@ -42,9 +32,9 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         access: options.transport,
     };
     let devices = list(&options.sysfs, &selection)?;
-    let text = match options.format {
-        Format::Json if !options.human => serde_json::to_string_pretty(&devices)?,
-        _ => Table(&devices).to_string(),
+    let text = match options.output.format() {
+        Format::Json => serde_json::to_string_pretty(&devices)?,
+        Format::Human => Table(&devices).to_string(),
     };
     writeln!(io::stdout(), "{}", text.trim_end())?;
     Ok(ExitCode::SUCCESS)

@@ -42,10 +42,15 @@ impl Format {
 }
 
 impl Output {
-    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
+    /// The form that was asked for, by either option.
+    pub(super) fn format(self) -> Format {
         match self.human {
-            true => Format::Human.print(result),
-            false => self.format.print(result),
+            true => Format::Human,
+            false => self.format,
         }
+    }
+
+    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
+        self.format().print(result)
     }
 }

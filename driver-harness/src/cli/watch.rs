@@ -13,7 +13,7 @@ use serde::Serialize;
 use chmu_harness::device::UnitStatistics;
 use chmu_harness::source::{Batch, ChmuSource, HotUnit, HotnessSource};
 
-use super::output::Format;
+use super::output::{Format, Output};
 use super::signals::{NOTICE, Signals};
 use super::units::UnitOptions;
 
@@ -30,18 +30,8 @@ pub(super) struct Options {
     /// Ends after so many seconds [default: at SIGTERM].
     #[arg(long)]
     seconds: Option<u64>,
-    /// The form of the lines on stdout.
-    #[arg(
-        short = 'o',
-        long = "output",
-        value_name = "FORMAT",
-        value_enum,
-        default_value = "json"
-    )]
-    format: Format,
-    /// For people: the same as --output human.
-    #[arg(short = 'u', long)]
-    human: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// A line on stdout.
@@ -169,7 +159,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     );
     let printer = Printer {
         names: source.units().map(|unit| unit.name().to_owned()).collect(),
-        is_json: options.format == Format::Json && !options.human,
+        is_json: options.output.format() == Format::Json,
         start: Instant::now(),
         epoch: options.units.epoch.max(Duration::from_nanos(1)),
     };
