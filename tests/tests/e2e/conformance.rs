@@ -8,7 +8,7 @@ use chmu_lab::machine::Mode;
 use chmu_tests::guest::{Guest, Setup};
 use serde_json::Value;
 
-/// All cases on all instances, on a busy host.
+/// All cases on one instance, on a busy host.
 const SUITE_TIMEOUT: Duration = Duration::from_secs(480);
 
 /// The plugin acts on an enable within this time.
