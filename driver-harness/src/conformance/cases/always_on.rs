@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use crate::conformance::bench::{Bench, HOT};
-use crate::conformance::case::{Case, Outcome, Passed, case, expect_equal, fail};
+use chmu_spec::address::UnitIndex;
+
+use crate::conformance::bench::{Bench, HOT, Setup};
+use crate::conformance::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -53,12 +55,18 @@ fn reported_at_threshold(bench: &mut Bench<'_>) -> Outcome {
     }
 }
 
-fn cold_unit(bench: &mut Bench<'_>) -> Outcome {
+/// Enables an instance with threshold 4; returns a unit to access as well.
+fn start_at_threshold_4(bench: &mut Bench<'_>) -> Result<(Setup, UnitIndex), Stop> {
     bench.need_exact_traffic()?;
     let mut setup = bench.always_on_setup()?;
     setup.threshold = 4;
     let unit = bench.units(setup.unit_size, 1)?[0];
     bench.start(&setup)?;
+    Ok((setup, unit))
+}
+
+fn cold_unit(bench: &mut Bench<'_>) -> Outcome {
+    let (setup, unit) = start_at_threshold_4(bench)?;
     bench.touch(&setup, &[(unit, 3)])?;
     expect_equal(
         "entries after 3 accesses at threshold 4",
@@ -69,11 +77,7 @@ fn cold_unit(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn counter_freed(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
-    let mut setup = bench.always_on_setup()?;
-    setup.threshold = 4;
-    let unit = bench.units(setup.unit_size, 1)?[0];
-    bench.start(&setup)?;
+    let (setup, unit) = start_at_threshold_4(bench)?;
     // A count must reach the threshold or pass it: 5 accesses report once either way, and with
     // 8 to 10 in all twice.
     bench.touch(&setup, &[(unit, 5)])?;
@@ -106,11 +110,7 @@ fn count_field(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn no_epochs(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
-    let mut setup = bench.always_on_setup()?;
-    setup.threshold = 4;
-    let unit = bench.units(setup.unit_size, 1)?[0];
-    bench.start(&setup)?;
+    let (setup, unit) = start_at_threshold_4(bench)?;
     bench.touch(&setup, &[(unit, 3)])?;
     bench.pass(LONG_TIME)?;
     bench.touch(&setup, &[(unit, 2)])?;

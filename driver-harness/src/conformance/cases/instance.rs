@@ -161,8 +161,8 @@ fn overlapping_pair(bench: &mut Bench<'_>) -> Result<[InstancePlace; 2], Stop> {
     Ok(pair)
 }
 
-fn heads_apart(bench: &mut Bench<'_>) -> Outcome {
-    let pair = overlapping_pair(bench)?;
+/// Enables both in epoch mode and lets each list the same unit.
+fn list_at_both(bench: &mut Bench<'_>, pair: [InstancePlace; 2]) -> Result<(), Stop> {
     let mut setups = Vec::new();
     for place in pair {
         let setup = at(bench, place, |bench| {
@@ -177,6 +177,12 @@ fn heads_apart(bench: &mut Bench<'_>) -> Outcome {
     for setup in &setups {
         bench.end_epoch(setup)?;
     }
+    Ok(())
+}
+
+fn heads_apart(bench: &mut Bench<'_>) -> Outcome {
+    let pair = overlapping_pair(bench)?;
+    list_at_both(bench, pair)?;
     let heads_before = at(bench, pair[1], |bench| bench.head())?;
     bench.drain()?;
     let head_after = at(bench, pair[1], |bench| bench.head())?;
@@ -244,20 +250,7 @@ fn reset_apart(bench: &mut Bench<'_>) -> Outcome {
 fn blocks_count(bench: &mut Bench<'_>) -> Outcome {
     bench.need_exact_traffic()?;
     let pair = [bench.place(), other_block(bench)?];
-    let mut setups = Vec::new();
-    for place in pair {
-        let setup = at(bench, place, |bench| {
-            let setup = bench.epoch_setup()?;
-            bench.start(&setup)?;
-            Ok(setup)
-        })?;
-        setups.push(setup);
-    }
-    let unit = bench.units(setups[0].unit_size, 1)?[0];
-    bench.touch(&setups[0], &[(unit, HOT)])?;
-    for setup in &setups {
-        bench.end_epoch(setup)?;
-    }
+    list_at_both(bench, pair)?;
     for place in pair {
         let entries = at(bench, place, |bench| bench.drain())?;
         let what = format!("entries of block {} after {HOT} accesses", place.block);

@@ -28,19 +28,6 @@ pub struct GuestImage<'a> {
     pub busybox: &'a Path,
     /// The statically linked `chmu`; becomes `/bin/chmu`.
     pub program: &'a Path,
-    /// Whatever else the caller needs in the guest.
-    pub extra_files: &'a [ExtraFile],
-}
-
-/// A file of the caller's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExtraFile {
-    /// Absolute path in the guest; folders are made.
-    pub path: String,
-    /// The file's bytes.
-    pub content: Vec<u8>,
-    /// Whether it is a program.
-    pub is_executable: bool,
 }
 
 impl GuestImage<'_> {
@@ -58,19 +45,7 @@ impl GuestImage<'_> {
         archive.file("bin/busybox", &static_program(self.busybox)?, true)?;
         archive.file("bin/chmu", &static_program(self.program)?, true)?;
         add_modules(&mut archive, self.kernel)?;
-        for file in self.extra_files {
-            archive.file(&file.path, &file.content, file.is_executable)?;
-        }
         archive.finish()
-    }
-
-    /// Writes the initramfs to a file.
-    ///
-    /// # Errors
-    /// As for [`GuestImage::build`], or when the file cannot be written.
-    pub fn write(&self, file: &Path) -> Result<()> {
-        fs::write(file, self.build()?)
-            .with_context(|| format!("Cannot write the guest image {}", file.display()))
     }
 }
 

@@ -71,26 +71,20 @@ fn program(folder: &Path) -> PathBuf {
     program
 }
 
-fn image(extra_files: &[ExtraFile]) -> Vec<u8> {
+fn image() -> Vec<u8> {
     let folder = tempfile::tempdir().unwrap();
     let program = program(folder.path());
     let image = GuestImage {
         kernel: &kernel(),
         busybox: &program,
         program: &program,
-        extra_files,
     };
     image.build().unwrap()
 }
 
 #[test]
 fn every_file_comes_after_its_folder() {
-    let extra = ExtraFile {
-        path: "/etc/lab/settings".into(),
-        content: b"a=1".to_vec(),
-        is_executable: false,
-    };
-    let entries = entries(&image(&[extra]));
+    let entries = entries(&image());
     let mut folders = vec![String::new()];
     for entry in &entries {
         let parent = entry.path.rsplit_once('/').map_or("", |(parent, _)| parent);
@@ -109,13 +103,12 @@ fn every_file_comes_after_its_folder() {
     assert_eq!(found("init").content, INIT.as_bytes());
     assert_eq!(found("dev/console").mode, 0o020_600);
     assert_eq!(found("dev/console").device, (5, 1));
-    assert_eq!(found("etc/lab/settings").mode, 0o100_644);
-    assert_eq!(found("etc/lab/settings").content, b"a=1");
+    assert_eq!(found("lib/modules/region.order").mode, 0o100_644);
 }
 
 #[test]
 fn modules_are_there_once_with_each_modes_order() {
-    let entries = entries(&image(&[]));
+    let entries = entries(&image());
     let content = |path: &str| {
         let mut found = entries.iter().filter(|entry| entry.path == path);
         let text = String::from_utf8(found.next().unwrap().content.clone()).unwrap();
@@ -131,7 +124,7 @@ fn modules_are_there_once_with_each_modes_order() {
 
 #[test]
 fn the_same_content_gives_the_same_bytes() {
-    assert_eq!(image(&[]), image(&[]));
+    assert_eq!(image(), image());
 }
 
 #[test]
@@ -141,7 +134,6 @@ fn a_program_that_needs_libraries_is_refused() {
         kernel: &kernel(),
         busybox: &test,
         program: &test,
-        extra_files: &[],
     };
     let error = image.build().unwrap_err();
     assert!(error.to_string().contains("not statically linked"));

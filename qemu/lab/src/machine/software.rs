@@ -50,7 +50,6 @@ impl Software {
                 kernel: &platform.kernel,
                 busybox: &platform.busybox,
                 program: &programs.guest,
-                extra_files: &[],
             }
             .build()?,
         };
