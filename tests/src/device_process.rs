@@ -156,14 +156,15 @@ impl DeviceProcess {
     /// # Errors
     /// When the signal cannot be sent.
     pub fn terminate(self) -> Result<ExitStatus> {
-        let process_id = libc::pid_t::try_from(self.child.id())?;
-        // SAFETY: kill takes plain numbers; the child is ours and not yet reaped.
-        let sent = unsafe { libc::kill(process_id, libc::SIGTERM) };
-        ensure!(
-            sent == 0,
-            "SIGTERM was not sent: {}",
-            std::io::Error::last_os_error()
-        );
+        self.end_by(libc::SIGTERM)
+    }
+
+    /// Sends the device a signal and waits for its end.
+    ///
+    /// # Errors
+    /// When the signal cannot be sent.
+    pub fn end_by(self, signal: libc::c_int) -> Result<ExitStatus> {
+        send_signal(&self.child, signal)?;
         self.wait()
     }
 
@@ -174,6 +175,22 @@ impl DeviceProcess {
     pub fn wait(mut self) -> Result<ExitStatus> {
         wait_for_exit(&mut self.child)
     }
+}
+
+/// Sends a process that was not waited for a signal.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn send_signal(child: &Child, signal: libc::c_int) -> Result<()> {
+    let process_id = libc::pid_t::try_from(child.id())?;
+    // SAFETY: kill takes plain numbers; the child is ours and not yet reaped.
+    let sent = unsafe { libc::kill(process_id, signal) };
+    ensure!(
+        sent == 0,
+        "Signal {signal} was not sent: {}",
+        std::io::Error::last_os_error()
+    );
+    Ok(())
 }
 
 /// Waits for a process to end.

@@ -25,19 +25,41 @@ use crate::signals::Signals;
 use crate::statistics_socket::StatisticsSocket;
 use crate::timer::Timer;
 
+/// Why the device has ended, other than by a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The last client that was to be served is gone.
+    Served,
+    /// The signal of this number came.
+    Signal(u8),
+}
+
+impl Ending {
+    /// The exit status that says so: 0, or 128 and the number of the signal, as a shell has it.
+    pub fn exit_status(self) -> u8 {
+        match self {
+            Self::Served => 0,
+            Self::Signal(number) => number.saturating_add(128),
+        }
+    }
+}
+
 /// Serves the device until a signal, or the client's end with `--once`, ends it.
 ///
 /// # Errors
 /// When a socket cannot be used, the configuration describes no device, or the kernel refuses
 /// what the event loop needs.
-pub fn run(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
+pub fn run(arguments: &Arguments, config: &Config) -> anyhow::Result<Ending> {
     let mut process = Process::new(arguments, config)?;
     log::info!(
         "vfio-user-chmu {}: {}",
         env!("CARGO_PKG_VERSION"),
         config.summary()
     );
-    process.serve()
+    let ending = process.serve();
+    // The kernel takes the memory of all counters back at once; freeing them would take longer.
+    std::mem::forget(process.device.clone());
+    ending
 }
 
 /// Everything that lives as long as the process.
@@ -85,14 +107,20 @@ impl Process {
         })
     }
 
-    fn serve(&mut self) -> anyhow::Result<()> {
-        while !self.server.borrow().is_finished() && !self.signals.borrow().arrived() {
+    fn serve(&mut self) -> anyhow::Result<Ending> {
+        loop {
+            if let Some(number) = self.signals.borrow().arrived() {
+                log::info!("The device ends by signal {number}");
+                return Ok(Ending::Signal(number));
+            }
+            if self.server.borrow().is_finished() {
+                log::info!("The device ends");
+                return Ok(Ending::Served);
+            }
             let wakeup = self.device.borrow().next_wakeup();
             self.timer.borrow_mut().expire_within(wakeup);
             self.events.run().context("The event loop fails")?;
         }
-        log::info!("The device ends");
-        Ok(())
     }
 }
 

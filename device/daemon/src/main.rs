@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! vfio-user server: a CXL memory device with hotness monitoring units.
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -10,23 +10,31 @@ use vfio_user_chmu::arguments::Arguments;
 use vfio_user_chmu::config::{self, Config};
 use vfio_user_chmu::{daemon, logging, profiles, quirks};
 
+/// Exit status for a wrong command line.
+const WRONG_USAGE: u8 = 2;
+
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    if let Err(error) = arguments.check() {
-        error.exit();
-    }
-    match run(&arguments) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            for (number, cause) in error.chain().enumerate() {
-                eprintln!("{number}: {cause}");
-            }
-            ExitCode::FAILURE
+    let parsed = Arguments::try_parse().and_then(|arguments| {
+        arguments.check()?;
+        Ok(arguments)
+    });
+    let outcome = match parsed {
+        Ok(arguments) => run(&arguments),
+        Err(error) if error.use_stderr() => {
+            // Whoever does not listen to stderr has the exit status.
+            let _ = error.print();
+            return ExitCode::from(WRONG_USAGE);
         }
-    }
+        // The help or the version, which was asked for.
+        Err(text) => printed(text.print()).map(|()| ExitCode::SUCCESS),
+    };
+    outcome.unwrap_or_else(|error| {
+        logging::say_causes(&error);
+        ExitCode::FAILURE
+    })
 }
 
-fn run(arguments: &Arguments) -> anyhow::Result<()> {
+fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.list_quirks {
         return print(&quirks::list());
     }
@@ -39,14 +47,23 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
         let text = toml::to_string(&config).context("The configuration cannot be printed")?;
         return print(&text);
     }
-    daemon::run(arguments, &config)
+    let ending = daemon::run(arguments, &config)?;
+    Ok(ExitCode::from(ending.exit_status()))
 }
 
-/// Prints a text; a reader that has seen enough is no failure.
-fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    let mut output = io::stdout().lock();
+    let outcome = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    printed(outcome).map(|()| ExitCode::SUCCESS)
+}
+
+/// A reader that has seen enough is no failure.
+fn printed(outcome: io::Result<()>) -> anyhow::Result<()> {
+    match outcome {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        printed => printed.context("The standard output cannot be written"),
+        outcome => outcome.context("The standard output cannot be written"),
     }
 }
 

@@ -46,11 +46,3 @@ fn a_request_that_wants_no_reply_gets_none() -> Result<()> {
     );
     Ok(())
 }
-
-#[test]
-fn sigterm_ends_it_with_success() -> Result<()> {
-    let device = DeviceProcess::start(&[])?;
-    let _client = device.client()?;
-    assert_eq!(device.terminate()?.code(), Some(0));
-    Ok(())
-}

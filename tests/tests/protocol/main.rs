@@ -14,6 +14,7 @@ mod irq_info;
 mod mailbox;
 mod malformed;
 mod monitor;
+mod output;
 mod process;
 mod region_access;
 mod region_info;

@@ -10,7 +10,9 @@ use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chmu_tests::device_process::{DeviceProcess, device_program, is_readable, wait_for_exit};
+use chmu_tests::device_process::{
+    DeviceProcess, device_program, is_readable, send_signal, wait_for_exit,
+};
 use chmu_tests::raw_client::RawClient;
 use tempfile::TempDir;
 
@@ -27,7 +29,11 @@ struct Started {
 impl Started {
     /// Starts the device and waits for the line by which it says that it is there.
     fn new(arguments: &[&str], socket: &Path) -> Result<Self> {
-        let mut child = Command::new(device_program()?)
+        Self::with(Command::new(device_program()?), arguments, socket)
+    }
+
+    fn with(mut command: Command, arguments: &[&str], socket: &Path) -> Result<Self> {
+        let mut child = command
             .args(arguments)
             .arg("-v")
             .arg("--socket-path")
@@ -58,10 +64,7 @@ impl Started {
     }
 
     fn terminate(&mut self) -> Result<Option<i32>> {
-        let process_id = libc::pid_t::try_from(self.child.id())?;
-        // SAFETY: kill takes plain numbers; the child is ours and not yet reaped.
-        let sent = unsafe { libc::kill(process_id, libc::SIGTERM) };
-        ensure!(sent == 0, "SIGTERM was not sent");
+        send_signal(&self.child, libc::SIGTERM)?;
         Ok(wait_for_exit(&mut self.child)?.code())
     }
 }
@@ -102,7 +105,7 @@ fn all_sockets_go_with_the_process() -> Result<()> {
     let mut device = Started::new(&[&access, &statistics], &path("clients"))?;
     let _client = device.client()?;
     assert_eq!(fs::read_dir(folder.path())?.count(), 3);
-    assert_eq!(device.terminate()?, Some(0));
+    assert_eq!(device.terminate()?, Some(143));
     assert_eq!(fs::read_dir(folder.path())?.count(), 0);
     Ok(())
 }
@@ -145,6 +148,33 @@ fn once_means_until_the_first_client_leaves() -> Result<()> {
 }
 
 #[test]
+fn the_exit_status_tells_the_signal() -> Result<()> {
+    for (signal, status) in [
+        (libc::SIGTERM, 143),
+        (libc::SIGINT, 130),
+        (libc::SIGHUP, 129),
+    ] {
+        let device = DeviceProcess::start(&[])?;
+        let _client = device.client()?;
+        assert_eq!(device.end_by(signal)?.code(), Some(status));
+    }
+    Ok(())
+}
+
+#[test]
+fn a_device_that_shall_outlive_its_terminal_does() -> Result<()> {
+    let folder = TempDir::new()?;
+    let socket = folder.path().join("s");
+    let mut nohup = Command::new("nohup");
+    nohup.arg(device_program()?);
+    let mut device = Started::with(nohup, &[], &socket)?;
+    send_signal(&device.child, libc::SIGHUP)?;
+    device.client()?;
+    assert_eq!(device.terminate()?, Some(143));
+    Ok(())
+}
+
+#[test]
 fn a_connected_descriptor_is_served_until_it_closes() -> Result<()> {
     let (ours, theirs) = UnixStream::pair()?;
     let mut child = Command::new(device_program()?)
@@ -168,14 +198,14 @@ fn a_log_file_gets_the_start_and_the_end() -> Result<()> {
     let log_file = format!("--log-file={}", log.display());
     let device = DeviceProcess::start(&["-v", &log_file, "--memory=256M"])?;
     device.client()?;
-    assert_eq!(device.terminate()?.code(), Some(0));
+    assert_eq!(device.terminate()?.code(), Some(143));
     let log = fs::read_to_string(log)?;
     let start = format!(
         "vfio-user-chmu {}: serial number 0xc4a00001, 256M of memory, 1 decoders",
         env!("CARGO_PKG_VERSION")
     );
     assert!(log.contains(&start), "{log}");
-    assert!(log.contains("The device ends"), "{log}");
+    assert!(log.contains("The device ends by signal 15"), "{log}");
     Ok(())
 }
 

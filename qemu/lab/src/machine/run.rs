@@ -23,6 +23,9 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// The kernel has nothing to wait on for a new socket, so the list is read this often.
 const LISTEN_INTERVAL: Duration = Duration::from_millis(5);
 
+/// Exit code of a program that tells by it that SIGTERM ended it.
+const ENDED_BY_REQUEST: i32 = 128 + libc::SIGTERM;
+
 /// For waits that are for processes only.
 const NOTHING: Option<&UnixListener> = None;
 
@@ -138,7 +141,7 @@ impl Run {
     /// Ends what still runs. Returns the folder if it was to be kept.
     pub(super) fn end(mut self) -> Result<Option<PathBuf>> {
         for (name, status) in self.wards.end()? {
-            if !status.success() {
+            if !status.success() && status.code() != Some(ENDED_BY_REQUEST) {
                 return Err(self.ended(name, status, "shut the machine down"));
             }
         }
