@@ -4,19 +4,14 @@
 use std::process::ExitCode;
 
 use chmu_harness::program;
-use clap::Parser;
 
 mod cli;
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
+    let arguments: cli::Arguments = match program::parse_arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
+    };
     program::start_log(arguments.verbose);
-    match cli::run(arguments) {
-        Ok(code) => code,
-        Err(error) if program::is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            program::print_error(&error);
-            ExitCode::FAILURE
-        }
-    }
+    cli::run(arguments).unwrap_or_else(|error| program::last_words(&error))
 }

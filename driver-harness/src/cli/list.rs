@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu list`.
 
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chmu_harness::device::listing::{Table, list};
 use chmu_harness::device::{Access, Selection};
+use chmu_harness::program;
 
-use super::output::{Format, Output};
+use super::output::{Format, Output, json};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -32,10 +32,9 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         access: options.transport,
     };
     let devices = list(&options.sysfs, &selection)?;
-    let text = match options.output.format() {
-        Format::Json => serde_json::to_string_pretty(&devices)?,
-        Format::Human => Table(&devices).to_string(),
-    };
-    writeln!(io::stdout(), "{}", text.trim_end())?;
+    match options.output.format() {
+        Format::Json => program::print(json(&devices)?)?,
+        Format::Human => program::print(Table(&devices))?,
+    }
     Ok(ExitCode::SUCCESS)
 }

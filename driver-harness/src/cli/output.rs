@@ -2,8 +2,9 @@
 //! Results on stdout: nothing but data, for people or for programs.
 
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io;
 
+use chmu_harness::program::{self, OutputError};
 use serde::Serialize;
 
 /// The form of a result.
@@ -32,12 +33,11 @@ pub(super) struct Output {
 }
 
 impl Format {
-    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
-        let text = match self {
-            Format::Json => serde_json::to_string_pretty(result).map_err(io::Error::other)?,
-            Format::Human => result.to_string(),
-        };
-        writeln!(io::stdout(), "{}", text.trim_end())
+    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> Result<(), OutputError> {
+        match self {
+            Format::Json => program::print(json(result)?),
+            Format::Human => program::print(result),
+        }
     }
 }
 
@@ -50,7 +50,12 @@ impl Output {
         }
     }
 
-    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> io::Result<()> {
+    pub(super) fn print<T: Serialize + Display>(self, result: &T) -> Result<(), OutputError> {
         self.format().print(result)
     }
+}
+
+/// A result as JSON.
+pub(super) fn json<T: Serialize>(result: &T) -> Result<String, OutputError> {
+    serde_json::to_string_pretty(result).map_err(|error| OutputError::from(io::Error::other(error)))
 }

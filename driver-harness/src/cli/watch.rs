@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use anyhow::{Result, ensure};
 use serde::Serialize;
 
 use chmu_harness::device::UnitStatistics;
+use chmu_harness::program::{self, OutputError};
 use chmu_harness::source::{Batch, ChmuSource, HotUnit, HotnessSource};
 
 use super::output::{Format, Output};
@@ -215,7 +216,7 @@ impl Printer {
         u64::try_from(epochs).unwrap_or(u64::MAX)
     }
 
-    fn print_batch(&self, batch: &Batch) -> io::Result<()> {
+    fn print_batch(&self, batch: &Batch) -> Result<(), OutputError> {
         let epoch = self.epoch();
         for unit in &batch.units {
             self.print(&Line::Hot(self.hot(unit, epoch)))?;
@@ -241,13 +242,10 @@ impl Printer {
         }
     }
 
-    fn print(&self, line: &Line<'_>) -> io::Result<()> {
+    fn print(&self, line: &Line<'_>) -> Result<(), OutputError> {
         match self.is_json {
-            true => {
-                let text = serde_json::to_string(line).map_err(io::Error::other)?;
-                writeln!(io::stdout(), "{text}")
-            }
-            false => writeln!(io::stdout(), "{line}"),
+            true => program::print(serde_json::to_string(line).map_err(io::Error::other)?),
+            false => program::print(line),
         }
     }
 }

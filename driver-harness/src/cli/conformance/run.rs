@@ -2,7 +2,7 @@
 //! `chmu conformance run`.
 
 use std::fs;
-use std::io::{self, Stdout, Write};
+use std::io::{self, Stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,9 +27,10 @@ use chmu_harness::conformance::report::{InstanceResults, RunDescription, Totals,
 use chmu_harness::conformance::run::{self, RunError};
 use chmu_harness::conformance::subject::Subject;
 use chmu_harness::device::block_places;
-use chmu_harness::program::print_error;
+use chmu_harness::program::{self, OutputError, last_words};
 use chmu_harness::transport::BarOffset;
 
+use super::super::output::json;
 use super::NOTHING_RAN;
 use super::options::{Output, RunOptions, Transport};
 
@@ -40,7 +41,6 @@ const MIB: u64 = 1 << 20;
 const TRAFFIC_DELAY: Duration = Duration::from_millis(50);
 /// What shells say of a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
-const NO_OUTPUT: &str = "The results cannot be written to stdout";
 
 /// Runs and prints what is wrong with the run itself.
 pub(super) fn run(options: &RunOptions) -> ExitCode {
@@ -50,10 +50,11 @@ pub(super) fn run(options: &RunOptions) -> ExitCode {
     match judge(options, &cases, &mut results) {
         Ok(code) => code,
         Err(error) => {
-            print_error(&error);
-            match results.is_empty() {
+            let words = last_words(&error);
+            let is_output = error.chain().any(|cause| cause.is::<OutputError>());
+            match results.is_empty() && !is_output {
                 true => ExitCode::from(NOTHING_RAN),
-                false => ExitCode::FAILURE,
+                false => words,
             }
         }
     }
@@ -82,7 +83,7 @@ fn judge(
     let mut ktap = match options.output {
         Output::Ktap => {
             let ktap = Ktap::new(io::stdout(), &description, &catalogue, instances.len());
-            Some(ktap.context(NO_OUTPUT)?)
+            Some(ktap.map_err(OutputError::from)?)
         }
         Output::Json => None,
     };
@@ -104,7 +105,7 @@ fn judge(
     print(options, &description, results, ktap)?;
     outcome?;
     if stop.load(Ordering::Relaxed) {
-        eprintln!("Interrupted; the device's configuration is restored");
+        program::say("Interrupted; the device's configuration is restored");
         return Ok(ExitCode::from(INTERRUPTED));
     }
     let all = results.iter().flat_map(|one| &one.results);
@@ -182,6 +183,10 @@ fn run_instance(
     let outcome = run::run(subject, blocks, cases, options, |result| {
         if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
             written = ktap.result(result);
+            if let (Err(_), Some(stop)) = (&written, options.stop) {
+                // Nobody learns of what the other cases would find.
+                stop.store(true, Ordering::Relaxed);
+            }
         }
     });
     let (results, restored) = match outcome {
@@ -195,7 +200,7 @@ fn run_instance(
     if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
         written = ktap.end_instance(&results);
     }
-    written.context(NO_OUTPUT)?;
+    written.map_err(OutputError::from)?;
     Ok((InstanceResults { instance, results }, restored))
 }
 
@@ -206,16 +211,13 @@ fn print(
     results: &[InstanceResults],
     ktap: Option<Ktap<'_, Stdout>>,
 ) -> Result<()> {
-    match ktap {
-        Some(ktap) => ktap.end(results),
-        None => serde_json::to_string_pretty(&Report::new(description, results))
-            .map_err(io::Error::other)
-            .and_then(|text| writeln!(io::stdout(), "{text}")),
-    }
-    .context(NO_OUTPUT)?;
     if let Some(path) = &options.junit {
         let xml = junit::to_xml(description, results)?;
         fs::write(path, xml).with_context(|| format!("Cannot write {}", path.display()))?;
+    }
+    match ktap {
+        Some(ktap) => ktap.end(results).map_err(OutputError::from)?,
+        None => program::print(json(&Report::new(description, results))?)?,
     }
     Ok(())
 }
