@@ -224,6 +224,22 @@ impl Monitors {
         self.blocks.iter().any(|placed| placed.block.is_counting())
     }
 
+    pub(crate) fn wants_accesses(&self) -> bool {
+        let mut blocks = self.blocks.iter();
+        blocks.any(|placed| placed.block.wants_accesses())
+    }
+
+    pub(crate) fn set_source_ready<H: FunctionHost>(
+        &mut self,
+        now_ns: u64,
+        ready: bool,
+        host: &mut H,
+    ) {
+        self.each_block(host, |block, host| {
+            block.set_source_ready(now_ns, ready, host);
+        });
+    }
+
     pub(crate) fn reset(&mut self) {
         for placed in &mut self.blocks {
             placed.block.reset();

@@ -45,9 +45,17 @@ pub struct Clock(State);
 
 #[derive(Debug, Clone)]
 enum State {
-    Host { start: Instant },
-    Accesses { now_ns: u64, per_access_ns: u64 },
-    Manual { now_ns: u64 },
+    Host {
+        start: Instant,
+    },
+    Accesses {
+        start: Instant,
+        now_ns: u64,
+        per_access_ns: u64,
+    },
+    Manual {
+        now_ns: u64,
+    },
 }
 
 impl Clock {
@@ -58,6 +66,7 @@ impl Clock {
                 start: Instant::now(),
             },
             ClockSource::Accesses(Nanoseconds(per_access_ns)) => State::Accesses {
+                start: Instant::now(),
                 now_ns: 0,
                 per_access_ns,
             },
@@ -68,8 +77,17 @@ impl Clock {
     /// Nanoseconds since the start.
     pub fn now_ns(&self) -> u64 {
         match &self.0 {
-            State::Host { start } => u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+            State::Host { start } => since_ns(*start),
             State::Accesses { now_ns, .. } | State::Manual { now_ns } => *now_ns,
+        }
+    }
+
+    /// Nanoseconds since the start for whoever waits for another process. Accesses do not come
+    /// while it is waited for, so their clock does not do.
+    pub fn waiting_ns(&self) -> u64 {
+        match &self.0 {
+            State::Host { start } | State::Accesses { start, .. } => since_ns(*start),
+            State::Manual { now_ns } => *now_ns,
         }
     }
 
@@ -95,12 +113,17 @@ impl Clock {
         if let State::Accesses {
             now_ns,
             per_access_ns,
+            ..
         } = &mut self.0
         {
             *now_ns = now_ns.saturating_add(*per_access_ns);
         }
         self.now_ns()
     }
+}
+
+fn since_ns(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -172,13 +172,17 @@ impl Device {
         }
     }
 
-    /// Tells the producer whether accesses matter. They do from the write on that enables an
-    /// instance; until the producer acts on it, they go unreported. Waiting for it here would
-    /// stop the processor that the producer needs to act.
+    /// Tells the producer whether accesses matter, and the function whether all are reported. They
+    /// matter from the write on that enables an instance; the enable is in progress until the
+    /// producer acts on it. Waiting for it here would stop the processor that the producer needs
+    /// to act.
     fn arm(&mut self) {
-        let is_counting = self.function.is_counting();
         if let Some(feed) = &mut self.feed {
-            feed.set_armed(is_counting);
+            feed.set_armed(self.function.wants_accesses());
+            let ready = feed.is_ready(self.clock.waiting_ns());
+            let now_ns = self.clock.now_ns();
+            self.function
+                .set_source_ready(now_ns, ready, &mut self.outside);
         }
     }
 }

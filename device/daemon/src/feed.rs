@@ -3,6 +3,7 @@
 
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use chmu_cxl::HostAccess;
 use chmu_ring::{Feed, FeedConfig, Record, Window};
@@ -10,6 +11,10 @@ use chmu_spec::address::Hpa;
 use chmu_spec::request::AccessKind;
 
 use crate::rate_limit::RateLimit;
+
+/// How long an enable waits for the producer: less than the 100 ms that drivers wait, so that a
+/// producer that does not answer fails none.
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_millis(80);
 
 /// What came through the rings since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -30,12 +35,23 @@ pub(crate) struct FeedStatistics {
     pub(crate) corrupt: u64,
 }
 
+/// A producer that has not answered yet.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    at_ns: u64,
+    /// Nobody waits for the answer any more.
+    given_up: bool,
+}
+
 /// The device's end of the rings.
 #[derive(Debug)]
 pub(crate) struct AccessFeed {
     feed: Feed,
     statistics: FeedStatistics,
     losses: RateLimit,
+    silences: RateLimit,
+    /// Since when the producer has owed an answer to what it was asked last.
+    asked: Option<Asked>,
     batch: Vec<HostAccess>,
 }
 
@@ -56,6 +72,8 @@ impl AccessFeed {
             feed: Feed::create(&FeedConfig::for_windows(windows))?,
             statistics: FeedStatistics::default(),
             losses: RateLimit::default(),
+            silences: RateLimit::default(),
+            asked: None,
             batch: Vec::new(),
         })
     }
@@ -86,6 +104,7 @@ impl AccessFeed {
     /// While another one is attached, or when the rings cannot be handed over.
     pub(crate) fn hand_over(&mut self, stream: UnixStream) -> Result<(), chmu_ring::Error> {
         self.feed.hand_over(stream)?;
+        self.asked = None;
         self.statistics.producers = self.statistics.producers.saturating_add(1);
         Ok(())
     }
@@ -93,6 +112,31 @@ impl AccessFeed {
     /// Asks the producer to report accesses, or to stop.
     pub(crate) fn set_armed(&mut self, armed: bool) {
         self.feed.set_armed(armed);
+    }
+
+    /// Whether nothing is missed from now on: the producer reports accesses, or there is none, or
+    /// it has not answered for [`ANSWER_TIMEOUT`]. `now_ns` is any time that does not go back.
+    pub(crate) fn is_ready(&mut self, now_ns: u64) -> bool {
+        let owes_answer = self.feed.producer_socket().is_some() && !self.feed.acknowledged();
+        if !self.feed.armed() || !owes_answer {
+            self.asked = None;
+            return !owes_answer;
+        }
+        let asked = self.asked.get_or_insert(Asked {
+            at_ns: now_ns,
+            given_up: false,
+        });
+        let waited = Duration::from_nanos(now_ns.saturating_sub(asked.at_ns));
+        if waited >= ANSWER_TIMEOUT && !asked.given_up {
+            asked.given_up = true;
+            if let Some(suppressed) = self.silences.permit() {
+                log::warn!(
+                    "The producer of accesses has not answered within {ANSWER_TIMEOUT:?}; until \
+                     it does, accesses may go uncounted{suppressed}"
+                );
+            }
+        }
+        asked.given_up
     }
 
     /// Whether accesses may arrive without the doorbell: it stays silent until a ring is a

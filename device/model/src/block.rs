@@ -153,6 +153,24 @@ impl Block {
         self.instances.iter().any(Instance::is_enabled)
     }
 
+    /// Whether an instance is enabled or being enabled, so that the source of accesses should
+    /// report them.
+    pub fn wants_accesses(&self) -> bool {
+        let mut instances = self.instances.iter();
+        instances.any(|instance| instance.is_enabled() || instance.is_being_enabled())
+    }
+
+    /// Tells whether the source of accesses reports all of them by now, as it does after power-on.
+    /// An enable operation is in progress until it does, so that an instance which says that it is
+    /// enabled misses nothing.
+    pub fn set_source_ready(&mut self, now_ns: u64, ready: bool, host: &mut impl Host) {
+        self.now_ns = self.now_ns.max(now_ns);
+        for instance in &mut self.instances {
+            instance.set_source_ready(self.now_ns, ready, host);
+        }
+        self.refresh_deadline();
+    }
+
     /// Puts everything but the statistics into the power-on state, as a function-level reset
     /// does.
     pub fn reset(&mut self) {

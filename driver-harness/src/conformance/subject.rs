@@ -24,11 +24,6 @@ pub trait Subject: Debug {
     /// Bytes of the device's memory that its decoders show to the host; 0 where that is unknown.
     fn memory_bytes(&self) -> u64;
 
-    /// How long after an enable traffic may still go unseen.
-    fn traffic_delay(&self) -> Duration {
-        Duration::ZERO
-    }
-
     /// Lets `time` pass on the device's clock.
     ///
     /// # Errors

@@ -11,9 +11,6 @@ use serde_json::Value;
 /// All cases on one instance, on a busy host.
 const SUITE_TIMEOUT: Duration = Duration::from_secs(480);
 
-/// The plugin acts on an enable within this time.
-const TRAFFIC_DELAY: &str = "--traffic-delay=50ms";
-
 #[test]
 fn the_default_device_passes_through_vfio() -> Result<()> {
     passes("default", Mode::Vfio, 160)
@@ -52,7 +49,6 @@ fn passes(profile: &str, mode: Mode, minimum: u64) -> Result<()> {
             "--transport",
             transport,
             "--exact-traffic",
-            TRAFFIC_DELAY,
             "-o",
             "json",
         ],

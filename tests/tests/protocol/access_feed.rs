@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chmu_ring::{Producer, Record, RingProducer};
 use chmu_tests::device_process::{DeviceProcess, is_readable};
 use chmu_tests::raw_client::{RawClient, command, event_file, words};
@@ -50,7 +50,10 @@ struct Bench {
 
 impl Bench {
     fn new(arguments: &[&str]) -> Result<Self> {
-        let device = DeviceProcess::start(arguments)?;
+        Self::of(DeviceProcess::start(arguments)?)
+    }
+
+    fn of(device: DeviceProcess) -> Result<Self> {
         let client = device.client()?;
         let mut producer = Producer::connect(device.access_socket())?;
         let ring = producer.ring(0)?;
@@ -60,6 +63,14 @@ impl Bench {
             producer,
             ring,
         })
+    }
+
+    /// Enables the instance; the producer reports accesses from then on.
+    fn enable(&mut self, settings: Settings) -> Result<()> {
+        monitor::enable(&mut self.client, settings)?;
+        self.producer.acknowledge(self.producer.arming());
+        ensure!(monitor::is_enabled(&mut self.client)?, "It is not enabled");
+        Ok(())
     }
 
     /// `count` reads of a unit.
@@ -93,7 +104,7 @@ fn the_hot_units_of_an_epoch_become_entries_and_one_interrupt() -> Result<()> {
     // A microsecond an access: a thousand of them are an epoch.
     let mut bench = Bench::new(&["--clock=accesses:1000"])?;
     let event = connect_vector(&mut bench.client, VECTOR)?;
-    monitor::enable(&mut bench.client, epochs(MILLISECOND, 100))?;
+    bench.enable(epochs(MILLISECOND, 100))?;
 
     bench.touch(7, 300);
     bench.touch(3, 600);
@@ -120,7 +131,7 @@ fn the_hot_units_of_an_epoch_become_entries_and_one_interrupt() -> Result<()> {
 fn the_same_accesses_give_the_same_list_again() -> Result<()> {
     let list = || -> Result<Vec<(u64, u64)>> {
         let mut bench = Bench::new(&["--clock=accesses:10000"])?;
-        monitor::enable(&mut bench.client, epochs(MILLISECOND, 3))?;
+        bench.enable(epochs(MILLISECOND, 3))?;
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
         for _ in 0..2000 {
             random ^= random << 13;
@@ -144,7 +155,7 @@ fn an_epoch_of_host_time_ends_without_anybody_looking() -> Result<()> {
     let mut bench = Bench::new(&[])?;
     let event = connect_vector(&mut bench.client, VECTOR)?;
     let ten_milliseconds = (3, 1);
-    monitor::enable(&mut bench.client, epochs(ten_milliseconds, 1))?;
+    bench.enable(epochs(ten_milliseconds, 1))?;
     bench.touch(5, 10);
     assert!(is_readable(&event, EVENT_TIMEOUT)?, "there is no interrupt");
     assert_eq!(monitor::entry(&mut bench.client, 0)?.0, 5);
@@ -159,7 +170,7 @@ fn an_always_on_unit_is_reported_while_the_doorbell_is_silent() -> Result<()> {
         mode: 1,
         ..epochs(TEN_SECONDS, 4)
     };
-    monitor::enable(&mut bench.client, settings)?;
+    bench.enable(settings)?;
     // Far fewer records than the doorbell rings for.
     bench.touch(11, 4);
     assert!(is_readable(&event, EVENT_TIMEOUT)?, "there is no interrupt");
@@ -174,7 +185,7 @@ fn accesses_are_counted_before_whatever_comes_after_them() -> Result<()> {
         mode: 1,
         ..epochs(TEN_SECONDS, 2)
     };
-    monitor::enable(&mut bench.client, settings)?;
+    bench.enable(settings)?;
     for round in 1..=50 {
         bench.touch(round, 2);
         assert_eq!(monitor::head_and_tail(&mut bench.client)?.1, round);
@@ -185,7 +196,7 @@ fn accesses_are_counted_before_whatever_comes_after_them() -> Result<()> {
     bench.touch(52, 1);
     monitor::disable(&mut bench.client)?;
     bench.touch(53, 100);
-    monitor::enable(&mut bench.client, settings)?;
+    bench.enable(settings)?;
     assert_eq!(
         bench.statistic("/blocks/0/0/requests_counted")?,
         108,
@@ -196,17 +207,19 @@ fn accesses_are_counted_before_whatever_comes_after_them() -> Result<()> {
 
 #[test]
 fn the_producer_is_armed_while_an_instance_counts() -> Result<()> {
-    let mut bench = Bench::new(&[SLOW_TIME])?;
+    // A clock that stands still does not run into the time limit of an enable.
+    let mut bench = Bench::of(DeviceProcess::start_with_manual_clock(&[])?)?;
     assert!(!bench.producer.arming().is_armed());
     monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
     assert!(bench.producer.arming().is_armed());
     assert_eq!(bench.statistic("/feed/acknowledged")?, false);
+    assert!(!monitor::is_enabled(&mut bench.client)?);
     bench.producer.acknowledge(bench.producer.arming());
     assert_eq!(bench.statistic("/feed/acknowledged")?, true);
 
     monitor::disable(&mut bench.client)?;
     assert!(!bench.producer.arming().is_armed());
-    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    bench.enable(epochs(TEN_SECONDS, 1))?;
     bench.client.call(command::DEVICE_RESET, &[])?.success()?;
     assert!(!bench.producer.arming().is_armed());
     assert!(!monitor::is_enabled(&mut bench.client)?);
@@ -216,7 +229,7 @@ fn the_producer_is_armed_while_an_instance_counts() -> Result<()> {
 #[test]
 fn a_lost_producer_makes_room_for_the_next() -> Result<()> {
     let mut bench = Bench::new(&[SLOW_TIME])?;
-    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    bench.enable(epochs(TEN_SECONDS, 1))?;
     let second = Producer::connect(bench.device.access_socket());
     assert!(matches!(second, Err(chmu_ring::Error::Refused)));
 
@@ -264,7 +277,7 @@ fn accesses_outside_of_the_windows_are_told_apart() -> Result<()> {
     let mut bench = Bench::new(&[SLOW_TIME, "--memory=512M"])?;
     let windows = bench.producer.windows();
     assert_eq!((windows[0].base, windows[0].size), (BASE, 512 << 20));
-    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    bench.enable(epochs(TEN_SECONDS, 1))?;
     bench.touch(0, 3);
     assert!(bench.ring.push(Record::write(BASE + (512 << 20))));
     assert!(bench.ring.push(Record::read(0)));
@@ -277,7 +290,7 @@ fn accesses_outside_of_the_windows_are_told_apart() -> Result<()> {
 #[test]
 fn more_accesses_than_a_ring_holds_all_arrive() -> Result<()> {
     let mut bench = Bench::new(&[SLOW_TIME])?;
-    monitor::enable(&mut bench.client, epochs(TEN_SECONDS, 1))?;
+    bench.enable(epochs(TEN_SECONDS, 1))?;
     let count = 3 * u64::from(chmu_ring::ENTRIES_PER_RING) + 1;
     bench.touch(8, count);
     assert_eq!(bench.statistic("/blocks/0/0/requests_counted")?, count);

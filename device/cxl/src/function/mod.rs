@@ -47,6 +47,8 @@ pub struct Function {
     address_map: AddressMap,
     /// Accesses by device physical address, kept for its memory.
     batch: Vec<Access>,
+    /// The source of accesses reports all of them.
+    source_ready: bool,
     quirk: Option<Quirk>,
     accesses: u64,
     accesses_not_decoded: u64,
@@ -93,6 +95,7 @@ impl Function {
             monitors,
             address_map: AddressMap::default(),
             batch: Vec::new(),
+            source_ready: true,
             quirk: config.quirk,
             accesses: 0,
             accesses_not_decoded: 0,
@@ -192,6 +195,21 @@ impl Function {
     /// Whether an instance is enabled, so that accesses matter.
     pub fn is_counting(&self) -> bool {
         self.monitors.is_counting()
+    }
+
+    /// Whether an instance is enabled or being enabled, so that the source of accesses should
+    /// report them.
+    pub fn wants_accesses(&self) -> bool {
+        self.monitors.wants_accesses()
+    }
+
+    /// Tells whether the source of accesses reports all of them by now, as it does after power-on.
+    /// Enable operations are in progress until it does.
+    pub fn set_source_ready(&mut self, now_ns: u64, ready: bool, host: &mut impl FunctionHost) {
+        if ready != self.source_ready {
+            self.source_ready = ready;
+            self.monitors.set_source_ready(now_ns, ready, host);
+        }
     }
 
     /// First host physical address and bytes of each window that a committed decoder decodes; a

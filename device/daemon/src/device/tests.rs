@@ -49,15 +49,72 @@ fn enable(device: &mut Device) {
     write(device, bitmap, 1);
     write(device, 0x48, 12 | 2 << 48 | 1 << 52);
     write(device, 0x40, 6 | 1 << 16 | 1 << 32);
-    assert!(device.function.is_counting());
+}
+
+/// Enables, and has the producer answer.
+fn enable_with(device: &mut Device, producer: &Producer) {
+    enable(device);
+    producer.acknowledge(producer.arming());
+    assert_eq!(read(device, STATUS) & 0xffff_ffff, ENABLED);
+}
+
+const STATUS: u64 = 0x60;
+/// The first half of the status: enabled, or an enable in progress.
+const ENABLED: u64 = 1;
+const BEING_ENABLED: u64 = 1 << 16;
+
+#[test]
+fn an_enable_is_in_progress_until_the_producer_answers() {
+    let mut device = device(ClockSource::Host);
+    let (producer, mut ring) = producer(&mut device);
+    enable(&mut device);
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
+    assert!(producer.arming().is_armed());
+    assert!(ring.push(Record::read(BASE)));
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
+    producer.acknowledge(producer.arming());
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
+    assert!(ring.push(Record::read(BASE)));
+    let statistics = device.statistics().function.blocks;
+    assert_eq!(statistics[0][0].requests_counted, 1);
+}
+
+#[test]
+fn an_enable_waits_for_a_mute_producer_less_long_than_drivers_do() {
+    let mut device = device(ClockSource::Manual);
+    let (_producer, _ring) = producer(&mut device);
+    enable(&mut device);
+    device.pass_time(79_999_999);
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
+    device.pass_time(1);
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
+    write(&mut device, 0x40, 0);
+    enable(&mut device);
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
+}
+
+#[test]
+fn an_enable_waits_for_nobody_who_is_not_there() {
+    for clock in [ClockSource::Manual, ClockSource::Accesses(Nanoseconds(1))] {
+        let mut device = device(clock);
+        enable(&mut device);
+        assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
+        write(&mut device, 0x40, 0);
+        let attached = producer(&mut device);
+        enable(&mut device);
+        assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
+        drop(attached);
+        assert!(!device.feed().unwrap().producer_attached());
+        assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
+    }
 }
 
 #[test]
 fn an_idle_device_needs_no_wakeup() {
     let mut device = device(ClockSource::Host);
-    let (_producer, _ring) = producer(&mut device);
+    let (producer, _ring) = producer(&mut device);
     assert_eq!(device.next_wakeup(), None);
-    enable(&mut device);
+    enable_with(&mut device, &producer);
     assert!(device.next_wakeup().unwrap() <= POLL_PERIOD);
     write(&mut device, 0x40, 0);
     assert_eq!(device.next_wakeup(), None);
@@ -75,8 +132,8 @@ fn an_access_clock_needs_no_timer_but_polls() {
 #[test]
 fn accesses_found_after_the_end_of_an_epoch_count_for_it() {
     let mut device = device(ClockSource::Host);
-    let (_producer, mut ring) = producer(&mut device);
-    enable(&mut device);
+    let (producer, mut ring) = producer(&mut device);
+    enable_with(&mut device, &producer);
     let deadline_ns = device.function.next_deadline_ns().unwrap();
     assert!(ring.push(Record::read(BASE + 4096 * 9)));
     while device.clock.now_ns() < deadline_ns {
@@ -122,6 +179,7 @@ enum Act {
     Access(u64, bool),
     CatchUp,
     Leave,
+    Answer,
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -141,6 +199,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(address, write)| Act::Access(address, write)),
         1 => Just(Act::CatchUp),
         1 => Just(Act::Leave),
+        2 => Just(Act::Answer),
     ]
 }
 
@@ -152,7 +211,7 @@ proptest! {
     fn any_requests_are_survived(acts in prop::collection::vec(act(), 0..200)) {
         let mut device = device(ClockSource::Accesses(Nanoseconds(100_000)));
         let (producer, mut ring) = producer(&mut device);
-        enable(&mut device);
+        enable_with(&mut device, &producer);
         for act in acts {
             match act {
                 Act::Read(region, offset, count) => {
@@ -175,8 +234,9 @@ proptest! {
                     device.catch_up();
                 }
                 Act::Leave => device.client_left(),
+                Act::Answer => producer.acknowledge(producer.arming()),
             }
-            prop_assert_eq!(producer.arming().is_armed(), device.function.is_counting());
+            prop_assert_eq!(producer.arming().is_armed(), device.function.wants_accesses());
         }
         let statistics = device.statistics();
         prop_assert_eq!(statistics.feed.unwrap().corrupt, 0);

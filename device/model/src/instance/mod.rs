@@ -48,6 +48,8 @@ pub(crate) struct Instance {
     hotlist: Hotlist,
     /// What a driver started and what is not complete.
     operation: Option<Operation>,
+    /// Whether the source of accesses reports all of them.
+    source_ready: bool,
     /// The counters; none while disabled.
     counting: Option<Counting>,
     /// Units that are hot and not yet reported; empty between calls.
@@ -87,6 +89,7 @@ impl Instance {
                 quirk,
             ),
             operation: None,
+            source_ready: true,
             counting: None,
             hot: Vec::new(),
             statistics: InstanceStatistics::default(),

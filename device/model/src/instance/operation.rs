@@ -45,7 +45,7 @@ impl Operation {
 
 impl Instance {
     /// Whether an enable operation is in progress.
-    pub(super) fn is_being_enabled(&self) -> bool {
+    pub(crate) fn is_being_enabled(&self) -> bool {
         let outcome = self.operation.as_ref().map(|operation| operation.outcome);
         matches!(outcome, Some(Outcome::Enable(_)))
     }
@@ -61,9 +61,25 @@ impl Instance {
         }
     }
 
-    /// When the operation in progress is complete.
+    /// When the operation in progress is complete. An enable is not while the source of accesses
+    /// is not ready: nobody knows when it will be.
     pub(super) fn operation_done_ns(&self) -> Option<u64> {
-        self.operation.as_ref().map(|operation| operation.done_ns)
+        let waits = self.is_being_enabled() && !self.source_ready;
+        let operation = self.operation.as_ref().filter(|_| !waits);
+        operation.map(|operation| operation.done_ns)
+    }
+
+    /// Takes note of whether the source of accesses reports all of them.
+    pub(crate) fn set_source_ready(&mut self, now_ns: u64, ready: bool, host: &mut impl Host) {
+        let becomes_ready = ready && !self.source_ready;
+        if becomes_ready
+            && self.is_being_enabled()
+            && let Some(operation) = &mut self.operation
+        {
+            operation.done_ns = operation.done_ns.max(now_ns);
+        }
+        self.source_ready = ready;
+        self.advance(now_ns, host);
     }
 
     /// Begins to enable the instance, unless its configuration is refused.
@@ -136,7 +152,7 @@ impl Instance {
     fn begin(&mut self, now_ns: u64, outcome: Outcome, host: &mut impl Host) {
         let done_ns = now_ns.saturating_add(self.capabilities.operation_delay_ns);
         self.operation = Some(Operation { outcome, done_ns });
-        if done_ns <= now_ns {
+        if self.operation_done_ns().is_some_and(|done| done <= now_ns) {
             self.complete_operation(now_ns, host);
         }
     }

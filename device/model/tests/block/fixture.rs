@@ -170,6 +170,12 @@ impl Bench {
         self.block.advance(self.now_ns, &mut self.host);
     }
 
+    /// Says whether the source of accesses reports all of them.
+    pub(crate) fn set_source_ready(&mut self, ready: bool) {
+        self.block
+            .set_source_ready(self.now_ns, ready, &mut self.host);
+    }
+
     /// Reads each of the pages as often as it says.
     pub(crate) fn touch(&mut self, pages: &[(u64, usize)]) {
         for (page, times) in pages {

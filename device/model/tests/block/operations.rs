@@ -66,6 +66,66 @@ fn counting_and_the_first_epoch_start_when_enable_is_complete() {
 }
 
 #[test]
+fn an_enable_is_in_progress_until_the_source_of_accesses_is_ready() {
+    let mut bench = Bench::new();
+    bench.unit().configure(&Setup::default());
+    bench.set_source_ready(false);
+    bench.unit().enable();
+    bench.touch(&[(1, 5)]);
+    bench.pass(7 * MS);
+    let status = bench.unit().status();
+    assert_eq!(status.operation(), Some(Operation::Enable));
+    assert!(!status.enabled() && !bench.block.is_counting());
+    assert!(bench.block.wants_accesses());
+    assert_eq!(bench.block.next_deadline_ns(), None);
+
+    bench.set_source_ready(true);
+    let status = bench.unit().status();
+    assert_eq!(status.operation_code(), 0);
+    assert!(status.enabled());
+    bench.touch(&[(2, 5)]);
+    assert_eq!(bench.block.next_deadline_ns(), Some(17 * MS));
+    bench.pass(10 * MS);
+    assert_eq!(bench.unit().list(), [entry(2, 5)]);
+    bench.set_source_ready(false);
+    assert!(bench.unit().status().enabled(), "it was ready once");
+    bench.unit().disable();
+    assert!(!bench.unit().status().enabled());
+    assert!(!bench.block.wants_accesses());
+}
+
+#[test]
+fn an_enable_takes_its_time_also_with_a_source_that_is_ready() {
+    for ready_after_ns in [DELAY_NS - 1, DELAY_NS + 1] {
+        let mut bench = slow();
+        bench.unit().configure(&Setup::default());
+        bench.set_source_ready(false);
+        bench.unit().enable();
+        bench.pass(ready_after_ns);
+        bench.set_source_ready(true);
+        bench.pass(DELAY_NS.saturating_sub(ready_after_ns));
+        assert!(bench.unit().status().enabled());
+        let start_ns = DELAY_NS.max(ready_after_ns);
+        assert_eq!(bench.block.next_deadline_ns(), Some(start_ns + 10 * MS));
+    }
+}
+
+#[test]
+fn a_reset_gives_up_an_enable_that_waits() {
+    let mut bench = Bench::new();
+    bench.unit().configure(&Setup::default());
+    bench.set_source_ready(false);
+    bench.unit().enable();
+    bench.unit().reset();
+    assert_eq!(bench.unit().status().operation_code(), 0);
+    assert!(!bench.block.wants_accesses());
+    bench.unit().enable();
+    bench.block.reset();
+    bench.set_source_ready(true);
+    assert!(!bench.unit().status().enabled());
+}
+
+#[test]
 fn a_late_advance_completes_everything_in_order() {
     let mut bench = slow();
     bench.unit().configure(&Setup::default());

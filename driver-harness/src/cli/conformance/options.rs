@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Duration;
 
 use chmu_cxl::Profile;
 use chmu_model::Quirk;
@@ -12,7 +11,6 @@ use clap::error::ErrorKind;
 use chmu_harness::conformance::case::Case;
 use chmu_harness::conformance::cases;
 
-use super::super::duration;
 use super::usage_error;
 
 /// How the device is reached.
@@ -80,10 +78,6 @@ pub(super) struct RunOptions {
     /// a model of caches only. Without it cases that count are skipped.
     #[arg(long, help_heading = "Guest and region")]
     pub(super) exact_traffic: bool,
-    /// How long after an enable accesses may still go unseen [default: 50ms, which QEMU's plugin
-    /// needs].
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, help_heading = "Guest and region")]
-    pub(super) traffic_delay: Option<Duration>,
     /// MiB of the device's memory to make traffic on, at most [default: 320].
     #[arg(long, value_name = "MIB", help_heading = "Guest and region")]
     pub(super) traffic_memory: Option<u64>,
@@ -227,10 +221,6 @@ impl RunOptions {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         add("--device", self.device.clone(), FUNCTION);
-        let delay = self
-            .traffic_delay
-            .map(|time| format!("{}us", time.as_micros()));
-        add("--traffic-delay", delay, FUNCTION);
         add("--traffic-memory", number(self.traffic_memory), FUNCTION);
         add("--socket", path(&self.socket), SOCKET);
         add("--access-socket", path(&self.access_socket), SOCKET);
@@ -282,14 +272,10 @@ mod tests {
             parse(&words).unwrap().repeat_command(),
             "chmu conformance run --transport socket --socket '/tmp/a b' --clock-socket /c --strict"
         );
-        let guest = [
-            "--transport=guest",
-            "--exact-traffic",
-            "--traffic-delay=50ms",
-        ];
+        let guest = ["--transport=guest", "--exact-traffic"];
         assert_eq!(
             parse(&guest).unwrap().repeat_command(),
-            "chmu conformance run --transport guest --traffic-delay 50000us --exact-traffic"
+            "chmu conformance run --transport guest --exact-traffic"
         );
     }
 

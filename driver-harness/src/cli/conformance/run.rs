@@ -6,7 +6,6 @@ use std::io::{self, Stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use chmu_cxl::Profile;
@@ -37,8 +36,6 @@ use super::options::{Output, RunOptions, Transport};
 /// Enough for a border between two ranges of 256 MiB to lie in it.
 const TRAFFIC_MEMORY_MIB: u64 = 320;
 const MIB: u64 = 1 << 20;
-/// QEMU's plugin reports accesses some 10 ms after an enable; real devices see them at once.
-const TRAFFIC_DELAY: Duration = Duration::from_millis(50);
 /// What shells say of a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
@@ -136,7 +133,6 @@ fn open_function(options: &RunOptions, path: FunctionPath) -> Result<Box<dyn Sub
     let traffic = TrafficOptions {
         memory_bytes: memory_mib.saturating_mul(MIB),
         exact: options.exact_traffic,
-        delay: options.traffic_delay.unwrap_or(TRAFFIC_DELAY),
     };
     Ok(Box::new(FunctionSubject::open(&FunctionOptions {
         sysfs: options.sysfs.clone(),

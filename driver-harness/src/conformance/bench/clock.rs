@@ -148,15 +148,11 @@ impl Bench<'_> {
         self.running.retain(|running| running.place != place);
     }
 
-    /// Waits until traffic is seen and fits into the current epoch of every instance.
+    /// Waits until traffic fits into the current epoch of every instance.
     pub(super) fn wait_for_good_moment(&mut self) -> Result<(), Stop> {
         if self.subject.has_manual_clock() {
             return Ok(());
         }
-        let delay = self.subject.traffic_delay();
-        let seen = self.running.iter().map(|one| one.enabled[1] + delay);
-        let seen = seen.max().unwrap_or(Duration::ZERO);
-        self.pass_until(seen)?;
         let now = self.now();
         let starts = self.running.iter_mut().map(|one| one.find_start(now));
         let start = starts.max().unwrap_or(now);

@@ -42,8 +42,6 @@ pub struct TrafficOptions {
     /// Each access reaches the device exactly once and nothing else does. True of emulators without
     /// a model of caches only, and nobody but the user knows it.
     pub exact: bool,
-    /// How long after an enable accesses may still go unseen.
-    pub delay: Duration,
 }
 
 /// A PCI function under test.
@@ -52,7 +50,6 @@ pub struct FunctionSubject {
     path: FunctionPath,
     transport: SharedTransport,
     traffic: Option<ProcessorTraffic>,
-    delay: Duration,
     memory_bytes: u64,
 }
 
@@ -82,9 +79,6 @@ impl FunctionSubject {
             path,
             transport,
             traffic,
-            delay: options
-                .traffic
-                .map_or(Duration::ZERO, |traffic| traffic.delay),
             memory_bytes,
         })
     }
@@ -139,10 +133,6 @@ impl Subject for FunctionSubject {
 
     fn memory_bytes(&self) -> u64 {
         self.memory_bytes
-    }
-
-    fn traffic_delay(&self) -> Duration {
-        self.delay
     }
 
     fn pass_time(&mut self, time: Duration) -> Result<()> {

@@ -3,6 +3,7 @@
 //! through its access socket, time through its clock socket.
 
 mod clock;
+mod producer;
 mod records;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use anyhow::{Context, Result};
 use chmu_spec::cxl::dvsec::block_id;
 
 use self::clock::ManualClock;
+use self::producer::{AnsweredTransport, Producer};
 use self::records::RecordTraffic;
 use crate::conformance::subject::{Subject, Traffic};
 use crate::device::identify;
@@ -37,7 +39,7 @@ pub struct Sockets {
 /// A device process under test.
 #[derive(Debug)]
 pub struct SocketSubject {
-    transport: Rc<SocketTransport>,
+    transport: AnsweredTransport,
     traffic: Option<RecordTraffic>,
     clock: Option<ManualClock>,
     memory_bytes: u64,
@@ -52,21 +54,25 @@ impl SocketSubject {
         let transport = Rc::new(SocketTransport::connect(&sockets.device)?);
         let translation = read_decoders(&*transport, sockets.position);
         let memory_bytes = translation.as_ref().map_or(0, Translation::end);
-        let traffic = match &sockets.access {
-            Some(path) => {
-                let translation = translation
-                    .context("Traffic needs the device's HDM decoders, which cannot be used")?;
-                Some(RecordTraffic::attach(
-                    path,
-                    Rc::clone(&transport),
-                    translation,
-                )?)
-            }
-            None => None,
-        };
+        let mut producer = None;
+        let mut traffic = None;
+        if let Some(path) = &sockets.access {
+            let translation = translation
+                .context("Traffic needs the device's HDM decoders, which cannot be used")?;
+            let connected = Producer::connect(path);
+            let (connected, ring) =
+                connected.with_context(|| format!("Cannot send accesses to {}", path.display()))?;
+            let connected = Rc::new(connected);
+            producer = Some(Rc::clone(&connected));
+            let registers = Rc::clone(&transport);
+            traffic = Some(RecordTraffic::new(connected, ring, registers, translation));
+        }
         let clock = sockets.clock.as_deref().map(ManualClock::connect);
         Ok(Self {
-            transport,
+            transport: AnsweredTransport {
+                transport,
+                producer,
+            },
             traffic,
             clock: clock.transpose()?,
             memory_bytes,
@@ -90,7 +96,7 @@ impl Subject for SocketSubject {
     }
 
     fn transport(&self) -> &dyn Transport {
-        &*self.transport
+        &self.transport
     }
 
     fn traffic(&mut self) -> Option<&mut dyn Traffic> {

@@ -2,15 +2,15 @@
 //! Traffic as records in the rings of a device process.
 
 use std::ops::Range;
-use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
-use chmu_ring::{Arming, Producer, Record, RingProducer};
+use chmu_ring::{Record, RingProducer};
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::{DecoderWindow, Share};
 use chmu_spec::request::AccessKind;
 
+use super::producer::Producer;
 use crate::conformance::subject::{Request, Traffic};
 use crate::translation::Translation;
 use crate::transport::socket::SocketTransport;
@@ -23,35 +23,27 @@ use crate::transport::{Transport, Width};
 #[derive(Debug)]
 pub(super) struct RecordTraffic {
     transport: Rc<SocketTransport>,
-    producer: Producer,
+    producer: Rc<Producer>,
     ring: RingProducer,
-    acknowledged: Option<Arming>,
     translation: Translation,
     reachable: Vec<Range<Dpa>>,
 }
 
 impl RecordTraffic {
-    /// Attaches to the access socket at `path`.
-    pub(super) fn attach(
-        path: &Path,
+    /// Traffic through the first ring of `producer`.
+    pub(super) fn new(
+        producer: Rc<Producer>,
+        ring: RingProducer,
         transport: Rc<SocketTransport>,
         translation: Translation,
-    ) -> Result<Self> {
-        let attach = || {
-            let mut producer = Producer::connect(path)?;
-            let ring = producer.ring(0)?;
-            Ok::<_, chmu_ring::Error>((producer, ring))
-        };
-        let (producer, ring) =
-            attach().with_context(|| format!("Cannot send accesses to {}", path.display()))?;
-        Ok(Self {
+    ) -> Self {
+        Self {
             transport,
             producer,
             ring,
-            acknowledged: None,
             reachable: translation.dpa_ranges(),
             translation,
-        })
+        }
     }
 
     fn push(&mut self, hpa: Hpa, kind: AccessKind) -> Result<()> {
@@ -61,7 +53,7 @@ impl RecordTraffic {
         };
         // A device that does not listen has nothing to count.
         ensure!(
-            self.ring.push(record) || !self.producer.arming().is_armed(),
+            self.ring.push(record) || !self.producer.is_armed(),
             "The device does not take accesses from its ring"
         );
         Ok(())
@@ -96,11 +88,6 @@ impl Traffic for RecordTraffic {
     }
 
     fn perform(&mut self, requests: &[Request]) -> Result<()> {
-        let arming = self.producer.arming();
-        if self.acknowledged != Some(arming) {
-            self.producer.acknowledge(arming);
-            self.acknowledged = Some(arming);
-        }
         for Request { dpa, kind, .. } in requests {
             let windows = self.translation.windows().iter();
             let (own, twin) = windows
