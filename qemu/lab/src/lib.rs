@@ -9,10 +9,12 @@ pub mod guest_image;
 pub mod host_bridge;
 pub mod kernel_log;
 pub mod machine;
+pub mod output;
 pub mod platform;
 pub mod programs;
-pub mod progress;
 pub mod scenario;
 pub mod size;
 pub mod test_run;
 pub mod topology;
+
+pub use chmu_launcher::progress;

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use chmu_harness::program;
 use chmu_lab::machine::Interrupted;
+use chmu_lab::output::{self, PrintError};
 use clap::Parser;
+use signal_hook::consts::SIGPIPE;
+use signal_hook::low_level::emulate_default_handler;
 
 mod cli;
 
@@ -15,14 +18,18 @@ const INTERRUPTED: u8 = 130;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     program::start_log(arguments.verbose);
-    match cli::run(arguments) {
-        Ok(code) => code,
-        Err(error) => {
-            program::print_error(&error);
-            match error.is::<Interrupted>() {
-                true => ExitCode::from(INTERRUPTED),
-                false => ExitCode::FAILURE,
-            }
-        }
+    let error = match cli::run(arguments) {
+        Ok(code) => return code,
+        Err(error) => error,
+    };
+    if let Some(PrintError::Closed) = error.downcast_ref() {
+        // As any tool ends whose reader has left; until here the signal was ignored, so that all
+        // that had to be cleaned up is.
+        let _ = emulate_default_handler(SIGPIPE);
+    }
+    output::note_error(&error);
+    match error.is::<Interrupted>() {
+        true => ExitCode::from(INTERRUPTED),
+        false => ExitCode::FAILURE,
     }
 }

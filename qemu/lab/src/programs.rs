@@ -3,8 +3,10 @@
 //! guest.
 
 use std::ffi::OsString;
+use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -16,6 +18,9 @@ use crate::progress::Progress;
 /// the way, such as macros.
 const STATIC_TARGET: &str = "x86_64-unknown-linux-gnu";
 const STATIC_FLAGS: &str = "-C target-feature=+crt-static -C strip=debuginfo";
+
+/// Cargo's lines about what it is at are indented, in contrast to warnings and errors.
+const STATUS_INDENT: &str = "  ";
 
 /// The programs that a guest is run with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -123,14 +128,13 @@ fn build(recipes: &[Recipe], progress: &Progress) -> Result<Vec<PathBuf>> {
     };
     let labels = labels.join(" and ");
     progress.step(format!("Building {labels}"));
-    let output = command(&workspace_root()?, first.target, recipes)
-        .output()
+    let command = command(&workspace_root()?, first.target, recipes);
+    let (is_built, messages, said) = run(command, progress)
         .context("Cannot run cargo; install it, or name built programs in the environment")?;
-    if !output.status.success() {
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+    if !is_built {
+        progress.say(said.trim_end());
         bail!("Cannot build {labels}; cargo says why above");
     }
-    let messages = String::from_utf8_lossy(&output.stdout);
     let file = |recipe: &Recipe| {
         let built = messages.lines().find_map(|line| recipe.built_file(line));
         built.with_context(|| {
@@ -139,6 +143,34 @@ fn build(recipes: &[Recipe], progress: &Progress) -> Result<Vec<PathBuf>> {
         })
     };
     recipes.iter().map(file).collect()
+}
+
+/// Runs cargo, and shows in the meantime what it is at. Returns whether all went well, cargo's
+/// messages, and what it said to people.
+fn run(mut command: Command, progress: &Progress) -> io::Result<(bool, String, String)> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (messages, said) = (child.stdout.take(), child.stderr.take());
+    let (messages, said) = thread::scope(|scope| {
+        let said = scope.spawn(move || {
+            let lines = said.into_iter().map(BufReader::new);
+            let lines = lines.flat_map(BufRead::lines).map_while(Result::ok);
+            let shown = lines.inspect(|line| {
+                if line.starts_with(STATUS_INDENT) {
+                    progress.detail(line.trim());
+                }
+            });
+            shown.flat_map(|line| [line, "\n".to_owned()]).collect()
+        });
+        let messages = messages.map_or_else(|| Ok(String::new()), io::read_to_string);
+        (messages, said.join())
+    });
+    let is_built = child.wait()?.success();
+    let said = said.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    Ok((is_built, messages?, said))
 }
 
 fn command(root: &Path, target: Target, recipes: &[Recipe]) -> Command {

@@ -4,12 +4,14 @@
 //! Guests' programs are built and their platform is fetched before the first test, so that no test
 //! waits for either, and the tests use exactly these.
 
+use std::io::{self, BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result};
 
+use crate::output;
 use crate::platform::{KernelChoice, Platform, PlatformOptions};
 use crate::programs::{self, Programs};
 use crate::progress::Progress;
@@ -31,13 +33,14 @@ pub struct TestRun {
 pub fn run(test_run: &TestRun) -> Result<bool> {
     let root = programs::workspace_root()?;
     let progress = Progress::new();
-    let fetch = || {
+    let fetching = progress.beside();
+    let fetch = move || {
         for kernel_suite in [KernelChoice::Backports, KernelChoice::Lts612] {
             let options = PlatformOptions {
                 kernel_suite,
                 ..PlatformOptions::default()
             };
-            Platform::obtain(&options, &progress)?;
+            Platform::obtain(&options, &fetching)?;
         }
         anyhow::Ok(())
     };
@@ -48,7 +51,6 @@ pub fn run(test_run: &TestRun) -> Result<bool> {
     });
     fetched.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let programs = programs?;
-    drop(progress);
     let mut command = test_command(has_nextest(), test_run);
     let own_program = std::env::current_exe().context("The lab's own program is gone")?;
     command
@@ -56,8 +58,27 @@ pub fn run(test_run: &TestRun) -> Result<bool> {
         .envs(programs.variables())
         .env("CHMU_LAB", own_program);
     log::info!("{command:?}");
-    let status = command.status().context("Cannot run cargo")?;
-    Ok(status.success())
+    let status = match progress.is_live() {
+        // The test runner has the terminal.
+        true => {
+            drop(progress);
+            command.status()
+        }
+        false => pass_on(command, &progress),
+    };
+    Ok(status.context("Cannot run cargo")?.success())
+}
+
+/// Passes on what the test runner says, and says that it runs where it is silent.
+fn pass_on(mut command: Command, progress: &Progress) -> io::Result<ExitStatus> {
+    progress.step("Running the tests");
+    let mut child = command.stderr(Stdio::piped()).spawn()?;
+    let said = child.stderr.take().map(BufReader::new);
+    for line in said.into_iter().flat_map(|said| said.split(b'\n')) {
+        progress.heard();
+        output::note(String::from_utf8_lossy(&line?));
+    }
+    child.wait()
 }
 
 fn test_command(nextest: bool, test_run: &TestRun) -> Command {
@@ -78,10 +99,10 @@ fn has_nextest() -> bool {
         .output();
     let found = output.is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!(
+        output::note(format_args!(
             "cargo-nextest is not installed: cargo test runs the tests, one program after the \
              other and without {JUNIT_FILE}"
-        );
+        ));
     }
     found
 }

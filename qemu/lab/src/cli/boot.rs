@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use chmu_lab::machine::{MachineOptions, Mode, Software, dry_run, run_on_terminal};
+use chmu_lab::output::{self, Format};
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::size::ByteSize;
@@ -50,6 +51,9 @@ pub(super) struct Options {
     /// Prints the commands in place of running them; the files they name are kept.
     #[arg(long)]
     dry_run: bool,
+    /// The form in which --dry-run prints the commands.
+    #[arg(short, long, value_enum, default_value_t, requires = "dry_run")]
+    output: Format,
     #[command(flatten)]
     platform: PlatformOptions,
 }
@@ -63,13 +67,14 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         software(options, &progress)?
     };
     if options.dry_run {
-        print!("{}", dry_run(&topology, &machine_options, &software)?);
+        let commands = dry_run(&topology, &machine_options, &software)?;
+        options.output.print(&commands)?;
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("Ctrl-A x ends the guest, Ctrl-A h shows more");
+    output::note("Ctrl-A x ends the guest, Ctrl-A h shows more");
     let (status, kept) = run_on_terminal(&topology, &machine_options, &software)?;
     if let Some(folder) = kept {
-        eprintln!("The run's files are in {}", folder.display());
+        output::note(format_args!("The run's files are in {}", folder.display()));
     }
     Ok(match status.success() {
         true => ExitCode::SUCCESS,

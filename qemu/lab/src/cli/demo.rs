@@ -5,12 +5,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use chmu_lab::machine::{self, MachineOptions, Software};
+use chmu_lab::output::{self, Format};
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::scenario::demo::{self, Verdict, Workload};
 use chmu_lab::topology::Topology;
-
-use super::output::Format;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -43,10 +42,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     };
     if options.dry_run {
         drop(progress);
-        print!(
-            "{}",
-            machine::dry_run(&topology, &machine_options, &software)?
-        );
+        let commands = machine::dry_run(&topology, &machine_options, &software)?;
+        options.output.print(&commands)?;
         return Ok(ExitCode::SUCCESS);
     }
     if options.shell {
@@ -54,7 +51,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         machine_options.append.push("chmu.shell".to_owned());
         let (status, kept) = machine::run_on_terminal(&topology, &machine_options, &software)?;
         if let Some(folder) = kept {
-            eprintln!("Logs and sockets are in {}", folder.display());
+            output::note(format_args!("Logs and sockets are in {}", folder.display()));
         }
         return Ok(match status.success() {
             true => ExitCode::SUCCESS,
@@ -73,7 +70,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     drop(progress);
     options.output.print(&result)?;
     if let Some(folder) = &result.kept {
-        eprintln!("Logs and sockets are in {}", folder.display());
+        output::note(format_args!("Logs and sockets are in {}", folder.display()));
     }
     Ok(match result.verdict {
         Verdict::Pass => ExitCode::SUCCESS,

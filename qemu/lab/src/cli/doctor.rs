@@ -4,9 +4,9 @@
 use std::process::ExitCode;
 
 use chmu_lab::doctor;
+use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
-
-use super::output::Format;
+use chmu_lab::progress::Progress;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -18,12 +18,9 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let findings = doctor::examine(&options.platform)?;
-    match options.output {
-        Format::Human => print!("{}", doctor::table(&findings)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
-    }
-    Ok(match doctor::is_ready(&findings) {
+    let report = doctor::examine(&options.platform, &Progress::new())?;
+    options.output.print(&report)?;
+    Ok(match report.is_ready() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })

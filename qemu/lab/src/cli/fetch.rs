@@ -1,20 +1,36 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo lab fetch`.
 
+use std::fmt::{self, Display};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chmu_lab::cache::Cache;
-use chmu_lab::platform::{KernelChoice, Packages};
+use chmu_lab::output::Format;
+use chmu_lab::platform::{Contents, KernelChoice, Packages};
 use chmu_lab::progress::Progress;
+use serde::Serialize;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// Which of Debian's kernels to fetch.
     #[arg(long, value_enum, default_value_t)]
     kernel_suite: KernelChoice,
-    /// Fetches anew what is already there.
+    /// Fetches anew what is already there; what a running lab uses is left as it is.
     #[arg(long)]
     refresh: bool,
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+/// What the cache has now.
+#[derive(Debug, Serialize)]
+struct Fetched {
+    qemu: Option<Contents>,
+    linux: Option<Contents>,
+    busybox: Option<Contents>,
+    folder: PathBuf,
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
@@ -25,11 +41,30 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         busybox: true,
     };
     packages.fetch(&cache, options.refresh, &Progress::new())?;
-    let labels = ["QEMU", "Linux", "busybox"];
-    for (label, contents) in labels.iter().zip(packages.contents(&cache)?) {
-        let version = contents.map_or_else(String::new, |contents| contents.version);
-        println!("{label:<8} {version}");
-    }
-    println!("{:<8} {}", "folder", cache.folder().display());
+    let mut contents = packages.contents(&cache)?.into_iter();
+    let mut next = || contents.next().flatten();
+    let fetched = Fetched {
+        qemu: next(),
+        linux: next(),
+        busybox: next(),
+        folder: cache.folder().to_owned(),
+    };
+    options.output.print(&fetched)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A line for each.
+impl Display for Fetched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let all = [
+            ("QEMU", &self.qemu),
+            ("Linux", &self.linux),
+            ("busybox", &self.busybox),
+        ];
+        for (label, contents) in all {
+            let version = contents.as_ref().map_or("", |contents| &contents.version);
+            writeln!(f, "{label:<8} {version}")?;
+        }
+        writeln!(f, "{:<8} {}", "folder", self.folder.display())
+    }
 }

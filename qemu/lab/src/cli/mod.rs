@@ -10,7 +10,7 @@ mod demo;
 mod doctor;
 mod fetch;
 mod mutants;
-mod output;
+mod names;
 mod test;
 
 /// Runs CXL hotness monitoring in a guest: gets QEMU and Linux, boots, promotes, tests.

@@ -10,11 +10,12 @@ use anyhow::Context;
 use chmu_harness::conformance::cases;
 use chmu_harness::conformance::catalogue::Catalogue;
 use chmu_harness::conformance::mutants::{Mutant, Setting, run_all};
+use chmu_lab::output::Format;
 use chmu_lab::progress::Progress;
 use chmu_model::Quirk;
 use serde::Serialize;
 
-use super::output::Format;
+use super::names;
 
 /// Killers that a line of the matrix names.
 const SHOWN_KILLERS: usize = 3;
@@ -24,13 +25,66 @@ pub(super) struct Options {
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-    /// The rules to break; vfio-user-chmu --list-quirks names them [default: all].
+    /// Prints the rules that can be broken, and breaks none.
+    #[arg(long, conflicts_with = "quirks")]
+    list: bool,
+    /// The rules to break; --list names them [default: all].
     #[arg(value_name = "QUIRK", value_parser = parse_quirk)]
     quirks: Vec<Quirk>,
 }
 
 fn parse_quirk(name: &str) -> Result<Quirk, String> {
-    Quirk::from_name(name).ok_or_else(|| "vfio-user-chmu --list-quirks names them".to_owned())
+    let names = || Quirk::ALL.iter().map(|quirk| quirk.name());
+    Quirk::from_name(name).ok_or_else(|| match names::nearest(name, names()).as_slice() {
+        [] => "cargo lab mutants --list prints what there is".to_owned(),
+        nearest => format!(
+            "similar ones are {}; cargo lab mutants --list prints all",
+            nearest.join(", ")
+        ),
+    })
+}
+
+/// A rule that can be broken.
+#[derive(Debug, Serialize)]
+struct Rule {
+    quirk: &'static str,
+    layer: &'static str,
+    explanation: &'static str,
+}
+
+/// All rules that can be broken.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Rules(Vec<Rule>);
+
+impl Rules {
+    fn all() -> Self {
+        let rules = Quirk::ALL.iter().map(|quirk| Rule {
+            quirk: quirk.name(),
+            layer: quirk.layer().name(),
+            explanation: quirk.explanation(),
+        });
+        Self(rules.collect())
+    }
+}
+
+/// A line for each, by layer.
+impl Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self
+            .0
+            .iter()
+            .map(|rule| rule.quirk.len())
+            .max()
+            .unwrap_or(0);
+        for rules in self.0.chunk_by(|one, two| one.layer == two.layer) {
+            writeln!(f, "{}", rules.first().map_or("", |rule| rule.layer))?;
+            for rule in rules {
+                writeln!(f, "  {:width$}  {}", rule.quirk, rule.explanation)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What became of the quirks.
@@ -58,6 +112,10 @@ struct Row {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    if options.list {
+        options.output.print(&Rules::all())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let catalogue = Catalogue::load().context("The catalogue of requirements is damaged")?;
     let quirks = match options.quirks.as_slice() {
         [] => Quirk::ALL,

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::cache::Cache;
 use crate::platform::PlatformOptions;
+use crate::progress::Progress;
 
 /// How it stands with one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,46 +66,59 @@ impl Finding {
     }
 }
 
+/// All that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Report {
+    /// In the order in which a user mends them.
+    pub findings: Vec<Finding>,
+}
+
 /// Looks at everything. Reads and tries; changes and fetches nothing.
 ///
 /// # Errors
 /// When there is no place for a cache.
-pub fn examine(options: &PlatformOptions) -> anyhow::Result<Vec<Finding>> {
+pub fn examine(options: &PlatformOptions, progress: &Progress) -> anyhow::Result<Report> {
+    progress.step("Looking at this machine");
     let cache = Cache::open()?;
     let mut findings = vec![machine::architecture()];
     findings.extend(software::platform(options, &cache));
     let fetches = findings.iter().any(|finding| finding.state == State::Fetch);
     if fetches {
+        progress.step("Asking Debian's mirror");
         findings.push(software::mirror());
     }
     findings.push(machine::disk(&cache, fetches));
     findings.push(machine::memory());
+    progress.step("Linking a program");
     findings.push(software::static_linking());
     findings.push(software::test_runner());
     findings.push(machine::user());
-    Ok(findings)
+    Ok(Report { findings })
 }
 
-/// Whether the demonstration can run.
-pub fn is_ready(findings: &[Finding]) -> bool {
-    findings
-        .iter()
-        .all(|finding| finding.state != State::Missing)
-}
-
-/// The findings as aligned lines; what to do is below the finding it belongs to.
-pub fn table(findings: &[Finding]) -> String {
-    let widths = findings.iter().map(|finding| finding.subject.len());
-    let width = widths.max().unwrap_or(0);
-    let mut table = String::new();
-    for finding in findings {
-        let (subject, state, detail) = (finding.subject, finding.state, &finding.detail);
-        table.push_str(&format!("{subject:width$}  {state:7}  {detail}\n"));
-        if let Some(fix) = &finding.fix {
-            table.push_str(&format!("{:width$}           {fix}\n", ""));
-        }
+impl Report {
+    /// Whether the demonstration can run.
+    pub fn is_ready(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings.all(|finding| finding.state != State::Missing)
     }
-    table
+}
+
+/// Aligned lines; what to do is below the finding it belongs to.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let widths = self.findings.iter().map(|finding| finding.subject.len());
+        let width = widths.max().unwrap_or(0);
+        for finding in &self.findings {
+            let (subject, state, detail) = (finding.subject, finding.state, &finding.detail);
+            writeln!(f, "{subject:width$}  {state:7}  {detail}")?;
+            if let Some(fix) = &finding.fix {
+                writeln!(f, "{:width$}           {fix}", "")?;
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -113,12 +127,12 @@ mod tests {
 
     #[test]
     fn lines_are_aligned() {
-        let findings = [
+        let findings = vec![
             Finding::new("QEMU", State::Ok, "11.1.3"),
             Finding::new("Static linking", State::Missing, "no libc.a").fix("Install libc6-dev"),
         ];
         assert_eq!(
-            table(&findings),
+            Report { findings }.to_string(),
             "QEMU            ok       11.1.3\n\
              Static linking  missing  no libc.a\n                         Install libc6-dev\n"
         );
@@ -127,10 +141,11 @@ mod tests {
     #[test]
     fn only_what_is_missing_keeps_the_demonstration_from_running() {
         let states = [State::Ok, State::Fetch, State::Warning];
-        let mut findings: Vec<Finding> = states.map(|state| Finding::new("it", state, "")).to_vec();
-        assert!(is_ready(&findings));
-        findings.push(Finding::new("it", State::Missing, ""));
-        assert!(!is_ready(&findings));
+        let findings = states.map(|state| Finding::new("it", state, "")).to_vec();
+        let mut report = Report { findings };
+        assert!(report.is_ready());
+        report.findings.push(Finding::new("it", State::Missing, ""));
+        assert!(!report.is_ready());
     }
 
     #[test]

@@ -5,8 +5,11 @@ use std::fmt;
 use std::path::Path;
 use std::process::Command;
 
+use serde::Serialize;
+
 /// A program and its arguments.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
 pub struct CommandLine {
     words: Vec<String>,
 }

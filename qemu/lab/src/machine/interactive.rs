@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A guest on the user's terminal, and the same as commands to be copied.
 
-use std::fmt::Write;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 
 use anyhow::Result;
+use serde::Serialize;
 
+use super::command_line::CommandLine;
 use super::launch::{Attendance, Launch};
 use super::options::MachineOptions;
 use super::run::Run;
@@ -40,8 +42,42 @@ pub fn run_on_terminal(
     Ok((status, run.end()?))
 }
 
-/// The commands that [`run_on_terminal`] would run, for a shell. The files they name are in a
-/// folder that stays.
+/// The commands that start a guest and its devices.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DryRun {
+    /// Where the files are that the commands name.
+    pub folder: PathBuf,
+    /// Each device's command.
+    pub devices: Vec<DeviceCommand>,
+    /// QEMU's command.
+    pub qemu: CommandLine,
+}
+
+/// The command that starts a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeviceCommand {
+    /// What messages call the device.
+    pub name: String,
+    /// The program and its arguments.
+    pub command: CommandLine,
+}
+
+/// For a shell.
+impl fmt::Display for DryRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# Files: {}", self.folder.display())?;
+        writeln!(
+            f,
+            "# Each device in a terminal of its own, then QEMU once they listen."
+        )?;
+        for device in &self.devices {
+            writeln!(f, "\n# Start {}\n{}", device.name, device.command)?;
+        }
+        writeln!(f, "\n# Start QEMU; Ctrl-A x ends it\n{}", self.qemu)
+    }
+}
+
+/// The commands that [`run_on_terminal`] would run. The files they name are in a folder that stays.
 ///
 /// # Errors
 /// When the topology cannot be built or the files cannot be written.
@@ -49,16 +85,20 @@ pub fn dry_run(
     topology: &Topology,
     options: &MachineOptions,
     software: &Software,
-) -> Result<String> {
+) -> Result<DryRun> {
     let mut folder = RunFolder::create()?;
     let path = folder.path().to_owned();
     let launch = Launch::prepare(topology, options, software, Attendance::Terminal, &path)?;
     folder.keep();
-    let mut text = format!("# Files: {}\n", path.display());
-    text.push_str("# Each device in a terminal of its own, then QEMU once they listen.\n");
-    for device in &launch.devices {
-        writeln!(text, "\n# Start {}\n{}", device.name, device.command)?;
-    }
-    writeln!(text, "\n# Start QEMU; Ctrl-A x ends it\n{}", launch.qemu)?;
-    Ok(text)
+    let commands = launch.devices.into_iter();
+    Ok(DryRun {
+        folder: path,
+        devices: commands
+            .map(|device| DeviceCommand {
+                name: device.name,
+                command: device.command,
+            })
+            .collect(),
+        qemu: launch.qemu,
+    })
 }

@@ -39,7 +39,7 @@ pub use self::command_line::CommandLine;
 pub use self::device_config::device_config;
 pub use self::failure::{Cause, Failure, LogEnd};
 pub use self::guest::Output;
-pub use self::interactive::{dry_run, run_on_terminal};
+pub use self::interactive::{DeviceCommand, DryRun, dry_run, run_on_terminal};
 pub use self::interruption::Interrupted;
 pub use self::options::{MachineOptions, Mode, READY_TIMEOUT};
 pub use self::software::Software;

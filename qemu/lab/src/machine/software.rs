@@ -38,12 +38,14 @@ impl Software {
         progress: &Progress,
     ) -> Result<(Platform, Self)> {
         let (platform, programs) = thread::scope(|scope| {
-            let platform = scope.spawn(|| Platform::obtain(options, progress));
+            let fetching = progress.beside();
+            let platform = scope.spawn(move || Platform::obtain(options, &fetching));
             let programs = Programs::obtain(progress);
             (platform.join(), programs)
         });
         let platform = platform.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let programs = programs?;
+        progress.step("Packing the guest's image");
         let initramfs = match initramfs {
             Some(initramfs) => initramfs,
             None => GuestImage {
