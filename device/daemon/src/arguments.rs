@@ -2,13 +2,13 @@
 //! The command line. Socket options are named as in QEMU's conventions for vhost-user back ends.
 
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::clock::ClockSource;
-use crate::config::quantity::{Hexadecimal, Size};
+use crate::config::quantity::{Hexadecimal, Nanoseconds, Size};
 use crate::config::{Config, DecoderTable, ProfileName, QuirkName};
 
 const LONG_VERSION: &str = concat!(
@@ -81,6 +81,10 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub event_socket: Option<PathBuf>,
 
+    /// Lets a client go that does not say its version, or does not finish a message, for so long.
+    #[arg(long, value_name = "DURATION", default_value = "10s")]
+    pub client_timeout: Nanoseconds,
+
     /// Ends when the first client leaves.
     #[arg(long)]
     pub once: bool,
@@ -110,13 +114,53 @@ impl Arguments {
     /// Refuses options that contradict each other in their values.
     ///
     /// # Errors
-    /// When only one of a manual clock and its socket is there.
+    /// When only one of a manual clock and its socket is there, when two options name the same
+    /// file, or when clients would get no time at all.
     pub fn check(&self) -> Result<(), clap::Error> {
+        let conflict = |message: String| {
+            let error = Self::command().error(ErrorKind::ArgumentConflict, message);
+            Err(error)
+        };
         if self.clock_socket.is_some() && self.clock != ClockSource::Manual {
             let message = "--clock-socket moves a manual clock; add --clock manual";
-            return Err(Self::command().error(ErrorKind::ArgumentConflict, message));
+            return conflict(message.to_owned());
+        }
+        if self.client_timeout == Nanoseconds(0) {
+            let message = "--client-timeout 0 would let every client go; 10s is usual";
+            return conflict(message.to_owned());
+        }
+        if let Some((first, second, path)) = self.same_path() {
+            return conflict(format!(
+                "{first} and {second} are both {}; give each a path of its own",
+                path.display()
+            ));
         }
         Ok(())
+    }
+
+    /// Two options whose paths lead to the same place, and the path of the second.
+    fn same_path(&self) -> Option<(&'static str, &'static str, &Path)> {
+        let options = [
+            ("--config", &self.config),
+            ("--log-file", &self.log_file),
+            ("--socket-path", &self.socket_path),
+            ("--access-socket", &self.access_socket),
+            ("--statistics-socket", &self.statistics_socket),
+            ("--clock-socket", &self.clock_socket),
+            ("--event-socket", &self.event_socket),
+        ];
+        let mut earlier: Vec<(&'static str, PathBuf)> = Vec::new();
+        for (option, path) in options {
+            let Some(path) = path.as_deref() else {
+                continue;
+            };
+            let place = place(path);
+            if let Some((first, _)) = earlier.iter().find(|(_, other)| *other == place) {
+                return Some((first, option, path));
+            }
+            earlier.push((option, place));
+        }
+        None
     }
 
     /// Lets the command line change a configuration.
@@ -132,6 +176,19 @@ impl Arguments {
         }
         config.profile = self.profile.or(config.profile);
         config.quirk = self.quirk.or(config.quirk);
+    }
+}
+
+/// Where a path leads, in a spelling that does not depend on that of the folder.
+fn place(path: &Path) -> PathBuf {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => return path.to_owned(),
+    };
+    match (folder.canonicalize(), path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
     }
 }
 
@@ -178,6 +235,29 @@ mod tests {
     fn a_file_and_its_shortcuts_exclude_each_other() {
         let error = parse(&["--fd=3", "--config=f", "--memory=1G"]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+    }
+
+    #[test]
+    fn a_path_stands_for_one_thing() {
+        let arguments = parse(&["--socket-path=/tmp/s", "--access-socket=/tmp/../tmp/s"]).unwrap();
+        let refusal = arguments.check().unwrap_err().to_string();
+        assert!(
+            refusal.starts_with(
+                "error: --socket-path and --access-socket are both /tmp/../tmp/s; \
+                 give each a path of its own\n"
+            ),
+            "{refusal}"
+        );
+        let arguments = parse(&["--fd=3", "--log-file=l", "--event-socket=./l"]).unwrap();
+        arguments.check().unwrap_err();
+        let arguments = parse(&["--fd=3", "--log-file=l", "--event-socket=m"]).unwrap();
+        arguments.check().unwrap();
+    }
+
+    #[test]
+    fn clients_get_some_time() {
+        let arguments = parse(&["--fd=3", "--client-timeout=0"]).unwrap();
+        arguments.check().unwrap_err();
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::Context;
 use chmu_cxl::FunctionConfig;
@@ -171,13 +172,14 @@ impl Sockets<'_> {
 
     fn server(&mut self, arguments: &Arguments) -> anyhow::Result<Server<Device>> {
         let (device, once) = (self.device.clone(), arguments.once);
+        let timeout = Duration::from_nanos(arguments.client_timeout.0);
         let inherited = arguments.fd.map(InheritedSocket::take).transpose()?;
         let server = match (inherited, &arguments.socket_path) {
             (Some(InheritedSocket::Connected(socket)), _) => Server::connected(socket, device),
             (Some(InheritedSocket::Listening(listener)), _) => {
-                Server::listening(listener, once, device)
+                Server::listening(listener, once, timeout, device)
             }
-            (None, Some(path)) => Server::listening(self.listen(path)?, once, device),
+            (None, Some(path)) => Server::listening(self.listen(path)?, once, timeout, device),
             (None, None) => {
                 anyhow::bail!("There is no socket to serve; give --socket-path or --fd")
             }

@@ -16,7 +16,7 @@ use vmm_sys_util::eventfd::EventFd;
 use crate::clock::Clock;
 use crate::feed::AccessFeed;
 use crate::outside::Outside;
-use crate::server::{AccessRefused, Backend, Command, Region};
+use crate::server::{self, AccessRefused, Backend, Command, Region};
 use crate::statistics::{ClientStatistics, InterruptStatistics, MessageCount, Statistics};
 
 /// Bytes of a PCI Express function's configuration space.
@@ -235,8 +235,12 @@ impl Backend for Device {
         &self.regions
     }
 
-    fn interrupts(&self) -> Interrupts {
-        self.interrupts
+    fn interrupts(&self) -> server::Interrupts {
+        match self.interrupts {
+            Interrupts::None => server::Interrupts::default(),
+            Interrupts::Msi(msi) => server::Interrupts { msi, msi_x: 0 },
+            Interrupts::MsiX(msi_x) => server::Interrupts { msi: 0, msi_x },
+        }
     }
 
     fn read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), AccessRefused> {

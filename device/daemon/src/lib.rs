@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod access_socket;
+mod alarm;
 pub mod arguments;
 mod bar_memory;
 pub mod clock;
@@ -22,8 +23,10 @@ mod event_socket;
 mod events;
 mod feed;
 mod line_socket;
+mod listener;
 pub mod logging;
 mod outside;
+mod peer;
 mod peers;
 pub mod profiles;
 pub mod quirks;

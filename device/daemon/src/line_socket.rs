@@ -97,14 +97,14 @@ impl MutEventSubscriber for LineSocket {
         let Self { peers, answer } = self;
         if !peers.is_listener(events.fd()) {
             peers.serve(events.fd(), ops, |client| client.turn(answer));
-        } else if let Some(stream) = peers.accept() {
+        } else if let Some(stream) = peers.accept(ops) {
             let line = Vec::new();
             peers.add(Client { stream, line }, EventSet::IN, ops);
         }
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        self.peers.watch_listener(ops);
+        self.peers.start(ops);
     }
 }
 

@@ -8,6 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use event_manager::{EventOps, EventSet};
 
 use crate::events::{unwatch, watch};
+use crate::listener::Listener;
 use crate::rate_limit::RateLimit;
 
 /// Connections at a time.
@@ -18,7 +19,7 @@ const MAX_PEERS: usize = 8;
 /// and do nothing lock nobody out.
 #[derive(Debug)]
 pub(crate) struct Peers<P> {
-    listener: UnixListener,
+    listener: Listener,
     /// Who connects here, in the log.
     who: &'static str,
     /// The one that was silent the longest comes first.
@@ -32,9 +33,8 @@ impl<P: AsRawFd> Peers<P> {
     /// # Errors
     /// When the socket cannot be made non-blocking.
     pub(crate) fn new(listener: UnixListener, who: &'static str) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
         Ok(Self {
-            listener,
+            listener: Listener::new(listener, who)?,
             who,
             peers: Vec::new(),
             complaints: RateLimit::default(),
@@ -42,29 +42,18 @@ impl<P: AsRawFd> Peers<P> {
     }
 
     /// Has the arrival of callers delivered.
-    pub(crate) fn watch_listener(&self, ops: &mut EventOps) {
-        watch(ops, self.listener.as_raw_fd(), EventSet::IN);
+    pub(crate) fn start(&mut self, ops: &mut EventOps) {
+        self.listener.start(ops);
     }
 
-    /// Whether a descriptor is the listening socket.
+    /// Whether an event of a descriptor is about callers who arrive.
     pub(crate) fn is_listener(&self, descriptor: RawFd) -> bool {
-        self.listener.as_raw_fd() == descriptor
+        self.listener.owns(descriptor)
     }
 
     /// Takes a caller who waits, as a non-blocking stream.
-    pub(crate) fn accept(&mut self) -> Option<UnixStream> {
-        let accepted = self.listener.accept().and_then(|(stream, _)| {
-            stream.set_nonblocking(true)?;
-            Ok(stream)
-        });
-        match accepted {
-            Ok(stream) => Some(stream),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
-            Err(error) => {
-                self.complain("cannot be served", &error);
-                None
-            }
-        }
+    pub(crate) fn accept(&mut self, ops: &mut EventOps) -> Option<UnixStream> {
+        self.listener.accept(ops)
     }
 
     /// Keeps a connection and has the events of `interest` delivered for it.
@@ -92,15 +81,13 @@ impl<P: AsRawFd> Peers<P> {
         match turn(&mut peer) {
             Ok(Turn::Waits) => return self.peers.push(peer),
             Ok(Turn::Ends) => {}
-            Err(error) => self.complain("is let go", &error),
+            Err(error) => {
+                if let Some(suppressed) = self.complaints.permit() {
+                    log::warn!("{} is let go: {error}{suppressed}", self.who);
+                }
+            }
         }
         unwatch(ops, descriptor);
-    }
-
-    fn complain(&mut self, what: &str, error: &io::Error) {
-        if let Some(suppressed) = self.complaints.permit() {
-            log::warn!("{} {what}: {error}{suppressed}", self.who);
-        }
     }
 }
 

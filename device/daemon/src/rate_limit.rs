@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Keeps what a guest, client or producer can cause at will from flooding the log.
 
+use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 /// Lines that pass within one [`PERIOD`].
@@ -53,6 +55,39 @@ impl RateLimit {
     }
 }
 
+/// A limit for each kind of line, so that one kind does not hide another.
+#[derive(Debug, Clone)]
+pub(crate) struct RateLimits<K> {
+    by_kind: HashMap<K, RateLimit>,
+}
+
+impl<K> Default for RateLimits<K> {
+    fn default() -> Self {
+        let by_kind = HashMap::new();
+        Self { by_kind }
+    }
+}
+
+impl<K: Eq + Hash> RateLimits<K> {
+    /// Whether a line of a kind may be written now. There must not be more kinds than memory can
+    /// bear.
+    pub(crate) fn permit(&mut self, kind: K) -> Option<Suppressed> {
+        self.by_kind.entry(kind).or_default().permit()
+    }
+
+    /// Whether a line of a kind about the life of something may be written now: all of them may
+    /// where the log is for debugging, none where it has warnings only.
+    pub(crate) fn permit_life_cycle(&mut self, kind: K) -> Option<Suppressed> {
+        if log::log_enabled!(log::Level::Debug) {
+            Some(Suppressed(0))
+        } else if log::log_enabled!(log::Level::Info) {
+            self.permit(kind)
+        } else {
+            None
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,5 +108,12 @@ mod tests {
             "",
             "they are reported once"
         );
+    }
+
+    #[test]
+    fn a_flood_of_one_kind_does_not_hide_another() {
+        let mut limits = RateLimits::default();
+        while limits.permit("flood").is_some() {}
+        assert_eq!(limits.permit("drop"), Some(Suppressed(0)));
     }
 }

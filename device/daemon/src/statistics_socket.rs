@@ -75,7 +75,7 @@ impl MutEventSubscriber for StatisticsSocket {
             let descriptor = events.fd();
             self.peers
                 .serve(descriptor, ops, |reader| Ok(reader.turn()));
-        } else if let Some(stream) = self.peers.accept() {
+        } else if let Some(stream) = self.peers.accept(ops) {
             let text = self.text();
             let mut reader = Reader {
                 stream,
@@ -89,6 +89,6 @@ impl MutEventSubscriber for StatisticsSocket {
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        self.peers.watch_listener(ops);
+        self.peers.start(ops);
     }
 }

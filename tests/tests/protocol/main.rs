@@ -3,6 +3,7 @@
 //! and what else a process around the device can see.
 
 mod access_feed;
+mod clients;
 mod connection;
 mod descriptors;
 mod device_info;

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
-use chmu_cxl::Interrupts;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::protocol::Command;
@@ -19,6 +18,15 @@ pub(crate) struct Region {
     pub(crate) mappable_areas: Vec<Range<u64>>,
     /// Memory of the region, laid out like the region itself; needed by the mappable areas.
     pub(crate) file: Option<Arc<File>>,
+}
+
+/// Vectors of each kind of interrupt; a device has at most one of the kinds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Interrupts {
+    /// Of MSI.
+    pub(crate) msi: u16,
+    /// Of MSI-X.
+    pub(crate) msi_x: u16,
 }
 
 /// The device refuses an access inside one of its regions.

@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Instant;
 
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
@@ -13,6 +14,7 @@ use super::protocol::Command;
 use super::receiver::{ReceiveError, Received, Receiver};
 use super::session::{Reply, Session};
 use crate::logging::chain;
+use crate::peer::Peer;
 use crate::rate_limit::RateLimit;
 
 /// What a connection waits for after a turn.
@@ -36,23 +38,48 @@ pub(super) struct Connection {
     reply: Reply,
     sent: usize,
     ends_after_reply: bool,
+    peer: Peer,
+    connected_at: Instant,
+    negotiated_at: Option<Instant>,
+    /// When the message began to arrive that is not whole.
+    message_began: Option<Instant>,
 }
 
 impl Connection {
-    /// Takes a connected socket over.
-    ///
-    /// # Errors
-    /// When the socket cannot be made non-blocking.
-    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(Self {
+    /// Takes a connected non-blocking socket over.
+    pub(super) fn new(socket: UnixStream, peer: Peer) -> Self {
+        Self {
             socket,
             receiver: Receiver::default(),
             session: Session::default(),
             reply: Reply::default(),
             sent: 0,
             ends_after_reply: false,
-        })
+            peer,
+            connected_at: Instant::now(),
+            negotiated_at: None,
+            message_began: None,
+        }
+    }
+
+    /// The client's process.
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// When the client had agreed on a version.
+    pub(super) fn negotiated_at(&self) -> Option<Instant> {
+        self.negotiated_at
+    }
+
+    /// When the client began what it has not finished: to connect, which ends with its version, or
+    /// to send a message.
+    pub(super) fn unfinished_since(&self) -> Option<Instant> {
+        if self.negotiated_at.is_none() {
+            Some(self.connected_at)
+        } else {
+            self.message_began
+        }
     }
 
     /// One turn: sends what is owed, or receives and handles at most one message. Never blocks.
@@ -64,7 +91,10 @@ impl Connection {
     ) -> Waiting {
         if self.reply.bytes.is_empty() {
             match self.receiver.receive(&self.socket) {
-                Ok(Received::Incomplete) => return Waiting::Readable,
+                Ok(Received::Incomplete) => {
+                    self.note_incomplete();
+                    return Waiting::Readable;
+                }
                 Ok(Received::Closed) => return Waiting::Ended,
                 Ok(Received::Message) => self.handle_message(backend, complaints),
                 Err(error) => self.refuse_stream(&error, complaints),
@@ -73,10 +103,20 @@ impl Connection {
         self.send()
     }
 
+    fn note_incomplete(&mut self) {
+        if self.receiver.is_within_message() {
+            self.message_began.get_or_insert_with(Instant::now);
+        }
+    }
+
     fn handle_message(&mut self, backend: &mut dyn Backend, complaints: &mut RateLimit) {
+        self.message_began = None;
         let message = self.receiver.take();
         if let Err(refusal) = self.session.handle(message, backend, &mut self.reply) {
             log_refusal(&refusal, complaints);
+        }
+        if self.session.is_negotiated() {
+            self.negotiated_at.get_or_insert_with(Instant::now);
         }
     }
 

@@ -6,7 +6,6 @@
 
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd};
 
-use chmu_cxl::Interrupts;
 use vfio_bindings::bindings::vfio::{
     VFIO_IRQ_INFO_EVENTFD, VFIO_IRQ_SET_ACTION_TRIGGER, VFIO_IRQ_SET_ACTION_TYPE_MASK,
     VFIO_IRQ_SET_DATA_EVENTFD, VFIO_IRQ_SET_DATA_NONE, VFIO_IRQ_SET_DATA_TYPE_MASK,
@@ -17,8 +16,8 @@ use zerocopy::IntoBytes;
 
 use super::backend::Backend;
 use super::error::RequestError;
+use super::layout::checked_layout;
 use super::protocol::{IrqInfo, IrqSet};
-use super::session::checked_layout;
 
 /// Answers `DEVICE_GET_IRQ_INFO`.
 ///
@@ -103,10 +102,11 @@ pub(super) fn set(
 
 /// Vectors of an interrupt type.
 fn vectors(index: u32, backend: &dyn Backend) -> Result<u16, RequestError> {
-    match (index, backend.interrupts()) {
-        (VFIO_PCI_MSI_IRQ_INDEX, Interrupts::Msi(vectors))
-        | (VFIO_PCI_MSIX_IRQ_INDEX, Interrupts::MsiX(vectors)) => Ok(vectors),
-        (VFIO_PCI_INTX_IRQ_INDEX | VFIO_PCI_MSI_IRQ_INDEX | VFIO_PCI_MSIX_IRQ_INDEX, _) => Ok(0),
+    let interrupts = backend.interrupts();
+    match index {
+        VFIO_PCI_INTX_IRQ_INDEX => Ok(0),
+        VFIO_PCI_MSI_IRQ_INDEX => Ok(interrupts.msi),
+        VFIO_PCI_MSIX_IRQ_INDEX => Ok(interrupts.msi_x),
         _ => Err(RequestError::UnknownInterrupt(index)),
     }
 }

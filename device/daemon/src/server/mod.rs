@@ -4,12 +4,18 @@
 //! It answers every malformed message, stays in step with the stream, and outlives its clients:
 //! the device behind [`Backend`] keeps its state from one to the next. Sockets never block and a
 //! client that stalls holds up nothing but itself.
+//!
+//! Another client waits for a while, because the connected one may be about to leave, and is then
+//! told that the device is busy. A connected one that does not say its version, or does not finish
+//! a message, is let go.
 
 mod backend;
 mod connection;
 mod error;
 mod irqs;
+mod layout;
 mod protocol;
+mod queue;
 mod receiver;
 mod regions;
 mod session;
@@ -22,68 +28,86 @@ use std::cell::RefCell;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
-pub(crate) use backend::{AccessRefused, Backend, Region};
+pub(crate) use backend::{AccessRefused, Backend, Interrupts, Region};
 pub(crate) use protocol::Command;
 
+use crate::alarm::Alarm;
 use crate::events::{unwatch, watch};
-use crate::rate_limit::RateLimit;
+use crate::listener::Listener;
+use crate::peer::Peer;
+use crate::rate_limit::{RateLimit, RateLimits};
 use connection::{Connection, Waiting};
+use queue::{Caller, Queue};
+
+/// How long another client waits for the connected one to leave.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Serves clients one after the other, driven by an event manager.
 #[derive(Debug)]
 pub(crate) struct Server<B> {
     backend: Rc<RefCell<B>>,
-    listener: Option<UnixListener>,
-    listener_watched: bool,
+    listener: Option<Listener>,
     connection: Option<Connection>,
     waiting: Waiting,
+    queue: Queue,
+    /// How long a client may take to say its version, and to finish a message.
+    client_timeout: Duration,
+    alarm: Alarm,
     single_client: bool,
     has_served: bool,
     complaints: RateLimit,
+    notices: RateLimits<&'static str>,
 }
 
 impl<B: Backend> Server<B> {
-    /// A server that accepts one client after the other, or only the first one.
+    /// A server that accepts one client after the other, or only the first one. A client gets
+    /// `client_timeout` to say its version, and to finish a message that it began.
     ///
     /// # Errors
-    /// When the socket cannot be made non-blocking.
+    /// When the socket cannot be made non-blocking, or the kernel gives no timer.
     pub(crate) fn listening(
         listener: UnixListener,
         single_client: bool,
+        client_timeout: Duration,
         backend: Rc<RefCell<B>>,
     ) -> std::io::Result<Self> {
-        listener.set_nonblocking(true)?;
+        let listener = Listener::new(listener, "A client")?;
+        Self::new(Some(listener), single_client, client_timeout, backend)
+    }
+
+    /// A server of the one client at the other end of `socket`, which may take its time.
+    ///
+    /// # Errors
+    /// When the socket cannot be made non-blocking, or the kernel gives no timer.
+    pub(crate) fn connected(socket: UnixStream, backend: Rc<RefCell<B>>) -> std::io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let mut server = Self::new(None, true, Duration::MAX, backend)?;
+        server.begin(Caller::new(socket));
+        Ok(server)
+    }
+
+    fn new(
+        listener: Option<Listener>,
+        single_client: bool,
+        client_timeout: Duration,
+        backend: Rc<RefCell<B>>,
+    ) -> std::io::Result<Self> {
         Ok(Self {
             backend,
-            listener: Some(listener),
-            listener_watched: false,
+            listener,
             connection: None,
             waiting: Waiting::Ended,
+            queue: Queue::default(),
+            client_timeout,
+            alarm: Alarm::new()?,
             single_client,
             has_served: false,
             complaints: RateLimit::default(),
-        })
-    }
-
-    /// A server of the one client at the other end of `socket`.
-    ///
-    /// # Errors
-    /// When the socket cannot be made non-blocking.
-    pub(crate) fn connected(socket: UnixStream, backend: Rc<RefCell<B>>) -> std::io::Result<Self> {
-        let connection = Connection::new(socket)?;
-        backend.borrow_mut().client_arrived();
-        Ok(Self {
-            backend,
-            listener: None,
-            listener_watched: false,
-            connection: Some(connection),
-            waiting: Waiting::Readable,
-            single_client: true,
-            has_served: true,
-            complaints: RateLimit::default(),
+            notices: RateLimits::default(),
         })
     }
 
@@ -93,35 +117,33 @@ impl<B: Backend> Server<B> {
     }
 
     fn accept(&mut self, ops: &mut EventOps) {
-        let Some(listener) = &self.listener else {
+        let caller = self.listener.as_mut().and_then(|one| one.accept(ops));
+        let Some(caller) = caller.map(Caller::new) else {
             return;
         };
-        if self.connection.is_some() {
-            // It stays in the listen queue; accepting it only to refuse it would race with a
-            // client that reconnects.
-            log::info!("Another client waits until the connected one leaves");
-            self.watch_listener(false, ops);
-            return;
+        let Some(connection) = &self.connection else {
+            watch(ops, caller.as_raw_fd(), EventSet::IN);
+            return self.begin(caller);
+        };
+        if let Some(suppressed) = self.notices.permit("wait") {
+            let connected = describe(connection);
+            log::warn!("{} waits: {connected}{suppressed}", caller.peer);
         }
-        let accepted = listener
-            .accept()
-            .and_then(|(socket, _)| Connection::new(socket));
-        match accepted {
-            Ok(connection) => {
-                log::info!("A client is connected");
-                self.has_served = true;
-                self.backend.borrow_mut().client_arrived();
-                watch(ops, connection.as_raw_fd(), EventSet::IN);
-                self.connection = Some(connection);
-                self.waiting = Waiting::Readable;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => {
-                if let Some(suppressed) = self.complaints.permit() {
-                    log::warn!("A client cannot be accepted: {error}{suppressed}");
-                }
-            }
+        // Only that it hangs up is of interest.
+        watch(ops, caller.as_raw_fd(), EventSet::empty());
+        self.queue.push(caller);
+        self.watch_listener(ops);
+    }
+
+    /// Serves a client whose socket is watched.
+    fn begin(&mut self, caller: Caller) {
+        if let Some(suppressed) = self.notices.permit_life_cycle("connect") {
+            log::info!("A client is connected: {}{suppressed}", caller.peer);
         }
+        self.has_served = true;
+        self.backend.borrow_mut().client_arrived();
+        self.connection = Some(Connection::new(caller.socket, caller.peer));
+        self.waiting = Waiting::Readable;
     }
 
     fn serve(&mut self, ops: &mut EventOps) {
@@ -148,39 +170,128 @@ impl<B: Backend> Server<B> {
             return;
         };
         unwatch(ops, connection.as_raw_fd());
-        log::info!("The client is gone");
+        if let Some(suppressed) = self.notices.permit_life_cycle("leave") {
+            log::info!("The client is gone: {}{suppressed}", connection.peer());
+        }
         self.backend.borrow_mut().client_left();
-        self.watch_listener(!self.single_client, ops);
+        if !self.single_client
+            && let Some(next) = self.queue.pop()
+        {
+            unwatch(ops, next.as_raw_fd());
+            watch(ops, next.as_raw_fd(), EventSet::IN);
+            self.begin(next);
+        }
+        self.watch_listener(ops);
     }
 
-    fn watch_listener(&mut self, wanted: bool, ops: &mut EventOps) {
-        let Some(listener) = &self.listener else {
-            return;
-        };
-        if wanted == self.listener_watched {
-            return;
+    /// Looks for new clients while there is a place for them.
+    fn watch_listener(&mut self, ops: &mut EventOps) {
+        let wanted = !self.queue.is_full() && !self.is_finished();
+        if let Some(listener) = &mut self.listener {
+            listener.watch(wanted, ops);
         }
-        self.listener_watched = wanted;
-        if wanted {
-            watch(ops, listener.as_raw_fd(), EventSet::IN);
+    }
+
+    /// How long the connected client may leave unfinished what it began. While it has not said its
+    /// version and others wait, no longer than they do.
+    fn timeout(&self, connection: &Connection) -> Duration {
+        if connection.negotiated_at().is_none() && !self.queue.is_empty() {
+            self.patience()
         } else {
-            unwatch(ops, listener.as_raw_fd());
+            self.client_timeout
         }
+    }
+
+    fn patience(&self) -> Duration {
+        PATIENCE.min(self.client_timeout)
+    }
+
+    /// When the connected client is let go unless it goes on.
+    fn client_deadline(&self) -> Option<Instant> {
+        let connection = self.connection.as_ref()?;
+        let since = connection.unfinished_since()?;
+        since.checked_add(self.timeout(connection))
+    }
+
+    /// When the client that waits first is refused unless the connected one leaves.
+    fn queue_deadline(&self) -> Option<Instant> {
+        let start = self.connection.as_ref()?.negotiated_at()?;
+        self.queue.patient_until(start, self.patience())
+    }
+
+    fn look_at_time(&mut self, ops: &mut EventOps) {
+        let now = Instant::now();
+        let is_due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now);
+        if is_due(self.client_deadline())
+            && let Some(connection) = &self.connection
+        {
+            let timeout = self.timeout(connection);
+            let reason = match connection.negotiated_at() {
+                None => "it sent no VERSION",
+                Some(_) => "the rest of a message did not come",
+            };
+            if let Some(suppressed) = self.notices.permit("overdue") {
+                let peer = connection.peer();
+                log::warn!("{peer} is let go: {reason} within {timeout:?}{suppressed}");
+            }
+            self.end_connection(ops);
+        }
+        while is_due(self.queue_deadline())
+            && let Some(caller) = self.queue.pop()
+        {
+            unwatch(ops, caller.as_raw_fd());
+            self.refuse(caller);
+        }
+        self.watch_listener(ops);
+    }
+
+    fn refuse(&mut self, caller: Caller) {
+        if let Some(connection) = &self.connection
+            && let Some(suppressed) = self.notices.permit("refuse")
+        {
+            let (peer, connected) = (&caller.peer, describe(connection));
+            log::warn!("{peer} is refused as one client too many: {connected}{suppressed}");
+        }
+        caller.refuse();
+    }
+}
+
+/// The connected client, for those who wait for it.
+fn describe(connection: &Connection) -> String {
+    let peer: &Peer = connection.peer();
+    match connection.negotiated_at() {
+        Some(_) => format!("{peer} is connected"),
+        None => format!("{peer} is connected and has sent no VERSION"),
     }
 }
 
 impl<B: Backend> MutEventSubscriber for Server<B> {
     fn process(&mut self, events: Events, ops: &mut EventOps) {
-        let listener = self.listener.as_ref().map(AsRawFd::as_raw_fd);
-        if Some(events.fd()) == listener {
-            self.accept(ops);
-        } else {
+        let descriptor = events.fd();
+        let connection = self.connection.as_ref().map(AsRawFd::as_raw_fd);
+        if Some(descriptor) == connection {
             self.serve(ops);
+        } else if descriptor == self.alarm.as_raw_fd() {
+            self.look_at_time(ops);
+        } else if self
+            .listener
+            .as_ref()
+            .is_some_and(|one| one.owns(descriptor))
+        {
+            self.accept(ops);
+        } else if let Some(caller) = self.queue.remove(descriptor) {
+            unwatch(ops, caller.as_raw_fd());
+            self.watch_listener(ops);
         }
+        let deadlines = [self.client_deadline(), self.queue_deadline()];
+        self.alarm.set(deadlines.into_iter().flatten().min());
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        self.watch_listener(true, ops);
+        watch(ops, self.alarm.as_raw_fd(), EventSet::IN);
+        if let Some(listener) = &mut self.listener {
+            listener.start(ops);
+        }
         if let Some(connection) = &self.connection {
             watch(ops, connection.as_raw_fd(), EventSet::IN);
         }

@@ -9,7 +9,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
-use zerocopy::{FromBytes, IntoBytes};
+use zerocopy::IntoBytes;
 
 use super::protocol::{HEADER_BYTES, Header, MAX_MESSAGE_FDS, MAX_PAYLOAD_BYTES};
 
@@ -41,6 +41,12 @@ pub(super) enum ReceiveError {
     /// One message came with more descriptors than were negotiated.
     #[error("A message carries more than {MAX_MESSAGE_FDS} file descriptors")]
     TooManyDescriptors,
+    /// The client did nothing wrong.
+    #[error(
+        "A message carries file descriptors, and this process may have no more of them open; \
+         raise its limit (ulimit -n)"
+    )]
+    OutOfDescriptors(#[source] io::Error),
 }
 
 impl ReceiveError {
@@ -50,7 +56,7 @@ impl ReceiveError {
             Self::SizeBelowHeader { header, .. } | Self::SizeAboveLimit { header, .. } => {
                 Some(header)
             }
-            Self::Socket(_) | Self::TooManyDescriptors => None,
+            Self::Socket(_) | Self::TooManyDescriptors | Self::OutOfDescriptors(_) => None,
         }
     }
 }
@@ -88,6 +94,11 @@ pub(super) struct Receiver {
 }
 
 impl Receiver {
+    /// Whether a message has begun to arrive and is not whole.
+    pub(super) fn is_within_message(&self) -> bool {
+        self.header_filled > 0
+    }
+
     /// Reads from `socket` until one message is complete or the socket has no more bytes.
     ///
     /// # Errors
@@ -171,7 +182,7 @@ fn receive_piece(
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Piece::None),
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Piece::None),
         Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {
-            return Err(ReceiveError::TooManyDescriptors);
+            return Err(descriptors_refused(socket));
         }
         Err(error) => return Err(ReceiveError::Socket(error)),
     };
@@ -189,9 +200,11 @@ fn receive_piece(
     })
 }
 
-/// Reads a layout from the start of a payload.
-///
-/// Returns the layout and what follows it; `None` when the payload is shorter than the layout.
-pub(super) fn layout<T: FromBytes>(payload: &[u8]) -> Option<(T, &[u8])> {
-    T::read_from_prefix(payload).ok()
+/// Why the kernel left descriptors out: it says the same for a message with too many and for a
+/// process that may have no more.
+fn descriptors_refused(socket: &UnixStream) -> ReceiveError {
+    match socket.try_clone() {
+        Ok(_) => ReceiveError::TooManyDescriptors,
+        Err(error) => ReceiveError::OutOfDescriptors(error),
+    }
 }

@@ -12,9 +12,8 @@ use zerocopy::IntoBytes;
 
 use super::backend::{Backend, Region};
 use super::error::RequestError;
+use super::layout::{checked_layout, layout};
 use super::protocol::{MAX_DATA_BYTES, RegionAccess, RegionInfo, SparseMmap, SparseMmapArea};
-use super::receiver::layout;
-use super::session::checked_layout;
 
 /// Offset of the first capability of a region, from the start of its [`RegionInfo`].
 const CAPABILITY_OFFSET: usize = size_of::<RegionInfo>();

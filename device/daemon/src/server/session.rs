@@ -7,16 +7,16 @@ use std::sync::Arc;
 use vfio_bindings::bindings::vfio::{
     VFIO_DEVICE_FLAGS_PCI, VFIO_DEVICE_FLAGS_RESET, VFIO_PCI_NUM_IRQS,
 };
-use zerocopy::little_endian::U32;
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::IntoBytes;
 
 use super::backend::Backend;
 use super::error::{Refusal, RequestError};
+use super::layout::checked_layout;
 use super::protocol::{
     Command, DeviceInfo, DmaMap, DmaUnmap, FLAG_ERROR, FLAG_NO_REPLY, FLAG_TYPE_MASK, HEADER_BYTES,
     Header, TYPE_COMMAND, TYPE_REPLY,
 };
-use super::receiver::{Message, layout};
+use super::receiver::Message;
 use super::{irqs, regions, version};
 
 /// Bytes to send, and the descriptor that goes with the first of them.
@@ -29,12 +29,20 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Makes this the reply to `request` that reports `errno`, without payload.
-    pub(super) fn fail(&mut self, request: &Header, errno: u32) {
+    /// Makes this no reply.
+    pub(super) fn clear(&mut self) {
         self.file = None;
         self.bytes.clear();
-        self.bytes.resize(HEADER_BYTES, 0);
-        self.complete(request, errno);
+    }
+
+    /// Makes this the reply to `request` that reports `errno`, without payload; an empty one when
+    /// none is due.
+    pub(super) fn fail(&mut self, request: &Header, errno: u32) {
+        self.clear();
+        if is_reply_due(request) {
+            self.bytes.resize(HEADER_BYTES, 0);
+            self.complete(request, errno);
+        }
     }
 
     /// Fills the header in, once the payload is there.
@@ -56,6 +64,13 @@ impl Reply {
     }
 }
 
+/// Whether the sender of a message waits for a reply: not when it says so, and not when it replies
+/// itself.
+fn is_reply_due(header: &Header) -> bool {
+    let flags = header.flags.get();
+    flags & FLAG_NO_REPLY == 0 && flags & FLAG_TYPE_MASK != TYPE_REPLY
+}
+
 /// State of the protocol on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Session {
@@ -63,6 +78,11 @@ pub(super) struct Session {
 }
 
 impl Session {
+    /// Whether client and server have agreed on a version.
+    pub(super) fn is_negotiated(&self) -> bool {
+        self.negotiated
+    }
+
     /// Handles one message and fills `reply`, which is empty when none is due.
     ///
     /// # Errors
@@ -77,8 +97,7 @@ impl Session {
         let header = message.header;
         let flags = header.flags.get();
         let command = Command::from(header.command.get());
-        reply.file = None;
-        reply.bytes.clear();
+        reply.clear();
         if flags & FLAG_TYPE_MASK == TYPE_REPLY {
             // We send no requests, so it answers nothing.
             return Ok(());
@@ -91,12 +110,9 @@ impl Session {
         };
         backend.message_handled(command, outcome.is_err());
         match &outcome {
-            Ok(()) => reply.complete(&header, 0),
+            Ok(()) if is_reply_due(&header) => reply.complete(&header, 0),
+            Ok(()) => reply.clear(),
             Err(reason) => reply.fail(&header, reason.errno()),
-        }
-        if flags & FLAG_NO_REPLY != 0 {
-            reply.file = None;
-            reply.bytes.clear();
         }
         outcome.map_err(|reason| Refusal { command, reason })
     }
@@ -195,27 +211,4 @@ fn dma_unmap(payload: &[u8], reply: &mut Vec<u8>) -> Result<(), RequestError> {
     );
     reply.extend_from_slice(unmap.as_bytes());
     Ok(())
-}
-
-/// Reads a layout that begins with its own size (`argsz`) and checks that size.
-pub(super) fn checked_layout<T>(
-    payload: &[u8],
-    argument_bytes: impl FnOnce(&T) -> U32,
-) -> Result<T, RequestError>
-where
-    T: FromBytes + Immutable + KnownLayout,
-{
-    let needed = size_of::<T>();
-    let (value, _) = layout::<T>(payload).ok_or(RequestError::TooShort {
-        bytes: payload.len(),
-        needed,
-    })?;
-    let argument_bytes = argument_bytes(&value).get();
-    if usize::try_from(argument_bytes).unwrap_or(usize::MAX) < needed {
-        return Err(RequestError::ArgumentSize {
-            argument_bytes,
-            needed,
-        });
-    }
-    Ok(value)
 }

@@ -12,7 +12,6 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
-use chmu_cxl::Interrupts;
 use event_manager::{EventManager, EventSubscriber, SubscriberOps};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
@@ -59,7 +58,7 @@ impl Memory {
             bytes: vec![0; 2 * MAX_DATA_BYTES as usize],
             events: std::iter::repeat_with(|| None).take(4).collect(),
             resets: 0,
-            interrupts: Interrupts::MsiX(4),
+            interrupts: Interrupts { msi: 0, msi_x: 4 },
             clients_arrived: 0,
             clients_left: 0,
             handled: Vec::new(),
@@ -140,9 +139,11 @@ impl Peers {
     fn connected() -> Self {
         let (client, server) = UnixStream::pair().unwrap();
         client.set_nonblocking(true).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let peer = Peer::of(&server);
         Self {
             client,
-            connection: Connection::new(server).unwrap(),
+            connection: Connection::new(server, peer),
             backend: Memory::new(),
             complaints: RateLimit::default(),
         }

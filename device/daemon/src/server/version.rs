@@ -5,8 +5,8 @@ use serde_json::{Map, Value};
 use zerocopy::IntoBytes;
 
 use super::error::RequestError;
+use super::layout::layout;
 use super::protocol::{MAX_DATA_BYTES, MAX_MESSAGE_FDS, Version};
-use super::receiver::layout;
 
 /// Page size that mappable areas and DMA ranges keep to.
 const PAGE_BYTES: u32 = 4096;
@@ -29,7 +29,7 @@ pub(super) fn negotiate(payload: &[u8], reply: &mut Vec<u8>) -> Result<(), Reque
     }
     let client = client_capabilities(data)?;
     let (major, minor) = (version.major, version.minor);
-    log::info!("The client speaks vfio-user {major}.{minor}");
+    log::debug!("The client speaks vfio-user {major}.{minor}");
     log::debug!("The client's capabilities: {}", Value::Object(client));
 
     let ours = Version {

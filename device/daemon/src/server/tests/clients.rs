@@ -13,10 +13,14 @@ struct Listening {
 
 impl Listening {
     fn new(single_client: bool) -> Self {
+        Self::with_timeout(single_client, Duration::from_secs(3600))
+    }
+
+    fn with_timeout(single_client: bool, timeout: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listener = UnixListener::bind(folder.path().join("s")).unwrap();
         let backend = Rc::new(RefCell::new(Memory::new()));
-        let server = Server::listening(listener, single_client, backend.clone()).unwrap();
+        let server = Server::listening(listener, single_client, timeout, backend.clone()).unwrap();
         let server = Rc::new(RefCell::new(server));
         let mut events = EventManager::<Rc<dyn EventSubscriber>>::new().unwrap();
         events.add_subscriber(server.clone());
@@ -74,6 +78,104 @@ fn a_second_client_waits_for_the_first_to_leave() {
     let mut reply = [0; HEADER_BYTES + 4];
     (&second).read_exact(&mut reply).unwrap();
     assert_eq!(listening.backend.borrow().clients_arrived, 2);
+}
+
+/// Short enough to wait for, so that waiting for it passes no test by chance.
+const SHORT: Duration = Duration::from_millis(20);
+
+/// Whether the server has hung up on a client, once it has done something.
+fn hung_up(listening: &mut Listening, mut client: &UnixStream) -> bool {
+    listening.events.run().unwrap();
+    listening.settle();
+    matches!(client.read(&mut [0; 64]), Ok(0))
+}
+
+#[test]
+fn a_silent_client_is_let_go_for_the_next() {
+    let mut listening = Listening::with_timeout(false, SHORT);
+    let silent = listening.connect();
+    let next = listening.connect();
+    listening.settle();
+    while !hung_up(&mut listening, &silent) {}
+    assert!(listening.negotiate(&next));
+}
+
+#[test]
+fn a_client_that_does_not_finish_a_message_is_let_go() {
+    let mut listening = Listening::with_timeout(false, SHORT);
+    let mut client = listening.connect();
+    assert!(listening.negotiate(&client));
+    client.write_all(&message(RESET, 0, &[])[..15]).unwrap();
+    listening.settle();
+    while !hung_up(&mut listening, &client) {}
+    assert_eq!(listening.backend.borrow().clients_left, 1);
+}
+
+#[test]
+fn a_client_with_nothing_to_say_stays() {
+    let mut listening = Listening::with_timeout(false, SHORT);
+    let mut client = listening.connect();
+    assert!(listening.negotiate(&client));
+    client.write_all(&message(RESET, 0, &[])[..1]).unwrap();
+    listening.settle();
+    client.write_all(&message(RESET, 0, &[])[1..]).unwrap();
+    listening.settle();
+    client.read_exact(&mut [0; HEADER_BYTES]).unwrap();
+    // Other clients come, wait as long as they may, and go; nobody touches this one.
+    let other = listening.connect();
+    while !hung_up(&mut listening, &other) {}
+    client.write_all(&message(RESET, 0, &[])).unwrap();
+    listening.settle();
+    client.read_exact(&mut [0; HEADER_BYTES]).unwrap();
+    assert_eq!(listening.backend.borrow().clients_left, 0);
+}
+
+#[test]
+fn a_client_too_many_hears_that_the_device_is_busy() {
+    let mut listening = Listening::with_timeout(false, SHORT);
+    let first = listening.connect();
+    assert!(listening.negotiate(&first));
+    let mut second = listening.connect();
+    second.write_all(&message(VERSION, 0, &[0; 4])).unwrap();
+    let mut reply = [0; HEADER_BYTES];
+    while second.read_exact(&mut reply).is_err() {
+        listening.events.run().unwrap();
+    }
+    let errno = libc::EBUSY.to_le_bytes();
+    assert_eq!(
+        (reply[8..12].to_vec(), &reply[12..]),
+        (words(&[0x21]), &errno[..])
+    );
+    assert_eq!(second.read(&mut reply).unwrap(), 0);
+}
+
+#[test]
+fn clients_that_hang_up_while_they_wait_leave_nothing() {
+    let mut listening = Listening::new(false);
+    let first = listening.connect();
+    assert!(listening.negotiate(&first));
+    for _ in 0..100 {
+        drop(listening.connect());
+        listening.settle();
+    }
+    let last = listening.connect();
+    drop(first);
+    listening.settle();
+    assert!(listening.negotiate(&last));
+    assert_eq!(listening.backend.borrow().clients_arrived, 2);
+}
+
+#[test]
+fn more_clients_than_places_wait_all_the_same() {
+    let mut listening = Listening::new(false);
+    let mut clients: Vec<_> = (0..20).map(|_| listening.connect()).collect();
+    listening.settle();
+    for served in 1..=20 {
+        assert!(listening.negotiate(&clients[0]));
+        assert_eq!(listening.backend.borrow().clients_arrived, served);
+        clients.remove(0);
+        listening.settle();
+    }
 }
 
 #[test]

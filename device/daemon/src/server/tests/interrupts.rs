@@ -7,9 +7,9 @@ use super::*;
 fn interrupt_information_offers_only_message_signalled_vectors() {
     let mut peers = Peers::negotiated();
     let kinds = [
-        (Interrupts::MsiX(4), [0, 0, 4]),
-        (Interrupts::Msi(2), [0, 2, 0]),
-        (Interrupts::None, [0, 0, 0]),
+        (Interrupts { msi: 0, msi_x: 4 }, [0, 0, 4]),
+        (Interrupts { msi: 2, msi_x: 0 }, [0, 2, 0]),
+        (Interrupts::default(), [0, 0, 0]),
     ];
     for (interrupts, counts) in kinds {
         peers.backend.interrupts = interrupts;

@@ -68,6 +68,21 @@ fn a_client_that_leaves_within_a_message_ends_the_connection() {
 }
 
 #[test]
+fn no_reply_means_none_even_for_a_malformed_message() {
+    for (flags, size) in [
+        (FLAG_NO_REPLY, 3),
+        (FLAG_NO_REPLY, u32::MAX),
+        (1, 3),
+        (0x21, 3),
+    ] {
+        let mut peers = Peers::negotiated();
+        peers.send(&sized_message(RESET, flags, size, &[]));
+        assert_eq!(peers.turn(), Waiting::Ended, "{flags:#x} {size}");
+        assert_eq!(peers.answer(), None, "{flags:#x} {size}");
+    }
+}
+
+#[test]
 fn no_reply_means_none_even_for_a_failure() {
     let mut peers = Peers::negotiated();
     peers.send(&message(WRITE, FLAG_NO_REPLY, &access(4, 0, 1, b"w")));
