@@ -25,8 +25,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// A guest has all processors of a small machine: one at a time, also where all tests of a program
 /// share a process.
 static TURN: Mutex<()> = Mutex::new(());
-static BACKPORTS: OnceLock<Lab> = OnceLock::new();
-static LTS_612: OnceLock<Lab> = OnceLock::new();
+/// For each kernel, without and with Debian's tools.
+static BACKPORTS: [OnceLock<Lab>; 2] = [const { OnceLock::new() }; 2];
+static LTS_612: [OnceLock<Lab>; 2] = [const { OnceLock::new() }; 2];
 
 /// What a guest is made of.
 #[derive(Debug)]
@@ -38,10 +39,11 @@ pub struct Lab {
 }
 
 impl Lab {
-    fn obtain(kernel_suite: KernelChoice) -> Result<Self> {
+    fn obtain(kernel_suite: KernelChoice, tools: bool) -> Result<Self> {
         let progress = Progress::hidden();
         let options = PlatformOptions {
             kernel_suite,
+            tools,
             ..PlatformOptions::default()
         };
         let (platform, software) = Software::obtain(&options, None, &progress)?;
@@ -63,16 +65,21 @@ impl Turn {
     /// # Errors
     /// When something cannot be built or fetched.
     pub fn take(kernel: KernelChoice) -> Result<Self> {
+        Self::take_with(kernel, false)
+    }
+
+    fn take_with(kernel: KernelChoice, tools: bool) -> Result<Self> {
         // A test that failed says nothing about the next one.
         let guard = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let cell = match kernel {
+        let cells = match kernel {
             KernelChoice::Backports => &BACKPORTS,
             KernelChoice::Lts612 => &LTS_612,
         };
+        let cell = &cells[usize::from(tools)];
         let lab = match cell.get() {
             Some(lab) => lab,
             None => {
-                let lab = Lab::obtain(kernel)?;
+                let lab = Lab::obtain(kernel, tools)?;
                 cell.get_or_init(|| lab)
             }
         };
@@ -90,6 +97,8 @@ impl Turn {
 pub struct Setup {
     /// The guest's kernel.
     pub kernel: KernelChoice,
+    /// Whether the guest has Debian's CXL tools.
+    pub tools: bool,
     /// The machine.
     pub topology: Topology,
     /// Everything else.
@@ -149,7 +158,7 @@ impl Guest {
     /// # Errors
     /// When something is missing or the machine fails.
     pub fn boot(setup: &Setup) -> Result<Self> {
-        let turn = Turn::take(setup.kernel)?;
+        let turn = Turn::take_with(setup.kernel, setup.tools)?;
         let mut options = setup.options.clone();
         options.keep |= std::env::var_os(KEEP_VARIABLE).is_some();
         let machine = Machine::start(

@@ -2,6 +2,7 @@
 //! Gets QEMU and Linux, boots the guest with the device, runs scenarios.
 
 pub mod acpi;
+mod archive;
 pub mod cache;
 pub mod doctor;
 mod elf;

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # The guest's first process. Kernel command line:
 #   chmu.mode=region|vfio|none   which driver gets the CXL devices (default: region)
+#   chmu.memory=dax   the region's memory is a dax device (default: System RAM)
 #   chmu.thp=never|madvise|always   transparent huge pages (default: never)
 #   chmu.shell   a shell on the console; the machine goes down when it ends
 #   chmu.hostname=NAME   (default: chmu)
 
-export PATH=/bin HOME=/
+export PATH=/usr/sbin:/usr/bin HOME=/
 /bin/busybox --install -s /bin
 
 complain() {
@@ -28,13 +29,15 @@ mount_file_systems() {
     mount -t tmpfs none /tmp
     mount -t tmpfs none /run
     [ ! -d /sys/kernel/debug ] || mount -t debugfs none /sys/kernel/debug
+    [ ! -d /sys/kernel/tracing ] || mount -t tracefs none /sys/kernel/tracing
 }
 
 read_command_line() {
-    mode=region thp=never shell= name=chmu
+    mode=region memory= thp=never shell= name=chmu
     for word in $(cat /proc/cmdline); do
         case $word in
         chmu.mode=*) mode=${word#*=} ;;
+        chmu.memory=*) memory=${word#*=} ;;
         chmu.thp=*) thp=${word#*=} ;;
         chmu.hostname=*) name=${word#*=} ;;
         chmu.shell) shell=yes ;;
@@ -50,10 +53,30 @@ quiet_the_kernel() {
     set_value /sys/module/damon_stat/parameters/enabled N
 }
 
+# Programs of distributions look modules up, also those that are loaded.
+index_modules() {
+    [ -x /usr/sbin/depmod ] || return 0
+    for list in modules.order modules.builtin; do
+        : >"/lib/modules/$(uname -r)/$list"
+    done
+    /usr/sbin/depmod || complain "depmod failed"
+}
+
 load_modules() {
     while read -r module; do
-        insmod "/lib/modules/$module.ko" || complain "cannot load the module $module"
+        insmod "/lib/modules/$(uname -r)/$module.ko" || complain "cannot load the module $module"
     done <"/lib/modules/$1.order"
+}
+
+# The region's dax device starts as one, though its default is the driver that makes it System RAM:
+# so that a user can open it, or have daxctl change it.
+bind_dax() {
+    set_value /sys/bus/dax/drivers_autoprobe 0
+    load_modules dax
+    set_value /sys/bus/dax/drivers_autoprobe 1
+    for device in /sys/bus/dax/devices/dax*; do
+        set_value /sys/bus/dax/drivers/device_dax/new_id "${device##*/}"
+    done
 }
 
 # PCI class 05 02: memory controller, CXL.
@@ -73,8 +96,12 @@ mount_file_systems
 read_command_line
 hostname "$name"
 quiet_the_kernel
+index_modules
 case $mode in
-region) load_modules region ;;
+region)
+    load_modules region
+    [ "$memory" != dax ] || bind_dax
+    ;;
 vfio) load_modules vfio && bind_vfio ;;
 none) ;;
 *) complain "chmu.mode=$mode is none of region, vfio and none" ;;

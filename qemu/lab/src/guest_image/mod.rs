@@ -4,20 +4,22 @@
 //! One image serves every mode; the kernel's command line chooses, as `init.sh` says. It is not
 //! compressed, since an emulated processor reads faster than it decompresses.
 
-mod archive;
-
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::archive::Archive;
 use crate::elf;
 use crate::platform::{Kernel, Module};
-use archive::Archive;
 
 const INIT: &str = include_str!("init.sh");
 /// Where init mounts file systems.
 const MOUNT_POINTS: [&str; 4] = ["proc", "run", "sys", "tmp"];
+/// As in distributions: everything is in `/usr`, and what used to be beside it is a link there.
+const MERGED_FOLDERS: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
 
 /// What goes into the image.
 #[derive(Debug, Clone, Copy)]
@@ -26,8 +28,10 @@ pub struct GuestImage<'a> {
     pub kernel: &'a Kernel,
     /// A statically linked busybox.
     pub busybox: &'a Path,
-    /// The statically linked `chmu`; becomes `/bin/chmu`.
+    /// The statically linked `chmu`; becomes `/usr/bin/chmu`.
     pub program: &'a Path,
+    /// An archive that is unpacked over the rest, see [`crate::platform::PackageSet`].
+    pub packages: Option<&'a Path>,
 }
 
 impl GuestImage<'_> {
@@ -40,25 +44,42 @@ impl GuestImage<'_> {
         for folder in MOUNT_POINTS {
             archive.folder(folder)?;
         }
+        for folder in MERGED_FOLDERS {
+            let target = format!("usr/{folder}");
+            archive.folder(&target)?;
+            archive.link(folder, &target)?;
+        }
         archive.console()?;
         archive.file("init", INIT.as_bytes(), true)?;
-        archive.file("bin/busybox", &static_program(self.busybox)?, true)?;
-        archive.file("bin/chmu", &static_program(self.program)?, true)?;
+        archive.file("usr/bin/busybox", &static_program(self.busybox)?, true)?;
+        archive.file("usr/bin/chmu", &static_program(self.program)?, true)?;
         add_modules(&mut archive, self.kernel)?;
-        archive.finish()
+        let mut image = archive.finish()?;
+        if let Some(packages) = self.packages {
+            let read = || format!("Cannot read {}", packages.display());
+            let mut file = fs::File::open(packages).with_context(read)?;
+            file.read_to_end(&mut image).with_context(read)?;
+        }
+        Ok(image)
     }
 }
 
-/// Both modes' modules, each once, and for each mode the order to load them in.
+/// All modes' modules, each once, and for each mode the order to load them in.
 fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<()> {
-    let (region, vfio) = (&kernel.region_modules, &kernel.vfio_modules);
-    let only_vfio = vfio.iter().filter(|module| !region.contains(module));
-    for module in region.iter().chain(only_vfio) {
-        let path = format!("lib/modules/{}.ko", module.name);
-        archive.file(&path, &module.content, false)?;
+    let modules: BTreeMap<_, _> = kernel
+        .modules()
+        .map(|module| (&module.name, &module.content))
+        .collect();
+    let folder = format!("usr/lib/modules/{}", kernel.release);
+    for (name, content) in modules {
+        archive.file(&format!("{folder}/{name}.ko"), content, false)?;
     }
-    for (mode, modules) in [("region", region), ("vfio", vfio)] {
-        let path = format!("lib/modules/{mode}.order");
+    for (mode, modules) in [
+        ("region", &kernel.region_modules),
+        ("dax", &kernel.dax_modules),
+        ("vfio", &kernel.vfio_modules),
+    ] {
+        let path = format!("usr/lib/modules/{mode}.order");
         archive.file(&path, names(modules).as_bytes(), false)?;
     }
     Ok(())

@@ -55,6 +55,7 @@ fn kernel() -> Kernel {
         image: "/vmlinuz".into(),
         release: "7.3.4".into(),
         region_modules: vec![module("einj"), module("cxl_pci")],
+        dax_modules: vec![module("kmem")],
         vfio_modules: vec![module("einj"), module("vfio_pci")],
     }
 }
@@ -78,6 +79,7 @@ fn image() -> Vec<u8> {
         kernel: &kernel(),
         busybox: &program,
         program: &program,
+        packages: None,
     };
     image.build().unwrap()
 }
@@ -103,7 +105,7 @@ fn every_file_comes_after_its_folder() {
     assert_eq!(found("init").content, INIT.as_bytes());
     assert_eq!(found("dev/console").mode, 0o020_600);
     assert_eq!(found("dev/console").device, (5, 1));
-    assert_eq!(found("lib/modules/region.order").mode, 0o100_644);
+    assert_eq!(found("usr/lib/modules/region.order").mode, 0o100_644);
 }
 
 #[test]
@@ -115,10 +117,11 @@ fn modules_are_there_once_with_each_modes_order() {
         assert_eq!(found.next(), None);
         text
     };
-    assert_eq!(content("lib/modules/region.order"), "einj\ncxl_pci\n");
-    assert_eq!(content("lib/modules/vfio.order"), "einj\nvfio_pci\n");
-    for name in ["einj", "cxl_pci", "vfio_pci"] {
-        assert_eq!(content(&format!("lib/modules/{name}.ko")), name);
+    assert_eq!(content("usr/lib/modules/region.order"), "einj\ncxl_pci\n");
+    assert_eq!(content("usr/lib/modules/dax.order"), "kmem\n");
+    assert_eq!(content("usr/lib/modules/vfio.order"), "einj\nvfio_pci\n");
+    for name in ["einj", "cxl_pci", "kmem", "vfio_pci"] {
+        assert_eq!(content(&format!("usr/lib/modules/7.3.4/{name}.ko")), name);
     }
 }
 
@@ -134,6 +137,7 @@ fn a_program_that_needs_libraries_is_refused() {
         kernel: &kernel(),
         busybox: &test,
         program: &test,
+        packages: None,
     };
     let error = image.build().unwrap_err();
     assert!(error.to_string().contains("not statically linked"));

@@ -52,6 +52,7 @@ impl Software {
                 kernel: &platform.kernel,
                 busybox: &platform.busybox,
                 program: &programs.guest,
+                packages: platform.guest_packages.as_deref(),
             }
             .build()?,
         };

@@ -11,6 +11,8 @@ use super::modules::{Module, ModuleFolder};
 
 /// What the region mode loads; what these depend on comes before them.
 const REGION_MODULES: [&str; 4] = ["cxl_port", "cxl_mem", "cxl_acpi", "cxl_pci"];
+/// What gives a region's memory out as a dax device, and takes it as System RAM.
+const DAX_MODULES: [&str; 3] = ["dax_cxl", "device_dax", "kmem"];
 /// What the VFIO mode loads.
 const VFIO_MODULES: [&str; 2] = ["vfio_iommu_type1", "vfio_pci"];
 
@@ -23,6 +25,9 @@ pub struct Kernel {
     pub release: String,
     /// For a guest with the CXL driver bound: everything up to `cxl_pci`, in load order.
     pub region_modules: Vec<Module>,
+    /// For a guest whose CXL memory is a dax device, in load order, without what is in
+    /// [`Self::region_modules`]; empty when the kernel lacks them.
+    pub dax_modules: Vec<Module>,
     /// For a guest with `vfio-pci` bound, in load order; empty when the kernel lacks VFIO.
     pub vfio_modules: Vec<Module>,
 }
@@ -35,33 +40,43 @@ impl Kernel {
     /// When the image is no x86 Linux kernel, or a module is missing or belongs to another kernel.
     pub fn load(image: &Path, modules: Option<&Path>) -> Result<Self> {
         let release = image_release(image)?;
-        let (region_modules, vfio_modules) = match modules {
-            None => (Vec::new(), Vec::new()),
-            Some(folder) => {
-                let folder = ModuleFolder::open(folder)?;
-                (
-                    folder.load_order(&REGION_MODULES, &release)?,
-                    vfio_modules(&folder, &release),
-                )
-            }
-        };
-        Ok(Self {
+        let mut kernel = Self {
             image: image.to_owned(),
             release,
-            region_modules,
-            vfio_modules,
-        })
+            region_modules: Vec::new(),
+            dax_modules: Vec::new(),
+            vfio_modules: Vec::new(),
+        };
+        if let Some(folder) = modules {
+            let folder = ModuleFolder::open(folder)?;
+            let release = &kernel.release;
+            kernel.region_modules = folder.load_order(&REGION_MODULES, release)?;
+            kernel.dax_modules = optional_modules(&folder, release, &DAX_MODULES, "dax mode");
+            let loaded = &kernel.region_modules;
+            kernel.dax_modules.retain(|module| !loaded.contains(module));
+            kernel.vfio_modules = optional_modules(&folder, release, &VFIO_MODULES, "VFIO mode");
+        }
+        Ok(kernel)
+    }
+
+    /// All modules of all modes; some more than once.
+    pub(crate) fn modules(&self) -> impl Iterator<Item = &Module> {
+        let modes = [&self.region_modules, &self.dax_modules, &self.vfio_modules];
+        modes.into_iter().flatten()
     }
 }
 
-/// A kernel without VFIO still runs everything but the VFIO mode.
-fn vfio_modules(folder: &ModuleFolder, release: &str) -> Vec<Module> {
-    folder
-        .load_order(&VFIO_MODULES, release)
-        .unwrap_or_else(|error| {
-            log::warn!("The guest's VFIO mode will not work: {error:#}");
-            Vec::new()
-        })
+/// A kernel without these still runs everything but one mode.
+fn optional_modules(
+    folder: &ModuleFolder,
+    release: &str,
+    names: &[&str],
+    mode: &str,
+) -> Vec<Module> {
+    folder.load_order(names, release).unwrap_or_else(|error| {
+        log::warn!("The guest's {mode} will not work: {error:#}");
+        Vec::new()
+    })
 }
 
 /// The release in a bzImage (Linux x86 boot protocol: `HdrS` at 0x202, `kernel_version` at 0x20e).

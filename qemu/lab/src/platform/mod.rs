@@ -19,7 +19,7 @@ use crate::elf;
 use crate::progress::Progress;
 
 pub(crate) use debian::check_tools;
-pub use debian::{Contents, Packages, mirror, reach};
+pub use debian::{Contents, PackageSet, Packages, TOOLS, mirror, reach};
 pub use kernel::Kernel;
 pub use modules::Module;
 pub use qemu::{QemuOrigin, QemuProgram};
@@ -45,9 +45,22 @@ pub struct PlatformOptions {
     /// Which of Debian's kernels to fetch when none is given.
     #[arg(long, value_enum, default_value_t, conflicts_with = "kernel")]
     pub kernel_suite: KernelChoice,
+    /// Debian's CXL tools for the guest: cxl, daxctl, ndctl, lspci and rasdaemon.
+    #[arg(long)]
+    pub tools: bool,
+    /// Package of Debian's stable release for the guest, with what it depends on.
+    #[arg(long = "package", value_name = "NAME")]
+    pub guest_packages: Vec<String>,
 }
 
 impl PlatformOptions {
+    /// The packages for the guest.
+    fn guest_packages(&self) -> Result<PackageSet> {
+        let tools = TOOLS.iter().filter(|_| self.tools);
+        let names = self.guest_packages.iter().map(String::as_str);
+        PackageSet::new(tools.copied().chain(names))
+    }
+
     /// What is to come from packages.
     pub(crate) fn packages(&self, has_qemu: bool) -> Packages {
         Packages {
@@ -78,6 +91,8 @@ pub struct Platform {
     pub kernel: Kernel,
     /// A statically linked busybox.
     pub busybox: PathBuf,
+    /// The archive with the guest's packages, if it has any.
+    pub guest_packages: Option<PathBuf>,
 }
 
 impl Platform {
@@ -89,6 +104,7 @@ impl Platform {
     /// what to pass instead.
     pub fn obtain(options: &PlatformOptions, progress: &Progress) -> Result<Self> {
         let cache = Cache::open()?;
+        let packages = options.guest_packages()?;
         let qemu = chosen_qemu(options)?;
         if let Some(busybox) = &options.busybox {
             check_static(busybox)?;
@@ -108,10 +124,15 @@ impl Platform {
             Some(busybox) => busybox.clone(),
             None => debian::busybox(&cache),
         };
+        let guest_packages = match packages.is_empty() {
+            true => None,
+            false => Some(packages.obtain(&cache, progress)?),
+        };
         Ok(Self {
             qemu,
             kernel,
             busybox,
+            guest_packages,
         })
     }
 }

@@ -4,6 +4,7 @@
 
 mod apt;
 mod mirror;
+mod packages;
 mod unpack;
 
 use std::path::{Path, PathBuf};
@@ -21,6 +22,7 @@ use crate::progress::Progress;
 use apt::Apt;
 
 pub use mirror::{mirror, reach};
+pub use packages::{PackageSet, TOOLS};
 
 /// Counts up when an entry's layout changes; entries of another layout are fetched anew.
 const LAYOUT: u32 = 1;
@@ -62,8 +64,8 @@ impl Entry {
     fn name(self) -> &'static str {
         match self {
             Self::Qemu => QEMU_ENTRY,
-            Self::Kernel(KernelChoice::Backports) => "kernel-backports",
-            Self::Kernel(KernelChoice::Lts612) => "kernel-lts-6.12",
+            Self::Kernel(KernelChoice::Backports) => "linux-backports",
+            Self::Kernel(KernelChoice::Lts612) => "linux-lts-6.12",
             Self::Busybox => BUSYBOX_ENTRY,
         }
     }

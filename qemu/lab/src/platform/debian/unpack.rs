@@ -132,7 +132,7 @@ pub(super) fn kernel(root: &Path, folder: &Path) -> Result<String> {
     let loaded = Kernel::load(&image, Some(&source))?;
     let modules = folder.join(MODULES);
     fs::create_dir_all(&modules)?;
-    for Module { name, content } in loaded.region_modules.iter().chain(&loaded.vfio_modules) {
+    for Module { name, content } in loaded.modules() {
         fs::write(modules.join(format!("{name}.ko")), content)?;
     }
     let builtin = ModuleFolder::open(&source)?.builtin_list();

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A newc cpio archive whose bytes depend on nothing but its files.
+//!
+//! Linux unpacks archives that follow each other, each into what the ones before it made; they
+//! start at multiples of [`ALIGNMENT_BYTES`].
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -9,10 +12,12 @@ use cpio::newc::{self, Builder, ModeFileType};
 
 /// The console's device number on Linux.
 const CONSOLE: (u32, u32) = (5, 1);
+/// Where the next archive may start.
+pub(crate) const ALIGNMENT_BYTES: usize = 512;
 
 /// An archive in the making.
 #[derive(Debug, Default)]
-pub(super) struct Archive {
+pub(crate) struct Archive {
     bytes: Vec<u8>,
     folders: BTreeSet<String>,
     entries: u32,
@@ -20,7 +25,7 @@ pub(super) struct Archive {
 
 impl Archive {
     /// Adds a folder and those above it.
-    pub(super) fn folder(&mut self, path: &str) -> Result<()> {
+    pub(crate) fn folder(&mut self, path: &str) -> Result<()> {
         let path = path.trim_matches('/');
         if path.is_empty() || self.folders.contains(path) {
             return Ok(());
@@ -33,17 +38,41 @@ impl Archive {
     }
 
     /// Adds a file, and the folder it is in.
-    pub(super) fn file(&mut self, path: &str, content: &[u8], is_executable: bool) -> Result<()> {
+    pub(crate) fn file(&mut self, path: &str, content: &[u8], is_executable: bool) -> Result<()> {
+        let permissions = if is_executable { 0o755 } else { 0o644 };
+        self.file_with_permissions(path, content, permissions)
+    }
+
+    /// The same with any permissions, the bits for set-user-id and the like included.
+    pub(crate) fn file_with_permissions(
+        &mut self,
+        path: &str,
+        content: &[u8],
+        permissions: u32,
+    ) -> Result<()> {
+        let path = self.within_folder(path)?;
+        self.entry(path, permissions, ModeFileType::Regular, (0, 0), content)
+    }
+
+    /// Adds a symbolic link, and the folder it is in. What is added below the link goes where it
+    /// leads.
+    pub(crate) fn link(&mut self, path: &str, target: &str) -> Result<()> {
+        let path = self.within_folder(path)?;
+        let target = target.as_bytes();
+        self.folders.insert(path.to_owned());
+        self.entry(path, 0o777, ModeFileType::Symlink, (0, 0), target)
+    }
+
+    fn within_folder<'a>(&mut self, path: &'a str) -> Result<&'a str> {
         let path = path.trim_start_matches('/');
         if let Some((parent, _)) = path.rsplit_once('/') {
             self.folder(parent)?;
         }
-        let permissions = if is_executable { 0o755 } else { 0o644 };
-        self.entry(path, permissions, ModeFileType::Regular, (0, 0), content)
+        Ok(path)
     }
 
     /// Adds the device that the kernel opens as the first process' output.
-    pub(super) fn console(&mut self) -> Result<()> {
+    pub(crate) fn console(&mut self) -> Result<()> {
         self.folder("dev")?;
         self.entry("dev/console", 0o600, ModeFileType::Char, CONSOLE, &[])
     }
@@ -71,8 +100,10 @@ impl Archive {
         Ok(())
     }
 
-    /// The archive's bytes.
-    pub(super) fn finish(self) -> Result<Vec<u8>> {
-        Ok(newc::trailer(self.bytes)?)
+    /// The archive's bytes, padded so that another archive can follow.
+    pub(crate) fn finish(self) -> Result<Vec<u8>> {
+        let mut bytes = newc::trailer(self.bytes)?;
+        bytes.resize(bytes.len().next_multiple_of(ALIGNMENT_BYTES), 0);
+        Ok(bytes)
     }
 }
