@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use chmu_lab::machine::{MachineOptions, Mode, Software, dry_run, run_on_terminal};
+use chmu_lab::machine::{MachineOptions, MemoryAs, Mode, Software, dry_run, run_on_terminal};
 use chmu_lab::output::{self, Format};
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
@@ -29,6 +29,9 @@ pub(super) struct Options {
     /// Which driver the lab's initramfs gives the device.
     #[arg(long, value_enum, default_value_t)]
     mode: Mode,
+    /// What the CXL memory is in the lab's initramfs.
+    #[arg(long, value_enum, default_value_t)]
+    memory_as: MemoryAs,
     /// Number of processors.
     #[arg(long, value_name = "COUNT")]
     smp: Option<u32>,
@@ -125,6 +128,7 @@ fn machine_options(options: &Options, devices: usize) -> Result<MachineOptions> 
     };
     Ok(MachineOptions {
         mode: options.mode,
+        memory_as: options.memory_as,
         plugin_options: options.plugin_option.clone(),
         qemu_arguments,
         append,

@@ -41,7 +41,7 @@ pub use self::failure::{Cause, Failure, LogEnd};
 pub use self::guest::Output;
 pub use self::interactive::{DeviceCommand, DryRun, dry_run, run_on_terminal};
 pub use self::interruption::Interrupted;
-pub use self::options::{MachineOptions, Mode, READY_TIMEOUT};
+pub use self::options::{MachineOptions, MemoryAs, Mode, READY_TIMEOUT};
 pub use self::software::Software;
 
 /// A guest without anything to do goes down within this time.

@@ -37,11 +37,23 @@ impl fmt::Display for Mode {
     }
 }
 
+/// What the CXL memory is when the guest has booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum MemoryAs {
+    /// Memory of the kernel's, on a node of its own.
+    #[default]
+    SystemRam,
+    /// A dax device, which `daxctl reconfigure-device` can make System RAM.
+    Dax,
+}
+
 /// What a machine is to be like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineOptions {
     /// The device's driver in the guest.
     pub mode: Mode,
+    /// What the CXL memory is.
+    pub memory_as: MemoryAs,
     /// Options of the plugin, for example `filter=none`; the sockets are added.
     pub plugin_options: Vec<String>,
     /// Further options of QEMU, after the lab's.
@@ -65,6 +77,7 @@ impl Default for MachineOptions {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
+            memory_as: MemoryAs::default(),
             plugin_options: Vec::new(),
             qemu_arguments: Vec::new(),
             append: Vec::new(),

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::options::MachineOptions;
+use super::options::{MachineOptions, MemoryAs};
 use crate::size::ByteSize;
-use crate::topology::{Node, Topology};
+use crate::topology::{Node, PlacedWindow, Topology};
 
 /// How long QEMU waits for an answer of the device before it gives the device up. A guest's
 /// access waits as well, so this is far beyond what a slow host may take.
@@ -100,8 +100,21 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         words.push("intel_iommu=on iommu=pt".to_owned());
     }
     words.push(format!("chmu.mode={}", options.mode));
+    if options.memory_as == MemoryAs::Dax {
+        words.push("chmu.memory=dax".to_owned());
+        // Else the kernel takes the memory before daxctl does, which daxctl refuses.
+        words.push("memhp_default_state=offline".to_owned());
+        words.extend(topology.windows().iter().map(soft_reserved));
+    }
     words.extend(options.append.iter().cloned());
     words.join(" ")
+}
+
+/// What firmware says of memory that is for drivers to give out: it turns from RAM (1) into
+/// soft-reserved memory (Linux `arch/x86/include/asm/e820/types.h`). QEMU's firmware cannot say it.
+fn soft_reserved(window: &PlacedWindow<'_>) -> String {
+    let size = ByteSize(window.size_bytes);
+    format!("memmap={size}%{:#x}-1+0xefffffff", window.base.0)
 }
 
 fn put_machine(list: &mut OptionList, topology: &Topology) {
@@ -204,7 +217,15 @@ fn put_console(list: &mut OptionList, console: &Console) {
 
 fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles) {
     let bus = topology.host_bridge_bus;
-    list.put("-device", format!("pxb-cxl,id=cxl,bus=pcie.0,bus_nr={bus}"));
+    // The node whose processors the host bridge is at.
+    let node = topology
+        .windows()
+        .first()
+        .map_or(0, |window| topology.nodes[window.node].initiator);
+    list.put(
+        "-device",
+        format!("pxb-cxl,id=cxl,bus=pcie.0,bus_nr={bus},numa_node={node}"),
+    );
     for (device, sockets) in topology.devices().iter().zip(&files.sockets) {
         let index = device.index;
         let slot = index + 1;

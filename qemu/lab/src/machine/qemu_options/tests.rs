@@ -134,6 +134,27 @@ fn the_callers_words_come_last() {
     assert_has(&lines, &["-chardev stdio,id=console,mux=on,signal=off"]);
 }
 
+#[test]
+fn dax_memory_is_taken_from_the_kernel_at_its_own_place() {
+    let words = |memory_as| {
+        let options = MachineOptions {
+            memory_as,
+            ..MachineOptions::default()
+        };
+        kernel_command_line(&large(), &options)
+    };
+    let dax = words(MemoryAs::Dax);
+    for word in [
+        "chmu.memory=dax",
+        "memhp_default_state=offline",
+        "memmap=1G%0x180000000-1+0xefffffff",
+        "memmap=1G%0x1c0000000-1+0xefffffff",
+    ] {
+        assert!(dax.split(' ').any(|found| found == word), "{word}: {dax}");
+    }
+    assert!(!words(MemoryAs::SystemRam).contains('%'));
+}
+
 /// Two sockets, and a window with two devices beside one with one.
 fn large() -> Topology {
     let mut topology = Topology::default();
