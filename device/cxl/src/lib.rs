@@ -34,7 +34,7 @@ mod testing;
 
 pub use bar::Bar;
 pub use config::{ConfigError, DecoderConfig, DecoderError, FunctionConfig, Interrupts};
-pub use device_registers::{MediaEvent, Transaction};
+pub use device_registers::{Condition, MediaEvent, Transaction};
 pub use event::{DecoderRefusal, FunctionEvent};
 pub use function::{Function, Region};
 pub use host::{FunctionHost, HostAccess};

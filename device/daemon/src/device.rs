@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use chmu_cxl::{
-    Function, FunctionConfig, HostAccess, Interrupts, MediaEvent, Region as FunctionRegion,
+    Condition, Function, FunctionConfig, HostAccess, Interrupts, MediaEvent,
+    Region as FunctionRegion,
 };
 use vfio_bindings::bindings::vfio::{
     VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_NUM_REGIONS, VFIO_PCI_ROM_REGION_INDEX,
@@ -139,6 +140,13 @@ impl Device {
     pub(crate) fn inject_event(&mut self, event: &MediaEvent) -> bool {
         let now_ns = self.catch_up();
         self.function.inject_event(now_ns, event, &mut self.outside)
+    }
+
+    /// The device gets warmer, colder or older.
+    pub(crate) fn set_condition(&mut self, condition: Condition) {
+        let now_ns = self.catch_up();
+        self.function
+            .set_condition(now_ns, condition, &mut self.outside);
     }
 
     /// How long the device may be left alone; none when only events matter.

@@ -1,17 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Lets others make the device's memory fail: each line
-//! `media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub]` becomes a record of an
-//! event log and is answered with `recorded`, or with `lost` where the log is full.
+//! Lets others make the device's memory fail, and change its health: one command a line.
 
-use chmu_cxl::{MediaEvent, Transaction};
+use chmu_cxl::{Condition, MediaEvent, Transaction};
 use chmu_spec::address::Dpa;
 use chmu_spec::cxl::event::EventLog;
 
 use crate::config::quantity::Hexadecimal;
 use crate::device::Device;
 
-const USAGE: &str = "write media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub]; \
-                     LOG is informational, warning, failure or fatal";
+const USAGE: &str = "write media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub], \
+                     where LOG is informational, warning, failure or fatal; or temperature \
+                     DEGREES, in Celsius; or life-used PERCENT, 0 to 100";
 
 /// What a device may have been doing.
 const TRANSACTIONS: [(&str, Transaction); 3] = [
@@ -20,22 +19,57 @@ const TRANSACTIONS: [(&str, Transaction); 3] = [
     ("scrub", Transaction::Scrub),
 ];
 
+/// What a line asks for.
+#[derive(Debug, PartialEq, Eq)]
+enum Command {
+    Fail(MediaEvent),
+    Change(Condition),
+}
+
 /// Answers a line.
 pub(crate) fn answer(device: &mut Device, line: &str) -> String {
-    let Some(event) = parse(line) else {
-        return format!("error: {USAGE}");
-    };
+    match parse(line) {
+        None => format!("error: {USAGE}"),
+        Some(Command::Fail(event)) => fail(device, &event),
+        Some(Command::Change(condition)) => {
+            device.set_condition(condition);
+            "set".to_owned()
+        }
+    }
+}
+
+fn fail(device: &mut Device, event: &MediaEvent) -> String {
     let memory_bytes = device.memory_bytes();
     if event.dpa.0 >= memory_bytes {
         return format!("error: the memory ends at {memory_bytes:#x}");
     }
-    let recorded = device.inject_event(&event);
+    let recorded = device.inject_event(event);
     if recorded { "recorded" } else { "lost" }.to_owned()
 }
 
-fn parse(line: &str) -> Option<MediaEvent> {
+fn parse(line: &str) -> Option<Command> {
     let mut words = line.split_whitespace();
-    words.next().filter(|verb| *verb == "media-error")?;
+    match words.next()? {
+        "media-error" => media_error(words).map(Command::Fail),
+        "temperature" => {
+            let degrees = only(words)?.parse().ok()?;
+            Some(Command::Change(Condition::Temperature(degrees)))
+        }
+        "life-used" => {
+            let percent = only(words)?.parse().ok()?;
+            (percent <= 100).then_some(Command::Change(Condition::LifeUsed(percent)))
+        }
+        _ => None,
+    }
+}
+
+/// The word, if no other follows.
+fn only<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let word = words.next()?;
+    words.next().is_none().then_some(word)
+}
+
+fn media_error<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<MediaEvent> {
     let name = words.next()?;
     let log = EventLog::ALL.into_iter().find(|log| log.name() == name)?;
     let Hexadecimal(address) = words.next()?.parse().ok()?;
@@ -87,6 +121,19 @@ mod tests {
     }
 
     #[test]
+    fn health_that_gets_worse_is_recorded() {
+        let mut device = device();
+        for line in ["temperature 60", "life-used 10"] {
+            assert_eq!(answer(&mut device, line), "set");
+        }
+        assert_eq!(device.statistics().function.event_records, 0);
+        for line in ["temperature 90", "life-used 90"] {
+            assert_eq!(answer(&mut device, line), "set");
+        }
+        assert_eq!(device.statistics().function.event_records, 2);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         let mut device = device();
         for line in [
@@ -97,6 +144,12 @@ mod tests {
             "media-error failure nowhere",
             "media-error failure 0 broken",
             "advance 5",
+            "temperature",
+            "temperature warm",
+            "temperature 40 50",
+            "temperature 40000",
+            "life-used 101",
+            "life-used -1",
         ] {
             assert_eq!(
                 answer(&mut device, line),
@@ -120,6 +173,10 @@ mod tests {
             uncorrectable: true,
             transaction: Transaction::HostWrite,
         };
-        assert_eq!(event, expected);
+        assert_eq!(event, Command::Fail(expected));
+        let cold = Command::Change(Condition::Temperature(-5));
+        assert_eq!(parse("temperature -5"), Some(cold));
+        let worn = Command::Change(Condition::LifeUsed(100));
+        assert_eq!(parse(" life-used 100 "), Some(worn));
     }
 }

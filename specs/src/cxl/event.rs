@@ -81,6 +81,30 @@ pub mod general_media {
     pub const ADDRESS_FLAGS: u64 = 0x3f;
     /// Descriptor: the error was not corrected.
     pub const UNCORRECTABLE: u8 = 1 << 0;
+    /// Descriptor: there is more poison than the poison list has room for.
+    pub const POISON_LIST_OVERFLOW: u8 = 1 << 2;
+}
+
+/// UUID of a memory module event, as it lies in a record.
+pub const MEMORY_MODULE: [u8; 16] = [
+    0xfe, 0x92, 0x74, 0x75, 0xdd, 0x59, 0x43, 0x39, 0xa5, 0x86, 0x79, 0xba, 0xb1, 0x13, 0xb7, 0x74,
+];
+
+/// Offsets in a memory module event.
+pub mod memory_module {
+    /// What changed, 8 bits.
+    pub const EVENT_TYPE: usize = 0x30;
+    /// The health of the device as [`health_info`](super::super::health::health_info) lays it out.
+    pub const HEALTH_INFO: usize = 0x31;
+
+    /// Event type: the health status.
+    pub const HEALTH_STATUS_CHANGE: u8 = 0;
+    /// Event type: the media status.
+    pub const MEDIA_STATUS_CHANGE: u8 = 1;
+    /// Event type: life used.
+    pub const LIFE_USED_CHANGE: u8 = 2;
+    /// Event type: the temperature.
+    pub const TEMPERATURE_CHANGE: u8 = 3;
 }
 
 /// Offsets in the output of Get Event Records.

@@ -11,6 +11,8 @@ pub mod opcode {
     pub const GET_EVENT_INTERRUPT_POLICY: u16 = 0x0102;
     /// Set Event Interrupt Policy.
     pub const SET_EVENT_INTERRUPT_POLICY: u16 = 0x0103;
+    /// Get FW Info.
+    pub const GET_FIRMWARE_INFO: u16 = 0x0200;
     /// Get Timestamp.
     pub const GET_TIMESTAMP: u16 = 0x0300;
     /// Set Timestamp.
@@ -25,6 +27,16 @@ pub mod opcode {
     pub const GET_PARTITION_INFO: u16 = 0x4100;
     /// Get Health Info.
     pub const GET_HEALTH_INFO: u16 = 0x4200;
+    /// Get Alert Configuration.
+    pub const GET_ALERT_CONFIGURATION: u16 = 0x4201;
+    /// Set Alert Configuration.
+    pub const SET_ALERT_CONFIGURATION: u16 = 0x4202;
+    /// Get Poison List.
+    pub const GET_POISON_LIST: u16 = 0x4300;
+    /// Inject Poison.
+    pub const INJECT_POISON: u16 = 0x4301;
+    /// Clear Poison.
+    pub const CLEAR_POISON: u16 = 0x4302;
 }
 
 /// How a command ends.
@@ -38,6 +50,10 @@ pub enum ReturnCode {
     Unsupported = 0x03,
     /// A handle names no record, or not the oldest.
     InvalidHandle = 0x0e,
+    /// The device has no memory there.
+    InvalidPhysicalAddress = 0x0f,
+    /// The device holds all the injected poison that it can.
+    InjectPoisonLimitReached = 0x10,
     /// The input is too short or too long.
     InvalidPayloadLength = 0x16,
     /// The device has no such log.
@@ -55,6 +71,8 @@ impl ReturnCode {
 pub mod effect {
     /// The configuration, at once.
     pub const IMMEDIATE_CONFIGURATION_CHANGE: u16 = 1 << 1;
+    /// Data in the memory, at once.
+    pub const IMMEDIATE_DATA_CHANGE: u16 = 1 << 2;
     /// A policy, at once.
     pub const IMMEDIATE_POLICY_CHANGE: u16 = 1 << 3;
     /// A log, at once.
@@ -79,6 +97,10 @@ pub mod identify {
     pub const VOLATILE_CAPACITY: usize = 0x18;
     /// Records that each of the four event logs holds, 16 bits each.
     pub const EVENT_LOG_SIZES: usize = 0x30;
+    /// Records that the poison list holds, 24 bits.
+    pub const POISON_LIST_RECORDS: usize = 0x3c;
+    /// Lines that a host can poison, 16 bits.
+    pub const INJECT_POISON_LIMIT: usize = 0x3f;
     /// Bytes of the output.
     pub const BYTES: usize = 0x45;
 }
@@ -89,20 +111,4 @@ pub mod partition_info {
     pub const ACTIVE_VOLATILE: usize = 0x00;
     /// Bytes of the output.
     pub const BYTES: usize = 0x20;
-}
-
-/// Offsets in the output of Get Health Info.
-pub mod health_info {
-    /// Life used, in percent.
-    pub const LIFE_USED: usize = 0x03;
-    /// Temperature in degrees Celsius, 16 bits.
-    pub const TEMPERATURE: usize = 0x04;
-    /// Corrected errors of volatile memory, 32 bits.
-    pub const CORRECTED_VOLATILE_ERRORS: usize = 0x0a;
-    /// Bytes of the output.
-    pub const BYTES: usize = 0x12;
-    /// Life used: the device does not know.
-    pub const UNKNOWN_LIFE_USED: u8 = 0xff;
-    /// Temperature: the device does not know.
-    pub const UNKNOWN_TEMPERATURE: u16 = 0xffff;
 }

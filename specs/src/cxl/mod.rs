@@ -5,7 +5,10 @@ pub mod component;
 pub mod device;
 pub mod dvsec;
 pub mod event;
+pub mod firmware;
+pub mod health;
 pub mod mailbox;
+pub mod poison;
 
 /// CXL's vendor identifier in DVSECs.
 pub const VENDOR_ID: u16 = 0x1e98;

@@ -3,20 +3,26 @@
 
 use std::ops::RangeInclusive;
 
+use chmu_spec::address::Dpa;
 use chmu_spec::cxl::CAPACITY_MULTIPLE_BYTES;
 use chmu_spec::cxl::event::{EventLog, clear, policy};
+use chmu_spec::cxl::health::set_alert_configuration;
 use chmu_spec::cxl::mailbox::{
-    COMMAND_EFFECTS_ENTRY_BYTES, COMMAND_EFFECTS_LOG, ReturnCode, effect, health_info, identify,
-    opcode, partition_info,
+    COMMAND_EFFECTS_ENTRY_BYTES, COMMAND_EFFECTS_LOG, ReturnCode, effect, identify, opcode,
+    partition_info,
 };
+use chmu_spec::cxl::poison::{CLEAR_BYTES, INJECT_BYTES, PoisonSource, query};
 
 use super::PAYLOAD_BYTES;
+use super::alerts::AlertConfiguration;
 use super::event_log::{LOG_RECORDS, Log, Recorded};
-use super::media_event::{MediaEvent, put};
+use super::firmware;
+use super::health::{Condition, Health};
+use super::media_event::{MediaEvent, Transaction};
+use super::payload::{byte, put, u32_at, u64_at};
+use super::poison::{self, Added, PoisonList};
+use super::record::Event;
 use super::timestamp::Timestamp;
-
-/// Firmware revision: the version of this crate.
-const FIRMWARE_REVISION: &str = concat!("chmu ", env!("CARGO_PKG_VERSION"));
 
 /// A command: what the command effects log says of it, and how long its input is.
 struct Command {
@@ -33,8 +39,8 @@ const fn command(opcode: u16, input_bytes: usize, effects: u16) -> Command {
     }
 }
 
-/// The commands. Others stay out because Linux reacts to some of them with interfaces that mean
-/// nothing here.
+/// The commands. Linux reacts to what is listed here with interfaces, so what stands behind them
+/// must work: firmware can be shown but not written, and there is no persistent memory.
 const COMMANDS: &[Command] = &[
     command(opcode::GET_EVENT_RECORDS, 1, 0),
     Command {
@@ -49,6 +55,7 @@ const COMMANDS: &[Command] = &[
         input_bytes: 4..=5,
         effects: effect::IMMEDIATE_CONFIGURATION_CHANGE,
     },
+    command(opcode::GET_FIRMWARE_INFO, 0, 0),
     command(opcode::GET_TIMESTAMP, 0, 0),
     command(opcode::SET_TIMESTAMP, 8, effect::IMMEDIATE_POLICY_CHANGE),
     command(opcode::GET_SUPPORTED_LOGS, 0, 0),
@@ -56,6 +63,23 @@ const COMMANDS: &[Command] = &[
     command(opcode::IDENTIFY, 0, 0),
     command(opcode::GET_PARTITION_INFO, 0, 0),
     command(opcode::GET_HEALTH_INFO, 0, 0),
+    command(opcode::GET_ALERT_CONFIGURATION, 0, 0),
+    command(
+        opcode::SET_ALERT_CONFIGURATION,
+        set_alert_configuration::BYTES,
+        effect::IMMEDIATE_POLICY_CHANGE,
+    ),
+    command(opcode::GET_POISON_LIST, query::BYTES, 0),
+    command(
+        opcode::INJECT_POISON,
+        INJECT_BYTES,
+        effect::IMMEDIATE_DATA_CHANGE,
+    ),
+    command(
+        opcode::CLEAR_POISON,
+        CLEAR_BYTES,
+        effect::IMMEDIATE_DATA_CHANGE,
+    ),
 ];
 
 /// What the mailbox talks to.
@@ -66,7 +90,11 @@ pub(super) struct MemoryDevice {
     timestamp: Timestamp,
     logs: [Log; 4],
     policies: [u8; 4],
-    corrected_errors: u32,
+    health: Health,
+    alerts: AlertConfiguration,
+    poison: PoisonList,
+    /// What became of records since [`MemoryDevice::take_recorded`].
+    recorded: Vec<Recorded>,
 }
 
 impl MemoryDevice {
@@ -77,7 +105,10 @@ impl MemoryDevice {
             timestamp: Timestamp::default(),
             logs: Default::default(),
             policies: [policy::NONE; 4],
-            corrected_errors: 0,
+            health: Health::default(),
+            alerts: AlertConfiguration::default(),
+            poison: PoisonList::default(),
+            recorded: Vec::new(),
         }
     }
 
@@ -100,25 +131,62 @@ impl MemoryDevice {
             opcode::SET_EVENT_INTERRUPT_POLICY => self.set_event_interrupt_policy(input),
             opcode::GET_TIMESTAMP => Ok(self.timestamp.now(now_ns).to_le_bytes().to_vec()),
             opcode::SET_TIMESTAMP => {
-                self.timestamp.set(now_ns, number(input, 0, 8));
+                self.timestamp.set(now_ns, u64_at(input, 0));
                 Ok(Vec::new())
             }
             opcode::GET_SUPPORTED_LOGS => Ok(supported_logs()),
             opcode::GET_LOG => get_log(input),
             opcode::IDENTIFY => Ok(self.identify()),
             opcode::GET_PARTITION_INFO => Ok(self.partition_info()),
-            opcode::GET_HEALTH_INFO => Ok(self.health_info()),
+            opcode::GET_FIRMWARE_INFO => Ok(firmware::output()),
+            opcode::GET_HEALTH_INFO => Ok(self.health.output()),
+            opcode::GET_ALERT_CONFIGURATION => Ok(self.alerts.output()),
+            opcode::SET_ALERT_CONFIGURATION => {
+                self.alerts.set(input)?;
+                self.judge_health(now_ns);
+                Ok(Vec::new())
+            }
+            opcode::GET_POISON_LIST => self.poison.output(input, self.capacity_bytes),
+            opcode::INJECT_POISON => self.inject_poison(now_ns, input),
+            opcode::CLEAR_POISON => {
+                self.poison.clear(self.line(input)?);
+                Ok(Vec::new())
+            }
             _ => Err(ReturnCode::Unsupported),
         }
     }
 
-    /// Writes a record to an event log.
-    pub(super) fn record(&mut self, now_ns: u64, event: &MediaEvent) -> Recorded {
-        if !event.uncorrectable {
-            self.corrected_errors = self.corrected_errors.saturating_add(1);
+    /// The memory fails: writes a record to an event log, and puts the address onto the poison list
+    /// if data was lost. Returns whether the log had room.
+    pub(super) fn record(&mut self, now_ns: u64, event: &MediaEvent) -> bool {
+        let mut poison_list_overflow = false;
+        if event.uncorrectable {
+            let timestamp = self.timestamp.now(now_ns);
+            let added = self
+                .poison
+                .add(event.dpa, PoisonSource::Internal, timestamp);
+            poison_list_overflow = added == Added::Overflow;
+        } else {
+            self.health.count_corrected_error();
         }
-        let timestamp = self.timestamp.now(now_ns);
-        self.log_mut(event.log).push(event, timestamp)
+        let event = Event::Media {
+            event,
+            poison_list_overflow,
+        };
+        let recorded = self.push(now_ns, &event);
+        self.judge_health(now_ns);
+        !recorded.lost
+    }
+
+    /// The outside changes the device's health.
+    pub(super) fn set_condition(&mut self, now_ns: u64, condition: Condition) {
+        self.health.set(condition);
+        self.judge_health(now_ns);
+    }
+
+    /// What became of the records that were written since the last call.
+    pub(super) fn take_recorded(&mut self) -> Vec<Recorded> {
+        std::mem::take(&mut self.recorded)
     }
 
     pub(super) fn has_records(&self, log: EventLog) -> bool {
@@ -137,9 +205,65 @@ impl MemoryDevice {
         byte(&self.policies, log.code().into())
     }
 
-    /// The power-on state.
+    /// The power-on state. Temperature and wear are what they are.
     pub(super) fn reset(&mut self) {
-        *self = Self::new(self.capacity_bytes, self.interrupts);
+        let mut health = self.health;
+        health.power_on();
+        *self = Self {
+            health,
+            ..Self::new(self.capacity_bytes, self.interrupts)
+        };
+        self.health.judge(&self.alerts);
+    }
+
+    fn push(&mut self, now_ns: u64, event: &Event<'_>) -> Recorded {
+        let timestamp = self.timestamp.now(now_ns);
+        let recorded = self.log_mut(event.log()).push(event, timestamp);
+        self.recorded.push(recorded);
+        recorded
+    }
+
+    /// Writes a record for everything about the health that got better or worse.
+    fn judge_health(&mut self, now_ns: u64) {
+        let changes = self.health.judge(&self.alerts);
+        let health_info = self.health.output();
+        for change in changes {
+            let event = Event::Module {
+                change,
+                health_info: &health_info,
+            };
+            self.push(now_ns, &event);
+        }
+    }
+
+    /// The line of memory that an input starts with.
+    fn line(&self, input: &[u8]) -> Result<Dpa, ReturnCode> {
+        let dpa = poison::line_address(u64_at(input, 0))?;
+        if dpa.0 < self.capacity_bytes {
+            Ok(dpa)
+        } else {
+            Err(ReturnCode::InvalidPhysicalAddress)
+        }
+    }
+
+    /// New poison is worth a record, poison that is there already is not.
+    fn inject_poison(&mut self, now_ns: u64, input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
+        let dpa = self.line(input)?;
+        let added = self.poison.inject(dpa, self.timestamp.now(now_ns))?;
+        if added != Added::Known {
+            let event = MediaEvent {
+                log: EventLog::Informational,
+                dpa,
+                uncorrectable: true,
+                transaction: Transaction::HostInjectPoison,
+            };
+            let event = Event::Media {
+                event: &event,
+                poison_list_overflow: added == Added::Overflow,
+            };
+            self.push(now_ns, &event);
+        }
+        Ok(Vec::new())
     }
 
     fn log_mut(&mut self, log: EventLog) -> &mut Log {
@@ -202,13 +326,16 @@ impl MemoryDevice {
     fn identify(&self) -> Vec<u8> {
         let capacity = (self.capacity_bytes / CAPACITY_MULTIPLE_BYTES).to_le_bytes();
         let mut output = vec![0; identify::BYTES];
-        let revision = FIRMWARE_REVISION.as_bytes();
-        let revision = revision.get(..16).unwrap_or(revision);
+        let revision = firmware::REVISION.as_bytes();
         put(&mut output, identify::FIRMWARE_REVISION, revision);
         put(&mut output, identify::TOTAL_CAPACITY, &capacity);
         put(&mut output, identify::VOLATILE_CAPACITY, &capacity);
         let sizes = [LOG_RECORDS; 4].map(u16::to_le_bytes);
         put(&mut output, identify::EVENT_LOG_SIZES, sizes.as_flattened());
+        let records = poison::LIST_LINES.to_le_bytes();
+        put(&mut output, identify::POISON_LIST_RECORDS, &records);
+        let limit = poison::INJECTED_LINES.to_le_bytes();
+        put(&mut output, identify::INJECT_POISON_LIMIT, &limit);
         output
     }
 
@@ -217,17 +344,6 @@ impl MemoryDevice {
         let mut output = vec![0; partition_info::BYTES];
         let active = partition_info::ACTIVE_VOLATILE;
         put(&mut output, active, &capacity.to_le_bytes());
-        output
-    }
-
-    fn health_info(&self) -> Vec<u8> {
-        let mut output = vec![0; health_info::BYTES];
-        let life_used = [health_info::UNKNOWN_LIFE_USED];
-        put(&mut output, health_info::LIFE_USED, &life_used);
-        let temperature = health_info::UNKNOWN_TEMPERATURE.to_le_bytes();
-        put(&mut output, health_info::TEMPERATURE, &temperature);
-        let errors = self.corrected_errors.to_le_bytes();
-        put(&mut output, health_info::CORRECTED_VOLATILE_ERRORS, &errors);
         output
     }
 }
@@ -257,23 +373,9 @@ fn get_log(input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
     if log != COMMAND_EFFECTS_LOG {
         return Err(ReturnCode::InvalidLog);
     }
-    let position = |offset| usize::try_from(number(input, offset, 4)).unwrap_or(usize::MAX);
+    let position = |offset| usize::try_from(u32_at(input, offset)).unwrap_or(usize::MAX);
     let (start, bytes) = (position(16), position(20));
     let end = start.checked_add(bytes).ok_or(ReturnCode::InvalidInput)?;
     let part = command_effects().get(start..end).map(<[u8]>::to_vec);
     part.ok_or(ReturnCode::InvalidInput)
-}
-
-/// A byte of an input; 0 behind its end.
-fn byte(input: &[u8], offset: usize) -> u8 {
-    input.get(offset).copied().unwrap_or(0)
-}
-
-/// A little-endian number of an input.
-fn number(input: &[u8], offset: usize, bytes: usize) -> u64 {
-    let mut value = [0; 8];
-    for (to, from) in value.iter_mut().take(bytes).zip(input.iter().skip(offset)) {
-        *to = *from;
-    }
-    u64::from_le_bytes(value)
 }

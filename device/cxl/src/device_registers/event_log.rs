@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 
-use chmu_spec::cxl::event::{RECORD_BYTES, records};
+use chmu_spec::cxl::event::{EventLog, RECORD_BYTES, records};
 use chmu_spec::cxl::mailbox::ReturnCode;
 
-use super::media_event::{MediaEvent, Record, put};
+use super::payload::put;
+use super::record::{Event, Record};
 
 /// Records that a log holds.
 pub(super) const LOG_RECORDS: u16 = 64;
@@ -17,6 +18,8 @@ const FIRST_HANDLE: u16 = 1;
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recorded {
+    /// In which log.
+    pub(super) log: EventLog,
     /// The log was full.
     pub(super) lost: bool,
     /// The log was empty, or lost its first record: worth an interrupt.
@@ -45,7 +48,7 @@ impl Log {
     }
 
     /// Appends a record, or notes that there is no room.
-    pub(super) fn push(&mut self, event: &MediaEvent, timestamp: u64) -> Recorded {
+    pub(super) fn push(&mut self, event: &Event<'_>, timestamp: u64) -> Recorded {
         if self.records.len() >= usize::from(LOG_RECORDS) {
             let news = self.overflow.is_none();
             let overflow = self.overflow.get_or_insert(Overflow {
@@ -55,13 +58,21 @@ impl Log {
             });
             overflow.count = overflow.count.saturating_add(1);
             overflow.last = timestamp;
-            return Recorded { lost: true, news };
+            return Recorded {
+                log: event.log(),
+                lost: true,
+                news,
+            };
         }
         let news = self.is_empty();
         self.last_handle = self.last_handle.checked_add(1).unwrap_or(FIRST_HANDLE);
         let record = event.record(self.last_handle, timestamp);
         self.records.push_back((self.last_handle, record));
-        Recorded { lost: false, news }
+        Recorded {
+            log: event.log(),
+            lost: false,
+            news,
+        }
     }
 
     /// The output of Get Event Records with as many of the oldest records as fit `room` bytes.

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! BAR2: memory device registers. A mailbox command runs while its doorbell is written.
 
+mod alerts;
 mod commands;
 mod event_log;
+mod firmware;
+mod health;
 mod media_event;
+mod payload;
+mod poison;
+mod record;
 mod timestamp;
 
 #[cfg(test)]
@@ -23,6 +29,7 @@ use crate::register_space::{RegisterSpace, Rules, written_bits};
 
 use commands::MemoryDevice;
 
+pub use health::Condition;
 pub use media_event::{MediaEvent, Transaction};
 
 /// Bytes of the BAR.
@@ -119,30 +126,28 @@ impl DeviceRegisters {
         }
     }
 
-    /// Writes a record to an event log, and tells the host as the interrupt policy says; returns
-    /// whether the log had room.
+    /// The memory fails: writes a record to an event log, and tells the host as the interrupt policy
+    /// says; returns whether the log had room.
     pub(crate) fn record(
         &mut self,
         now_ns: u64,
         event: &MediaEvent,
         host: &mut impl FunctionHost,
     ) -> bool {
-        let recorded = self.device.record(now_ns, event);
-        if recorded.lost {
-            self.counts.event_records_lost = self.counts.event_records_lost.saturating_add(1);
-        } else {
-            self.counts.event_records = self.counts.event_records.saturating_add(1);
-        }
-        self.show_event_status();
-        host.event(FunctionEvent::Recorded {
-            log: event.log,
-            lost: recorded.lost,
-        });
-        if recorded.news && self.device.policy(event.log) & policy::MODE == policy::MESSAGE {
-            self.counts.event_interrupts = self.counts.event_interrupts.saturating_add(1);
-            host.interrupt(EVENT_VECTOR);
-        }
-        !recorded.lost
+        let has_room = self.device.record(now_ns, event);
+        self.tell_recorded(host);
+        has_room
+    }
+
+    /// The outside changes the device's health, which may be worth an alert.
+    pub(crate) fn set_condition(
+        &mut self,
+        now_ns: u64,
+        condition: Condition,
+        host: &mut impl FunctionHost,
+    ) {
+        self.device.set_condition(now_ns, condition);
+        self.tell_recorded(host);
     }
 
     /// A function-level reset: the mailbox is idle again; logs, policy and time live on.
@@ -179,12 +184,34 @@ impl DeviceRegisters {
         self.space.set(at(mailbox::COMMAND), 8, answer.into_bits());
         let status = MailboxStatus::new().with_return_code(return_code.code());
         self.space.set(at(mailbox::STATUS), 8, status.into_bits());
-        self.show_event_status();
         self.counts.mailbox_commands = self.counts.mailbox_commands.saturating_add(1);
         host.event(FunctionEvent::MailboxCommand {
             opcode: command.opcode(),
             return_code,
         });
+        self.tell_recorded(host);
+    }
+
+    /// Shows new records in the event status, and interrupts as the policy says.
+    fn tell_recorded(&mut self, host: &mut impl FunctionHost) {
+        self.show_event_status();
+        for recorded in self.device.take_recorded() {
+            let counter = if recorded.lost {
+                &mut self.counts.event_records_lost
+            } else {
+                &mut self.counts.event_records
+            };
+            *counter = counter.saturating_add(1);
+            host.event(FunctionEvent::Recorded {
+                log: recorded.log,
+                lost: recorded.lost,
+            });
+            let mode = self.device.policy(recorded.log) & policy::MODE;
+            if recorded.news && mode == policy::MESSAGE {
+                self.counts.event_interrupts = self.counts.event_interrupts.saturating_add(1);
+                host.interrupt(EVENT_VECTOR);
+            }
+        }
     }
 
     /// Device status: which logs hold records.

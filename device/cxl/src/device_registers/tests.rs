@@ -3,6 +3,8 @@
 //! conversations in the order and with the accesses of Linux.
 
 mod events;
+mod health;
+mod poison;
 
 use chmu_spec::cxl::event::EventLog;
 use proptest::prelude::*;
@@ -78,11 +80,12 @@ const CEL_UUID: [u8; 16] = [
 ];
 
 /// The command effects log: opcode, effects.
-const CEL: [[u8; 4]; 11] = [
+const CEL: [[u8; 4]; 17] = [
     [0x00, 0x01, 0x00, 0x00],
     [0x01, 0x01, 0x10, 0x00],
     [0x02, 0x01, 0x00, 0x00],
     [0x03, 0x01, 0x02, 0x00],
+    [0x00, 0x02, 0x00, 0x00],
     [0x00, 0x03, 0x00, 0x00],
     [0x01, 0x03, 0x08, 0x00],
     [0x00, 0x04, 0x00, 0x00],
@@ -90,7 +93,15 @@ const CEL: [[u8; 4]; 11] = [
     [0x00, 0x40, 0x00, 0x00],
     [0x00, 0x41, 0x00, 0x00],
     [0x00, 0x42, 0x00, 0x00],
+    [0x01, 0x42, 0x00, 0x00],
+    [0x02, 0x42, 0x08, 0x00],
+    [0x00, 0x43, 0x00, 0x00],
+    [0x01, 0x43, 0x04, 0x00],
+    [0x02, 0x43, 0x04, 0x00],
 ];
+
+/// Bytes of the command effects log.
+const CEL_BYTES: u32 = 68;
 
 fn get_log(uuid: [u8; 16], offset: u32, bytes: u32) -> Vec<u8> {
     let mut input = uuid.to_vec();
@@ -106,10 +117,10 @@ fn linux_gets_through_its_probe() {
     let logs = succeed(&mut bench, 0x0400, &[]);
     let mut expected = vec![1, 0, 0, 0, 0, 0, 0, 0];
     expected.extend_from_slice(&CEL_UUID);
-    expected.extend_from_slice(&[44, 0, 0, 0]);
+    expected.extend_from_slice(&CEL_BYTES.to_le_bytes());
     assert_eq!(logs, expected);
 
-    let effects = succeed(&mut bench, 0x0401, &get_log(CEL_UUID, 0, 44));
+    let effects = succeed(&mut bench, 0x0401, &get_log(CEL_UUID, 0, CEL_BYTES));
     assert_eq!(effects, CEL.as_flattened());
 
     assert_eq!(succeed(&mut bench, 0x0301, &1000_u64.to_le_bytes()), []);
@@ -122,6 +133,9 @@ fn linux_gets_through_its_probe() {
     for log in 0..4 {
         expected[0x30 + log * 2] = 64;
     }
+    // The poison list has 126 records, of which 32 injected ones.
+    expected[0x3c] = 126;
+    expected[0x3f] = 32;
     assert_eq!(identity, expected);
 
     let partitions = succeed(&mut bench, 0x4100, &[]);
@@ -147,11 +161,14 @@ fn the_command_effects_are_read_in_parts() {
         let effects = succeed(&mut bench, 0x0401, &get_log(CEL_UUID, start, 4));
         assert_eq!(effects, entry);
     }
-    assert_eq!(succeed(&mut bench, 0x0401, &get_log(CEL_UUID, 44, 0)), []);
+    assert_eq!(
+        succeed(&mut bench, 0x0401, &get_log(CEL_UUID, CEL_BYTES, 0)),
+        []
+    );
     for (offset, bytes) in [
-        (0, 45),
-        (44, 1),
-        (45, 0),
+        (0, CEL_BYTES + 1),
+        (CEL_BYTES, 1),
+        (CEL_BYTES + 1, 0),
         (u32::MAX, 0),
         (0, u32::MAX),
         (u32::MAX, u32::MAX),
@@ -179,7 +196,7 @@ fn time_goes_on_from_what_the_host_set() {
 #[test]
 fn other_commands_are_unsupported() {
     let mut bench = Bench::new(&config());
-    for opcode in [0, 1, 0x0200, 0x0500, 0x4300, 0x4400, 0x4500, 0xc000, 0xffff] {
+    for opcode in [0, 1, 0x0201, 0x0202, 0x0500, 0x4303, 0x4401, 0xc000, 0xffff] {
         assert_eq!(send(&mut bench, opcode, &[]), (3, Vec::new()));
     }
     let event = FunctionEvent::MailboxCommand {
@@ -208,6 +225,16 @@ fn inputs_of_the_wrong_length_are_refused() {
         (0x4000, 1),
         (0x4100, 1),
         (0x4200, 1),
+        (0x0200, 1),
+        (0x4201, 1),
+        (0x4202, 11),
+        (0x4202, 13),
+        (0x4300, 15),
+        (0x4300, 17),
+        (0x4301, 7),
+        (0x4301, 9),
+        (0x4302, 71),
+        (0x4302, 73),
     ];
     for (opcode, bytes) in cases {
         let outcome = send(&mut bench, opcode, &vec![0; bytes]);
@@ -292,7 +319,7 @@ proptest! {
             bench.write(BAR, MAILBOX + 8, &command.to_le_bytes());
             bench.write(BAR, MAILBOX + 4, &[1, 0, 0, 0]);
             let return_code = bench.read_u64(BAR, MAILBOX + 0x10) >> 32;
-            prop_assert!(matches!(return_code, 0 | 2 | 3 | 0x0e | 0x16 | 0x17));
+            prop_assert!(matches!(return_code, 0 | 2 | 3 | 0x0e..=0x10 | 0x16 | 0x17));
         }
         prop_assert_eq!(succeed(&mut bench, 0x4000, &[])[0x10], 4);
     }

@@ -17,7 +17,7 @@ use crate::bar::{self, Bar};
 use crate::component::{ComponentRegisters, FirmwareDecoder};
 use crate::config::{ConfigError, FunctionConfig};
 use crate::config_space::{ConfigSpace, Identity, Request};
-use crate::device_registers::{DeviceRegisters, MediaEvent};
+use crate::device_registers::{Condition, DeviceRegisters, MediaEvent};
 use crate::event::FunctionEvent;
 use crate::host::{FunctionHost, HostAccess};
 use crate::monitors::Monitors;
@@ -218,8 +218,8 @@ impl Function {
         self.address_map.windows()
     }
 
-    /// Writes a record of an error to one of the event logs, as if the memory had failed; returns
-    /// whether the log had room.
+    /// The memory fails: writes a record to one of the event logs, and puts the address onto the
+    /// poison list if data was lost; returns whether the log had room.
     pub fn inject_event(
         &mut self,
         now_ns: u64,
@@ -227,6 +227,16 @@ impl Function {
         host: &mut impl FunctionHost,
     ) -> bool {
         self.device.record(now_ns, event, host)
+    }
+
+    /// The device gets warmer, colder or older, which may be worth an alert.
+    pub fn set_condition(
+        &mut self,
+        now_ns: u64,
+        condition: Condition,
+        host: &mut impl FunctionHost,
+    ) {
+        self.device.set_condition(now_ns, condition, host);
     }
 
     /// What the function has done since power-on.

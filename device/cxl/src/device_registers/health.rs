@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The device's health, and when it is worth an alert.
+
+use chmu_spec::cxl::event::{EventLog, memory_module};
+use chmu_spec::cxl::health::health_info;
+
+use super::alerts::AlertConfiguration;
+use super::payload::put;
+
+/// Something of the device's health that the outside can change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Condition {
+    /// Degrees Celsius.
+    Temperature(i16),
+    /// Life used, in percent.
+    LifeUsed(u8),
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Level {
+    Normal,
+    Warning,
+    Critical,
+}
+
+impl Level {
+    /// Its 2 bits in the additional status.
+    const fn code(self) -> u8 {
+        match self {
+            Self::Normal => health_info::NORMAL,
+            Self::Warning => health_info::WARNING,
+            Self::Critical => health_info::CRITICAL,
+        }
+    }
+
+    const fn log(self) -> EventLog {
+        match self {
+            Self::Normal => EventLog::Informational,
+            Self::Warning => EventLog::Warning,
+            Self::Critical => EventLog::Failure,
+        }
+    }
+}
+
+/// How bad things are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Levels {
+    pub(super) life_used: Level,
+    pub(super) temperature: Level,
+    pub(super) corrected_errors: Level,
+}
+
+/// A change of health, as a memory module event tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) event_type: u8,
+    pub(super) log: EventLog,
+}
+
+/// The device's health.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Health {
+    pub(super) temperature_celsius: i16,
+    pub(super) life_used_percent: u8,
+    pub(super) corrected_errors: u32,
+    levels: Levels,
+}
+
+impl Default for Health {
+    /// A new card in a machine that cools it.
+    fn default() -> Self {
+        Self {
+            temperature_celsius: 40,
+            life_used_percent: 0,
+            corrected_errors: 0,
+            levels: Levels {
+                life_used: Level::Normal,
+                temperature: Level::Normal,
+                corrected_errors: Level::Normal,
+            },
+        }
+    }
+}
+
+impl Health {
+    pub(super) fn set(&mut self, condition: Condition) {
+        match condition {
+            Condition::Temperature(celsius) => self.temperature_celsius = celsius,
+            Condition::LifeUsed(percent) => self.life_used_percent = percent,
+        }
+    }
+
+    pub(super) fn count_corrected_error(&mut self) {
+        self.corrected_errors = self.corrected_errors.saturating_add(1);
+    }
+
+    /// Power was lost: what is counted since power-on starts anew.
+    pub(super) fn power_on(&mut self) {
+        self.corrected_errors = 0;
+    }
+
+    /// Judges anew, and tells what changed.
+    pub(super) fn judge(&mut self, alerts: &AlertConfiguration) -> Vec<Change> {
+        let levels = alerts.levels(self);
+        let before = self.levels;
+        self.levels = levels;
+        let all = [
+            (
+                memory_module::LIFE_USED_CHANGE,
+                before.life_used,
+                levels.life_used,
+            ),
+            (
+                memory_module::TEMPERATURE_CHANGE,
+                before.temperature,
+                levels.temperature,
+            ),
+            (
+                memory_module::HEALTH_STATUS_CHANGE,
+                before.corrected_errors,
+                levels.corrected_errors,
+            ),
+        ];
+        let changed = all.into_iter().filter(|(_, before, now)| before != now);
+        changed
+            .map(|(event_type, _, now)| Change {
+                event_type,
+                log: now.log(),
+            })
+            .collect()
+    }
+
+    /// The output of Get Health Info. A volatile device loses nothing in a shutdown.
+    pub(super) fn output(&self) -> Vec<u8> {
+        let mut output = vec![0; health_info::BYTES];
+        let Levels {
+            life_used,
+            temperature,
+            corrected_errors,
+        } = self.levels;
+        let mut status = life_used.code() << health_info::LIFE_USED_SHIFT
+            | temperature.code() << health_info::TEMPERATURE_SHIFT;
+        if corrected_errors != Level::Normal {
+            status |= health_info::CORRECTED_VOLATILE_WARNING;
+        }
+        put(&mut output, health_info::ADDITIONAL_STATUS, &[status]);
+        let life_used = [self.life_used_percent];
+        put(&mut output, health_info::LIFE_USED, &life_used);
+        let temperature = self.temperature_celsius.to_le_bytes();
+        put(&mut output, health_info::TEMPERATURE, &temperature);
+        let errors = self.corrected_errors.to_le_bytes();
+        put(&mut output, health_info::CORRECTED_VOLATILE_ERRORS, &errors);
+        output
+    }
+}
