@@ -33,7 +33,7 @@ const PAGE_SHIFT: u32 = 12;
 const INSTANCE: u64 = 0x10;
 const CONFIGURATION_0: u64 = INSTANCE + 0x40;
 const CONFIGURATION_1: u64 = INSTANCE + 0x48;
-const RANGES: u64 = INSTANCE + 0x100;
+const RANGES: u64 = INSTANCE + 0xfe8;
 const HEAD: u64 = INSTANCE + 0x68;
 const EPOCH_NS: u64 = 100_000_000;
 

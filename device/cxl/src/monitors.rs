@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use chmu_model::{Access, Block, BlockConfig, Event, Host, InstanceStatistics, Quirk};
+use chmu_model::{Access, Block, BlockConfig, Caution, Event, Host, InstanceStatistics, Quirk};
 use chmu_spec::cxl::dvsec::REGISTER_BLOCK_ALIGNMENT_BYTES;
 use chmu_spec::pci::MSIX_ENTRY_BYTES;
 use chmu_spec::word;
@@ -115,6 +115,17 @@ impl Monitors {
     /// Where each block starts.
     pub(crate) fn block_offsets(&self) -> impl Iterator<Item = u64> {
         self.blocks.iter().map(|placed| placed.range.start)
+    }
+
+    /// What drivers fail at, by block.
+    pub(crate) fn cautions(&self) -> Vec<(usize, Caution)> {
+        let blocks = self.blocks.iter().enumerate();
+        blocks
+            .flat_map(|(index, placed)| {
+                let cautions = placed.block.cautions().into_iter();
+                cautions.map(move |caution| (index, caution))
+            })
+            .collect()
     }
 
     /// Where the tables of MSI-X lie, if there are any.

@@ -64,7 +64,7 @@ impl Profile {
     /// What it is like, as a sentence.
     pub const fn explanation(self) -> &'static str {
         match self {
-            Self::Default => "One block, one instance, units of 4 KiB to 2 MiB, 1024 entries.",
+            Self::Default => "One block, one instance, units of 4 KiB to 2 MiB, 2048 entries.",
             Self::Full => "Two blocks, five instances, everything that the register map knows.",
             Self::Minimal => "Two instances that can do the least that is useful.",
             Self::AlwaysOnOnly => "One instance without epochs.",

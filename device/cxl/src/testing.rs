@@ -126,9 +126,7 @@ pub(crate) fn read_at(hpa: u64) -> HostAccess {
 pub(crate) fn enable(bench: &mut Bench, block: u64, threshold: u32) {
     let start = block + INSTANCE;
     let bitmap = bench.read_u64(UNITS, start + 0x10);
-    for word in 0..4 {
-        bench.write(UNITS, start + bitmap + word * 8, &[0xff; 8]);
-    }
+    bench.write(UNITS, start + bitmap, &[0xff; 8]);
     bench.write(UNITS, start + 0x48, &(12_u64 | 1 << 40).to_le_bytes());
     bench.write(UNITS, start + 0x50, &[0; 8]);
     let control = 6_u64 | 1 << 10 | 1 << 16 | u64::from(threshold) << 32;

@@ -56,7 +56,7 @@ fn start(folder: &Path) -> Device {
 fn enable(client: &mut vfio_user::Client) {
     let writes: [(u64, u64); 3] = [
         (0x48, 12 | 4 << 48 | 1 << 52),
-        (0x100, 0xf),
+        (0xfe8, 0xf),
         (0x40, 6 | 1 << 16 | 0xffff << 32),
     ];
     for (offset, value) in writes {

@@ -51,6 +51,9 @@ impl Device {
     /// For a configuration that no function can have, and when the kernel refuses memory.
     pub(crate) fn new(config: &FunctionConfig, clock: Clock) -> anyhow::Result<Self> {
         let function = Function::new(config)?;
+        for (block, caution) in function.cautions() {
+            log::warn!("CHMU {block}: {caution}");
+        }
         let outside = Outside::new(function.bars(), config.interrupts.vectors())?;
         let regions = regions(&function, &outside);
         Ok(Self {

@@ -9,11 +9,12 @@ use chmu_spec::chmu::{
 };
 use chmu_spec::word;
 
+use crate::caution::Caution;
 use crate::config::{BlockConfig, ConfigError};
 use crate::event::{Event, Fault};
 use crate::host::{Access, Host};
 use crate::instance::{Instance, Place};
-use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
+use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES, MAXIMUM_NEAR_ENTRIES};
 use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
 use crate::word::WordWrite;
@@ -55,7 +56,7 @@ impl Block {
             .iter()
             .map(|capabilities| capabilities.hotlist_entries)
             .collect();
-        let layout = Layout::new(&entries);
+        let layout = Layout::new(config.capacity_bytes, &entries);
         let instances = (0..=u8::MAX)
             .zip(&config.instances)
             .zip(&layout.hotlists)
@@ -63,6 +64,7 @@ impl Block {
                 let place = Place {
                     number,
                     start: instance_offset(number, layout.instance_length),
+                    range_bitmap: layout.range_bitmap.start,
                     hotlist: hotlist.start,
                 };
                 Instance::new(place, capabilities.clone(), config)
@@ -86,6 +88,18 @@ impl Block {
     /// that hold nothing else. Only these may be mapped.
     pub fn hotlist_areas(&self) -> &[Range<u64>] {
         &self.layout.hotlists
+    }
+
+    /// What drivers fail at, although a block may be so.
+    pub fn cautions(&self) -> Vec<Caution> {
+        let instances = (0..=u8::MAX).zip(&self.instances);
+        let far = instances.filter(|(_, one)| one.hotlist_entries() > MAXIMUM_NEAR_ENTRIES);
+        far.map(|(instance, one)| Caution::FarHotlist {
+            instance,
+            entries: one.hotlist_entries(),
+            near_entries: MAXIMUM_NEAR_ENTRIES,
+        })
+        .collect()
     }
 
     /// Reads registers. Hotlist areas read as 0 here: the entries lie with the host.

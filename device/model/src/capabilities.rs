@@ -60,7 +60,7 @@ pub struct Capabilities {
 
 impl Default for Capabilities {
     /// Everything that the register map knows, with global epochs of 1 ms to 10 s, units of 4 KiB
-    /// to 2 MiB and a hotlist of 1024 entries.
+    /// to 2 MiB and a hotlist of 2048 entries.
     fn default() -> Self {
         Self {
             message_number: 0,
@@ -70,7 +70,7 @@ impl Default for Capabilities {
             trackable_requests: RequestFilters::EVERY,
             minimum_epoch: MINIMUM_EPOCH,
             maximum_epoch: MAXIMUM_EPOCH,
-            hotlist_entries: 1024,
+            hotlist_entries: 2048,
             unit_sizes: UnitSize::all()
                 .filter(|size| (12..=21).contains(&size.log2_bytes()))
                 .collect(),

@@ -20,6 +20,7 @@
 
 mod block;
 mod capabilities;
+mod caution;
 mod config;
 mod event;
 mod host;
@@ -32,6 +33,7 @@ mod word;
 
 pub use block::Block;
 pub use capabilities::{Capabilities, CounterWidths};
+pub use caution::Caution;
 pub use config::{BlockConfig, ConfigError};
 pub use event::{Event, Fault, Refusal};
 pub use host::{Access, Host};

@@ -77,7 +77,7 @@ const INSTANCE_REGISTERS: [Register; 10] = [
             "offset",
             (63, 0),
             ReadOnly,
-            "Of the range bitmap, in bytes from the start of the instance",
+            "Of the range bitmap, in bytes from the start of the instance; it ends at the hotlist",
         )],
     },
     Register {

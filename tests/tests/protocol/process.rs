@@ -210,6 +210,25 @@ fn a_log_file_gets_the_start_and_the_end() -> Result<()> {
 }
 
 #[test]
+fn a_hotlist_that_public_drivers_cannot_reach_is_a_warning() -> Result<()> {
+    let folder = TempDir::new()?;
+    let warnings = |profile: &str| -> Result<String> {
+        let log = folder.path().join(profile);
+        let log_file = format!("--log-file={}", log.display());
+        let device = DeviceProcess::start(&[&log_file, &format!("--profile={profile}")])?;
+        assert_eq!(device.terminate()?.code(), Some(0));
+        Ok(fs::read_to_string(log)?)
+    };
+    let far = warnings("huge-list")?;
+    let sentence =
+        "CHMU 0: the hotlist of instance 0 has 65535 entries and lies behind all instances";
+    assert!(far.contains(sentence), "{far}");
+    assert!(far.contains("public Linux drivers"), "{far}");
+    assert_eq!(warnings("default")?, "");
+    Ok(())
+}
+
+#[test]
 fn wrong_usage_ends_with_2() -> Result<()> {
     for arguments in [
         &[][..],

@@ -8,7 +8,7 @@ mod quirk_tests;
 #[cfg(test)]
 mod tests;
 
-use chmu_model::{Access, Quirk};
+use chmu_model::{Access, Caution, Quirk};
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 
@@ -108,6 +108,11 @@ impl Function {
     /// The base address registers by number. A 64-bit one takes two numbers; the second is empty.
     pub fn bars(&self) -> &[Bar; 6] {
         &self.bars
+    }
+
+    /// What drivers fail at, although a function may be so; each with the number of its block.
+    pub fn cautions(&self) -> Vec<(usize, Caution)> {
+        self.monitors.cautions()
     }
 
     /// Reads.

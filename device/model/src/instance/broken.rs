@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What quirks make of capabilities, writes and entries. Without a quirk all of it is the rule.
 
-use chmu_spec::chmu::{Capabilities0, Capabilities1, EpochType, offset};
+use chmu_spec::chmu::{Capabilities0, Capabilities1, EpochType, INSTANCE_REGISTERS_BYTES, offset};
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::hotlist::{Entry, maximum_count};
 use chmu_spec::register::Register;
@@ -9,7 +9,6 @@ use chmu_spec::request::RequestFilters;
 use chmu_spec::unit_size::{UnitSize, UnitSizes};
 
 use crate::capabilities::Capabilities;
-use crate::layout::RANGE_BITMAP_OFFSET;
 use crate::quirk::Quirk;
 
 use super::Place;
@@ -31,7 +30,7 @@ pub(super) struct Advertised {
 
 impl Advertised {
     pub(super) fn new(capabilities: &Capabilities, place: Place, quirk: Option<Quirk>) -> Self {
-        let mut range_bitmap = RANGE_BITMAP_OFFSET;
+        let mut range_bitmap = place.range_bitmap;
         let mut hotlist = place.hotlist.saturating_sub(place.start);
         match quirk {
             Some(Quirk::RangeOffsetFromBlock) => {
@@ -162,7 +161,7 @@ pub(super) fn is_never_locked(quirk: Option<Quirk>, offset: u64) -> bool {
         Some(Quirk::RequestsWritableWhileEnabled) => offset == offset::CONFIGURATION_0,
         Some(Quirk::UnitWritableWhileEnabled) => offset == offset::CONFIGURATION_1,
         Some(Quirk::FillLevelWritableWhileEnabled) => offset == offset::CONFIGURATION_2,
-        Some(Quirk::RangesWritableWhileEnabled) => offset >= RANGE_BITMAP_OFFSET,
+        Some(Quirk::RangesWritableWhileEnabled) => offset >= INSTANCE_REGISTERS_BYTES,
         _ => false,
     }
 }

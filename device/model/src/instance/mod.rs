@@ -32,6 +32,8 @@ pub(crate) struct Place {
     pub(crate) number: u8,
     /// Its first byte, from the start of the block.
     pub(crate) start: u64,
+    /// The first byte of its range bitmap, from its own start.
+    pub(crate) range_bitmap: u64,
     /// The first byte of its hotlist, from the start of the block.
     pub(crate) hotlist: u64,
 }
@@ -146,6 +148,11 @@ impl Instance {
     /// Its first byte, from the start of the block.
     pub(crate) fn start(&self) -> u64 {
         self.place.start
+    }
+
+    /// Entries of its hotlist.
+    pub(crate) fn hotlist_entries(&self) -> u16 {
+        self.capabilities.hotlist_entries
     }
 
     /// Whether it counts.

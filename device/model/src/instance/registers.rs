@@ -9,7 +9,6 @@ use chmu_spec::register::{FieldAccess, Register};
 
 use crate::event::{Event, Fault};
 use crate::host::Host;
-use crate::layout::RANGE_BITMAP_OFFSET;
 use crate::quirk::Quirk;
 use crate::word::WordWrite;
 
@@ -282,7 +281,7 @@ impl Instance {
 
     /// The word of the range bitmap that lies at this offset.
     fn range_word(&self, word: u64) -> Option<usize> {
-        let inside = word.checked_sub(RANGE_BITMAP_OFFSET)?;
+        let inside = word.checked_sub(self.place.range_bitmap)?;
         if inside < self.ranges.bytes() {
             usize::try_from(inside >> 3).ok()
         } else {

@@ -27,8 +27,8 @@ fn refused(change: impl FnOnce(&mut Capabilities)) -> ConfigError {
 fn the_header_names_version_instances_and_their_length() {
     let mut bench = Bench::of(vec![Capabilities::default(); 3], None);
     assert_eq!(bench.read::<16>(0)[..4], [1, 3, 0, 0]);
-    assert_eq!(u64::from_le_bytes(bench.read(8)), 0x3000);
-    assert_eq!(bench.block.size_bytes(), 0xa000);
+    assert_eq!(u64::from_le_bytes(bench.read(8)), 0x5000);
+    assert_eq!(bench.block.size_bytes(), 0x10000);
     assert_eq!(bench.block.hotlist_areas().len(), 3);
 }
 
@@ -58,7 +58,7 @@ fn capability_registers_equal_a_hand_transcription() {
     let mut unit = bench.unit();
     assert_eq!(unit.read(0x00), 0x0123_0031_abc5_2155);
     assert_eq!(unit.read(0x08), 0x001d_8001_0000_0011);
-    assert_eq!(unit.read(0x10), 0x100);
+    assert_eq!(unit.read(0x10), 0xfe8);
     assert_eq!(unit.read(0x18), 0xff0);
 }
 

@@ -7,7 +7,7 @@ use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
-use super::fixture::{Bench, MS, Setup};
+use super::fixture::{Bench, MS, RANGES, Setup};
 
 /// What is refused when a default unit, changed, is asked for a default setup, changed.
 fn refusal(
@@ -175,13 +175,13 @@ fn configuration_written_while_enabled_is_ignored() {
     let mut bench = Bench::new();
     let mut unit = bench.unit();
     unit.run(&Setup::default());
-    let before = [0x40, 0x48, 0x50, 0x100].map(|offset| unit.read(offset));
+    let before = [0x40, 0x48, 0x50, RANGES].map(|offset| unit.read(offset));
     let kept = Configuration0::new().with_enable(true).into_bits();
     unit.write(0x40, (!before[0] & !0x2_0000) | kept);
     unit.write(0x48, !before[1]);
     unit.write(0x50, !before[2]);
-    unit.write(0x100, !before[3]);
-    let after = [0x40, 0x48, 0x50, 0x100].map(|offset| unit.read(offset));
+    unit.write(RANGES, !before[3]);
+    let after = [0x40, 0x48, 0x50, RANGES].map(|offset| unit.read(offset));
     assert_eq!(after, before);
     let locked: Vec<u64> = bench
         .host
@@ -195,7 +195,7 @@ fn configuration_written_while_enabled_is_ignored() {
             _ => None,
         })
         .collect();
-    assert_eq!(locked, [0x40, 0x48, 0x50, 0x100]);
+    assert_eq!(locked, [0x40, 0x48, 0x50, RANGES]);
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_switch_that_an_operation_in_progress_swallows_is_a_fault() {
 fn writing_the_same_configuration_while_enabled_is_no_fault() {
     let mut bench = Bench::new();
     bench.unit().run(&Setup::default());
-    for offset in [0x40, 0x48, 0x50, 0x100] {
+    for offset in [0x40, 0x48, 0x50, RANGES] {
         let value = bench.unit().read(offset);
         bench.unit().write(offset, value);
     }

@@ -19,6 +19,9 @@ pub(crate) const MS: u64 = 1_000_000;
 /// Memory of the device under test: 1 GiB, four bits of the range bitmap.
 pub(crate) const CAPACITY_BYTES: u64 = 1 << 30;
 
+/// Where the range bitmap of its instances starts: one word before the end of the register page.
+pub(crate) const RANGES: u64 = 0x1000 - 0x10 - 8;
+
 /// Remembers what the block did.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
@@ -263,7 +266,7 @@ impl Unit<'_> {
     pub(crate) fn configure(&mut self, setup: &Setup) {
         self.write(0x48, setup.configuration_1().into_bits());
         self.write(0x50, u64::from(setup.fill_level));
-        self.write(0x100, setup.ranges);
+        self.write(RANGES, setup.ranges);
         self.write(0x40, setup.configuration_0().into_bits());
     }
 

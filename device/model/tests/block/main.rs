@@ -9,6 +9,7 @@ mod epochs;
 mod fixture;
 mod head_and_tail;
 mod instances;
+mod layout;
 mod operations;
 mod oracle;
 mod overflow_and_backlog;

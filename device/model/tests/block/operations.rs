@@ -4,7 +4,7 @@
 use chmu_model::Event;
 use chmu_spec::chmu::{Configuration0, Operation};
 
-use super::fixture::{Bench, MS, Setup, entry, read_of};
+use super::fixture::{Bench, MS, RANGES, Setup, entry, read_of};
 
 const DELAY_NS: u64 = 3 * MS;
 
@@ -176,7 +176,7 @@ fn reset_zeroes_counters_empties_the_list_and_keeps_the_configuration() {
     assert_eq!(unit.read(0x40), setup.configuration_0().into_bits());
     assert_eq!(unit.read(0x48), setup.configuration_1().into_bits());
     assert_eq!(unit.read(0x50), 1);
-    assert_eq!(unit.read(0x100), u64::MAX);
+    assert_eq!(unit.read(RANGES), u64::MAX);
     assert!(bench.host.events.contains(&Event::Reset { instance: 0 }));
 
     bench.unit().enable();

@@ -8,6 +8,8 @@ use chmu_model::{Access, Capabilities};
 use chmu_spec::chmu::EpochType;
 use chmu_spec::request::AccessKind;
 
+use super::fixture::RANGES;
+
 const ENABLE: u64 = 1 << 16;
 const RESET: u64 = 1 << 17;
 const OVERFLOW_INTERRUPT: u64 = 1 << 9;
@@ -133,7 +135,7 @@ impl Oracle {
                     | u64::from(self.fill_level) << 41
             }
             0x68 => self.head | self.tail() << 16,
-            0x100 => self.ranges,
+            RANGES => self.ranges,
             _ => return None,
         })
     }
@@ -180,7 +182,7 @@ impl Oracle {
                     self.refill();
                 }
             }
-            0x100 if !locked => self.ranges = wanted,
+            RANGES if !locked => self.ranges = wanted,
             _ => {}
         }
     }

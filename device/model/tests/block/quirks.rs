@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 
-use super::fixture::Bench;
+use super::fixture::{Bench, RANGES};
 use super::strategies::{Randomised, Step, head_bytes, pairs, steps};
 
 /// Random uses that a quirk may take to show.
@@ -26,7 +26,7 @@ fn view(bench: &mut Bench, sizes: &[u64]) -> View {
     let mut entries = Vec::new();
     for (index, size) in (0..).zip(sizes) {
         let mut unit = bench.instance(index);
-        let words = (0..0x70).step_by(8).chain([0x100]);
+        let words = (0..0x70).step_by(8).chain([RANGES]);
         registers.extend(words.map(|offset| unit.read(offset)));
         let (mut slot, tail) = (u64::from(unit.head()), u64::from(unit.tail()));
         let start = bench.block.hotlist_areas()[usize::from(index)].start;

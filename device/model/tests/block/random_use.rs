@@ -4,7 +4,7 @@
 use chmu_model::Capabilities;
 use proptest::prelude::*;
 
-use super::fixture::{Bench, CAPACITY_BYTES};
+use super::fixture::{Bench, CAPACITY_BYTES, RANGES};
 use super::oracle::Oracle;
 use super::strategies::{Randomised, Step, head_bytes, pairs, steps};
 
@@ -83,7 +83,7 @@ impl Pair {
         self.catch_up();
         for (index, oracle) in (0..).zip(&self.oracles) {
             let mut unit = self.bench.instance(index);
-            for offset in [0x40, 0x48, 0x50, 0x60, 0x68, 0x100] {
+            for offset in [0x40, 0x48, 0x50, 0x60, 0x68, RANGES] {
                 let (seen, expected) = (unit.read(offset), oracle.word(offset).unwrap());
                 prop_assert!(
                     seen == expected,

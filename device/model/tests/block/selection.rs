@@ -105,13 +105,19 @@ fn the_whole_range_bitmap_of_a_large_device_is_writable_and_acts() {
     let mut block = Block::new(&config).unwrap();
     let mut host = Recorder::default();
     let words = capacity_bytes / RANGE_BYTES / 64;
+    let bitmap = 0x1000 - words * 8;
     let pattern = |word: u64| (word + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     for word in 0..words {
-        block.write(0, 0x110 + word * 8, &pattern(word).to_le_bytes(), &mut host);
+        block.write(
+            0,
+            bitmap + word * 8,
+            &pattern(word).to_le_bytes(),
+            &mut host,
+        );
     }
     for word in 0..words {
         let mut data = [0; 8];
-        block.read(0, 0x110 + word * 8, &mut data, &mut host);
+        block.read(0, bitmap + word * 8, &mut data, &mut host);
         assert_eq!(u64::from_le_bytes(data), pattern(word), "word {word}");
     }
     let setup = Setup::default();

@@ -9,7 +9,7 @@ use chmu_spec::request::{AccessKind, RequestFilter, RequestFilters};
 use chmu_spec::unit_size::UnitSize;
 use proptest::prelude::*;
 
-use super::fixture::Setup;
+use super::fixture::{RANGES, Setup};
 
 /// Whether randomised down-sampling takes part: what it draws has no oracle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn configuration(index: u8, setup: &Setup) -> Vec<(u8, u64, Vec<u8>)> {
     [
         (0x48, setup.configuration_1().into_bits()),
         (0x50, u64::from(setup.fill_level)),
-        (0x100, setup.ranges),
+        (RANGES, setup.ranges),
         (0x40, setup.configuration_0().into_bits()),
     ]
     .map(|(offset, value)| (index, offset, value.to_le_bytes().to_vec()))
@@ -148,7 +148,7 @@ fn accesses() -> impl Strategy<Value = Vec<Access>> {
 
 fn writes() -> impl Strategy<Value = Step> {
     let offsets = vec![
-        0x40_u64, 0x48, 0x50, 0x60, 0x68, 0x100, 0x00, 0x18, 0x58, 0x70,
+        0x40_u64, 0x48, 0x50, 0x60, 0x68, RANGES, 0x00, 0x18, 0x58, 0x70,
     ];
     let value = prop_oneof![
         any::<u64>(),

@@ -251,7 +251,7 @@ fn the_listing_shows_what_the_driver_programmed() {
     .to_string();
     let expected = "\
 0000:35:00.0  mem0  serial 0xc4a00001  driver cxl_pci
-  block 0 at BAR4+0x0  version 1  1 instance of 0x3000 bytes
+  block 0 at BAR4+0x0  version 1  1 instance of 0x5000 bytes
     cxl_hmu_mem0.0.0
       unit sizes    4K to 2M
 ";
