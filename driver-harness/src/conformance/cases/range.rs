@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The range bitmap: which parts of the memory are tracked.
 
+use std::cmp::Ordering;
+
 use chmu_spec::address::{Dpa, UnitIndex};
 use chmu_spec::chmu::RANGE_BYTES;
 
 use crate::conformance::bench::{Bench, Enabled, HOT, Ranges, Setup};
 use crate::conformance::case::{
-    Case, Outcome, Passed, Stop, case, expect_bits, expect_equal, skip,
+    Case, Outcome, Passed, Stop, case, expect_bits, expect_equal, reading_case, skip,
 };
 use crate::conformance::subject::Request;
 use crate::transport::Width;
@@ -41,6 +43,11 @@ pub(super) const CASES: &[Case] = &[
         "range/single-bits",
         "Sets each bit of the bitmap on its own and reads it back.",
         single_bits,
+    ),
+    reading_case(
+        "range/reaches-hotlist",
+        "Compares the words between the bitmap's start and the hotlist with what the memory needs.",
+        reaches_hotlist,
     ),
     case(
         "range/overlap-refused",
@@ -210,6 +217,24 @@ fn single_bits(bench: &mut Bench<'_>) -> Outcome {
         bench.write_at(word, Width::Eight, 0)?;
     }
     Ok(Passed::Plainly)
+}
+
+fn reaches_hotlist(bench: &mut Bench<'_>) -> Outcome {
+    let needed = bench.range_bits()?.div_ceil(64);
+    let (bitmap, hotlist) = (bench.ranges_place()?, bench.hotlist_place()?);
+    let place = bench.place();
+    let block = bench.blocks().iter().find(|one| one.block == place.block);
+    let length = block.map_or(0, |block| u64::from(block.instance_length));
+    let end = place.start.offset.saturating_add(length);
+    if !(bitmap.offset..end).contains(&hotlist.offset) {
+        return skip("the hotlist lies before the range bitmap, or outside of the instance");
+    }
+    let words = (hotlist.offset - bitmap.offset) / 8;
+    Ok(Passed::As(match words.cmp(&needed) {
+        Ordering::Equal => "as long as the memory needs",
+        Ordering::Greater => "longer than the memory needs, or something lies between",
+        Ordering::Less => "shorter than the memory needs",
+    }))
 }
 
 fn overlap_refused(bench: &mut Bench<'_>) -> Outcome {
