@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What time it is for the device.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Instant;
 
@@ -36,6 +37,17 @@ impl FromStr for ClockSource {
             _ => None,
         }
         .ok_or_else(|| ClockError(text.to_owned()))
+    }
+}
+
+/// As it is read.
+impl fmt::Display for ClockSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Accesses(Nanoseconds(per_access)) => write!(f, "accesses:{per_access}"),
+            Self::Manual => f.write_str("manual"),
+        }
     }
 }
 

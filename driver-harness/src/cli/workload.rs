@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use serde::Serialize;
 
 use chmu_harness::topology::{NodeId, Topology};
 use chmu_harness::workload::state::{Phase, State};
 use chmu_harness::workload::touches::PageTouches;
 use chmu_harness::workload::traffic::{Distribution, Share, Shares, Traffic};
-use chmu_harness::workload::{Accesses, Layout, Verification, Workload, WorkloadError, hot_set};
+use chmu_harness::workload::{Accesses, Layout, Verification, Workload, check_counts, hot_set};
 
 use super::NEGATIVE_RESULT;
 use super::output::Output;
@@ -148,15 +147,8 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 }
 
 fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<ExitCode> {
-    let hot = options.hot_pages;
-    ensure!(
-        hot <= pages.pages,
-        WorkloadError::HotPages {
-            hot,
-            pages: pages.pages
-        }
-    );
-    let hot = hot_set::choose(pages.pages, hot, pages.seed);
+    check_counts(pages.pages, options.hot_pages)?;
+    let hot = hot_set::choose(pages.pages, options.hot_pages, pages.seed);
     let cold = hot_set::others(pages.pages, &hot);
     let shares = Shares {
         cold: options.cold_percent,

@@ -25,7 +25,7 @@ pub use verification::{Verification, WrongWord};
 
 use pattern::{PAGE_LINES, Pattern};
 use state::{Phase, State};
-use traffic::{Direction, Touch};
+use traffic::{Direction, Touch, TrafficError};
 
 /// A workload that cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum WorkloadError {
         /// How many pages there would be.
         pages: u64,
     },
+    /// The traffic would touch nothing.
+    #[error(transparent)]
+    Traffic(#[from] TrafficError),
     /// Every node has processors, or there is no memory without any.
     #[error("No node has memory but no processors; name the node of the slow memory with --node")]
     NoSlowNode,
@@ -117,6 +120,16 @@ impl Layout {
             });
         }
         Ok(Layout { pages, node, seed })
+    }
+}
+
+/// Refuses numbers of pages that no traffic can have: at least one page is hot, and no more than
+/// there are.
+pub fn check_counts(pages: u64, hot: u64) -> Result<(), WorkloadError> {
+    match hot {
+        0 => Err(TrafficError::NothingHot.into()),
+        hot if hot > pages => Err(WorkloadError::HotPages { hot, pages }),
+        _ => Ok(()),
     }
 }
 

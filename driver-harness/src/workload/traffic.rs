@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Which cache line is touched next, and how.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::pattern::{LINE_WORDS, PAGE_LINES};
@@ -53,6 +54,16 @@ impl FromStr for Distribution {
     }
 }
 
+/// As it is read.
+impl fmt::Display for Distribution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Distribution::Uniform => f.write_str("uniform"),
+            Distribution::Zipf { exponent } => write!(f, "zipf:{exponent}"),
+        }
+    }
+}
+
 /// A part of all accesses, in millionths.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Share(u32);
@@ -83,6 +94,13 @@ impl FromStr for Share {
         // At most a million, and never negative.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         Ok(Share((percent * 10_000.0).round() as u32))
+    }
+}
+
+/// As it is read: a percentage.
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", f64::from(self.0) / 10_000.0)
     }
 }
 

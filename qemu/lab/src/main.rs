@@ -22,6 +22,9 @@ fn main() -> ExitCode {
         Ok(code) => return code,
         Err(error) => error,
     };
+    if let Some(usage) = error.downcast_ref::<clap::Error>() {
+        usage.exit();
+    }
     if let Some(PrintError::Closed) = error.downcast_ref() {
         // As any tool ends whose reader has left; until here the signal was ignored, so that all
         // that had to be cleaned up is.

@@ -98,6 +98,45 @@ fn value<'a>(command: &'a [String], option: &str) -> Result<&'a str> {
 }
 
 #[test]
+fn values_are_looked_at_before_anything_else() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("mine.toml");
+    fs::write(&file, "vectors = 4\nvektors = 4\n")?;
+    let settings = file.to_str().context("The folder's name is no text")?;
+    let wrong_key = format!("{settings}:2:1: ");
+    for (arguments, sentence) in [
+        (&["demo", "--distribution", "zip"][..], "is no distribution"),
+        (
+            &["demo", "--hot-pages", "5000"],
+            "5000 hot pages do not fit into 4096 pages",
+        ),
+        (&["demo", "--pages", "0"], "do not fit into 0 pages"),
+        (&["demo", "--write-percent", "101"], "is no share"),
+        (&["boot", "--smp", "0"], "has no processors"),
+        (&["boot", "--memory", "100M"], "a multiple of 256 MiB"),
+        (&["boot", "--profile", "poor"], "is no profile"),
+        (&["boot", "--quirk", "none"], "is no quirk"),
+        (&["boot", "--clock", "slow"], "is no clock"),
+        (&["boot", "--clock", "manual"], "--clock-socket"),
+        (
+            &["boot", "--event-socket", "e", "--devices", "2"],
+            "name one for each",
+        ),
+        (&["boot", "--device-settings", settings], &wrong_key),
+        (&["boot", "--qemu-args", "-name 'a"], "unclosed quote"),
+    ] {
+        // What is missing here would be complained of later.
+        let arguments = [arguments, &["--qemu=/no/such/file"]].concat();
+        let output = lab(&arguments)?;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(sentence), "{arguments:?}: {said}");
+        assert!(!said.contains("/no/such/file"), "{arguments:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
 fn doctor_answers_in_json() -> Result<()> {
     let output = lab(&["doctor", "-o", "json"])?;
     let findings: Value = serde_json::from_slice(&output.stdout)?;

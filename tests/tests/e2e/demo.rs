@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use chmu_harness::workload::traffic::Distribution;
 use chmu_lab::machine::MachineOptions;
 use chmu_lab::platform::KernelChoice;
 use chmu_lab::progress::Progress;
@@ -26,8 +27,8 @@ fn hot_pages_are_promoted(kernel: KernelChoice, release: &str) -> Result<()> {
     let workload = Workload {
         pages: 4096,
         hot_pages: 512,
-        distribution: "uniform".to_owned(),
-        write_percent: 10,
+        distribution: Distribution::Uniform,
+        write_percent: "10".parse()?,
         seed: 1,
     };
     let result = demo::run(

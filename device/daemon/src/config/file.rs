@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
 use super::Config;
@@ -78,6 +79,18 @@ impl ConfigFile {
     /// # Errors
     /// When it is no TOML, or has an unknown key or a bad value.
     pub fn parse(&self) -> Result<Config, ConfigError> {
+        self.parse_as()
+    }
+
+    /// The file as it is written, with nothing filled in.
+    ///
+    /// # Errors
+    /// When it is no TOML.
+    pub fn table(&self) -> Result<toml::Table, ConfigError> {
+        self.parse_as()
+    }
+
+    fn parse_as<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             self.error_at(start, error.message().to_owned())

@@ -73,6 +73,17 @@ fn without_cold_pages_all_accesses_are_hot() {
 }
 
 #[test]
+fn what_is_printed_is_read() {
+    for text in ["uniform", "zipf:1", "zipf:0.75"] {
+        let distribution: Distribution = text.parse().unwrap();
+        assert_eq!(distribution.to_string(), text);
+    }
+    for text in ["0", "0.5", "12.3456", "100"] {
+        assert_eq!(text.parse::<Share>().unwrap().to_string(), text);
+    }
+}
+
+#[test]
 fn what_is_no_distribution_or_share_is_refused() {
     for text in [
         "",

@@ -11,6 +11,8 @@ use chmu_lab::progress::Progress;
 use chmu_lab::scenario::demo::{self, Verdict, Workload};
 use chmu_lab::topology::Topology;
 
+use super::usage_error;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     #[command(flatten)]
@@ -33,9 +35,11 @@ pub(super) struct Options {
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
+    let topology = Topology::default();
+    let checked = options.workload.check(&topology);
+    checked.map_err(|error| usage_error("demo", &error))?;
     let progress = Progress::new();
     let (platform, software) = Software::obtain(&options.platform, None, &progress)?;
-    let topology = Topology::default();
     let mut machine_options = MachineOptions {
         keep: options.keep,
         ..MachineOptions::default()

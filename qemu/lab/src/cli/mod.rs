@@ -3,7 +3,8 @@
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 mod boot;
 mod demo;
@@ -34,7 +35,7 @@ enum Verb {
     /// Runs a workload in a guest, promotes its hot pages by the device's hotlist, and proves it.
     Demo(demo::Options),
     /// Boots a guest with the device on this terminal, for a kernel or driver of your own.
-    Boot(boot::Options),
+    Boot(Box<boot::Options>),
     /// Says what this machine has, what it lacks and how to get it.
     Doctor(doctor::Options),
     /// Fetches QEMU, a kernel and busybox, so that later runs need no network.
@@ -54,5 +55,28 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Fetch(options) => fetch::run(&options),
         Verb::Mutants(options) => mutants::run(&options),
         Verb::Test(options) => test::run(options),
+    }
+}
+
+/// A value of an option that cannot be used, told as clap tells what it finds itself.
+fn usage_error(verb: &str, error: &anyhow::Error) -> anyhow::Error {
+    let mut program = Arguments::command();
+    program.build();
+    let command = match program.find_subcommand_mut(verb) {
+        Some(command) => command,
+        None => &mut program,
+    };
+    command
+        .error(ErrorKind::ValueValidation, format!("{error:#}"))
+        .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
     }
 }

@@ -137,7 +137,8 @@ impl DeviceLaunch {
             command.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
         }
         command.extend(["-v"]);
-        command.extend(options.device_arguments.iter().cloned());
+        let further = options.device_arguments.get(device.index);
+        command.extend(further.into_iter().flatten().cloned());
         Ok(Self {
             log: folder.join(format!("{name}.log")),
             name: name.replace('-', " "),

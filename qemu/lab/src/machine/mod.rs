@@ -8,6 +8,7 @@
 mod agent;
 mod command_line;
 mod device_config;
+mod device_settings;
 mod failure;
 mod guest;
 mod interactive;
@@ -37,6 +38,7 @@ use crate::topology::Topology;
 
 pub use self::command_line::CommandLine;
 pub use self::device_config::device_config;
+pub use self::device_settings::DeviceSettings;
 pub use self::failure::{Cause, Failure, LogEnd};
 pub use self::guest::Output;
 pub use self::interactive::{DeviceCommand, DryRun, dry_run, run_on_terminal};

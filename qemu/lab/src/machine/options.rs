@@ -56,7 +56,8 @@ pub struct MachineOptions {
     pub memory_as: MemoryAs,
     /// Options of the plugin, for example `filter=none`; the sockets are added.
     pub plugin_options: Vec<String>,
-    /// Further options of QEMU, after the lab's.
+    /// Further options of QEMU, after the lab's; devices that name no bus come before the CXL host
+    /// bridge, which would be their bus otherwise.
     pub qemu_arguments: Vec<String>,
     /// Further words of the kernel's command line, after the lab's.
     pub append: Vec<String>,
@@ -65,8 +66,8 @@ pub struct MachineOptions {
     /// What the devices' configuration says beside the memory they serve: one table of top-level
     /// keys for each device, in the order of their root ports. Missing ones are empty.
     pub device_settings: Vec<toml::Table>,
-    /// Further options of each device's program.
-    pub device_arguments: Vec<String>,
+    /// Further options of the devices' programs, in the same order. Missing ones are empty.
+    pub device_arguments: Vec<Vec<String>>,
     /// How long the guest may take until it serves requests.
     pub ready_timeout: Duration,
     /// Keep the run's folder; otherwise it stays only after a failure.

@@ -66,6 +66,8 @@ pub(super) fn qemu_options(
         // VFIO's notifications need the caching mode, its interrupts need remapping.
         list.put("-device", "intel-iommu,intremap=on,caching-mode=on");
     }
+    let (busless, others) = split_busless_devices(&options.qemu_arguments);
+    list.0.extend(busless);
     put_devices(&mut list, topology, files);
     if let Some(plugin) = &files.plugin {
         list.put("-plugin", plugin_option(plugin, options, files));
@@ -73,8 +75,40 @@ pub(super) fn qemu_options(
     list.put("-kernel", files.kernel.to_string_lossy());
     list.put("-initrd", files.initramfs.to_string_lossy());
     list.put("-append", kernel_command_line(topology, options));
-    list.0.extend(options.qemu_arguments.iter().cloned());
+    list.0.extend(others);
     list.0
+}
+
+/// Takes the devices that name no bus out of `arguments`. QEMU gives such a device the newest bus
+/// that takes it: before the CXL host bridge that is the machine's own, after it the CXL bus, on
+/// which Linux would look for a root port.
+fn split_busless_devices(arguments: &[String]) -> (Vec<String>, Vec<String>) {
+    let (mut busless, mut others) = (Vec::new(), Vec::new());
+    let mut words = arguments.iter().cloned();
+    while let Some(word) = words.next() {
+        if !matches!(word.as_str(), "-device" | "--device") {
+            others.push(word);
+            continue;
+        }
+        let Some(device) = words.next() else {
+            others.push(word);
+            break;
+        };
+        let list = match names_bus(&device) {
+            true => &mut others,
+            false => &mut busless,
+        };
+        list.extend([word, device]);
+    }
+    (busless, others)
+}
+
+/// Whether a device's description, in either of QEMU's forms, has a bus.
+fn names_bus(device: &str) -> bool {
+    match serde_json::from_str::<serde_json::Value>(device) {
+        Ok(description) => description.get("bus").is_some(),
+        Err(_) => device.split(',').any(|part| part.starts_with("bus=")),
+    }
 }
 
 /// The kernel's command line.

@@ -155,6 +155,34 @@ fn dax_memory_is_taken_from_the_kernel_at_its_own_place() {
     assert!(!words(MemoryAs::SystemRam).contains('%'));
 }
 
+#[test]
+fn a_device_without_a_bus_comes_before_the_cxl_bridge() {
+    let words = [
+        "-device",
+        "virtio-net-pci,netdev=n",
+        "-netdev",
+        "user,id=n",
+        "--device",
+        r#"{"driver":"edu"}"#,
+        "-device",
+        "cxl-rp,id=more,bus=cxl,chassis=1,slot=9",
+        "-device",
+        r#"{"driver":"edu","bus":"pcie.0"}"#,
+    ];
+    let options = MachineOptions {
+        qemu_arguments: words.map(str::to_owned).into(),
+        ..MachineOptions::default()
+    };
+    let lines = lines(&Topology::default(), &options, &files(1));
+    let place = |text: &str| lines.iter().position(|line| line.contains(text)).unwrap();
+    let bridge = place("pxb-cxl");
+    assert!(place("virtio-net-pci,netdev=n") < bridge);
+    assert!(place(r#"{"driver":"edu"}"#) < bridge);
+    for behind in ["-netdev user,id=n", "id=more,bus=cxl", r#""bus":"pcie.0""#] {
+        assert!(place(behind) > place("-append"), "{behind}");
+    }
+}
+
 /// Two sockets, and a window with two devices beside one with one.
 fn large() -> Topology {
     let mut topology = Topology::default();

@@ -53,6 +53,7 @@ pub(super) fn promote_and_prove(
 fn start_workload(machine: &mut Machine, workload: &Workload) -> Result<u32> {
     let pages = workload.pages.to_string();
     let hot_pages = workload.hot_pages.to_string();
+    let distribution = workload.distribution.to_string();
     let write_percent = workload.write_percent.to_string();
     let seed = workload.seed.to_string();
     let process_id = machine.spawn(&[
@@ -63,7 +64,7 @@ fn start_workload(machine: &mut Machine, workload: &Workload) -> Result<u32> {
         "--hot-pages",
         &hot_pages,
         "--distribution",
-        &workload.distribution,
+        &distribution,
         "--write-percent",
         &write_percent,
         "--seed",

@@ -6,17 +6,21 @@ mod result;
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use chmu_harness::memory::PAGE_BYTES;
+use chmu_harness::workload::check_counts;
+use chmu_harness::workload::traffic::{Distribution, Share};
 
 use crate::kernel_log;
 use crate::machine::{Machine, MachineOptions, Software};
 use crate::progress::Progress;
+use crate::size::ByteSize;
 use crate::topology::Topology;
 
 pub use result::{DemoResult, Evidence, MINIMUM_RECALL, Verdict};
 
 /// What the workload is like.
-#[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
+#[derive(Debug, Clone, PartialEq, clap::Args)]
 #[command(next_help_heading = "Workload")]
 pub struct Workload {
     /// Pages on the CXL node.
@@ -27,13 +31,34 @@ pub struct Workload {
     pub hot_pages: u64,
     /// How visits spread over the hot pages: uniform, zipf or zipf:EXPONENT.
     #[arg(long, default_value = "uniform")]
-    pub distribution: String,
+    pub distribution: Distribution,
     /// Stores, as a percentage of all accesses.
-    #[arg(long, value_name = "PERCENT", default_value_t = 10)]
-    pub write_percent: u8,
+    #[arg(long, value_name = "PERCENT", default_value = "10")]
+    pub write_percent: Share,
     /// Chooses the hot pages.
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+}
+
+impl Workload {
+    /// Looks at the numbers before a guest boots.
+    ///
+    /// # Errors
+    /// When no workload has such numbers, or its pages do not fit into the CXL memory.
+    pub fn check(&self, topology: &Topology) -> Result<()> {
+        check_counts(self.pages, self.hot_pages)?;
+        let windows = topology.windows();
+        let largest = windows.iter().map(|window| window.size_bytes).max();
+        let bytes = largest.unwrap_or_default();
+        ensure!(
+            self.pages <= bytes / PAGE_BYTES,
+            "{} pages do not fit into the {} of the CXL node; at most {} do",
+            self.pages,
+            ByteSize(bytes),
+            bytes / PAGE_BYTES
+        );
+        Ok(())
+    }
 }
 
 /// Boots, runs the workload, promotes and judges. `begin` is when the user's wait began.
@@ -69,4 +94,37 @@ pub fn run(
         ..evidence
     };
     Ok(DemoResult::judge(evidence))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_before_a_boot() {
+        let check = |pages, hot_pages| {
+            let workload = Workload {
+                pages,
+                hot_pages,
+                distribution: Distribution::Uniform,
+                write_percent: "10".parse().unwrap(),
+                seed: 1,
+            };
+            let checked = workload.check(&Topology::default());
+            checked.map_err(|error| error.to_string())
+        };
+        assert_eq!(check(262_144, 262_144), Ok(()));
+        for (pages, hot_pages, sentence) in [
+            (4096, 5000, "5000 hot pages do not fit into 4096 pages"),
+            (0, 512, "512 hot pages do not fit into 0 pages"),
+            (4096, 0, "No page is hot; choose at least one"),
+            (
+                262_145,
+                512,
+                "262145 pages do not fit into the 1G of the CXL node; at most 262144 do",
+            ),
+        ] {
+            assert_eq!(check(pages, hot_pages), Err(sentence.to_owned()));
+        }
+    }
 }

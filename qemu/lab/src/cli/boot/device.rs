@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the devices are like, and what their programs and QEMU's plugin are told.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, ensure};
+use chmu_lab::machine::{DeviceSettings, MachineOptions};
+use chmu_lab::topology::Topology;
+use vfio_user_chmu::clock::ClockSource;
+use vfio_user_chmu::config::{ProfileName, QuirkName};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Device")]
+#[group(skip)]
+pub(super) struct Options {
+    /// A ready-made device; vfio-user-chmu --list-profiles names them.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<ProfileName>,
+    /// TOML file with what the devices' configuration says beside their memory, such as `vectors`
+    /// and `block`; it overrides the profile.
+    #[arg(long, value_name = "FILE")]
+    device_settings: Option<PathBuf>,
+    /// Breaks one rule on purpose; vfio-user-chmu --list-quirks names them.
+    #[arg(long, value_name = "NAME")]
+    quirk: Option<QuirkName>,
+    /// What time is for the device: host, accesses:NS, or manual for one that --clock-socket moves.
+    #[arg(long, value_name = "CLOCK", default_value = "host")]
+    clock: ClockSource,
+    /// Where the device listens for whoever moves a manual clock; once for each device.
+    #[arg(long, value_name = "PATH", required_if_eq("clock", "manual"))]
+    clock_socket: Vec<PathBuf>,
+    /// Where the device listens for whoever makes its memory fail; once for each device.
+    #[arg(long, value_name = "PATH")]
+    event_socket: Vec<PathBuf>,
+    /// Another option of the device's program, for example -vvv.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    device_option: Vec<String>,
+    /// Option of QEMU's plugin, such as filter=none, with which every access counts exactly once.
+    #[arg(long, value_name = "OPTION")]
+    plugin_option: Vec<String>,
+    /// Runs QEMU without the plugin: the device hears of no access, or of those that you make.
+    #[arg(long, conflicts_with = "plugin_option")]
+    pub(super) no_plugin: bool,
+}
+
+impl Options {
+    pub(super) fn apply_to(&self, options: &mut MachineOptions, topology: &Topology) -> Result<()> {
+        let devices = topology.devices().len();
+        ensure!(
+            self.clock_socket.is_empty() || self.clock == ClockSource::Manual,
+            "--clock-socket moves a manual clock; add --clock manual"
+        );
+        check_count("--clock-socket", &self.clock_socket, devices)?;
+        check_count("--event-socket", &self.event_socket, devices)?;
+        let settings = DeviceSettings {
+            file: self.device_settings.as_deref(),
+            profile: self.profile,
+            quirk: self.quirk,
+        };
+        options.device_settings = vec![settings.read(topology)?; devices];
+        options.device_arguments = (0..devices).map(|index| self.arguments(index)).collect();
+        options.plugin_options.clone_from(&self.plugin_option);
+        Ok(())
+    }
+
+    /// Options of the program of one device.
+    fn arguments(&self, index: usize) -> Vec<String> {
+        let mut arguments = Vec::new();
+        let mut put = |option: &str, value: Option<String>| {
+            arguments.extend(value.map(|value| format!("{option}={value}")));
+        };
+        put("--profile", self.profile.map(|name| name.to_string()));
+        put("--quirk", self.quirk.map(|name| name.to_string()));
+        put("--clock", Some(self.clock.to_string()));
+        let path = |paths: &[PathBuf]| Some(paths.get(index)?.display().to_string());
+        put("--clock-socket", path(&self.clock_socket));
+        put("--event-socket", path(&self.event_socket));
+        arguments.extend(self.device_option.iter().cloned());
+        arguments
+    }
+}
+
+fn check_count(option: &str, paths: &[PathBuf], devices: usize) -> Result<()> {
+    ensure!(
+        paths.is_empty() || paths.len() == devices,
+        "There are {} of {option} for {devices} devices; name one for each",
+        paths.len()
+    );
+    Ok(())
+}

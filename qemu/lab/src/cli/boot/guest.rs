@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the guest runs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use chmu_lab::machine::{MachineOptions, MemoryAs, Mode};
+
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Guest")]
+#[group(skip)]
+pub(super) struct Options {
+    /// Which driver the lab's initramfs gives the device.
+    #[arg(long, value_enum, default_value_t)]
+    mode: Mode,
+    /// What the CXL memory is in the lab's initramfs.
+    #[arg(long, value_enum, default_value_t)]
+    memory_as: MemoryAs,
+    /// Initramfs of your own; it boots behind the lab's ACPI tables.
+    #[arg(long, value_name = "FILE")]
+    initrd: Option<PathBuf>,
+    /// Words for the kernel's command line, after the lab's.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// Lets the guest restart; otherwise a restart ends the run.
+    #[arg(long)]
+    reboot: bool,
+}
+
+impl Options {
+    pub(super) fn apply_to(&self, options: &mut MachineOptions) {
+        options.mode = self.mode;
+        options.memory_as = self.memory_as;
+        options.append.push("chmu.shell".to_owned());
+        options.append.extend(self.append.iter().cloned());
+        options.may_reboot = self.reboot;
+    }
+
+    /// The user's initramfs.
+    pub(super) fn initramfs(&self) -> Result<Option<Vec<u8>>> {
+        let read = |file: &PathBuf| {
+            std::fs::read(file).with_context(|| format!("Cannot read {}", file.display()))
+        };
+        self.initrd.as_ref().map(read).transpose()
+    }
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo lab boot`.
+
+mod device;
+mod guest;
+mod machine;
+mod qemu;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chmu_lab::machine::{MachineOptions, Software, dry_run, run_on_terminal};
+use chmu_lab::output::{self, Format};
+use chmu_lab::platform::PlatformOptions;
+use chmu_lab::progress::Progress;
+use chmu_lab::topology::Topology;
+
+use super::usage_error;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// Keeps the run's folder with sockets, generated files and logs.
+    #[arg(long)]
+    keep: bool,
+    /// Prints the commands in place of running them; the files they name are kept.
+    #[arg(long)]
+    dry_run: bool,
+    /// The form in which --dry-run prints the commands.
+    #[arg(short, long, value_enum, default_value_t, requires = "dry_run")]
+    output: Format,
+    #[command(flatten)]
+    guest: guest::Options,
+    #[command(flatten)]
+    machine: machine::Options,
+    #[command(flatten)]
+    device: device::Options,
+    #[command(flatten)]
+    qemu: qemu::Options,
+    #[command(flatten)]
+    platform: PlatformOptions,
+}
+
+impl Options {
+    /// Looks at everything that the user gave, before anything is fetched, built or booted.
+    fn check(&self) -> Result<(Topology, MachineOptions)> {
+        let topology = self.machine.topology();
+        topology.validate()?;
+        let mut options = MachineOptions {
+            keep: self.keep,
+            ..MachineOptions::default()
+        };
+        self.guest.apply_to(&mut options);
+        self.device.apply_to(&mut options, &topology)?;
+        self.qemu.apply_to(&mut options)?;
+        Ok((topology, options))
+    }
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    let (topology, machine_options) = options
+        .check()
+        .map_err(|error| usage_error("boot", &error))?;
+    let initramfs = options.guest.initramfs()?;
+    let (_, mut software) = Software::obtain(&options.platform, initramfs, &Progress::new())?;
+    if options.device.no_plugin {
+        software.plugin = None;
+    }
+    if options.dry_run {
+        let commands = dry_run(&topology, &machine_options, &software)?;
+        options.output.print(&commands)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    output::note("Ctrl-A x ends the guest, Ctrl-A h shows more");
+    let (status, kept) = run_on_terminal(&topology, &machine_options, &software)?;
+    if let Some(folder) = kept {
+        output::note(format_args!("The run's files are in {}", folder.display()));
+    }
+    Ok(match status.success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
