@@ -16,6 +16,9 @@ const LONG_VERSION: &str = concat!(
     "\nvfio-user protocol 0.0, CHMU register block version 1"
 );
 
+/// Stands for stderr in place of a file.
+pub const STANDARD_ERROR: &str = "-";
+
 /// A CXL memory device with hotness monitoring units (CHMU), served to QEMU over vfio-user.
 ///
 /// Attach it with
@@ -97,6 +100,16 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub log_file: Option<PathBuf>,
 
+    /// Writes down each access to a register in words, to this file or to stderr.
+    #[arg(
+        long,
+        value_name = "FILE",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = STANDARD_ERROR
+    )]
+    pub trace_registers: Option<PathBuf>,
+
     /// Prints the configuration with everything that was left out filled in, and ends.
     #[arg(long)]
     pub print_config: bool,
@@ -143,6 +156,7 @@ impl Arguments {
         let options = [
             ("--config", &self.config),
             ("--log-file", &self.log_file),
+            ("--trace-registers", &self.trace_registers),
             ("--socket-path", &self.socket_path),
             ("--access-socket", &self.access_socket),
             ("--statistics-socket", &self.statistics_socket),

@@ -13,7 +13,7 @@ use chmu_model::Capabilities;
 use event_manager::{EventManager, EventSubscriber, SubscriberOps};
 
 use crate::access_socket::AccessSocket;
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, STANDARD_ERROR};
 use crate::clock::{Clock, ClockSource};
 use crate::clock_socket;
 use crate::config::Config;
@@ -21,6 +21,8 @@ use crate::device::Device;
 use crate::endpoint::{InheritedSocket, SocketFile};
 use crate::event_socket;
 use crate::line_socket::LineSocket;
+use crate::logging::Sink;
+use crate::register_trace::RegisterTrace;
 use crate::server::Server;
 use crate::signals::Signals;
 use crate::statistics_socket::StatisticsSocket;
@@ -83,7 +85,11 @@ impl Process {
         let clock = Clock::new(arguments.clock);
         let function = config.function();
         check_operations_end(arguments.clock, &function)?;
-        let device = shared(Device::new(&function, clock)?);
+        let mut device = Device::new(&function, clock)?;
+        if let Some(path) = &arguments.trace_registers {
+            device.start_trace(RegisterTrace::new(&function, trace_sink(path)?));
+        }
+        let device = shared(device);
         let mut sockets = Sockets {
             device: &device,
             events: &mut events,
@@ -192,6 +198,15 @@ impl Sockets<'_> {
         self.files.push(file);
         Ok(listener)
     }
+}
+
+/// Where a trace goes.
+fn trace_sink(path: &Path) -> anyhow::Result<Sink> {
+    if path == Path::new(STANDARD_ERROR) {
+        return Sink::standard_error().context("The standard error cannot be used for the trace");
+    }
+    Sink::append_to(path)
+        .with_context(|| format!("The trace file {} cannot be opened", path.display()))
 }
 
 /// Refuses a device whose operations would never end: a clock of accesses stands still while

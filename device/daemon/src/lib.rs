@@ -31,6 +31,7 @@ mod peers;
 pub mod profiles;
 pub mod quirks;
 mod rate_limit;
+mod register_trace;
 mod server;
 mod signals;
 mod statistics;

@@ -2,13 +2,15 @@
 //! What the function reaches outside of itself: hotlist memory, interrupt vectors, the log.
 
 use std::fs::File;
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
 use chmu_cxl::{Bar, FunctionEvent, FunctionHost};
 use chmu_model::Event;
 
 use crate::bar_memory::{BarMemory, BarMemoryError};
-use crate::rate_limit::RateLimit;
+use crate::rate_limit::RateLimits;
+use crate::register_trace::Note;
 use crate::vectors::Vectors;
 
 /// The outside of the function.
@@ -18,8 +20,9 @@ pub(crate) struct Outside {
     memories: Vec<Option<BarMemory>>,
     /// The client's interrupt vectors.
     pub(crate) vectors: Vectors,
-    warnings: RateLimit,
-    life_cycle: RateLimit,
+    limits: RateLimits<Kind>,
+    /// What happened since the notes were last taken, while they are wanted.
+    notes: Option<Vec<Note>>,
 }
 
 impl Outside {
@@ -37,14 +40,24 @@ impl Outside {
         Ok(Self {
             memories: memories.collect::<Result<_, _>>()?,
             vectors: Vectors::new(vectors),
-            warnings: RateLimit::default(),
-            life_cycle: RateLimit::default(),
+            limits: RateLimits::default(),
+            notes: None,
         })
     }
 
     /// The memory file of a BAR, if parts of the BAR can be mapped.
     pub(crate) fn memory_file(&self, bar: usize) -> Option<Arc<File>> {
         self.memories.get(bar)?.as_ref().map(BarMemory::file)
+    }
+
+    /// From now on events and interrupts are noted.
+    pub(crate) fn take_notes(&mut self) {
+        self.notes = Some(Vec::new());
+    }
+
+    /// The notes since the last call.
+    pub(crate) fn noted(&mut self) -> Vec<Note> {
+        self.notes.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     fn memory(&self, bar: u8) -> Option<&BarMemory> {
@@ -70,21 +83,58 @@ impl FunctionHost for Outside {
 
     fn interrupt(&mut self, vector: u16) {
         self.vectors.raise(vector);
+        if let Some(notes) = &mut self.notes {
+            notes.push(Note::Interrupt(vector));
+        }
     }
 
     fn event(&mut self, event: FunctionEvent) {
         let level = level(&event);
-        let limit = match level {
-            log::Level::Warn => &mut self.warnings,
-            _ => &mut self.life_cycle,
+        let permit = match level {
+            log::Level::Warn => self.limits.permit(Kind::of(&event)),
+            log::Level::Info => self.limits.permit_life_cycle(Kind::of(&event)),
+            _ => self.limits.unlimited(level),
         };
-        if level > log::Level::Info {
-            log::log!(level, "{event}");
-        } else if log::log_enabled!(level)
-            && let Some(suppressed) = limit.permit()
-        {
+        if let Some(suppressed) = permit {
             log::log!(level, "{event}{suppressed}");
         }
+        if let Some(notes) = &mut self.notes {
+            let is_refusal = level == log::Level::Warn;
+            notes.push(Note::Event { event, is_refusal });
+        }
+    }
+}
+
+/// Events whose lines are limited together: of one kind, of one instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Kind {
+    event: Discriminant<FunctionEvent>,
+    monitor: Option<(usize, Option<u8>, Discriminant<Event>)>,
+}
+
+impl Kind {
+    fn of(event: &FunctionEvent) -> Self {
+        let monitor = match event {
+            FunctionEvent::Monitor { block, event } => {
+                Some((*block, instance(event), discriminant(event)))
+            }
+            _ => None,
+        };
+        Self {
+            event: discriminant(event),
+            monitor,
+        }
+    }
+}
+
+fn instance(event: &Event) -> Option<u8> {
+    match event {
+        Event::Enabled { instance, .. }
+        | Event::Disabled { instance }
+        | Event::Reset { instance }
+        | Event::Refused { instance, .. }
+        | Event::EpochClosed { instance, .. } => Some(*instance),
+        Event::Fault { instance, .. } => *instance,
     }
 }
 

@@ -75,6 +75,11 @@ impl<K: Eq + Hash> RateLimits<K> {
         self.by_kind.entry(kind).or_default().permit()
     }
 
+    /// Whether a line of a level is written at all, without a limit.
+    pub(crate) fn unlimited(&self, level: log::Level) -> Option<Suppressed> {
+        log::log_enabled!(level).then_some(Suppressed(0))
+    }
+
     /// Whether a line of a kind about the life of something may be written now: all of them may
     /// where the log is for debugging, none where it has warnings only.
     pub(crate) fn permit_life_cycle(&mut self, kind: K) -> Option<Suppressed> {

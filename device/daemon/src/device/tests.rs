@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The device without a process around it: order of events, and whatever clients may ask.
 
+use std::fmt::Display;
 use std::os::unix::net::UnixStream;
 
 use chmu_ring::{Producer, Record, RingProducer};
@@ -10,6 +11,7 @@ use super::*;
 use crate::clock::ClockSource;
 use crate::config::Config;
 use crate::config::quantity::{Nanoseconds, Size};
+use crate::server::{Backend, Command};
 
 const CHMU_BAR: u32 = 4;
 const BASE: u64 = 4 << 30;
@@ -149,7 +151,8 @@ fn accesses_found_after_the_end_of_an_epoch_count_for_it() {
 fn unknown_commands_are_counted_together() {
     let mut device = device(ClockSource::Host);
     for number in 16..1016 {
-        device.message_handled(Command::from(number), number % 2 == 0);
+        let refusal: Option<&dyn Display> = (number % 2 == 0).then_some(&"no");
+        device.message_handled(Command::from(number), refusal);
     }
     let messages = device.statistics().messages;
     assert_eq!(messages.len(), 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What the server needs of the device behind it.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
@@ -63,11 +64,11 @@ pub(crate) trait Backend {
     /// Raises a vector on the client's demand. `vector` is one of [`Backend::interrupts`].
     fn trigger_vector(&mut self, vector: u16);
 
-    /// One message was handled; `refused` says that it was answered with an error.
-    fn message_handled(&mut self, command: Command, refused: bool);
+    /// One message was handled; `refusal` says why it was answered with an error, if it was.
+    fn message_handled(&mut self, command: Command, refusal: Option<&dyn Display>);
 
     /// A client is connected.
-    fn client_arrived(&mut self);
+    fn client_arrived(&mut self, peer: &dyn Display);
 
     /// The client is gone: its eventfds mean nothing any more. The device keeps its state.
     fn client_left(&mut self);

@@ -141,7 +141,7 @@ impl<B: Backend> Server<B> {
             log::info!("A client is connected: {}{suppressed}", caller.peer);
         }
         self.has_served = true;
-        self.backend.borrow_mut().client_arrived();
+        self.backend.borrow_mut().client_arrived(&caller.peer);
         self.connection = Some(Connection::new(caller.socket, caller.peer));
         self.waiting = Waiting::Readable;
     }

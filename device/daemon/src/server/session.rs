@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The protocol of one connection: request in, reply out. No sockets here.
 
+use std::fmt::Display;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -108,7 +109,8 @@ impl Session {
         } else {
             Err(RequestError::HeaderFlags(flags))
         };
-        backend.message_handled(command, outcome.is_err());
+        let refusal = outcome.as_ref().err().map(|reason| reason as &dyn Display);
+        backend.message_handled(command, refusal);
         match &outcome {
             Ok(()) if is_reply_due(&header) => reply.complete(&header, 0),
             Ok(()) => reply.clear(),

@@ -8,6 +8,7 @@ mod interrupts;
 mod requests;
 mod stream;
 
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -104,11 +105,11 @@ impl Backend for Memory {
         }
     }
 
-    fn message_handled(&mut self, command: Command, refused: bool) {
-        self.handled.push((command, refused));
+    fn message_handled(&mut self, command: Command, refusal: Option<&dyn Display>) {
+        self.handled.push((command, refusal.is_some()));
     }
 
-    fn client_arrived(&mut self) {
+    fn client_arrived(&mut self, _: &dyn Display) {
         self.clients_arrived += 1;
     }
 

@@ -1,27 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The device that the server serves: the function, its time, its accesses and its outside.
 
+mod backend;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use chmu_cxl::{
-    Condition, Function, FunctionConfig, HostAccess, Interrupts, MediaEvent,
-    Region as FunctionRegion,
-};
-use vfio_bindings::bindings::vfio::{
-    VFIO_PCI_CONFIG_REGION_INDEX, VFIO_PCI_NUM_REGIONS, VFIO_PCI_ROM_REGION_INDEX,
-};
-use vmm_sys_util::eventfd::EventFd;
+use chmu_cxl::{Condition, Function, FunctionConfig, HostAccess, Interrupts, MediaEvent};
+use chmu_model::Quirk;
 
 use crate::clock::Clock;
 use crate::feed::AccessFeed;
 use crate::outside::Outside;
-use crate::server::{self, AccessRefused, Backend, Command, Region};
+use crate::register_trace::RegisterTrace;
+use crate::server::Region;
 use crate::statistics::{ClientStatistics, InterruptStatistics, MessageCount, Statistics};
 
-/// Bytes of a PCI Express function's configuration space.
-const CONFIGURATION_SPACE_BYTES: u64 = 4096;
 /// How long reported accesses may wait in the rings while the doorbell is silent.
 const POLL_PERIOD: Duration = Duration::from_millis(1);
 
@@ -42,6 +37,9 @@ pub(crate) struct Device {
     clients: ClientStatistics,
     /// By the name of the command: clients can send any number of unknown ones.
     messages: BTreeMap<&'static str, MessageCount>,
+    trace: Option<RegisterTrace>,
+    /// Reading some registers changes what this device, which breaks a rule, holds in them.
+    reads_change: bool,
 }
 
 impl Device {
@@ -55,7 +53,7 @@ impl Device {
             log::warn!("CHMU {block}: {caution}");
         }
         let outside = Outside::new(function.bars(), config.interrupts.vectors())?;
-        let regions = regions(&function, &outside);
+        let regions = backend::regions(&function, &outside);
         Ok(Self {
             function,
             interrupts: config.interrupts,
@@ -67,7 +65,15 @@ impl Device {
             feed: None,
             clients: ClientStatistics::default(),
             messages: BTreeMap::new(),
+            trace: None,
+            reads_change: config.quirk == Some(Quirk::StatusClearsOnRead),
         })
+    }
+
+    /// Has the traffic of registers written down.
+    pub(crate) fn start_trace(&mut self, trace: RegisterTrace) {
+        self.outside.take_notes();
+        self.trace = Some(trace);
     }
 
     /// Gives the device rings that a producer of accesses can attach to.
@@ -123,7 +129,15 @@ impl Device {
         };
         self.function.advance(now_ns, &mut self.outside);
         self.arm();
+        self.trace_notes(now_ns);
         now_ns
+    }
+
+    /// Writes down what the function did since the last call.
+    fn trace_notes(&mut self, now_ns: u64) {
+        if let Some(trace) = &mut self.trace {
+            trace.notes(now_ns, self.outside.noted());
+        }
     }
 
     /// Lets time pass on a manual clock, after the accesses that were made before; returns the
@@ -208,100 +222,6 @@ fn count_one_by_one(
     for access in accesses {
         function.access(clock.now_ns(), std::slice::from_ref(access), outside);
         function.advance(clock.count_access(), outside);
-    }
-}
-
-/// The regions of vfio: BARs 0 to 5, no ROM, configuration space, no VGA.
-fn regions(function: &Function, outside: &Outside) -> Vec<Region> {
-    let bars = function.bars().iter().enumerate();
-    let mut regions: Vec<Region> = bars
-        .map(|(index, bar)| Region {
-            size_bytes: bar.size_bytes,
-            mappable_areas: bar.mappable_areas.clone(),
-            file: outside.memory_file(index),
-        })
-        .collect();
-    let count = usize::try_from(VFIO_PCI_NUM_REGIONS).unwrap_or_default();
-    regions.resize(count, Region::default());
-    let config = usize::try_from(VFIO_PCI_CONFIG_REGION_INDEX).unwrap_or_default();
-    if let Some(region) = regions.get_mut(config) {
-        region.size_bytes = CONFIGURATION_SPACE_BYTES;
-    }
-    regions
-}
-
-/// The function's region behind a region of vfio.
-fn function_region(region: u32) -> Result<FunctionRegion, AccessRefused> {
-    match region {
-        VFIO_PCI_CONFIG_REGION_INDEX => Ok(FunctionRegion::Config),
-        bar if bar < VFIO_PCI_ROM_REGION_INDEX => u8::try_from(bar)
-            .map(FunctionRegion::Bar)
-            .map_err(|_| AccessRefused),
-        _ => Err(AccessRefused),
-    }
-}
-
-impl Backend for Device {
-    fn regions(&self) -> &[Region] {
-        &self.regions
-    }
-
-    fn interrupts(&self) -> server::Interrupts {
-        match self.interrupts {
-            Interrupts::None => server::Interrupts::default(),
-            Interrupts::Msi(msi) => server::Interrupts { msi, msi_x: 0 },
-            Interrupts::MsiX(msi_x) => server::Interrupts { msi: 0, msi_x },
-        }
-    }
-
-    fn read(&mut self, region: u32, offset: u64, data: &mut [u8]) -> Result<(), AccessRefused> {
-        let region = function_region(region)?;
-        let now_ns = self.catch_up();
-        self.function
-            .read(now_ns, region, offset, data, &mut self.outside);
-        Ok(())
-    }
-
-    fn write(&mut self, region: u32, offset: u64, data: &[u8]) -> Result<(), AccessRefused> {
-        let region = function_region(region)?;
-        // What waits in the rings was made before this write, whatever the write changes.
-        let now_ns = self.catch_up();
-        self.function
-            .write(now_ns, region, offset, data, &mut self.outside);
-        self.arm();
-        Ok(())
-    }
-
-    fn reset(&mut self) {
-        self.catch_up();
-        self.function.reset(&mut self.outside);
-        self.arm();
-    }
-
-    fn connect_vector(&mut self, vector: u16, event: Option<EventFd>) {
-        self.outside.vectors.connect(vector, event);
-    }
-
-    fn trigger_vector(&mut self, vector: u16) {
-        self.outside.vectors.raise(vector);
-    }
-
-    fn message_handled(&mut self, command: Command, refused: bool) {
-        let count = self.messages.entry(command.name()).or_default();
-        count.handled = count.handled.saturating_add(1);
-        if refused {
-            count.refused = count.refused.saturating_add(1);
-        }
-    }
-
-    fn client_arrived(&mut self) {
-        self.clients.served = self.clients.served.saturating_add(1);
-        self.clients.connected = true;
-    }
-
-    fn client_left(&mut self) {
-        self.clients.connected = false;
-        self.outside.vectors.disconnect_all();
     }
 }
 

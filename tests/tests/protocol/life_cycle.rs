@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the log tells of clients and instances.
+
+use anyhow::Result;
+use chmu_tests::device_process::DeviceProcess;
+
+/// CHMU block 0, instance 0, first configuration register.
+const CONFIGURATION_0: u64 = 0x10 + 0x40;
+/// Its bit that resets the instance.
+const RESET: u64 = 1 << 17;
+
+/// How often the log has certain words after twenty resets by one client, and two clients more.
+fn counts(verbosity: &str) -> Result<[usize; 3]> {
+    let device = DeviceProcess::start(&[verbosity])?;
+    let mut client = device.client()?;
+    for _ in 0..20 {
+        client.write_region(4, CONFIGURATION_0, &RESET.to_le_bytes())?;
+    }
+    drop(client);
+    for _ in 0..2 {
+        device.client()?;
+    }
+    device.client()?.read_region(7, 0, 4)?;
+    let log = device.log()?;
+    let words = [
+        "instance 0 is reset",
+        "A client is connected",
+        "The client is gone",
+    ];
+    Ok(words.map(|words| log.matches(words).count()))
+}
+
+#[test]
+fn a_flood_of_one_kind_of_line_hides_no_other() -> Result<()> {
+    assert_eq!(counts("-v")?, [5, 4, 3]);
+    Ok(())
+}
+
+#[test]
+fn a_log_for_debugging_has_every_line() -> Result<()> {
+    assert_eq!(counts("-vv")?, [20, 4, 3]);
+    Ok(())
+}
