@@ -216,7 +216,8 @@ fn a_hotlist_that_public_drivers_cannot_reach_is_a_warning() -> Result<()> {
         let log = folder.path().join(profile);
         let log_file = format!("--log-file={}", log.display());
         let device = DeviceProcess::start(&[&log_file, &format!("--profile={profile}")])?;
-        assert_eq!(device.terminate()?.code(), Some(0));
+        device.client()?;
+        assert_eq!(device.terminate()?.code(), Some(143));
         Ok(fs::read_to_string(log)?)
     };
     let far = warnings("huge-list")?;
