@@ -5,10 +5,6 @@ use std::process::ExitCode;
 
 use chmu_harness::program;
 use chmu_lab::machine::Interrupted;
-use chmu_lab::output::{self, PrintError};
-use clap::Parser;
-use signal_hook::consts::SIGPIPE;
-use signal_hook::low_level::emulate_default_handler;
 
 mod cli;
 
@@ -16,23 +12,19 @@ mod cli;
 const INTERRUPTED: u8 = 130;
 
 fn main() -> ExitCode {
-    let arguments = cli::Arguments::parse();
-    program::start_log(arguments.verbose);
-    let error = match cli::run(arguments) {
-        Ok(code) => return code,
-        Err(error) => error,
+    let arguments: cli::Arguments = match program::parse_arguments() {
+        Ok(arguments) => arguments,
+        Err(code) => return code,
     };
-    if let Some(usage) = error.downcast_ref::<clap::Error>() {
-        usage.exit();
-    }
-    if let Some(PrintError::Closed) = error.downcast_ref() {
-        // As any tool ends whose reader has left; until here the signal was ignored, so that all
-        // that had to be cleaned up is.
-        let _ = emulate_default_handler(SIGPIPE);
-    }
-    output::note_error(&error);
-    match error.is::<Interrupted>() {
-        true => ExitCode::from(INTERRUPTED),
-        false => ExitCode::FAILURE,
-    }
+    program::start_log(arguments.verbose);
+    cli::run(arguments).unwrap_or_else(|error| {
+        if let Some(usage) = error.downcast_ref::<clap::Error>() {
+            usage.exit();
+        }
+        let code = program::last_words(&error);
+        match error.is::<Interrupted>() {
+            true => ExitCode::from(INTERRUPTED),
+            false => code,
+        }
+    })
 }

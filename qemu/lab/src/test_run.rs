@@ -10,8 +10,8 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result};
+use chmu_harness::program;
 
-use crate::output;
 use crate::platform::{KernelChoice, Platform, PlatformOptions};
 use crate::programs::{self, Programs};
 use crate::progress::Progress;
@@ -76,7 +76,7 @@ fn pass_on(mut command: Command, progress: &Progress) -> io::Result<ExitStatus> 
     let said = child.stderr.take().map(BufReader::new);
     for line in said.into_iter().flat_map(|said| said.split(b'\n')) {
         progress.heard();
-        output::note(String::from_utf8_lossy(&line?));
+        program::say(String::from_utf8_lossy(&line?));
     }
     child.wait()
 }
@@ -99,7 +99,7 @@ fn has_nextest() -> bool {
         .output();
     let found = output.is_ok_and(|output| output.status.success());
     if !found {
-        output::note(format_args!(
+        program::say(format_args!(
             "cargo-nextest is not installed: cargo test runs the tests, one program after the \
              other and without {JUNIT_FILE}"
         ));

@@ -69,7 +69,7 @@ fn build() -> Result<(), String> {
             continue;
         }
         if !works {
-            progress.step("Building the lab; the first time takes a minute or two");
+            progress.step("Building the lab (a minute or two the first time)");
             works = true;
         }
         built += usize::from(line.starts_with("Compiling"));

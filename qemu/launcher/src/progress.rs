@@ -5,7 +5,6 @@
 //! Elsewhere each step is a line with a date, and a step that takes long says so again before ten
 //! seconds have passed. A stderr that nobody reads is no failure.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -287,18 +286,18 @@ impl State {
     }
 }
 
-/// What it is at, how far, and for how long.
+/// The detail is last: a narrow terminal cuts it off.
 impl std::fmt::Display for Activity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.text)?;
-        if !self.detail.is_empty() {
-            write!(f, ": {}", self.detail)?;
-        }
         if let Some(percent) = self.percent {
             write!(f, ", {percent} %")?;
         }
-        f.write_char(',')?;
-        write!(f, " {} s", self.begin.elapsed().as_secs())
+        write!(f, ", {} s", self.begin.elapsed().as_secs())?;
+        match self.detail.as_str() {
+            "" => Ok(()),
+            detail => write!(f, ": {detail}"),
+        }
     }
 }
 

@@ -69,6 +69,14 @@ fn a_dry_run_prints_commands_for_a_shell() -> Result<()> {
         word.starts_with('{') && word.contains(value(device, "--socket-path").unwrap_or("?"))
     });
     assert!(attached, "{qemu:?}");
+    // The next run removes what nobody uses.
+    let output = lab(&["boot", "--dry-run", "--keep", "-o", "json"])?;
+    let next: Value = serde_json::from_slice(&output.stdout)?;
+    assert!(!Path::new(folder).exists(), "{folder}");
+    let folder = next["folder"].as_str().context("No folder")?;
+    let program = next["devices"][0]["command"][0].as_str();
+    assert!(program.is_some_and(|program| Path::new(program).is_file()));
+    assert!(Path::new(folder).join("initramfs").is_file(), "{next}");
     fs::remove_dir_all(folder)?;
     Ok(())
 }

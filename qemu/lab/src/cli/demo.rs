@@ -4,8 +4,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use chmu_harness::program;
 use chmu_lab::machine::{self, MachineOptions, Software};
-use chmu_lab::output::{self, Format};
+use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::scenario::demo::{self, Verdict, Workload};
@@ -55,7 +56,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         machine_options.append.push("chmu.shell".to_owned());
         let (status, kept) = machine::run_on_terminal(&topology, &machine_options, &software)?;
         if let Some(folder) = kept {
-            output::note(format_args!("Logs and sockets are in {}", folder.display()));
+            program::say(format_args!("Logs and sockets are in {}", folder.display()));
         }
         return Ok(match status.success() {
             true => ExitCode::SUCCESS,
@@ -74,7 +75,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     drop(progress);
     options.output.print(&result)?;
     if let Some(folder) = &result.kept {
-        output::note(format_args!("Logs and sockets are in {}", folder.display()));
+        program::say(format_args!("Logs and sockets are in {}", folder.display()));
     }
     Ok(match result.verdict {
         Verdict::Pass => ExitCode::SUCCESS,

@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chmu_lab::cache::Cache;
+use chmu_lab::cache::{Cache, EntryState};
 use chmu_lab::output::Format;
 use chmu_lab::platform::{Contents, KernelChoice, Packages};
 use chmu_lab::progress::Progress;
@@ -40,9 +40,18 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         kernel: Some(options.kernel_suite),
         busybox: true,
     };
-    packages.fetch(&cache, options.refresh, &Progress::new())?;
-    let mut contents = packages.contents(&cache)?.into_iter();
-    let mut next = || contents.next().flatten();
+    let progress = Progress::new();
+    progress.step("Checking what is there");
+    match options.refresh {
+        true => packages.refresh(&cache, &progress)?,
+        false => packages.fetch(&cache, &progress)?,
+    }
+    drop(progress);
+    let mut states = packages.states(&cache)?.into_iter();
+    let mut next = || match states.next() {
+        Some(EntryState::Whole(contents)) => Some(contents),
+        _ => None,
+    };
     let fetched = Fetched {
         qemu: next(),
         linux: next(),

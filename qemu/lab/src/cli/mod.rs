@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The command line of `cargo lab`.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{ArgAction, CommandFactory, Parser, Subcommand};
+use clap::{ArgAction, Command, CommandFactory, Parser, Subcommand};
 
 mod boot;
 mod demo;
@@ -44,6 +45,8 @@ enum Verb {
     Mutants(mutants::Options),
     /// Runs all tests, those in guests included.
     Test(test::Options),
+    #[command(external_subcommand)]
+    Unknown(Vec<OsString>),
 }
 
 /// Runs the verb; the code tells a negative result from a failure to get one.
@@ -55,7 +58,23 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Fetch(options) => fetch::run(&options),
         Verb::Mutants(options) => mutants::run(&options),
         Verb::Test(options) => test::run(options),
+        Verb::Unknown(words) => Err(refuse(&words)),
     }
+}
+
+/// There is no such verb: says which there are.
+fn refuse(words: &[OsString]) -> anyhow::Error {
+    let word = words.first().map(|word| word.to_string_lossy());
+    let word = word.unwrap_or_default();
+    let mut command = Arguments::command();
+    let verbs: Vec<_> = command.get_subcommands().map(Command::get_name).collect();
+    let meant = match names::nearest(&word, verbs.iter().copied()).first() {
+        Some(nearest) => format!("; did you mean {nearest}?"),
+        None => ".".to_owned(),
+    };
+    let all = verbs.join(", ");
+    let text = format!("there is no command {word:?}{meant} There are {all}");
+    command.error(ErrorKind::InvalidSubcommand, text).into()
 }
 
 /// A value of an option that cannot be used, told as clap tells what it finds itself.

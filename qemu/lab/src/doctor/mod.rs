@@ -3,6 +3,7 @@
 
 mod machine;
 mod software;
+mod toolchain;
 
 use std::fmt;
 
@@ -91,8 +92,8 @@ pub fn examine(options: &PlatformOptions, progress: &Progress) -> anyhow::Result
     findings.push(machine::disk(&cache, fetches));
     findings.push(machine::memory());
     progress.step("Linking a program");
-    findings.push(software::static_linking());
-    findings.push(software::test_runner());
+    findings.extend(toolchain::compiler());
+    findings.push(toolchain::test_runner());
     findings.push(machine::user());
     Ok(Report { findings })
 }

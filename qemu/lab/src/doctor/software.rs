@@ -1,37 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Programs: what the guest runs on and in, and what builds and tests the project.
-
-use std::fs;
-use std::process::Command;
-
-use anyhow::{Context, Result, ensure};
+//! What the guest runs on and in.
 
 use super::{Finding, State};
-use crate::cache::Cache;
+use crate::cache::{Cache, EntryState};
 use crate::platform::{self, Contents, Kernel, PlatformOptions, QemuOrigin, QemuProgram};
 
 /// QEMU, Linux and busybox, in this order.
 pub(super) fn platform(options: &PlatformOptions, cache: &Cache) -> Vec<Finding> {
     let qemu = platform::chosen_qemu(options);
     let has_qemu = !matches!(qemu, Ok(None));
-    let mut cached = match options.packages(has_qemu).contents(cache) {
-        Ok(contents) => contents.into_iter(),
+    let mut cached = match options.packages(has_qemu).states(cache) {
+        Ok(states) => states.into_iter(),
         Err(error) => {
-            let fix = "Remove what the line above names";
+            let fix = "Name a folder of your own in CHMU_CACHE_DIR";
             return vec![unusable("Cache", &error, fix)];
         }
     };
-    let mut from_packages = |subject| match cached.next().flatten() {
-        Some(Contents { version, .. }) => Finding::new(
-            subject,
-            State::Ok,
-            format!("{version}, from Debian's packages"),
-        ),
-        None => Finding::new(
-            subject,
-            State::Fetch,
-            "From Debian's packages at the first run",
-        ),
+    let mut from_packages = |subject| {
+        let state = cached.next().unwrap_or(EntryState::Absent);
+        let (state, detail) = match state {
+            EntryState::Whole(Contents { version, .. }) => {
+                (State::Ok, format!("{version}, from Debian's packages"))
+            }
+            EntryState::Damaged(damage) => (State::Fetch, format!("{damage}; fetched anew")),
+            EntryState::Absent => (
+                State::Fetch,
+                "from Debian's packages at the first run".to_owned(),
+            ),
+        };
+        Finding::new(subject, state, detail)
     };
     let qemu = match qemu {
         Ok(Some(qemu)) => found_qemu(&qemu),
@@ -75,78 +72,24 @@ fn unusable(subject: &'static str, error: &anyhow::Error, fix: &str) -> Finding 
 
 /// Where packages would come from; asked only when some are to be fetched.
 pub(super) fn mirror() -> Finding {
-    let asked = platform::check_tools()
-        .and_then(|()| platform::mirror())
-        .and_then(|mirror| platform::reach(&mirror).map(|()| mirror));
-    match asked {
-        Ok(mirror) => Finding::new("Packages", State::Ok, format!("{mirror} answers")),
+    const PACKAGES: &str = "Packages";
+    if let Err(error) = platform::check_tools() {
+        return unusable(PACKAGES, &error, GIVE_FILES);
+    }
+    let mirror = match platform::mirror() {
+        Ok(mirror) => mirror,
+        Err(error) => return unusable(PACKAGES, &error, GIVE_FILES),
+    };
+    match platform::reach(&mirror) {
+        Ok(()) => Finding::new(PACKAGES, State::Ok, format!("{mirror} answers")),
         Err(error) => unusable(
-            "Packages",
+            PACKAGES,
             &error,
-            "Pass --qemu, --kernel, --modules and --busybox, or name a mirror in \
-             CHMU_DEBIAN_MIRROR",
+            "See to the network or apt's proxy, or name another mirror in CHMU_DEBIAN_MIRROR",
         ),
     }
 }
 
-/// Links a program as the guest's is linked.
-pub(super) fn static_linking() -> Finding {
-    match link_statically() {
-        Ok(version) => Finding::new("Static linking", State::Ok, version),
-        Err(error) => unusable(
-            "Static linking",
-            &error,
-            "Install a C compiler and the C library's static files (gcc and libc6-dev on Debian)",
-        ),
-    }
-}
-
-fn link_statically() -> Result<String> {
-    let folder = tempfile::tempdir().context("Cannot make a temporary folder")?;
-    let source = folder.path().join("program.rs");
-    let program = folder.path().join("program");
-    fs::write(&source, "fn main() {}").context("Cannot write to the temporary folder")?;
-    let output = Command::new("rustc")
-        .args([
-            "-C",
-            "target-feature=+crt-static",
-            "--target",
-            "x86_64-unknown-linux-gnu",
-        ])
-        .arg("-o")
-        .args([&program, &source])
-        .output()
-        .context("Cannot run rustc")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let first = errors.lines().next().unwrap_or_default();
-    ensure!(
-        output.status.success(),
-        "rustc cannot link statically: {first}"
-    );
-    platform::check_static(&program)?;
-    let version = Command::new("rustc")
-        .arg("--version")
-        .output()
-        .context("Cannot run rustc")?;
-    Ok(String::from_utf8_lossy(&version.stdout).trim().to_owned())
-}
-
-/// Runs the tests; the demonstration does without.
-pub(super) fn test_runner() -> Finding {
-    let output = Command::new("cargo")
-        .args(["nextest", "--version"])
-        .output();
-    match output {
-        Ok(output) if output.status.success() => {
-            let version = String::from_utf8_lossy(&output.stdout);
-            let version = version.lines().next().unwrap_or_default().to_owned();
-            Finding::new("Test runner", State::Ok, version)
-        }
-        _ => Finding::new(
-            "Test runner",
-            State::Warning,
-            "cargo-nextest is not installed",
-        )
-        .fix("cargo install --locked cargo-nextest, to run the tests"),
-    }
-}
+/// For machines that are not like Debian.
+const GIVE_FILES: &str = "Or do without packages: pass QEMU 11.1 or newer with --qemu, a kernel \
+                          with --kernel and --modules, and a static busybox with --busybox";

@@ -68,6 +68,10 @@ impl fmt::Display for DryRun {
         writeln!(f, "# Files: {}", self.folder.display())?;
         writeln!(
             f,
+            "# A later run removes them unless something listens there; --keep keeps them."
+        )?;
+        writeln!(
+            f,
             "# Each device in a terminal of its own, then QEMU once they listen."
         )?;
         for device in &self.devices {
@@ -77,7 +81,8 @@ impl fmt::Display for DryRun {
     }
 }
 
-/// The commands that [`run_on_terminal`] would run. The files they name are in a folder that stays.
+/// The commands that [`run_on_terminal`] would run. The files they name are in a folder that stays
+/// until a later run finds its sockets unused, or for good where that was asked for.
 ///
 /// # Errors
 /// When the topology cannot be built or the files cannot be written.
@@ -89,7 +94,10 @@ pub fn dry_run(
     let mut folder = RunFolder::create()?;
     let path = folder.path().to_owned();
     let launch = Launch::prepare(topology, options, software, Attendance::Terminal, &path)?;
-    folder.keep();
+    match options.keep {
+        true => folder.keep(),
+        false => _ = folder.leave(),
+    }
     let commands = launch.devices.into_iter();
     Ok(DryRun {
         folder: path,

@@ -10,6 +10,7 @@ use super::command_line::CommandLine;
 use super::device_config::device_config;
 use super::options::MachineOptions;
 use super::qemu_options::{Console, DeviceSockets, MachineFiles, qemu_options};
+use super::run_folder::INITRAMFS;
 use super::software::Software;
 use crate::topology::{MIB, PlacedDevice, Topology};
 use crate::{acpi, host_bridge};
@@ -69,7 +70,7 @@ impl Launch {
         }
         let register_block = folder.join("host-bridge.bin");
         write(&register_block, &host_bridge::register_image(topology))?;
-        let initramfs_file = folder.join("initramfs");
+        let initramfs_file = folder.join(INITRAMFS);
         write(&initramfs_file, &initramfs(topology, &software.initramfs)?)?;
         let console_log = folder.join("console.log");
         let agent = folder.join("agent.sock");

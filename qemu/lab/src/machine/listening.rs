@@ -16,6 +16,13 @@ pub(super) fn all_listen(paths: &[&Path]) -> io::Result<bool> {
     Ok(paths.iter().all(|path| listens(&list, path)))
 }
 
+/// Whether a process has a socket with a name below `folder`.
+pub(super) fn is_used(folder: &Path) -> io::Result<bool> {
+    let list = std::fs::read_to_string(SOCKET_LIST)?;
+    let below = format!(" {}/", folder.display());
+    Ok(list.lines().any(|line| line.contains(&below)))
+}
+
 /// A line has the columns number, references, protocol, flags, type, state, inode and path.
 fn listens(list: &str, path: &Path) -> bool {
     let path = path.to_string_lossy();

@@ -170,7 +170,10 @@ impl Run {
 
     /// A failure with the ends of the logs; the folder stays for the rest of them.
     pub(super) fn failure(&mut self, cause: Cause) -> anyhow::Error {
-        self.folder.keep();
+        match self.keep {
+            true => self.folder.keep(),
+            false => self.folder.keep_logs(),
+        }
         let logs = self.logs.iter().map(|path| LogEnd::read(path, SHOWN_LINES));
         let failure = Failure {
             cause,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The programs and files a machine is made of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::guest_image::GuestImage;
 use crate::platform::{Platform, PlatformOptions};
@@ -56,6 +56,13 @@ impl Software {
             }
             .build()?,
         };
+        let programs_and_files = [
+            platform.qemu.program(),
+            &platform.kernel.image,
+            &programs.device,
+            &programs.plugin,
+        ];
+        programs_and_files.into_iter().try_for_each(check_text)?;
         let software = Self {
             qemu: platform.qemu.printable(),
             device: programs.device,
@@ -64,5 +71,30 @@ impl Software {
             initramfs,
         };
         Ok((platform, software))
+    }
+}
+
+/// Refuses a path that command lines to be shown and copied cannot have.
+fn check_text(path: &Path) -> Result<()> {
+    ensure!(
+        path.to_str().is_some(),
+        "The path {} is not UTF-8; give the file another name",
+        path.display()
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_path_that_no_command_can_show_is_refused() {
+        assert!(check_text(Path::new("/boot/vmlinuz")).is_ok());
+        let error = check_text(Path::new(OsStr::from_bytes(b"/boot/\xff"))).unwrap_err();
+        assert!(error.to_string().contains("not UTF-8"), "{error}");
     }
 }

@@ -109,9 +109,10 @@ impl Platform {
         if let Some(busybox) = &options.busybox {
             check_static(busybox)?;
         }
-        options
-            .packages(qemu.is_some())
-            .fetch(&cache, false, progress)?;
+        let own = options.packages(qemu.is_some());
+        own.hold(&cache)?;
+        progress.step("Checking the platform's files");
+        own.fetch(&cache, progress)?;
         let qemu = match qemu {
             Some(qemu) => qemu,
             None => debian::qemu(&cache)?,

@@ -58,7 +58,7 @@ fn a_long_step_says_how_it_stands_and_so_does_what_goes_on_beside_it() {
     progress.detail("syn");
     other.step("Downloading");
     other.percent(42);
-    for expected in ["Building: syn, 0 s", "Downloading, 42 %, 0 s"] {
+    for expected in ["Building, 0 s: syn", "Downloading, 42 %, 0 s"] {
         let mut lines = said.iter();
         assert!(lines.any(|line| undated(&line) == expected), "{expected}");
     }

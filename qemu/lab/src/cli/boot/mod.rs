@@ -9,8 +9,9 @@ mod qemu;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use chmu_harness::program;
 use chmu_lab::machine::{MachineOptions, Software, dry_run, run_on_terminal};
-use chmu_lab::output::{self, Format};
+use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
@@ -70,10 +71,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         options.output.print(&commands)?;
         return Ok(ExitCode::SUCCESS);
     }
-    output::note("Ctrl-A x ends the guest, Ctrl-A h shows more");
+    program::say("Ctrl-A x ends the guest, Ctrl-A h shows more");
     let (status, kept) = run_on_terminal(&topology, &machine_options, &software)?;
     if let Some(folder) = kept {
-        output::note(format_args!("The run's files are in {}", folder.display()));
+        program::say(format_args!("The run's files are in {}", folder.display()));
     }
     Ok(match status.success() {
         true => ExitCode::SUCCESS,

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! apt with a state of its own: it reads newer suites than the machine's and installs nothing.
 //!
-//! The machine's own apt settings stay in force where they are about the network (proxies).
+//! Of the machine's own apt settings only those hold that are about the network, such as a proxy,
+//! and about mirrors that are frozen in time. What they say of signatures does not: nothing is
+//! taken that Debian did not sign.
 
 use std::fs;
 use std::io::{self, BufRead, BufReader};
@@ -44,13 +46,14 @@ pub(super) struct Apt {
 impl Apt {
     /// Prepares `folder`, which must be empty.
     pub(super) fn new(folder: &Path, mirror: &str) -> Result<Self> {
+        let machine = machine_settings();
         let prepare = || -> io::Result<PathBuf> {
             fs::create_dir_all(folder.join("lists/partial"))?;
             fs::create_dir_all(folder.join("cache/archives/partial"))?;
             fs::write(folder.join("status"), "")?;
             fs::write(folder.join("suites.sources"), sources(mirror))?;
             let settings = folder.join("apt.conf");
-            fs::write(&settings, apt_settings(folder))?;
+            fs::write(&settings, apt_settings(folder) + &machine)?;
             Ok(settings)
         };
         Ok(Self {
@@ -99,8 +102,8 @@ impl Apt {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new("apt-get");
         command
-            .arg("-c")
-            .arg(&self.settings)
+            // In place of the machine's settings, which this file turns off.
+            .env("APT_CONFIG", &self.settings)
             .args(["-q", "-y"])
             .args(arguments)
             .env("LC_ALL", "C")
@@ -139,11 +142,14 @@ fn sources(mirror: &str) -> String {
 fn apt_settings(folder: &Path) -> String {
     let folder = folder.display();
     let mut settings = format!(
-        "#clear APT::Update::Pre-Invoke;\n\
-         #clear APT::Update::Post-Invoke;\n\
-         #clear APT::Update::Post-Invoke-Success;\n\
+        "Dir::Etc::main \"/dev/null\";\n\
+         Dir::Etc::parts \"/dev/null\";\n\
+         Acquire::AllowInsecureRepositories \"false\";\n\
+         Acquire::AllowWeakRepositories \"false\";\n\
+         Acquire::AllowDowngradeToInsecureRepositories \"false\";\n\
+         APT::Get::AllowUnauthenticated \"false\";\n\
          APT::Architecture \"amd64\";\n\
-         #clear APT::Architectures;\n\
+         APT::Architectures {{ \"amd64\"; }};\n\
          APT::Install-Recommends \"false\";\n\
          APT::Install-Suggests \"false\";\n\
          APT::Status-Fd \"1\";\n\
@@ -169,6 +175,43 @@ fn apt_settings(folder: &Path) -> String {
         settings.push_str("APT::Sandbox::User \"root\";\n");
     }
     settings
+}
+
+/// The machine's settings that the lab's apt shares.
+fn machine_settings() -> String {
+    let dump = Command::new("apt-config").arg("dump").output();
+    let dump = dump.map(|output| output.stdout).unwrap_or_default();
+    shared_settings(&String::from_utf8_lossy(&dump))
+}
+
+/// How the names of shared settings begin: how to reach mirrors, and whether theirs may be old.
+const SHARED_SETTINGS: [&str; 7] = [
+    "acquire::http::",
+    "acquire::https::",
+    "acquire::socks::",
+    "acquire::forceipv4",
+    "acquire::forceipv6",
+    "acquire::check-valid-until",
+    "acquire::check-date",
+];
+
+/// Of lines such as `Acquire::http::Proxy "http://proxy.example:3128";` those that are shared.
+fn shared_settings(dump: &str) -> String {
+    let is_shared = |line: &&str| {
+        let parts = line
+            .strip_suffix("\";")
+            .and_then(|line| line.split_once(" \""));
+        parts.is_some_and(|(name, value)| {
+            let name = name.to_ascii_lowercase();
+            let is_value = !value.contains(['"', '\\']) && !name.contains([' ', ';', '"']);
+            is_value
+                && SHARED_SETTINGS
+                    .iter()
+                    .any(|shared| name.starts_with(shared))
+        })
+    };
+    let lines = dump.lines().filter(is_shared);
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Reads a line such as `Inst seabios (1.17.0-1 Debian Backports:stable-backports [all])`.
@@ -221,6 +264,21 @@ mod tests {
         );
         assert_eq!(simulated("Conf libc6 (2.41-12 Debian [amd64])"), None);
         assert_eq!(simulated("Inst libc6"), None);
+    }
+
+    #[test]
+    fn of_the_machines_settings_those_of_the_network_are_shared() {
+        let dump = "APT::Get::AllowUnauthenticated \"true\";\n\
+                    Acquire::AllowInsecureRepositories \"true\";\n\
+                    Acquire::http::Proxy \"http://proxy.example:3128\";\n\
+                    Acquire::http::Proxy \"x\"; APT::Get::AllowUnauthenticated \"true\";\n\
+                    acquire::Check-Valid-Until \"false\";\n\
+                    Dir::Bin::methods \"/tmp\";\n";
+        assert_eq!(
+            shared_settings(dump),
+            "Acquire::http::Proxy \"http://proxy.example:3128\";\n\
+             acquire::Check-Valid-Until \"false\";\n"
+        );
     }
 
     #[test]

@@ -10,14 +10,14 @@ mod unpack;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::KernelChoice;
 use super::kernel::Kernel;
 use super::qemu::QemuProgram;
 use super::version::QemuVersion;
-use crate::cache::{Cache, FetchLock};
+use crate::cache::{Cache, Damage, EntryState, FetchLock};
 use crate::progress::Progress;
 use apt::Apt;
 
@@ -30,6 +30,8 @@ const QEMU_ENTRY: &str = "qemu";
 const BUSYBOX_ENTRY: &str = "busybox";
 /// Where apt works; no entry of its own.
 const WORK: &str = "fetch";
+/// The step before fetching, if another lab fetches.
+const WAITING: &str = "Waiting for another lab that fetches";
 
 /// What to have in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +52,22 @@ pub struct Contents {
     pub version: String,
     /// The packages it was made of, as `name version`.
     pub packages: Vec<String>,
+}
+
+/// An entry that is to be fetched, and what is wrong with the one that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lack {
+    entry: Entry,
+    damage: Option<Damage>,
+}
+
+/// Which entries a fetched one replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Replace {
+    /// Any: what is there is not used.
+    Always,
+    /// One that no running lab uses.
+    Unused,
 }
 
 /// One cache entry and where it comes from.
@@ -114,24 +132,54 @@ impl Entry {
 }
 
 impl Packages {
-    /// Fetches what the cache lacks, or everything when `refresh` is set.
+    /// Fetches what the cache lacks or has damaged.
     ///
     /// # Errors
     /// When this machine has no apt, no mirror answers or the disk is full.
-    pub fn fetch(&self, cache: &Cache, refresh: bool, progress: &Progress) -> Result<()> {
-        if !refresh && self.missing(cache)?.is_empty() {
+    pub fn fetch(&self, cache: &Cache, progress: &Progress) -> Result<()> {
+        if self.lacking(cache)?.is_empty() {
             return Ok(());
         }
-        let lock = cache.lock(|| progress.step("Waiting for another lab that fetches"))?;
-        let wanted = match refresh {
-            true => self.entries(),
-            false => self.missing(cache)?,
-        };
-        let made = fetch_entries(&wanted, cache, &lock, progress);
-        // An error of the fetching says more than one of the cleaning up.
-        let cleaned = cache.abandon(WORK, &lock);
-        made.with_context(|| advice(&wanted))?;
-        cleaned
+        let lock = cache.lock(|| progress.step(WAITING))?;
+        let wanted = self.lacking(cache)?;
+        for damage in wanted.iter().filter_map(|lack| lack.damage.as_ref()) {
+            progress.say(&fetched_anew(damage));
+        }
+        let entries: Vec<_> = wanted.iter().map(|lack| lack.entry).collect();
+        fetch_entries(&entries, Replace::Always, cache, &lock, progress)
+            .with_context(|| advice(&wanted))
+    }
+
+    /// Fetches everything anew but what a running lab uses.
+    ///
+    /// # Errors
+    /// As for [`Packages::fetch`].
+    pub fn refresh(&self, cache: &Cache, progress: &Progress) -> Result<()> {
+        let lock = cache.lock(|| progress.step(WAITING))?;
+        let mut wanted = Vec::new();
+        for entry in self.entries() {
+            match cache.claim(entry.name())? {
+                Some(_) => wanted.push(Lack {
+                    entry,
+                    damage: None,
+                }),
+                None => progress.say(&in_use(entry)),
+            }
+        }
+        let entries: Vec<_> = wanted.iter().map(|lack| lack.entry).collect();
+        fetch_entries(&entries, Replace::Unused, cache, &lock, progress)
+            .with_context(|| advice(&wanted))
+    }
+
+    /// Keeps what the cache has of it as it is until this process ends.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub(super) fn hold(&self, cache: &Cache) -> Result<()> {
+        let entries = self.entries();
+        entries
+            .iter()
+            .try_for_each(|entry| cache.hold(entry.name()))
     }
 
     fn entries(&self) -> Vec<Entry> {
@@ -141,46 +189,61 @@ impl Packages {
         qemu.into_iter().chain(kernel).chain(busybox).collect()
     }
 
-    fn missing(&self, cache: &Cache) -> Result<Vec<Entry>> {
-        let mut missing = Vec::new();
-        for entry in self.entries() {
-            if contents(cache, entry)?.is_none() {
-                missing.push(entry);
-            }
+    fn lacking(&self, cache: &Cache) -> Result<Vec<Lack>> {
+        let mut lacking = Vec::new();
+        for (entry, state) in self.entries().into_iter().zip(self.states(cache)?) {
+            let damage = match state {
+                EntryState::Whole(_) => continue,
+                EntryState::Damaged(damage) => Some(damage),
+                EntryState::Absent => None,
+            };
+            lacking.push(Lack { entry, damage });
         }
-        Ok(missing)
+        Ok(lacking)
     }
 
-    /// What of it the cache has, one for each entry wanted, in the order QEMU, kernel, busybox.
+    /// How it stands with each entry wanted, in the order QEMU, kernel, busybox.
     ///
     /// # Errors
-    /// When the cache is damaged.
-    pub fn contents(&self, cache: &Cache) -> Result<Vec<Option<Contents>>> {
+    /// When the cache cannot be read.
+    pub fn states(&self, cache: &Cache) -> Result<Vec<EntryState<Contents>>> {
         let entries = self.entries();
-        entries
-            .iter()
-            .map(|entry| contents(cache, *entry))
-            .collect()
+        let states = entries.iter().map(|entry| state(cache, entry.name()));
+        states.collect()
     }
 }
 
-fn contents(cache: &Cache, entry: Entry) -> Result<Option<Contents>> {
-    let contents: Option<Contents> = cache.marker(entry.name())?;
-    Ok(contents.filter(|contents| contents.layout == LAYOUT))
+fn state(cache: &Cache, name: &str) -> Result<EntryState<Contents>> {
+    Ok(match cache.check::<Contents>(name)? {
+        EntryState::Whole(contents) if contents.layout != LAYOUT => EntryState::Absent,
+        state => state,
+    })
 }
 
-fn advice(wanted: &[Entry]) -> String {
-    let labels: Vec<&str> = wanted.iter().map(|entry| entry.label()).collect();
-    let options: Vec<&str> = wanted.iter().map(|entry| entry.options()).collect();
-    format!(
-        "Cannot get {} from Debian's packages; pass {} instead",
-        labels.join(", "),
-        options.join(", ")
-    )
+fn fetched_anew(damage: &Damage) -> String {
+    format!("The cache is damaged, and fetched anew: {damage}")
+}
+
+fn in_use(entry: Entry) -> String {
+    let label = entry.label();
+    format!("A running lab uses {label}, which stays as it is")
+}
+
+/// What to do when fetching failed: give it, or mend what is there.
+fn advice(wanted: &[Lack]) -> String {
+    let labels: Vec<&str> = wanted.iter().map(|lack| lack.entry.label()).collect();
+    let options: Vec<&str> = wanted.iter().map(|lack| lack.entry.options()).collect();
+    let (labels, options) = (labels.join(", "), options.join(", "));
+    let mut advice = format!("Cannot get {labels} from Debian's packages; pass {options} instead");
+    for damage in wanted.iter().filter_map(|lack| lack.damage.as_ref()) {
+        advice.push_str(&format!("; {damage}"));
+    }
+    advice
 }
 
 fn fetch_entries(
     wanted: &[Entry],
+    replace: Replace,
     cache: &Cache,
     lock: &FetchLock,
     progress: &Progress,
@@ -188,6 +251,19 @@ fn fetch_entries(
     if wanted.is_empty() {
         return Ok(());
     }
+    let fetched = fetch_all(wanted, replace, cache, lock, progress);
+    // An error of the fetching says more than one of the cleaning up.
+    let cleaned = cache.abandon(WORK, lock);
+    fetched.and(cleaned)
+}
+
+fn fetch_all(
+    wanted: &[Entry],
+    replace: Replace,
+    cache: &Cache,
+    lock: &FetchLock,
+    progress: &Progress,
+) -> Result<()> {
     check_tools()?;
     let mirror = mirror()?;
     let work = cache.begin(WORK, lock)?;
@@ -195,13 +271,14 @@ fn fetch_entries(
     progress.step(format!("Reading the package lists of {mirror}"));
     apt.update(progress)?;
     for entry in wanted {
-        fetch_entry(*entry, &apt, &work, (cache, lock), progress)?;
+        fetch_entry(*entry, replace, &apt, &work, (cache, lock), progress)?;
     }
     Ok(())
 }
 
 fn fetch_entry(
     entry: Entry,
+    replace: Replace,
     apt: &Apt,
     work: &Path,
     (cache, lock): (&Cache, &FetchLock),
@@ -237,6 +314,17 @@ fn fetch_entry(
             .map(|package| format!("{} {}", package.name, package.version))
             .collect(),
     };
+    progress.step(format!("Writing {label} to the cache"));
+    let _claim = match replace {
+        Replace::Always => None,
+        Replace::Unused => match cache.claim(entry.name())? {
+            Some(claim) => Some(claim),
+            None => {
+                progress.say(&in_use(entry));
+                return cache.abandon(entry.name(), lock);
+            }
+        },
+    };
     cache.complete(entry.name(), &contents, lock)
 }
 
@@ -245,14 +333,19 @@ pub(crate) fn check_tools() -> Result<()> {
     for tool in ["apt-get", "dpkg-deb"] {
         let mut command = Command::new(tool);
         command.arg("--version").stdin(Stdio::null());
-        ensure!(command.output().is_ok(), "This machine has no {tool}");
+        ensure!(
+            command.output().is_ok(),
+            "This machine has no {tool}, which reads Debian's packages"
+        );
     }
     apt::check_keyring()
 }
 
 /// The cached QEMU.
 pub(super) fn qemu(cache: &Cache) -> Result<QemuProgram> {
-    let contents = contents(cache, Entry::Qemu)?.context("QEMU is not in the cache")?;
+    let EntryState::Whole(contents) = state(cache, QEMU_ENTRY)? else {
+        bail!("QEMU is not in the cache");
+    };
     let number = format!("QEMU emulator version {}", contents.version);
     let version = QemuVersion::parse(&number).context("The cached QEMU has no version")?;
     Ok(unpack::qemu_program(&cache.entry(QEMU_ENTRY), version))
@@ -284,7 +377,8 @@ mod tests {
 
     fn fill(cache: &Cache, entry: Entry, layout: u32) {
         let lock = cache.lock(|| ()).unwrap();
-        cache.begin(entry.name(), &lock).unwrap();
+        let folder = cache.begin(entry.name(), &lock).unwrap();
+        std::fs::write(folder.join("vmlinuz"), "half of it").unwrap();
         let contents = Contents {
             layout,
             version: "1.2.3".into(),
@@ -300,13 +394,13 @@ mod tests {
         for entry in ALL.entries() {
             fill(&cache, entry, LAYOUT);
         }
-        ALL.fetch(&cache, false, &Progress::hidden()).unwrap();
+        ALL.fetch(&cache, &Progress::hidden()).unwrap();
         let other = Packages {
             kernel: Some(KernelChoice::Backports),
             ..ALL
         };
-        let missing = other.missing(&cache).unwrap();
-        assert_eq!(missing, [Entry::Kernel(KernelChoice::Backports)]);
+        let lacking = lacking(other, &cache);
+        assert_eq!(lacking, [Entry::Kernel(KernelChoice::Backports)]);
     }
 
     #[test]
@@ -314,15 +408,45 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
         fill(&cache, Entry::Qemu, LAYOUT + 1);
-        assert!(ALL.missing(&cache).unwrap().contains(&Entry::Qemu));
+        assert!(lacking(ALL, &cache).contains(&Entry::Qemu));
+    }
+
+    fn lacking(packages: Packages, cache: &Cache) -> Vec<Entry> {
+        let lacking = packages.lacking(cache).unwrap();
+        lacking.into_iter().map(|lack| lack.entry).collect()
+    }
+
+    #[test]
+    fn a_damaged_entry_is_fetched_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        for entry in ALL.entries() {
+            fill(&cache, entry, LAYOUT);
+        }
+        let image = cache.entry("kernel-lts-6.12").join("vmlinuz");
+        std::fs::write(&image, "half of i").unwrap();
+        assert_eq!(lacking(ALL, &cache), [Entry::Kernel(KernelChoice::Lts612)]);
     }
 
     #[test]
     fn the_advice_names_what_is_missing_only() {
         assert_eq!(
-            advice(&[Entry::Kernel(KernelChoice::Backports), Entry::Busybox]),
+            advice(&[
+                Lack {
+                    entry: Entry::Kernel(KernelChoice::Backports),
+                    damage: None,
+                },
+                Lack {
+                    entry: Entry::Busybox,
+                    damage: Some(Damage {
+                        folder: "/c/busybox".into(),
+                        file: "busybox".into(),
+                    }),
+                }
+            ]),
             "Cannot get the kernel, busybox from Debian's packages; \
-             pass --kernel and --modules, --busybox instead"
+             pass --kernel and --modules, --busybox instead; \
+             busybox in /c/busybox is not as it was fetched"
         );
     }
 }

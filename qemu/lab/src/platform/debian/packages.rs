@@ -13,9 +13,9 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::apt::{self, Apt};
-use super::{Contents, LAYOUT, WORK, check_tools, mirror, unpack};
+use super::{Contents, LAYOUT, WAITING, WORK, check_tools, fetched_anew, mirror, unpack};
 use crate::archive::Archive;
-use crate::cache::{Cache, FetchLock};
+use crate::cache::{Cache, EntryState, FetchLock};
 use crate::progress::Progress;
 
 /// What looks at CXL devices on a Debian system: `cxl`, `daxctl`, `ndctl`, `lspci` and `rasdaemon`,
@@ -64,11 +64,15 @@ impl PackageSet {
     pub fn obtain(&self, cache: &Cache, progress: &Progress) -> Result<PathBuf> {
         let entry = self.entry();
         let archive = cache.entry(&entry).join(ARCHIVE);
-        if self.contents(cache)?.is_some() {
+        cache.hold(&entry)?;
+        if self.is_whole(cache)? {
             return Ok(archive);
         }
-        let lock = cache.lock(|| progress.step("Waiting for another lab that fetches"))?;
-        if self.contents(cache)?.is_none() {
+        let lock = cache.lock(|| progress.step(WAITING))?;
+        if !self.is_whole(cache)? {
+            if let EntryState::Damaged(damage) = self.state(cache)? {
+                progress.say(&fetched_anew(&damage));
+            }
             let made = self.fetch(&entry, cache, &lock, progress);
             // An error of the fetching says more than one of the cleaning up.
             let cleaned = cache.abandon(WORK, &lock);
@@ -78,13 +82,16 @@ impl PackageSet {
         Ok(archive)
     }
 
-    /// What the cache says of the set: all packages with their versions.
+    /// How it stands with the set in the cache.
     ///
     /// # Errors
-    /// When the cache is damaged.
-    pub fn contents(&self, cache: &Cache) -> Result<Option<Contents>> {
-        let contents: Option<Contents> = cache.marker(&self.entry())?;
-        Ok(contents.filter(|contents| contents.layout == LAYOUT))
+    /// When the cache cannot be read.
+    pub fn state(&self, cache: &Cache) -> Result<EntryState<Contents>> {
+        super::state(cache, &self.entry())
+    }
+
+    fn is_whole(&self, cache: &Cache) -> Result<bool> {
+        Ok(matches!(self.state(cache)?, EntryState::Whole(_)))
     }
 
     fn words(&self) -> String {

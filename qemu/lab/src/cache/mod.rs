@@ -1,17 +1,43 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The folder that keeps what was fetched: entries that are there as a whole or not at all.
+//!
+//! An entry has the digests of its files, which are checked before it is used. Who uses an entry
+//! holds it, so that nobody replaces it under a running guest.
+
+mod digests;
+mod locks;
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use rustix::fs::FlockOperation;
+use anyhow::{Context, Result, bail, ensure};
+use rustix::fs::{CWD, FlockOperation, RenameFlags};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Written last into an entry before it gets its name.
+pub use self::digests::Damage;
+
+/// What is said of an entry.
 const MARKER: &str = "entry.json";
+
+/// How it stands with an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EntryState<T> {
+    /// There is none, or one without digests, as older labs made them.
+    Absent,
+    /// It was changed after it was made: by a full disk, a failing one, or by hand.
+    Damaged(Damage),
+    /// As it was made, with what was said of it.
+    Whole(T),
+}
+
+/// Held while an entry is replaced that nobody uses.
+#[derive(Debug)]
+pub struct EntryClaim {
+    _file: File,
+}
 
 /// The lab's cache folder.
 #[derive(Debug, Clone)]
@@ -29,11 +55,19 @@ impl Cache {
     /// `$CHMU_CACHE_DIR`, else `$XDG_CACHE_HOME/chmu-lab`, else `~/.cache/chmu-lab`.
     ///
     /// # Errors
-    /// When none of the three variables is set.
+    /// When none of the three variables is set, or the path is none that all programs take.
     pub fn open() -> Result<Self> {
-        Ok(Self {
-            folder: folder(|name| std::env::var_os(name).map(PathBuf::from))?,
-        })
+        let folder = folder(|name| std::env::var_os(name).map(PathBuf::from))?;
+        ensure!(
+            folder
+                .to_str()
+                .is_some_and(|path| !path.contains(['"', '\n'])),
+            "The cache folder {} is not UTF-8 or has a quotation mark, which apt's settings cannot \
+             have; name another folder in CHMU_CACHE_DIR",
+            folder.display()
+        );
+        let folder = std::path::absolute(&folder).context("The working folder is gone")?;
+        Ok(Self { folder })
     }
 
     /// A cache in a folder of the caller's choice.
@@ -53,22 +87,45 @@ impl Cache {
         self.folder.join(name)
     }
 
-    /// What was said of the entry when it was made; nothing when it is not there.
+    /// Reads the whole entry and compares it with its digests.
     ///
     /// # Errors
-    /// When the entry is there but was changed from outside.
-    pub fn marker<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
-        let path = self.entry(name).join(MARKER);
-        let text = match fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error).context(format!("Cannot read {}", path.display())),
-        };
-        let marker = serde_json::from_slice(&text).with_context(|| {
-            let entry = self.entry(name);
-            format!("The cache is damaged; remove {}", entry.display())
-        })?;
-        Ok(Some(marker))
+    /// When the folder cannot be read.
+    pub fn check<T: DeserializeOwned>(&self, name: &str) -> Result<EntryState<T>> {
+        let entry = self.entry(name);
+        match digests::check(&entry) {
+            Ok(None) => {}
+            Ok(Some(damage)) => return Ok(EntryState::Damaged(damage)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(EntryState::Absent);
+            }
+            Err(error) => return Err(error).context(format!("Cannot read {}", entry.display())),
+        }
+        let marker = fs::read(entry.join(MARKER)).unwrap_or_default();
+        Ok(match serde_json::from_slice(&marker) {
+            Ok(marker) => EntryState::Whole(marker),
+            // Whole, but not what this lab writes.
+            Err(_) => EntryState::Absent,
+        })
+    }
+
+    /// Keeps the entry as it is until this process ends; waits while it is being replaced.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub fn hold(&self, name: &str) -> Result<()> {
+        // Where that fails, nobody can replace an entry either.
+        let _ = fs::create_dir_all(&self.folder);
+        locks::hold(&self.lock_file(name)).context("Cannot lock the cache entry")
+    }
+
+    /// The right to replace the entry; nothing while a lab uses it.
+    ///
+    /// # Errors
+    /// When the file system has no locks.
+    pub fn claim(&self, name: &str) -> Result<Option<EntryClaim>> {
+        let claim = locks::claim(&self.lock_file(name)).context("Cannot lock the cache entry")?;
+        Ok(claim.map(|file| EntryClaim { _file: file }))
     }
 
     /// Waits until no other lab makes entries; `waiting` is called when that takes time.
@@ -86,7 +143,7 @@ impl Cache {
         })?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(FetchLock { _file: file }),
-            Err(rustix::io::Errno::WOULDBLOCK) => waiting(),
+            Err(Errno::WOULDBLOCK) => waiting(),
             Err(error) => return Err(error).context("Cannot lock the cache folder"),
         }
         rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
@@ -107,7 +164,8 @@ impl Cache {
         Ok(folder)
     }
 
-    /// Gives the finished folder of [`Cache::begin`] the entry's name, in place of an older entry.
+    /// Gives the finished folder of [`Cache::begin`] the entry's name, in place of an older entry,
+    /// in one step. Files of the older one that somebody has open stay as they are.
     ///
     /// # Errors
     /// When the file system refuses.
@@ -115,15 +173,11 @@ impl Cache {
         let partial = self.partial(name);
         let marker = serde_json::to_vec_pretty(marker)?;
         fs::write(partial.join(MARKER), marker).context("Cannot write the cache entry's marker")?;
+        digests::write(&partial)?;
         write_back(&partial).context("Cannot write the new cache entry to the disk")?;
-        let replaced = self.folder.join(format!("{name}.replaced"));
-        remove(&replaced)?;
-        let entry = self.entry(name);
-        if entry.exists() {
-            fs::rename(&entry, &replaced).context("Cannot move the old cache entry away")?;
-        }
-        fs::rename(&partial, &entry).context("Cannot give the new cache entry its name")?;
-        remove(&replaced)
+        exchange(&partial, &self.entry(name))
+            .context("Cannot give the new cache entry its name")?;
+        remove(&partial)
     }
 
     /// Removes the unfinished folder of [`Cache::begin`].
@@ -141,6 +195,26 @@ impl Cache {
 
     fn partial(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.partial"))
+    }
+
+    fn lock_file(&self, name: &str) -> PathBuf {
+        self.folder.join(format!("{name}.lock"))
+    }
+}
+
+/// Gives the new folder the name, and the old one, if there is one, the new one's.
+fn exchange(new: &Path, name: &Path) -> io::Result<()> {
+    match rustix::fs::renameat_with(CWD, new, CWD, name, RenameFlags::EXCHANGE) {
+        Err(Errno::NOENT) => fs::rename(new, name),
+        // Some file systems cannot exchange names.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {
+            let old = name.with_extension("replaced");
+            remove(&old).map_err(io::Error::other)?;
+            fs::rename(name, &old)?;
+            fs::rename(new, name)?;
+            fs::rename(&old, new)
+        }
+        exchanged => Ok(exchanged?),
     }
 }
 
@@ -223,13 +297,12 @@ mod tests {
         let lock = cache.lock(|| ()).unwrap();
         let partial = cache.begin("qemu", &lock).unwrap();
         fs::write(partial.join("half"), "x").unwrap();
-        assert_eq!(cache.marker::<String>("qemu").unwrap(), None);
+        assert_eq!(state(&cache, "qemu"), EntryState::Absent);
         let partial = cache.begin("qemu", &lock).unwrap();
         assert!(!partial.join("half").exists());
         fs::write(partial.join("whole"), "x").unwrap();
         cache.complete("qemu", &"1.0", &lock).unwrap();
-        let marker = cache.marker::<String>("qemu").unwrap();
-        assert_eq!(marker.as_deref(), Some("1.0"));
+        assert_eq!(state(&cache, "qemu"), EntryState::Whole("1.0".to_owned()));
         assert!(cache.entry("qemu").join("whole").exists());
     }
 
@@ -242,19 +315,43 @@ mod tests {
             cache.begin("kernel", &lock).unwrap();
             cache.complete("kernel", &version, &lock).unwrap();
         }
-        let marker = cache.marker::<String>("kernel").unwrap();
-        assert_eq!(marker.as_deref(), Some("2"));
-        assert!(!folder.path().join("kernel.replaced").exists());
+        assert_eq!(state(&cache, "kernel"), EntryState::Whole("2".to_owned()));
+        assert!(!folder.path().join("kernel.partial").exists());
     }
 
     #[test]
-    fn a_damaged_marker_names_what_to_remove() {
+    fn a_changed_entry_is_damaged_and_one_without_digests_is_absent() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::at(folder.path());
-        fs::create_dir(cache.entry("qemu")).unwrap();
-        fs::write(cache.entry("qemu").join(MARKER), "{").unwrap();
-        let error = cache.marker::<String>("qemu").unwrap_err();
-        assert!(error.to_string().contains("remove"));
+        let lock = cache.lock(|| ()).unwrap();
+        cache.begin("qemu", &lock).unwrap();
+        cache.complete("qemu", &"1.0", &lock).unwrap();
+        fs::write(cache.entry("qemu").join(MARKER), "\"1.1\"").unwrap();
+        let EntryState::Damaged(damage) = state(&cache, "qemu") else {
+            panic!("No damage");
+        };
+        let entry = cache.entry("qemu");
+        let said = format!("entry.json in {} is not as it was fetched", entry.display());
+        assert_eq!(damage.to_string(), said);
+        fs::remove_file(entry.join(digests::FILE_NAME)).unwrap();
+        assert_eq!(state(&cache, "qemu"), EntryState::Absent);
+    }
+
+    #[test]
+    fn an_entry_in_use_is_not_claimed() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::at(folder.path());
+        assert!(cache.claim("qemu").unwrap().is_some());
+        cache.hold("qemu").unwrap();
+        assert!(cache.claim("qemu").unwrap().is_none());
+        assert!(cache.claim("kernel").unwrap().is_some());
+        // A folder that cannot be made holds nothing, and nothing is to be held.
+        let blocked = Cache::at(&cache.lock_file("qemu").join("below"));
+        assert!(blocked.hold("qemu").is_err());
+    }
+
+    fn state(cache: &Cache, name: &str) -> EntryState<String> {
+        cache.check(name).unwrap()
     }
 
     #[test]

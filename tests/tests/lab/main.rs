@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The lab's command line without guests: what it prints and where, its cache, its refusals.
+
+mod cache;
+mod output;
+mod refusals;
+mod signatures;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use chmu_lab::cache::Cache;
+use serde_json::json;
+
+/// The lab's entries for QEMU, the newest kernel and busybox.
+const ENTRIES: [&str; 3] = ["qemu", "kernel-backports", "busybox"];
+/// Its one file beside what is said of it.
+const CONTENT: &str = "content";
+/// Nothing can be fetched from there.
+const NO_MIRROR: &str = "file:///nonexistent/mirror";
+
+/// The lab with a cache of its own and no mirror.
+fn lab(cache: &Path, arguments: &[&str]) -> Result<Command> {
+    let mut command = Command::new(program()?);
+    command
+        .args(arguments)
+        .env("CHMU_CACHE_DIR", cache)
+        .env("CHMU_DEBIAN_MIRROR", NO_MIRROR)
+        // A QEMU of this machine would be taken in place of the cached one.
+        .env("PATH", path_without_qemu())
+        .stdin(Stdio::null());
+    Ok(command)
+}
+
+/// The lab that runs the tests, or the one beside this test.
+fn program() -> Result<PathBuf> {
+    if let Some(path) = std::env::var_os("CHMU_LAB") {
+        return Ok(path.into());
+    }
+    let test = std::env::current_exe()?;
+    let folder = test.parent().and_then(Path::parent);
+    let program = folder
+        .context("The test is in no target folder")?
+        .join("chmu-lab");
+    ensure!(
+        program.exists(),
+        "{} is missing; build it with `cargo build -p chmu-lab`",
+        program.display()
+    );
+    Ok(program)
+}
+
+fn path_without_qemu() -> std::ffi::OsString {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders =
+        std::env::split_paths(&path).filter(|folder| !folder.join("qemu-system-x86_64").exists());
+    std::env::join_paths(folders).unwrap_or(path)
+}
+
+/// A cache with whole entries, which hold nothing that runs.
+fn filled_cache(folder: &Path) -> Result<Cache> {
+    let cache = Cache::at(folder);
+    let lock = cache.lock(|| ())?;
+    for name in ENTRIES {
+        let entry = cache.begin(name, &lock)?;
+        std::fs::write(entry.join(CONTENT), [7; 4096])?;
+        let marker = json!({"layout": 1, "version": "1.2.3", "packages": []});
+        cache.complete(name, &marker, &lock)?;
+    }
+    Ok(cache)
+}
