@@ -17,6 +17,7 @@ pub mod clock;
 mod clock_socket;
 pub mod config;
 pub mod daemon;
+pub mod descriptors;
 mod device;
 mod endpoint;
 mod event_socket;

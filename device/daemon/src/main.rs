@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use vfio_user_chmu::arguments::Arguments;
-use vfio_user_chmu::config::{self, Config};
-use vfio_user_chmu::{daemon, logging, profiles, quirks};
+use vfio_user_chmu::config::{Config, ConfigFile};
+use vfio_user_chmu::{daemon, descriptors, logging, profiles, quirks};
 
 /// Exit status for a wrong command line.
 const WRONG_USAGE: u8 = 2;
@@ -42,11 +42,14 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         return print(&profiles::list());
     }
     logging::start(arguments.verbose, arguments.log_file.as_deref())?;
-    let config = configuration(arguments)?;
+    let file = arguments.config.as_deref().map(ConfigFile::read);
+    let file = file.transpose()?;
+    let config = configuration(arguments, file.as_ref())?;
     if arguments.print_config {
         let text = toml::to_string(&config).context("The configuration cannot be printed")?;
         return print(&text);
     }
+    config.check_descriptors(descriptors::raise_limit(), file.as_ref())?;
     let ending = daemon::run(arguments, &config)?;
     Ok(ExitCode::from(ending.exit_status()))
 }
@@ -68,15 +71,13 @@ fn printed(outcome: io::Result<()>) -> anyhow::Result<()> {
 }
 
 /// The configuration of the file and the command line, completed and checked.
-fn configuration(arguments: &Arguments) -> anyhow::Result<Config> {
-    let file = arguments.config.as_deref().map(config::ConfigFile::read);
-    let file = file.transpose()?;
-    let mut config = match &file {
+fn configuration(arguments: &Arguments, file: Option<&ConfigFile>) -> anyhow::Result<Config> {
+    let mut config = match file {
         Some(file) => file.parse()?,
         None => Config::default(),
     };
     arguments.apply_to(&mut config);
     let config = config.completed();
-    config.check(file.as_ref())?;
+    config.check(file)?;
     Ok(config)
 }

@@ -2,9 +2,10 @@
 //! File descriptors over the life of a device.
 
 use std::fs::File;
+use std::process::Command;
 
-use anyhow::Result;
-use chmu_tests::device_process::DeviceProcess;
+use anyhow::{Context, Result};
+use chmu_tests::device_process::{DeviceProcess, device_program};
 use chmu_tests::raw_client::{FLAG_NO_REPLY, FLAG_REPLY, command, event_file, words};
 
 /// Clients that come and go.
@@ -43,5 +44,48 @@ fn a_thousand_clients_leave_none_behind() -> Result<()> {
         device.statistics()?["clients"]["served"],
         u64::from(CLIENTS) + 2
     );
+    Ok(())
+}
+
+/// The most vectors that a device can have, more than a process may usually have descriptors.
+const MOST_VECTORS: &str = "vectors = 2048\n";
+
+#[test]
+fn as_many_vectors_as_can_be_are_connected() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, MOST_VECTORS)?;
+    let config = config.to_str().context("The folder has an odd name")?;
+    let device = DeviceProcess::start(&["--config", config])?;
+    let mut client = device.client()?;
+    let event = event_file()?;
+    for first in (0..2048).step_by(16) {
+        let connect = words(&[20, CONNECT, 2, first, 16]);
+        client
+            .call_with_files(command::DEVICE_SET_IRQS, &connect, &[&event; 16])?
+            .success()?;
+    }
+    assert!(device.open_descriptors()? > 2048);
+    Ok(())
+}
+
+#[test]
+fn more_vectors_than_the_process_can_take_are_refused() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let config = folder.path().join("config.toml");
+    std::fs::write(&config, MOST_VECTORS)?;
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg("ulimit -n 1024; exec \"$0\" --config \"$1\" --socket-path /nonexistent/s")
+        .arg(device_program()?)
+        .arg(&config)
+        .output()?;
+    let text = String::from_utf8(output.stderr)?;
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    let start = format!(
+        "0: {}:1:11: 2048 interrupt vectors need as many",
+        config.display()
+    );
+    assert!(text.starts_with(&start), "{text}");
     Ok(())
 }

@@ -6,6 +6,7 @@ use chmu_model::{Block, BlockConfig, ConfigError as BlockError};
 
 use super::file::{ConfigError, ConfigFile};
 use super::{Config, InstanceTable};
+use crate::descriptors::RESERVED;
 use crate::logging::chain;
 
 impl Config {
@@ -24,6 +25,31 @@ impl Config {
         let path = self.path_to(&error);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
         Err(file.error_in(&path, message))
+    }
+
+    /// Checks that a process with `limit` file descriptors can take one for each vector.
+    ///
+    /// # Errors
+    /// When it cannot; the error points into `file` if there is one.
+    pub fn check_descriptors(
+        &self,
+        limit: u64,
+        file: Option<&ConfigFile>,
+    ) -> Result<(), ConfigError> {
+        let vectors = u64::from(self.function().interrupts.vectors());
+        let possible = limit.saturating_sub(RESERVED);
+        if vectors <= possible {
+            return Ok(());
+        }
+        let message = format!(
+            "{vectors} interrupt vectors need as many file descriptors, and the device {RESERVED} \
+             more, but this process may have {limit} (RLIMIT_NOFILE); raise its limit, as by \
+             `ulimit -n`, or configure {possible} vectors at most"
+        );
+        Err(match file {
+            Some(file) => file.error_in(&["vectors"], message),
+            None => ConfigError::Device(message),
+        })
     }
 
     /// The key that an error is about, as steps from the top of the file.
