@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Lets producers of accesses attach, one at a time, and listens to their doorbell.
+//! Lets producers of accesses attach, one at a time, and listens to them.
 
 use std::cell::RefCell;
 use std::error::Error;
@@ -12,7 +12,6 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use crate::device::Device;
 use crate::events::{unwatch, watch};
-use crate::feed::AccessFeed;
 use crate::logging::chain;
 use crate::rate_limit::RateLimit;
 
@@ -81,21 +80,21 @@ impl AccessSocket {
         Ok(feed.producer_socket())
     }
 
-    /// Lets the producer go if it is gone. What it wrote before is still counted.
+    /// Takes what the producer reported, and lets it go if it is gone.
     fn check_producer(&mut self, ops: &mut EventOps) {
-        let Some(producer) = self.producer.take() else {
+        let Some(producer) = self.producer else {
             return;
         };
-        // The check closes the socket of a producer that is gone.
-        unwatch(ops, producer);
         let mut device = self.device.borrow_mut();
-        if device.feed().is_some_and(AccessFeed::producer_attached) {
-            watch(ops, producer, EventSet::IN);
-            self.producer = Some(producer);
-        } else {
+        if let Some(feed) = device.feed()
+            && !feed.hear()
+        {
+            unwatch(ops, producer);
+            self.producer = None;
+            feed.detach();
             log::info!("The producer of accesses is gone");
-            device.catch_up();
         }
+        device.catch_up();
     }
 }
 
@@ -106,15 +105,10 @@ impl MutEventSubscriber for AccessSocket {
             self.accept(ops);
         } else if Some(descriptor) == self.producer {
             self.check_producer(ops);
-        } else {
-            self.device.borrow_mut().doorbell_rang();
         }
     }
 
     fn init(&mut self, ops: &mut EventOps) {
         watch(ops, self.listener.as_raw_fd(), EventSet::IN);
-        if let Some(feed) = self.device.borrow_mut().feed() {
-            watch(ops, feed.doorbell(), EventSet::IN);
-        }
     }
 }

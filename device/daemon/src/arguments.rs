@@ -44,6 +44,15 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub access_socket: Option<PathBuf>,
 
+    /// Rings for the producer's accesses: one for each vCPU, 1 to 256 [default: what the
+    /// configuration says, or 64].
+    #[arg(
+        long,
+        value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(chmu_ring::MAX_RINGS))
+    )]
+    pub access_rings: Option<u32>,
+
     /// Listens here for readers of statistics; each connection gets one JSON object.
     #[arg(long, value_name = "PATH")]
     pub statistics_socket: Option<PathBuf>,
@@ -188,6 +197,7 @@ impl Arguments {
                 ..DecoderTable::default()
             }]);
         }
+        config.access_rings = self.access_rings.unwrap_or(config.access_rings);
         config.profile = self.profile.or(config.profile);
         config.quirk = self.quirk.or(config.quirk);
     }

@@ -4,10 +4,10 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::FromRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use chmu_ring::sealed_memory_file;
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory};
 
@@ -46,7 +46,7 @@ impl BarMemory {
     /// # Errors
     /// When the kernel refuses.
     pub(crate) fn new(size_bytes: u64) -> Result<Self, BarMemoryError> {
-        let file = sealed_memory_file(size_bytes)
+        let file = sealed_memory_file(NAME, size_bytes)
             .map_err(|source| BarMemoryError::File { size_bytes, source })?;
         let file = Arc::new(file);
         let size = usize::try_from(size_bytes).unwrap_or(usize::MAX);
@@ -79,25 +79,6 @@ impl BarMemory {
         let memory = self.mapping.as_volatile_slice();
         memory.load(offset, Ordering::Acquire).ok()
     }
-}
-
-fn sealed_memory_file(size_bytes: u64) -> io::Result<File> {
-    // SAFETY: the name is a NUL-terminated string; the flags are plain numbers.
-    let number =
-        unsafe { libc::memfd_create(NAME.as_ptr(), libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING) };
-    if number < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just returned this descriptor and nobody else knows it.
-    let file = unsafe { File::from_raw_fd(number) };
-    file.set_len(size_bytes)?;
-    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
-    // SAFETY: the descriptor is open; the command takes a plain number.
-    let outcome = unsafe { libc::fcntl(number, libc::F_ADD_SEALS, seals) };
-    if outcome < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(file)
 }
 
 #[cfg(test)]

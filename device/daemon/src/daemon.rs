@@ -95,7 +95,7 @@ impl Process {
             events: &mut events,
             files: Vec::new(),
         };
-        sockets.add_all(arguments)?;
+        sockets.add_all(arguments, config.access_rings)?;
         // The clients' socket comes last: once it is there, all others are.
         let server = shared(sockets.server(arguments)?);
         let socket_files = sockets.files;
@@ -144,9 +144,9 @@ struct Sockets<'a> {
 
 impl Sockets<'_> {
     /// Makes all sockets but the clients'.
-    fn add_all(&mut self, arguments: &Arguments) -> anyhow::Result<()> {
+    fn add_all(&mut self, arguments: &Arguments, access_rings: u32) -> anyhow::Result<()> {
         if let Some(path) = &arguments.access_socket {
-            self.device.borrow_mut().add_feed()?;
+            self.device.borrow_mut().add_feed(access_rings)?;
             let socket = AccessSocket::new(self.listen(path)?, self.device.clone())?;
             self.events.add_subscriber(shared(socket));
         }

@@ -29,10 +29,15 @@ pub(crate) struct FeedStatistics {
     pub(crate) producers: u64,
     /// Accesses that were taken from the rings.
     pub(crate) records: u64,
-    /// Accesses that the producer dropped because a ring stayed full.
+    /// vCPUs of the attached producer that have no ring; all of their accesses are lost.
+    pub(crate) vcpus_without_ring: u32,
+    /// Accesses that the producer dropped because a ring stayed full, or a vCPU has none.
     pub(crate) lost: u64,
     /// Signs of a broken producer: words that are no record, and impossible ring indices.
     pub(crate) corrupt: u64,
+    /// Epochs whose accesses were counted as an earlier epoch's, because the device looked at the
+    /// rings too late to tell them apart.
+    pub(crate) epochs_late: u64,
 }
 
 /// A producer that has not answered yet.
@@ -50,17 +55,18 @@ pub(crate) struct AccessFeed {
     statistics: FeedStatistics,
     losses: RateLimit,
     silences: RateLimit,
+    delays: RateLimit,
     /// Since when the producer has owed an answer to what it was asked last.
     asked: Option<Asked>,
     batch: Vec<HostAccess>,
 }
 
 impl AccessFeed {
-    /// Rings for the accesses to `windows`, each given by its base and its bytes.
+    /// `rings` rings for the accesses to `windows`, each given by its base and its bytes.
     ///
     /// # Errors
-    /// When there are no windows or too many, or the kernel refuses the memory.
-    pub(crate) fn new(windows: &[(Hpa, u64)]) -> Result<Self, chmu_ring::Error> {
+    /// When there are no rings, no windows, or too many.
+    pub(crate) fn new(rings: u32, windows: &[(Hpa, u64)]) -> Result<Self, chmu_ring::Error> {
         let windows = windows
             .iter()
             .map(|(base, size)| Window {
@@ -69,33 +75,29 @@ impl AccessFeed {
             })
             .collect();
         Ok(Self {
-            feed: Feed::create(&FeedConfig::for_windows(windows))?,
+            feed: Feed::create(&FeedConfig::new(rings, windows))?,
             statistics: FeedStatistics::default(),
             losses: RateLimit::default(),
             silences: RateLimit::default(),
+            delays: RateLimit::default(),
             asked: None,
             batch: Vec::new(),
         })
     }
 
-    /// The descriptor that becomes readable when there is much to take.
-    pub(crate) fn doorbell(&self) -> RawFd {
-        self.feed.doorbell().as_raw_fd()
-    }
-
-    /// Makes the doorbell unreadable until it rings again.
-    pub(crate) fn silence_doorbell(&self) {
-        self.feed.silence_doorbell();
-    }
-
-    /// The descriptor that becomes readable when the attached producer is gone.
+    /// The descriptor that becomes readable when the producer rings or is gone.
     pub(crate) fn producer_socket(&self) -> Option<RawFd> {
         self.feed.producer_socket().map(|socket| socket.as_raw_fd())
     }
 
-    /// Whether a producer is attached. One that is gone is let go, and its socket closed.
-    pub(crate) fn producer_attached(&mut self) -> bool {
-        self.feed.producer_attached()
+    /// Takes note of the producer's rings; returns whether it is still there.
+    pub(crate) fn hear(&self) -> bool {
+        self.feed.hear()
+    }
+
+    /// Lets the producer go, and closes its socket. What it wrote before can still be drained.
+    pub(crate) fn detach(&mut self) {
+        self.feed.detach();
     }
 
     /// Attaches the process at the other end of `stream` as the producer.
@@ -145,9 +147,9 @@ impl AccessFeed {
         self.feed.armed() && self.feed.producer_socket().is_some()
     }
 
-    /// Gives everything that waits in the rings to `consume`, in batches. Records that are written
-    /// meanwhile may stay.
-    pub(crate) fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) {
+    /// Gives everything that waits in the rings to `consume`, in batches, and returns whether that
+    /// was anything. Records that are written meanwhile may stay.
+    pub(crate) fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) -> bool {
         let batch = &mut self.batch;
         let report = self.feed.drain(|records| {
             batch.clear();
@@ -167,6 +169,19 @@ impl AccessFeed {
                 report.corrupt
             );
         }
+        report.records > 0
+    }
+
+    /// Takes note that the accesses of so many epochs were counted as an earlier epoch's.
+    pub(crate) fn note_late_epochs(&mut self, epochs: u64) {
+        let statistics = &mut self.statistics;
+        statistics.epochs_late = statistics.epochs_late.saturating_add(epochs);
+        if let Some(suppressed) = self.delays.permit() {
+            log::warn!(
+                "The device is late: accesses of {epochs} epochs were counted as those of an \
+                 earlier one{suppressed}"
+            );
+        }
     }
 
     /// What came through the rings, and their state now.
@@ -175,6 +190,7 @@ impl AccessFeed {
             producer_attached: self.feed.producer_socket().is_some(),
             armed: self.feed.armed(),
             acknowledged: self.feed.acknowledged(),
+            vcpus_without_ring: self.feed.ringless_vcpus(),
             ..self.statistics
         }
     }

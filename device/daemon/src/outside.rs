@@ -2,6 +2,7 @@
 //! What the function reaches outside of itself: hotlist memory, interrupt vectors, the log.
 
 use std::fs::File;
+use std::io;
 use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 
@@ -13,6 +14,20 @@ use crate::rate_limit::RateLimits;
 use crate::register_trace::Note;
 use crate::vectors::Vectors;
 
+/// Why the function cannot reach its outside.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OutsideError {
+    /// There is no memory for the hotlists.
+    #[error(transparent)]
+    Memory(#[from] BarMemoryError),
+    /// Interrupts cannot be signalled without trusting the client.
+    #[error(
+        "The kernel gives no context for asynchronous I/O (io_setup), by which interrupts are \
+         signalled; raise fs.aio-max-nr, or configure interrupts = \"none\""
+    )]
+    Interrupts(#[source] io::Error),
+}
+
 /// The outside of the function.
 #[derive(Debug)]
 pub(crate) struct Outside {
@@ -20,6 +35,8 @@ pub(crate) struct Outside {
     memories: Vec<Option<BarMemory>>,
     /// The client's interrupt vectors.
     pub(crate) vectors: Vectors,
+    /// Epochs that ended together with an earlier one in which memory was accessed.
+    pub(crate) epochs_merged: u64,
     limits: RateLimits<Kind>,
     /// What happened since the notes were last taken, while they are wanted.
     notes: Option<Vec<Note>>,
@@ -30,7 +47,7 @@ impl Outside {
     ///
     /// # Errors
     /// When the kernel refuses the memory.
-    pub(crate) fn new(bars: &[Bar], vectors: u16) -> Result<Self, BarMemoryError> {
+    pub(crate) fn new(bars: &[Bar], vectors: u16) -> Result<Self, OutsideError> {
         let memories = bars.iter().map(|bar| {
             let is_mapped = !bar.mappable_areas.is_empty();
             is_mapped
@@ -39,7 +56,8 @@ impl Outside {
         });
         Ok(Self {
             memories: memories.collect::<Result<_, _>>()?,
-            vectors: Vectors::new(vectors),
+            vectors: Vectors::new(vectors).map_err(OutsideError::Interrupts)?,
+            epochs_merged: 0,
             limits: RateLimits::default(),
             notes: None,
         })
@@ -89,6 +107,13 @@ impl FunctionHost for Outside {
     }
 
     fn event(&mut self, event: FunctionEvent) {
+        if let FunctionEvent::Monitor {
+            event: Event::EpochClosed { merged_epochs, .. },
+            ..
+        } = &event
+        {
+            self.epochs_merged = self.epochs_merged.saturating_add(*merged_epochs);
+        }
         let level = level(&event);
         let permit = match level {
             log::Level::Warn => self.limits.permit(Kind::of(&event)),

@@ -46,6 +46,9 @@ pub enum Event {
         hot_units: u64,
         /// Hot units that found no room.
         dropped_units: u64,
+        /// Epochs that ended together with it, since nobody looked in between; what was accessed
+        /// in them counts for this one.
+        merged_epochs: u64,
     },
     /// A driver did what a driver should not do.
     Fault {
@@ -83,6 +86,7 @@ impl fmt::Display for Event {
                 instance,
                 hot_units,
                 dropped_units,
+                ..
             } => write!(
                 f,
                 "instance {instance} closes an epoch with {hot_units} hot units, \

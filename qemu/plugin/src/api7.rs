@@ -8,6 +8,7 @@ use std::ptr;
 
 use crate::arguments::Arguments;
 use crate::instruction::{self, MAX_INSTRUCTION_BYTES};
+use crate::message::say;
 use crate::session::{Instrumentation, Session, StartError};
 use crate::vcpu::{MemoryAccess, Vcpu};
 
@@ -119,7 +120,7 @@ pub(crate) unsafe extern "C" fn qemu_plugin_install(
     match install(id, info, &arguments) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("chmu-plugin: {}", chain(&error));
+            say(format_args!("{}", chain(&error)));
             1
         }
     }

@@ -14,5 +14,6 @@ mod api7;
 mod arguments;
 mod filter;
 mod instruction;
+mod message;
 mod session;
 mod vcpu;

@@ -5,10 +5,11 @@ use std::cell::UnsafeCell;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chmu_ring::{MAX_RINGS, Producer};
+use chmu_ring::Producer;
 
 use crate::arguments::{ArgumentError, Arguments};
-use crate::vcpu::{InEffect, ReportedWindow, Vcpu};
+use crate::message::say;
+use crate::vcpu::{InEffect, ReportedWindow, Vcpu, Way};
 
 /// Why the plugin refuses to be installed.
 #[derive(Debug, thiserror::Error)]
@@ -59,6 +60,30 @@ impl Device {
         }
     }
 
+    /// Gives each vCPU its ring, as far as there are rings.
+    fn give_ways(&mut self, vcpus: &mut [Vcpu]) {
+        let mut ringless = 0_u32;
+        for (index, vcpu) in (0..).zip(&mut *vcpus) {
+            vcpu.add_way(match self.producer.ring(index) {
+                Ok(ring) => Way::Ring(ring),
+                Err(_) => {
+                    ringless = ringless.saturating_add(1);
+                    Way::Ringless(self.producer.ringless())
+                }
+            });
+        }
+        self.producer.set_ringless_vcpus(ringless);
+        if ringless > 0 {
+            say(format_args!(
+                "The device at {} has rings for {} of {} vCPUs; accesses of the others are not \
+                 counted (see its access_rings)",
+                self.path.display(),
+                self.producer.ring_count(),
+                vcpus.len()
+            ));
+        }
+    }
+
     fn wish(&self) -> InEffect {
         (!self.gone.load(Ordering::Relaxed)).then(|| self.producer.arming())
     }
@@ -66,10 +91,10 @@ impl Device {
     /// Notices when the device has closed its socket, and says so once.
     fn look(&self) {
         if self.producer.device_gone() && !self.gone.swap(true, Ordering::Relaxed) {
-            eprintln!(
-                "chmu-plugin: The device at {} is gone; accesses are no longer reported to it",
+            say(format_args!(
+                "The device at {} is gone; accesses are no longer reported to it",
                 self.path.display()
-            );
+            ));
         }
     }
 }
@@ -94,23 +119,13 @@ impl Session {
     /// Attaches to the devices, for a guest of up to `vcpu_count` vCPUs. Nothing is reported
     /// before [`Session::configure`].
     pub(crate) fn start(arguments: &Arguments, vcpu_count: u32) -> Result<Self, StartError> {
-        let mut vcpus: Vec<Vcpu> = (0..vcpu_count.min(MAX_RINGS))
+        let mut vcpus: Vec<Vcpu> = (0..vcpu_count)
             .map(|_| Vcpu::new(arguments.filter_lines))
             .collect();
         let mut devices = Vec::new();
         for path in &arguments.sockets {
             let mut device = Device::connect(path)?;
-            let ring_count = device.producer.ring_count();
-            for (index, vcpu) in (0..).zip(&mut vcpus) {
-                vcpu.add_ring(device.producer.ring(index).ok());
-            }
-            if vcpu_count > ring_count {
-                eprintln!(
-                    "chmu-plugin: The device at {} has rings for {ring_count} of {vcpu_count} \
-                     vCPUs; accesses of the others are not reported to it",
-                    path.display()
-                );
-            }
+            device.give_ways(&mut vcpus);
             devices.push(device);
         }
         let slots = vcpus.into_iter().map(|vcpu| VcpuSlot(vcpu.into()));
@@ -120,7 +135,7 @@ impl Session {
         })
     }
 
-    /// State of vCPU `index`; `None` when no device can have a ring for it.
+    /// State of vCPU `index`; `None` when QEMU did not say that there can be as many.
     ///
     /// # Safety
     /// The caller runs on the thread of that vCPU, in one of its callbacks, and lets go of the

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What one vCPU keeps to turn its accesses into records.
 
-use chmu_ring::{Arming, LINE_BYTES, Record, RingProducer, Window};
+use chmu_ring::{Arming, LINE_BYTES, Record, RingProducer, RinglessProducer, Window};
 
 use crate::filter::CacheFilter;
 
@@ -29,12 +29,21 @@ pub(crate) struct ReportedWindow {
     pub(crate) device: usize,
 }
 
+/// Where the records of a vCPU go to.
+#[derive(Debug)]
+pub(crate) enum Way {
+    /// Into its ring.
+    Ring(RingProducer),
+    /// Nowhere, because the device has no ring for it; they are counted as lost.
+    Ringless(RinglessProducer),
+}
+
 /// State of one vCPU.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     filter: Option<CacheFilter>,
-    /// By device; `None` where the device has no ring for this vCPU.
-    rings: Vec<Option<RingProducer>>,
+    /// By device.
+    ways: Vec<Way>,
     reported: Vec<ReportedWindow>,
     in_effect: Vec<InEffect>,
     interrupts_until_look: u32,
@@ -44,16 +53,16 @@ impl Vcpu {
     pub(crate) fn new(filter_lines: Option<usize>) -> Self {
         Self {
             filter: filter_lines.map(CacheFilter::new),
-            rings: Vec::new(),
+            ways: Vec::new(),
             reported: Vec::new(),
             in_effect: Vec::new(),
             interrupts_until_look: INTERRUPTS_PER_LOOK,
         }
     }
 
-    /// Adds the ring of the next device.
-    pub(crate) fn add_ring(&mut self, ring: Option<RingProducer>) {
-        self.rings.push(ring);
+    /// Adds the way to the next device.
+    pub(crate) fn add_way(&mut self, way: Way) {
+        self.ways.push(way);
     }
 
     /// Starts anew with an empty cache. What it held dirty is dropped.
@@ -146,14 +155,19 @@ impl Vcpu {
         }
     }
 
-    /// Gives `record` to every device that has a window there. A record that finds no room is
-    /// counted by the ring.
+    /// Gives `record` to every device that has a window there. A record that finds no room, or no
+    /// ring, is counted.
     fn report(&mut self, record: Record) {
         for ReportedWindow { window, device } in &self.reported {
-            if window.contains(record.line_address())
-                && let Some(Some(ring)) = self.rings.get_mut(*device)
-            {
-                ring.push(record);
+            if !window.contains(record.line_address()) {
+                continue;
+            }
+            match self.ways.get_mut(*device) {
+                Some(Way::Ring(ring)) => {
+                    ring.push(record);
+                }
+                Some(Way::Ringless(ringless)) => ringless.drop_record(),
+                None => {}
             }
         }
     }

@@ -65,7 +65,7 @@ fn drain_all(feed: &mut Feed) {
 }
 
 fn main() {
-    let mut feed = Feed::create(&FeedConfig::for_windows(vec![WINDOW])).unwrap();
+    let mut feed = Feed::create(&FeedConfig::new(8, vec![WINDOW])).unwrap();
     let (ours, theirs) = UnixStream::pair().unwrap();
     feed.hand_over(ours).unwrap();
     let mut producer = Producer::attach(theirs).unwrap();

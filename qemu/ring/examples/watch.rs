@@ -9,16 +9,20 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use chmu_ring::{Feed, FeedConfig, Window};
+use chmu_ring::{Feed, FeedConfig, MAX_RINGS, Window};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// A ring below a quarter does not ring the doorbell, so it is looked at this often.
-const DRAIN_INTERVAL_MS: libc::c_int = 50;
+const DRAIN_INTERVAL: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 50_000_000,
+};
 const PAGE_BYTES: u64 = 4096;
 
 #[derive(Default)]
@@ -36,23 +40,16 @@ fn number(text: &str) -> Result<u64, std::num::ParseIntError> {
     }
 }
 
-/// Waits until either descriptor is readable or it is time to drain.
-fn wait(descriptors: [BorrowedFd<'_>; 2]) -> io::Result<()> {
-    let mut polls = descriptors.map(|descriptor| libc::pollfd {
-        fd: descriptor.as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    });
-    // SAFETY: two live pollfds are given.
-    let ready = unsafe { libc::poll(polls.as_mut_ptr(), 2, DRAIN_INTERVAL_MS) };
-    if ready < 0 {
-        return Err(io::Error::last_os_error());
-    }
+/// Waits until the producer rings or leaves, or it is time to drain.
+fn wait(producer: BorrowedFd<'_>) -> io::Result<()> {
+    poll(
+        &mut [PollFd::new(&producer, PollFlags::IN)],
+        Some(&DRAIN_INTERVAL),
+    )?;
     Ok(())
 }
 
 fn drain(feed: &mut Feed, counts: &mut Counts) {
-    feed.silence_doorbell();
     let report = feed.drain(|batch| {
         for record in batch {
             if record.is_write() {
@@ -78,7 +75,7 @@ fn print(title: &str, counts: &Counts) {
 }
 
 fn watch(socket: &str, window: Window) -> Result<(), Box<dyn Error>> {
-    let mut feed = Feed::create(&FeedConfig::for_windows(vec![window]))?;
+    let mut feed = Feed::create(&FeedConfig::new(MAX_RINGS, vec![window]))?;
     let listener = UnixListener::bind(socket)?;
     println!("Waiting for a producer on {socket}");
     let (stream, _) = listener.accept()?;
@@ -90,7 +87,7 @@ fn watch(socket: &str, window: Window) -> Result<(), Box<dyn Error>> {
     let mut next_report = REPORT_INTERVAL;
     while feed.producer_attached() {
         if let Some(producer) = feed.producer_socket() {
-            wait([feed.doorbell(), producer])?;
+            wait(producer)?;
         }
         drain(&mut feed, &mut counts);
         if start.elapsed() >= next_report {

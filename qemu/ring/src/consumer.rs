@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The device's side: owns the memory, hands it to a producer, and drains the rings.
+//! The device's side: makes the memory of a producer, hands it over, and drains its rings.
 
-use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
-use crate::doorbell::Doorbell;
+use crate::arming::Arming;
 use crate::error::Error;
 use crate::handover;
-use crate::layout::{ENTRIES_PER_RING, Geometry, Layout, RingControl};
+use crate::layout::{Geometry, Layout, check_windows};
+use crate::limits::ENTRIES_PER_RING;
+use crate::reader::{BATCH_RECORDS, DrainReport, Rings};
 use crate::record::{Record, Window};
-
-/// Records given to the caller of [`Feed::drain`] at a time.
-const BATCH_RECORDS: usize = 1024;
-/// Bit 0 of the `armed` word; the bits above count changes, so that no acknowledgement of an
-/// earlier change is taken for one of a later change.
-pub(crate) const ARMED_BIT: u32 = 1;
 
 /// Sizes and windows of a [`Feed`].
 #[derive(Debug, Clone)]
@@ -30,233 +25,156 @@ pub struct FeedConfig {
 }
 
 impl FeedConfig {
-    /// Eight rings of the default size for `windows`.
-    pub fn for_windows(windows: Vec<Window>) -> Self {
+    /// `rings` rings of the default size for `windows`.
+    pub fn new(rings: u32, windows: Vec<Window>) -> Self {
         Self {
-            rings: 8,
+            rings,
             entries_per_ring: ENTRIES_PER_RING,
             windows,
         }
     }
 }
 
-/// What one [`Feed::drain`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct DrainReport {
-    /// Records given to the caller.
-    pub records: u64,
-    /// Records that producers dropped because a ring stayed full, since the last drain.
-    pub lost: u64,
-    /// Rings with impossible indices, now resynchronised, plus words that were no record. Zero
-    /// unless the producer is broken.
-    pub corrupt: u64,
-}
-
-/// Private state of one ring. The shared copy of `consumed` is written, never read.
-#[derive(Debug, Default)]
-struct RingReader {
-    consumed: u64,
-    lost: u64,
-}
-
 /// The consumer's end of the rings of one device.
 #[derive(Debug)]
 pub struct Feed {
-    layout: Layout,
-    doorbell: Doorbell,
-    producer: Option<UnixStream>,
-    arming: u32,
-    readers: Vec<RingReader>,
+    geometry: Geometry,
+    windows: Vec<Window>,
+    arming: Arming,
+    producer: Option<Attached>,
+    /// Rings of the last producer that left, until they are drained.
+    left: Option<Rings>,
     batch: Vec<Record>,
 }
 
+/// A producer and the rings that were made for it.
+#[derive(Debug)]
+struct Attached {
+    socket: UnixStream,
+    rings: Rings,
+}
+
 impl Feed {
-    /// Makes the shared memory and the doorbell. Nobody is attached yet, and the feed is disarmed.
+    /// A feed that nobody is attached to, disarmed.
     ///
     /// # Errors
-    /// When the configuration is out of range or the system refuses the memory.
+    /// When the configuration is out of range.
     pub fn create(config: &FeedConfig) -> Result<Self, Error> {
-        let geometry = Geometry::new(config.rings, config.entries_per_ring)?;
-        let readers = (0..config.rings).map(|_| RingReader::default()).collect();
+        check_windows(&config.windows)?;
         Ok(Self {
-            layout: Layout::create(geometry, &config.windows)?,
-            doorbell: Doorbell::new().map_err(Error::Doorbell)?,
+            geometry: Geometry::new(config.rings, config.entries_per_ring)?,
+            windows: config.windows.clone(),
+            arming: Arming::default(),
             producer: None,
-            arming: 0,
-            readers,
+            left: None,
             batch: Vec::with_capacity(BATCH_RECORDS),
         })
     }
 
-    /// Becomes readable when a ring passes a quarter of its entries, when one is full, and when
-    /// the producer acknowledges an arming. [`Feed::silence_doorbell`] ends that.
-    pub fn doorbell(&self) -> BorrowedFd<'_> {
-        self.doorbell.as_fd()
-    }
-
-    /// Makes the doorbell unreadable until it rings again. Call it before draining, not after.
-    pub fn silence_doorbell(&self) {
-        self.doorbell.silence();
-    }
-
-    /// Attaches the process at the other end of `stream` as the producer.
+    /// Attaches the process at the other end of `stream` as the producer, with memory that nobody
+    /// else has. What waits in the rings of an earlier one is drained before; what waited in the
+    /// rings of the one before that is dropped.
     ///
     /// # Errors
-    /// [`Error::ProducerAttached`] while an earlier producer lives; the stream is closed then.
+    /// [`Error::ProducerAttached`] while an earlier producer lives, and when the system refuses
+    /// the memory; the stream is closed then.
     pub fn hand_over(&mut self, stream: UnixStream) -> Result<(), Error> {
         if self.producer_attached() {
             return Err(Error::ProducerAttached);
         }
         // What an earlier producer acknowledged says nothing about this one.
-        self.change_arming(self.armed());
-        handover::send(&stream, self.layout.memory().as_fd(), self.doorbell.as_fd())
-            .map_err(Error::HandOver)?;
-        self.producer = Some(stream);
+        self.arming = self.arming.next(self.armed());
+        let layout = Layout::create(self.geometry, &self.windows, self.arming)?;
+        handover::hand_over(&stream, layout.memory().as_fd())?;
+        self.producer = Some(Attached {
+            socket: stream,
+            rings: Rings::new(layout),
+        });
         Ok(())
     }
 
-    /// The attached producer's socket. It becomes readable when the producer is gone; call
-    /// [`Feed::producer_attached`] then.
+    /// The attached producer's socket. It becomes readable when a ring passes a quarter of its
+    /// entries, when one is full, when the producer acknowledges an arming, and when it is gone;
+    /// call [`Feed::hear`] then.
     pub fn producer_socket(&self) -> Option<BorrowedFd<'_>> {
-        self.producer.as_ref().map(UnixStream::as_fd)
+        self.producer
+            .as_ref()
+            .map(|producer| producer.socket.as_fd())
     }
 
-    /// Whether a producer is attached. A producer that closed its socket, died, or sent anything
-    /// is detached by this call; what it wrote can still be drained.
-    pub fn producer_attached(&mut self) -> bool {
-        if self.producer.as_ref().is_some_and(is_silent) {
-            return true;
+    /// Takes rings of the doorbell; returns whether a producer is attached and alive. One that is
+    /// not stays attached until [`Feed::detach`]. Call it before draining, not after.
+    pub fn hear(&self) -> bool {
+        let producer = self.producer.as_ref();
+        producer.is_some_and(|producer| handover::hear(&producer.socket))
+    }
+
+    /// Closes the producer's socket. What it wrote can still be drained, once.
+    pub fn detach(&mut self) {
+        if let Some(producer) = self.producer.take() {
+            self.left = Some(producer.rings);
         }
-        self.producer = None;
-        false
+    }
+
+    /// Whether a producer is attached. One that closed its socket or died is detached by this call.
+    pub fn producer_attached(&mut self) -> bool {
+        let attached = self.hear();
+        if !attached {
+            self.detach();
+        }
+        attached
     }
 
     /// Asks the producer to report accesses, or to stop.
     pub fn set_armed(&mut self, armed: bool) {
-        if armed != self.armed() {
-            self.change_arming(armed);
+        if armed == self.armed() {
+            return;
+        }
+        self.arming = self.arming.next(armed);
+        if let Some(producer) = &self.producer {
+            producer.rings.layout.set_arming(self.arming);
         }
     }
 
     /// What was last asked for.
     pub fn armed(&self) -> bool {
-        self.arming & ARMED_BIT != 0
+        self.arming.is_armed()
     }
 
     /// Whether an attached producer acts on what was last asked for: from now on every access in
     /// the windows is reported, or none.
     pub fn acknowledged(&self) -> bool {
-        self.producer.is_some()
-            && self.layout.header().acknowledged.0.load(Ordering::Acquire) == self.arming
+        self.producer.as_ref().is_some_and(|producer| {
+            let header = producer.rings.layout.header();
+            let word = header.producer.0.acknowledged.load(Ordering::Acquire);
+            Arming::from_word(word) == self.arming
+        })
     }
 
-    fn change_arming(&mut self, armed: bool) {
-        let counted = self.arming | ARMED_BIT;
-        self.arming = counted.wrapping_add(1) | u32::from(armed);
-        let word = &self.layout.header().armed.0;
-        word.store(self.arming, Ordering::Release);
+    /// vCPUs of the attached producer that have no ring, as it says.
+    pub fn ringless_vcpus(&self) -> u32 {
+        self.producer.as_ref().map_or(0, |producer| {
+            let header = producer.rings.layout.header();
+            header.producer.0.ringless_vcpus.load(Ordering::Relaxed)
+        })
     }
 
     /// Gives the waiting records to `consume`, in batches; the records of one ring are in the order
     /// of its vCPU's accesses. A ring is looked at once, so this ends however fast a producer
-    /// writes: after as many records as all rings have entries, at most.
+    /// writes: after as many records as all rings have entries, at most. Rings that were never
+    /// written to are not looked at.
     pub fn drain(&mut self, mut consume: impl FnMut(&[Record])) -> DrainReport {
         let mut report = DrainReport::default();
-        for index in 0..self.layout.geometry().ring_count {
-            self.drain_ring(index, &mut report, &mut consume);
+        if let Some(mut left) = self.left.take() {
+            left.drain(&mut self.batch, &mut report, &mut consume);
+        }
+        if let Some(producer) = &mut self.producer {
+            producer
+                .rings
+                .drain(&mut self.batch, &mut report, &mut consume);
         }
         report
     }
-
-    fn drain_ring(
-        &mut self,
-        index: u32,
-        report: &mut DrainReport,
-        consume: &mut impl FnMut(&[Record]),
-    ) {
-        let Some(reader) = self.readers.get_mut(index as usize) else {
-            return;
-        };
-        let control = self.layout.control(index);
-        // SAFETY: the pointer is into the layout's mapping, which self keeps alive.
-        let control: &RingControl = unsafe { control.as_ref() };
-        // SAFETY: as above, and the entries do not overlap the control block.
-        let entries: &[AtomicU64] = unsafe { self.layout.entries(index).as_ref() };
-        reader.count_lost(control, report);
-        let mut left = reader.waiting(control, entries.len(), report);
-        while left > 0 {
-            let count = left.min(BATCH_RECORDS);
-            self.batch.clear();
-            for _ in 0..count {
-                let word = reader.take(entries);
-                match Record::from_word(word) {
-                    Some(record) => self.batch.push(record),
-                    None => report.corrupt = report.corrupt.saturating_add(1),
-                }
-            }
-            control.consumed.0.store(reader.consumed, Ordering::Release);
-            consume(&self.batch);
-            report.records = report.records.saturating_add(self.batch.len() as u64);
-            left = left.saturating_sub(count);
-        }
-    }
-}
-
-impl RingReader {
-    /// Entries that the producer has written and we have not read. Where its index is impossible,
-    /// everything up to that index is skipped and reported.
-    fn waiting(
-        &mut self,
-        control: &RingControl,
-        entries: usize,
-        report: &mut DrainReport,
-    ) -> usize {
-        let written = control.producer.0.written.load(Ordering::Acquire);
-        let waiting = usize::try_from(written.wrapping_sub(self.consumed)).unwrap_or(usize::MAX);
-        if waiting <= entries {
-            return waiting;
-        }
-        report.corrupt = report.corrupt.saturating_add(1);
-        self.consumed = written;
-        control.consumed.0.store(written, Ordering::Release);
-        0
-    }
-
-    fn count_lost(&mut self, control: &RingControl, report: &mut DrainReport) {
-        let lost = control.producer.0.lost.load(Ordering::Relaxed);
-        match lost.checked_sub(self.lost) {
-            Some(more) => report.lost = report.lost.saturating_add(more),
-            None => report.corrupt = report.corrupt.saturating_add(1),
-        }
-        self.lost = lost;
-    }
-
-    /// The next word. The entries are a power of two, so the mask keeps the index inside.
-    fn take(&mut self, entries: &[AtomicU64]) -> u64 {
-        let mask = entries.len().wrapping_sub(1);
-        // Only the low bits count, so a narrower usize would do as well.
-        #[allow(clippy::cast_possible_truncation)]
-        let place = self.consumed as usize & mask;
-        self.consumed = self.consumed.wrapping_add(1);
-        entries
-            .get(place)
-            .map_or(0, |entry| entry.load(Ordering::Relaxed))
-    }
-}
-
-/// Whether the peer of `stream` is there and has sent nothing, as the protocol wants.
-fn is_silent(stream: &UnixStream) -> bool {
-    let mut byte = 0_u8;
-    // SAFETY: the buffer is one live byte.
-    let received = unsafe {
-        libc::recv(
-            stream.as_raw_fd(),
-            (&raw mut byte).cast(),
-            1,
-            libc::MSG_DONTWAIT,
-        )
-    };
-    received < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
 }
 
 #[cfg(test)]

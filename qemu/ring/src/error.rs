@@ -3,7 +3,7 @@
 
 use std::io;
 
-use crate::layout::{MAX_ENTRIES_PER_RING, MAX_RINGS, MAX_WINDOWS, MIN_ENTRIES_PER_RING};
+use crate::limits::{ENTRIES_RANGE, MAX_RINGS, MAX_WINDOWS, VERSION};
 use crate::record::Window;
 
 /// Why a feed could not be created, handed over, or attached to.
@@ -14,8 +14,9 @@ pub enum Error {
     RingCount(u32),
     /// The number of entries is not a supported power of two.
     #[error(
-        "A ring has a power of two between {MIN_ENTRIES_PER_RING} and {MAX_ENTRIES_PER_RING} \
-         entries, not {0}"
+        "A ring has a power of two between {min} and {max} entries, not {0}",
+        min = ENTRIES_RANGE.start(),
+        max = ENTRIES_RANGE.end()
     )]
     EntryCount(u32),
     /// There is no window, or there are too many.
@@ -27,26 +28,23 @@ pub enum Error {
     /// The memory file could not be made or mapped.
     #[error("The shared memory of the access rings could not be set up")]
     Memory(#[source] io::Error),
-    /// The doorbell could not be made.
-    #[error("The doorbell of the access rings could not be set up")]
-    Doorbell(#[source] io::Error),
     /// Another producer is still attached.
     #[error("Another producer is attached to this feed")]
     ProducerAttached,
-    /// The message with the file descriptors could not be sent.
+    /// The message with the memory file could not be sent.
     #[error("The access rings could not be handed over")]
     HandOver(#[source] io::Error),
     /// No process listens on the access socket.
     #[error("The access socket could not be reached")]
     Connect(#[source] io::Error),
-    /// The message with the file descriptors did not arrive.
+    /// The message with the memory file did not arrive.
     #[error("The access rings were not handed over by the device")]
     Receive(#[source] io::Error),
     /// The device closed the connection instead of handing over its feed.
     #[error("The device refused the connection; it serves one producer at a time")]
     Refused,
     /// What listens on the socket is not a device of this version.
-    #[error("The access socket does not speak version {version} of the ring protocol", version = crate::layout::VERSION)]
+    #[error("The access socket does not speak version {VERSION} of the ring protocol")]
     Protocol,
     /// The shared memory is not sealed, or its header contradicts its size.
     #[error("The shared memory handed over by the device is damaged: {0}")]

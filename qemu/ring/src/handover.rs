@@ -1,156 +1,107 @@
 // SPDX-License-Identifier: BSD-3-Clause
-//! The message that carries a feed's memory and doorbell over the access socket.
+//! What travels over the access socket.
 //!
-//! The device sends one message of 16 bytes (magic, version, zero) with two file descriptors:
-//! the memory file, then the doorbell. Neither side sends anything after it.
+//! The device sends one message of 16 bytes (magic, version, zero) with one file descriptor, the
+//! memory file, and nothing after it. What the producer sends is its doorbell: any byte means that
+//! the device should look at the rings. No send and no receive here ever waits for the peer, but
+//! for the hand-over: a socket's flags belong to one side, and its calls need not wait anyway.
 
-use std::io;
-use std::mem::{MaybeUninit, size_of};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::fs::File;
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::ptr;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use crate::error::Error;
-use crate::layout::{MAGIC, VERSION};
+use crate::layout::MAGIC;
+use crate::limits::VERSION;
 
 const GREETING_BYTES: usize = 16;
-const DESCRIPTORS: usize = 2;
-#[allow(clippy::cast_possible_truncation)]
-const DESCRIPTOR_BYTES: u32 = size_of::<[RawFd; DESCRIPTORS]>() as u32;
-// SAFETY: CMSG_SPACE only computes with its argument.
-const CONTROL_BYTES: usize = unsafe { libc::CMSG_SPACE(DESCRIPTOR_BYTES) } as usize;
-
-/// A control-message buffer, aligned as the kernel's header wants it.
-#[repr(C, align(8))]
-struct Control([u8; CONTROL_BYTES]);
+/// Rings of the doorbell that are taken at a time.
+const RINGS_TAKEN: usize = 4096;
 
 fn greeting() -> [u8; GREETING_BYTES] {
     let word = u128::from(MAGIC) | u128::from(VERSION) << 64;
     word.to_ne_bytes()
 }
 
-fn message(bytes: &mut libc::iovec, control: &mut Control) -> libc::msghdr {
-    // SAFETY: all-zero is a valid msghdr: no name, no data, no control.
-    let mut message: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
-    message.msg_iov = bytes;
-    message.msg_iovlen = 1;
-    message.msg_control = control.0.as_mut_ptr().cast();
-    message.msg_controllen = CONTROL_BYTES;
-    message
-}
-
-/// Sends the two descriptors of a feed.
-pub(crate) fn send(
-    stream: &UnixStream,
-    memory: BorrowedFd<'_>,
-    doorbell: BorrowedFd<'_>,
-) -> io::Result<()> {
-    let mut greeting = greeting();
-    let mut bytes = libc::iovec {
-        iov_base: greeting.as_mut_ptr().cast(),
-        iov_len: GREETING_BYTES,
-    };
-    let mut control = Control([0; CONTROL_BYTES]);
-    let message = message(&mut bytes, &mut control);
-    // SAFETY: the message's control buffer has room for one header.
-    let header = unsafe { libc::CMSG_FIRSTHDR(&message) };
-    let content = libc::cmsghdr {
-        // SAFETY: CMSG_LEN only computes with its argument.
-        cmsg_len: unsafe { libc::CMSG_LEN(DESCRIPTOR_BYTES) } as usize,
-        cmsg_level: libc::SOL_SOCKET,
-        cmsg_type: libc::SCM_RIGHTS,
-    };
-    // SAFETY: `header` points to the aligned start of `control`.
-    unsafe { header.write(content) };
-    // SAFETY: `header` is valid, and its data lies behind it in `control`.
-    let data = unsafe { libc::CMSG_DATA(header) }.cast::<[RawFd; DESCRIPTORS]>();
-    let descriptors = [memory.as_raw_fd(), doorbell.as_raw_fd()];
-    // SAFETY: CONTROL_BYTES counts these descriptors; the place need not be aligned.
-    unsafe { data.write_unaligned(descriptors) };
-    // SAFETY: every pointer in `message` is to a live local of the stated length.
-    let sent = unsafe { libc::sendmsg(stream.as_raw_fd(), &message, libc::MSG_NOSIGNAL) };
-    match usize::try_from(sent) {
-        Err(_) => Err(io::Error::last_os_error()),
-        Ok(GREETING_BYTES) => Ok(()),
-        Ok(_) => Err(io::ErrorKind::WriteZero.into()),
+/// Sends the memory file of a feed. The socket is new, so there is room in it.
+pub(crate) fn hand_over(stream: &UnixStream, memory: BorrowedFd<'_>) -> Result<(), Error> {
+    let sent = stream.send_with_fd(&greeting()[..], memory.as_raw_fd());
+    match sent.map_err(|error| Error::HandOver(error.into()))? {
+        GREETING_BYTES => Ok(()),
+        _ => Err(Error::HandOver(std::io::ErrorKind::WriteZero.into())),
     }
 }
 
-/// Receives the two descriptors of a feed: memory file and doorbell.
-pub(crate) fn receive(stream: &UnixStream) -> Result<(OwnedFd, OwnedFd), Error> {
+/// Receives the memory file of a feed, within the socket's time limit.
+pub(crate) fn receive(stream: &UnixStream) -> Result<File, Error> {
     let mut received = [0_u8; GREETING_BYTES];
-    let mut bytes = libc::iovec {
-        iov_base: received.as_mut_ptr().cast(),
-        iov_len: GREETING_BYTES,
-    };
-    let mut control = Control([0; CONTROL_BYTES]);
-    let mut message = message(&mut bytes, &mut control);
-    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_WAITALL;
-    // SAFETY: every pointer in `message` is to a live local of the stated length.
-    let count = unsafe { libc::recvmsg(stream.as_raw_fd(), &mut message, flags) };
-    if count < 0 {
-        return Err(Error::Receive(io::Error::last_os_error()));
-    }
-    let descriptors = take_descriptors(&message);
-    if count == 0 {
-        return Err(Error::Refused);
-    }
-    match <[OwnedFd; DESCRIPTORS]>::try_from(descriptors) {
-        Ok([memory, doorbell]) if received == greeting() => Ok((memory, doorbell)),
+    let outcome = stream.recv_with_fd(&mut received);
+    let (count, memory) = outcome.map_err(|error| match error.errno() {
+        // More descriptors than one.
+        libc::ENOBUFS => Error::Protocol,
+        _ => Error::Receive(error.into()),
+    })?;
+    match memory {
+        _ if count == 0 => Err(Error::Refused),
+        Some(memory) if received == greeting() => {
+            fcntl_setfd(&memory, FdFlags::CLOEXEC).map_err(|error| Error::Receive(error.into()))?;
+            Ok(memory)
+        }
         _ => Err(Error::Protocol),
     }
 }
 
-/// Takes ownership of whatever descriptors came with a message, so that none leaks.
-fn take_descriptors(message: &libc::msghdr) -> Vec<OwnedFd> {
-    let mut descriptors = Vec::new();
-    // SAFETY: the kernel filled in the message; its control buffer is live and of that length.
-    let mut header = unsafe { libc::CMSG_FIRSTHDR(message) };
-    while !header.is_null() {
-        // SAFETY: `header` was given by CMSG_FIRSTHDR or CMSG_NXTHDR and is not null.
-        let content = unsafe { ptr::read_unaligned(header) };
-        if content.cmsg_level == libc::SOL_SOCKET && content.cmsg_type == libc::SCM_RIGHTS {
-            // SAFETY: CMSG_LEN only computes with its argument.
-            let header_bytes = unsafe { libc::CMSG_LEN(0) } as usize;
-            let data_bytes = content.cmsg_len.saturating_sub(header_bytes);
-            let count = data_bytes.div_euclid(size_of::<RawFd>());
-            // SAFETY: `header` is valid, and its data lies behind it.
-            let data = unsafe { libc::CMSG_DATA(header) }.cast::<RawFd>();
-            for index in 0..count {
-                // SAFETY: the kernel wrote `count` descriptors from `data` on.
-                let place = unsafe { data.add(index) };
-                // SAFETY: as above; the place need not be aligned.
-                let raw = unsafe { place.read_unaligned() };
-                // SAFETY: the kernel made this descriptor for us with this message.
-                descriptors.push(unsafe { OwnedFd::from_raw_fd(raw) });
-            }
-        }
-        // SAFETY: `header` belongs to `message`.
-        header = unsafe { libc::CMSG_NXTHDR(message, header) };
+/// Asks the device to look at the rings.
+pub(crate) fn ring(stream: &UnixStream) {
+    // A socket without room holds many rings that the device has not heard yet; and one whose
+    // device is gone needs none.
+    let _ = send(stream, &[1], SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+}
+
+/// Takes rings of the doorbell; returns whether the producer is still there.
+pub(crate) fn hear(stream: &UnixStream) -> bool {
+    match recv(stream, &mut [0_u8; RINGS_TAKEN], RecvFlags::DONTWAIT) {
+        Ok((_, count)) => count > 0 && !is_closed(stream),
+        Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
     }
-    descriptors
+}
+
+/// Whether the other side closed its end, whatever it sent before.
+pub(crate) fn is_closed(stream: &UnixStream) -> bool {
+    let mut polled = [PollFd::new(stream, PollFlags::RDHUP)];
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    poll(&mut polled, Some(&now)) == Ok(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs::File;
     use std::io::Write;
     use std::os::fd::AsFd;
     use std::os::unix::fs::MetadataExt;
 
-    fn inode(descriptor: impl Into<OwnedFd>) -> u64 {
-        File::from(descriptor.into()).metadata().unwrap().ino()
+    fn inode(file: impl AsFd) -> u64 {
+        let file = File::from(file.as_fd().try_clone_to_owned().unwrap());
+        file.metadata().unwrap().ino()
     }
 
     #[test]
-    fn both_descriptors_arrive_in_order() {
+    fn the_descriptor_arrives_and_is_not_inherited() {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        let (first, second) = UnixStream::pair().unwrap();
-        send(&ours, first.as_fd(), second.as_fd()).unwrap();
-        let (memory, doorbell) = receive(&theirs).unwrap();
-        assert_eq!(inode(memory), inode(first));
-        assert_eq!(inode(doorbell), inode(second));
+        let (sent, _) = UnixStream::pair().unwrap();
+        hand_over(&ours, sent.as_fd()).unwrap();
+        let memory = receive(&theirs).unwrap();
+        assert_eq!(inode(&memory), inode(sent));
+        let flags = rustix::io::fcntl_getfd(&memory).unwrap();
+        assert!(flags.contains(FdFlags::CLOEXEC));
     }
 
     #[test]
@@ -161,16 +112,45 @@ mod tests {
     }
 
     #[test]
-    fn a_greeting_without_descriptors_is_refused() {
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        ours.write_all(&greeting()).unwrap();
-        assert!(matches!(receive(&theirs), Err(Error::Protocol)));
+    fn what_is_no_hand_over_is_refused() {
+        let three = File::open("/dev/null").unwrap().as_raw_fd();
+        for (bytes, descriptors) in [
+            (&greeting()[..], &[][..]),
+            (&greeting()[..], &[three; 3][..]),
+            (&b"HTTP/1.1 400 Bad Request\r\n"[..], &[three][..]),
+        ] {
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            ours.send_with_fds(&[bytes], descriptors).ok();
+            (&ours).write_all(bytes).unwrap();
+            assert!(
+                matches!(receive(&theirs), Err(Error::Protocol)),
+                "{bytes:?}"
+            );
+        }
     }
 
     #[test]
-    fn another_protocol_is_refused() {
-        let (mut ours, theirs) = UnixStream::pair().unwrap();
-        ours.write_all(b"HTTP/1.1 400 Bad Request\r\n").unwrap();
-        assert!(matches!(receive(&theirs), Err(Error::Protocol)));
+    fn rings_are_heard_until_the_producer_is_gone() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        assert!(hear(&ours), "nobody rang");
+        ring(&theirs);
+        assert!(hear(&ours));
+        ring(&theirs);
+        drop(theirs);
+        assert!(!hear(&ours));
+        ring(&ours);
+    }
+
+    /// Both sides' calls return although the other clears whatever flags it has and does nothing.
+    #[test]
+    fn nobody_is_held_up_by_the_other() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(false).unwrap();
+        theirs.set_nonblocking(false).unwrap();
+        assert!(hear(&ours));
+        for _ in 0..100_000 {
+            ring(&theirs);
+        }
+        assert!(hear(&ours));
     }
 }

@@ -14,22 +14,14 @@ use std::mem::{align_of, offset_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::arming::Arming;
 use crate::error::Error;
-use crate::memfd::SharedMemory;
+use crate::limits::{ENTRIES_RANGE, MAX_RINGS, MAX_WINDOWS, VERSION};
 use crate::record::Window;
+use crate::shared_memory::SharedMemory;
 
-/// Rings in a feed at most; one ring serves one vCPU.
-pub const MAX_RINGS: u32 = 256;
-/// Windows in a feed at most.
-pub const MAX_WINDOWS: usize = 16;
-/// Entries of a ring unless configured otherwise: 512 KiB.
-pub const ENTRIES_PER_RING: u32 = 65_536;
-
-pub(crate) const MIN_ENTRIES_PER_RING: u32 = 64;
-pub(crate) const MAX_ENTRIES_PER_RING: u32 = 1 << 20;
 /// "CHMURING" in memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"CHMURING");
-pub(crate) const VERSION: u32 = 1;
 
 const PAGE_BYTES: usize = 4096;
 
@@ -47,8 +39,23 @@ pub(crate) struct WindowWords {
     size: AtomicU64,
 }
 
+/// One bit for each ring.
+pub(crate) type RingBits = [AtomicU64; (MAX_RINGS / u64::BITS) as usize];
+
+/// The words of the header that the producer writes.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct ProducerHeader {
+    /// The last request that is in effect.
+    pub(crate) acknowledged: AtomicU32,
+    /// vCPUs that have no ring.
+    pub(crate) ringless_vcpus: AtomicU32,
+    /// Rings that were ever written to.
+    pub(crate) active: RingBits,
+}
+
 /// First page of the shared memory. Written by the consumer before it hands the memory over, but
-/// for `armed`, which it changes later, and `acknowledged`, which is the producer's.
+/// for `armed`, which it changes later, and what is the producer's.
 #[derive(Debug)]
 #[repr(C, align(4096))]
 pub(crate) struct Header {
@@ -59,8 +66,10 @@ pub(crate) struct Header {
     window_count: AtomicU32,
     total_bytes: AtomicU64,
     windows: [WindowWords; MAX_WINDOWS],
-    pub(crate) armed: OwnLine<AtomicU32>,
-    pub(crate) acknowledged: OwnLine<AtomicU32>,
+    armed: OwnLine<AtomicU32>,
+    pub(crate) producer: OwnLine<ProducerHeader>,
+    /// Records that were dropped because their vCPU has no ring.
+    pub(crate) ringless_lost: OwnLine<AtomicU64>,
 }
 
 /// The words of a ring that its producer writes.
@@ -91,7 +100,9 @@ const _: () = {
     assert!(offset_of!(Header, total_bytes) == 24);
     assert!(offset_of!(Header, windows) == 32);
     assert!(offset_of!(Header, armed) == 384);
-    assert!(offset_of!(Header, acknowledged) == 512);
+    assert!(offset_of!(Header, producer) == 512);
+    assert!(offset_of!(Header, ringless_lost) == 640);
+    assert!(offset_of!(ProducerHeader, active) == 8);
     assert!(size_of::<RingControl>() == 256);
     assert!(align_of::<RingControl>() == 128);
     assert!(offset_of!(RingControl, consumed) == 128);
@@ -110,9 +121,7 @@ impl Geometry {
         if ring_count == 0 || ring_count > MAX_RINGS {
             return Err(Error::RingCount(ring_count));
         }
-        if !entries_per_ring.is_power_of_two()
-            || !(MIN_ENTRIES_PER_RING..=MAX_ENTRIES_PER_RING).contains(&entries_per_ring)
-        {
+        if !entries_per_ring.is_power_of_two() || !ENTRIES_RANGE.contains(&entries_per_ring) {
             return Err(Error::EntryCount(entries_per_ring));
         }
         Ok(Self {
@@ -141,6 +150,17 @@ impl Geometry {
     }
 }
 
+/// Checks the windows of a feed.
+pub(crate) fn check_windows(windows: &[Window]) -> Result<(), Error> {
+    if !(1..=MAX_WINDOWS).contains(&windows.len()) {
+        return Err(Error::WindowCount(windows.len()));
+    }
+    match windows.iter().find(|window| !window.is_valid()) {
+        Some(window) => Err(Error::Window(*window)),
+        None => Ok(()),
+    }
+}
+
 /// The shared memory, seen through its layout. The sizes are those of private memory: nothing
 /// that the other side writes later changes them.
 #[derive(Debug)]
@@ -150,15 +170,12 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Makes the memory of a feed and fills in its header.
-    pub(crate) fn create(geometry: Geometry, windows: &[Window]) -> Result<Self, Error> {
-        let window_count = match u32::try_from(windows.len()) {
-            Ok(count) if (1..=MAX_WINDOWS).contains(&windows.len()) => count,
-            _ => return Err(Error::WindowCount(windows.len())),
-        };
-        if let Some(window) = windows.iter().find(|window| !window.is_valid()) {
-            return Err(Error::Window(*window));
-        }
+    /// Makes the memory of a feed and fills in its header. `windows` are checked ones.
+    pub(crate) fn create(
+        geometry: Geometry,
+        windows: &[Window],
+        arming: Arming,
+    ) -> Result<Self, Error> {
         let memory = SharedMemory::create(geometry.total_bytes()).map_err(Error::Memory)?;
         let layout = Self { memory, geometry };
         let header = layout.header();
@@ -174,10 +191,12 @@ impl Layout {
             words.base.store(window.base, Ordering::Relaxed);
             words.size.store(window.size, Ordering::Relaxed);
         }
+        let window_count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
         header.window_count.store(window_count, Ordering::Relaxed);
         header
             .total_bytes
             .store(geometry.total_bytes() as u64, Ordering::Relaxed);
+        layout.set_arming(arming);
         Ok(layout)
     }
 
@@ -213,13 +232,23 @@ impl Layout {
                 size: words.size.load(Ordering::Relaxed),
             })
             .collect();
-        if windows.is_empty() || windows.len() != window_count {
+        if windows.len() != window_count {
             return Err(Error::WindowCount(window_count));
         }
-        if let Some(window) = windows.iter().find(|window| !window.is_valid()) {
-            return Err(Error::Window(*window));
-        }
+        check_windows(&windows)?;
         Ok((Self { memory, geometry }, windows))
+    }
+
+    /// What the device last asked for.
+    #[inline]
+    pub(crate) fn arming(&self) -> Arming {
+        Arming::from_word(self.header().armed.0.load(Ordering::Acquire))
+    }
+
+    /// Tells the producer what the device asks for.
+    pub(crate) fn set_arming(&self, arming: Arming) {
+        let word = &self.header().armed.0;
+        word.store(arming.to_word(), Ordering::Release);
     }
 
     pub(crate) fn geometry(&self) -> Geometry {
@@ -230,6 +259,7 @@ impl Layout {
         &self.memory
     }
 
+    #[inline]
     pub(crate) fn header(&self) -> &Header {
         let header = self.place(0);
         // SAFETY: `place` gives an aligned pointer into the mapping, which lives as long as self;

@@ -2,14 +2,15 @@
 //! Shared-memory access rings between whoever sees memory accesses (the TCG plugin, a test, a
 //! traffic generator) and the device that counts them.
 //!
-//! The device owns a [`Feed`]: one sealed memory file with a ring per vCPU, and a doorbell. A
-//! producer that connects to the device's access socket is handed both ([`Feed::hand_over`],
-//! [`Producer::connect`]) and from then on writes [`Record`]s without any system call. One
-//! producer is attached at a time; the socket stays open and its end tells each side that the
-//! other is gone.
+//! The device owns a [`Feed`]. A producer that connects to the device's access socket is handed a
+//! sealed memory file with a ring per vCPU ([`Feed::hand_over`], [`Producer::connect`]) and from
+//! then on writes [`Record`]s without any system call. One producer is attached at a time, and
+//! each gets memory of its own. The socket stays open: a byte from the producer asks the device to
+//! look at the rings, and the socket's end tells each side that the other is gone.
 //!
 //! The consumer trusts nothing that lies in the shared memory: a producer can lose or invent
-//! accesses, but it cannot make the consumer panic, block, or read outside the mapping.
+//! accesses, but it cannot make the consumer panic, block, or read outside the mapping, and
+//! nothing that it did reaches the next producer.
 #![cfg_attr(
     not(test),
     warn(
@@ -20,17 +21,22 @@
     )
 )]
 
+mod arming;
 mod consumer;
-mod doorbell;
 mod error;
 mod handover;
 mod layout;
-mod memfd;
+mod limits;
 mod producer;
+mod reader;
 mod record;
+mod shared_memory;
 
-pub use consumer::{DrainReport, Feed, FeedConfig};
+pub use arming::Arming;
+pub use consumer::{Feed, FeedConfig};
 pub use error::Error;
-pub use layout::{ENTRIES_PER_RING, MAX_RINGS, MAX_WINDOWS};
-pub use producer::{Arming, Producer, RingProducer};
+pub use limits::{ENTRIES_PER_RING, MAX_RINGS, MAX_WINDOWS};
+pub use producer::{Producer, RingProducer, RinglessProducer};
+pub use reader::DrainReport;
 pub use record::{LINE_BYTES, Record, Window};
+pub use shared_memory::sealed_memory_file;

@@ -1,64 +1,36 @@
 // SPDX-License-Identifier: BSD-3-Clause
 //! The side that sees accesses: attaches to a device's feed and writes its rings.
 
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::consumer::ARMED_BIT;
-use crate::doorbell::Doorbell;
+use crate::arming::Arming;
 use crate::error::Error;
 use crate::handover;
 use crate::layout::{Layout, RingControl};
-use crate::memfd::SharedMemory;
 use crate::record::{Record, Window};
+use crate::shared_memory::SharedMemory;
 
 /// How long a device may take to hand over its feed.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a full ring holds up its writer before records are dropped.
 const FULL_RING_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often a held-up writer looks for room.
-const FULL_RING_POLL_MS: libc::c_int = 1;
-
-/// What a device last asked of its producer: to report accesses, or to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arming(u32);
-
-impl Arming {
-    /// Whether accesses are to be reported.
-    #[inline]
-    pub const fn is_armed(self) -> bool {
-        self.0 & ARMED_BIT != 0
-    }
-}
+/// How long a held-up writer sleeps before it looks for room again. A device takes a full ring in
+/// some 500 us.
+const NAP: Duration = Duration::from_micros(20);
+/// How often a held-up writer looks whether the device is still there.
+const LIFE_CHECK_PERIOD: Duration = Duration::from_millis(1);
 
 /// What a producer shares with its rings.
 #[derive(Debug)]
 struct Link {
     layout: Layout,
-    doorbell: Doorbell,
     socket: UnixStream,
-}
-
-impl Link {
-    fn arming(&self) -> Arming {
-        Arming(self.layout.header().armed.0.load(Ordering::Acquire))
-    }
-
-    /// Waits up to `timeout_ms` for the device to close its end, and says whether it did.
-    fn device_gone(&self, timeout_ms: libc::c_int) -> bool {
-        let mut poll = libc::pollfd {
-            fd: self.socket.as_raw_fd(),
-            events: libc::POLLRDHUP,
-            revents: 0,
-        };
-        // SAFETY: one live pollfd is given.
-        unsafe { libc::poll(&mut poll, 1, timeout_ms) == 1 }
-    }
 }
 
 /// The producer's end of the rings of one device. A process may have several, one per device.
@@ -89,15 +61,11 @@ impl Producer {
         socket
             .set_read_timeout(Some(HAND_OVER_TIMEOUT))
             .map_err(Error::Receive)?;
-        let (memory, doorbell) = handover::receive(&socket)?;
+        let memory = handover::receive(&socket)?;
         let memory = SharedMemory::open(memory).map_err(Error::Memory)?;
         let (layout, windows) = Layout::open(memory)?;
         let taken = vec![false; layout.geometry().ring_count as usize];
-        let link = Arc::new(Link {
-            layout,
-            doorbell: doorbell.into(),
-            socket,
-        });
+        let link = Arc::new(Link { layout, socket });
         Ok(Self {
             link,
             windows,
@@ -118,19 +86,31 @@ impl Producer {
     /// What the device last asked for.
     #[inline]
     pub fn arming(&self) -> Arming {
-        self.link.arming()
+        self.link.layout.arming()
     }
 
     /// Tells the device that `arming` is in effect.
     pub fn acknowledge(&self, arming: Arming) {
-        let word = &self.link.layout.header().acknowledged.0;
-        word.store(arming.0, Ordering::Release);
-        self.link.doorbell.ring();
+        let word = &self.link.layout.header().producer.0.acknowledged;
+        word.store(arming.to_word(), Ordering::Release);
+        handover::ring(&self.link.socket);
     }
 
     /// Whether the device closed its end or died. Its windows then need no reports any more.
     pub fn device_gone(&self) -> bool {
-        self.link.device_gone(0)
+        handover::is_closed(&self.link.socket)
+    }
+
+    /// Tells the device that `count` vCPUs have no ring; their accesses are to be counted through
+    /// [`Producer::ringless`].
+    pub fn set_ringless_vcpus(&self, count: u32) {
+        let word = &self.link.layout.header().producer.0.ringless_vcpus;
+        word.store(count, Ordering::Relaxed);
+    }
+
+    /// Counts the accesses of vCPUs that have no ring.
+    pub fn ringless(&self) -> RinglessProducer {
+        RinglessProducer(Arc::clone(&self.link))
     }
 
     /// The writing end of ring `index`, given out once.
@@ -150,9 +130,24 @@ impl Producer {
     }
 }
 
+/// What a vCPU without a ring has instead: its records are counted as lost.
+#[derive(Debug, Clone)]
+pub struct RinglessProducer(Arc<Link>);
+
+impl RinglessProducer {
+    /// Counts a record as lost, while the device is armed.
+    pub fn drop_record(&self) {
+        if self.0.layout.arming().is_armed() {
+            let lost = &self.0.layout.header().ringless_lost.0;
+            lost.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// The writing end of one ring. It belongs to one thread at a time.
 #[derive(Debug)]
 pub struct RingProducer {
+    index: u32,
     control: NonNull<RingControl>,
     entries: NonNull<AtomicU64>,
     mask: u64,
@@ -160,6 +155,8 @@ pub struct RingProducer {
     written: u64,
     /// The value of `written` at which to look how far the consumer has come.
     look_at: u64,
+    /// The ring is full, and the doorbell rang for that.
+    full: bool,
     /// The ring stayed full for too long; until there is room records are dropped at once.
     dropping: bool,
     link: Arc<Link>,
@@ -170,19 +167,14 @@ unsafe impl Send for RingProducer {}
 
 impl RingProducer {
     fn new(link: Arc<Link>, index: u32) -> Self {
-        let control = link.layout.control(index);
-        // SAFETY: the pointer is into the layout's mapping, which `link` keeps alive.
-        let written = unsafe { control.as_ref() }
-            .producer
-            .0
-            .written
-            .load(Ordering::Relaxed);
         Self {
-            control,
+            index,
+            control: link.layout.control(index),
             entries: link.layout.entries(index).cast(),
             mask: u64::from(link.layout.geometry().entries_per_ring).wrapping_sub(1),
-            written,
-            look_at: written,
+            written: 0,
+            look_at: 0,
+            full: false,
             dropping: false,
             link,
         }
@@ -196,9 +188,26 @@ impl RingProducer {
     /// the device is not armed.
     #[inline]
     pub fn push(&mut self, record: Record) -> bool {
+        if self.written == self.look_at && !self.make_room() && !self.wait_for_room() {
+            return false;
+        }
+        self.write(record);
+        true
+    }
+
+    /// Writes a record as [`RingProducer::push`] does, but does not wait for room, and counts
+    /// nothing where there is none. Returns whether the record was written.
+    #[inline]
+    pub fn try_push(&mut self, record: Record) -> bool {
         if self.written == self.look_at && !self.make_room() {
             return false;
         }
+        self.write(record);
+        true
+    }
+
+    #[inline]
+    fn write(&mut self, record: Record) {
         // The mask keeps the place below the number of entries, which fits usize.
         #[allow(clippy::cast_possible_truncation)]
         let place = (self.written & self.mask) as usize;
@@ -210,7 +219,6 @@ impl RingProducer {
         self.written = self.written.wrapping_add(1);
         let written = &self.control().producer.0.written;
         written.store(self.written, Ordering::Release);
-        true
     }
 
     #[inline]
@@ -227,10 +235,15 @@ impl RingProducer {
     #[cold]
     fn make_room(&mut self) -> bool {
         let Some(fill) = self.find_room() else {
-            return self.wait_for_room();
+            if !self.full {
+                self.full = true;
+                handover::ring(&self.link.socket);
+            }
+            return false;
         };
+        self.mark_active();
         if fill >= self.entry_count() / 4 {
-            self.link.doorbell.ring();
+            handover::ring(&self.link.socket);
         }
         true
     }
@@ -246,25 +259,45 @@ impl RingProducer {
         let quarter = self.entry_count() / 4;
         let until_look = quarter.wrapping_sub(fill & quarter.wrapping_sub(1));
         self.look_at = self.written.wrapping_add(until_look);
+        self.full = false;
         self.dropping = false;
         Some(fill)
     }
 
+    /// Has the consumer look at this ring, from the first record on.
+    fn mark_active(&self) {
+        let header = self.link.layout.header();
+        let bit = 1 << (self.index % u64::BITS);
+        if let Some(word) = header
+            .producer
+            .0
+            .active
+            .get((self.index / u64::BITS) as usize)
+            && word.load(Ordering::Relaxed) & bit == 0
+        {
+            word.fetch_or(bit, Ordering::Release);
+        }
+    }
+
+    #[cold]
     fn wait_for_room(&mut self) -> bool {
         let start = Instant::now();
-        if !self.dropping {
-            self.link.doorbell.ring();
-        }
-        while self.link.arming().is_armed() {
+        let mut next_check = LIFE_CHECK_PERIOD;
+        while self.link.layout.arming().is_armed() {
             if self.dropping {
                 self.count_lost();
                 return false;
             }
-            let device_gone = self.link.device_gone(FULL_RING_POLL_MS);
+            thread::sleep(NAP);
             if self.find_room().is_some() {
                 return true;
             }
-            self.dropping = device_gone || start.elapsed() > FULL_RING_TIMEOUT;
+            let waited = start.elapsed();
+            if waited >= next_check {
+                next_check = waited.saturating_add(LIFE_CHECK_PERIOD);
+                self.dropping =
+                    handover::is_closed(&self.link.socket) || waited > FULL_RING_TIMEOUT;
+            }
         }
         false
     }

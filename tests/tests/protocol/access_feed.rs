@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -10,7 +11,9 @@ use anyhow::{Context, Result, ensure};
 use chmu_ring::{Producer, Record, RingProducer};
 use chmu_tests::device_process::{DeviceProcess, is_readable};
 use chmu_tests::raw_client::{RawClient, command, event_file, words};
+use rustix::fs::FallocateFlags;
 use serde_json::Value;
+use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 
 use crate::monitor::{self, BASE, MILLISECOND, Settings, TEN_SECONDS};
 
@@ -259,16 +262,81 @@ fn a_lost_producer_makes_room_for_the_next() -> Result<()> {
     Ok(())
 }
 
+/// Whatever a producer does to its socket, its memory and its counters: the device answers, and
+/// the next producer finds everything in order.
 #[test]
-fn a_producer_that_talks_is_let_go() -> Result<()> {
-    let device = DeviceProcess::start(&[])?;
-    let _client = device.client()?;
-    let socket = UnixStream::connect(device.access_socket())?;
-    let producer = Producer::attach(socket.try_clone()?)?;
-    (&socket).write_all(b"hello")?;
-    assert!(is_readable(&socket, EVENT_TIMEOUT)?, "it is still attached");
-    assert!(producer.device_gone());
-    Producer::connect(device.access_socket())?;
+fn a_bad_producer_holds_up_nobody_and_bars_nobody() -> Result<()> {
+    let device = DeviceProcess::start_with_manual_clock(&[])?;
+    let mut client = device.client()?;
+    monitor::enable(&mut client, epochs(TEN_SECONDS, 1))?;
+    for _ in 0..3 {
+        let socket = UnixStream::connect(device.access_socket())?;
+        let (mut greeting, mut memory) = ([0; 16], None);
+        while memory.is_none() {
+            memory = socket.recv_with_fd(&mut greeting)?.1;
+        }
+        let memory = memory.context("No memory")?;
+        (&socket).write_all(&[0; 50_000])?;
+        assert!(monitor::is_enabled(&mut client)?);
+        memory.write_all_at(&[0xff; 16_384], 0)?;
+        assert!(monitor::is_enabled(&mut client)?);
+        let size = memory.metadata()?.len();
+        rustix::fs::fallocate(
+            &memory,
+            FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+            0,
+            size,
+        )?;
+        assert!(monitor::is_enabled(&mut client)?);
+        assert!(memory.set_len(0).is_err(), "its size is sealed");
+        drop(socket);
+        // The memory outlives the socket, and is nobody else's.
+        let mut producer = connect(&device)?;
+        memory.write_all_at(&[0xff; 4096], 4096)?;
+        producer.acknowledge(producer.arming());
+        assert!(producer.ring(0)?.push(Record::read(BASE)));
+        assert!(monitor::is_enabled(&mut client)?);
+    }
+    let statistics = device.statistics()?;
+    // What it claims to have lost is believed as far as it can be.
+    let lost = statistics["feed"]["lost"].as_u64();
+    assert!(lost < Some(1000), "{lost:?}");
+    assert_eq!(statistics["blocks"][0][0]["requests_counted"], 3);
+    assert!(statistics["feed"]["corrupt"].as_u64() > Some(0));
+    Ok(())
+}
+
+/// Attaches as soon as an earlier producer is let go.
+fn connect(device: &DeviceProcess) -> Result<Producer> {
+    loop {
+        match Producer::connect(device.access_socket()) {
+            Err(chmu_ring::Error::Refused) => std::thread::yield_now(),
+            connected => return Ok(connected?),
+        }
+    }
+}
+
+#[test]
+fn there_are_as_many_rings_as_were_asked_for() -> Result<()> {
+    let count = |arguments: &[&str]| -> Result<u32> {
+        let device = DeviceProcess::start(arguments)?;
+        let _client = device.client()?;
+        Ok(connect(&device)?.ring_count())
+    };
+    assert_eq!(count(&[])?, 64);
+    assert_eq!(count(&["--access-rings=3"])?, 3);
+    assert_eq!(count(&["--access-rings=256"])?, 256);
+    Ok(())
+}
+
+#[test]
+fn vcpus_without_a_ring_are_in_the_statistics() -> Result<()> {
+    let mut bench = Bench::new(&[SLOW_TIME, "--access-rings=1"])?;
+    bench.producer.set_ringless_vcpus(7);
+    bench.enable(epochs(TEN_SECONDS, 1))?;
+    bench.producer.ringless().drop_record();
+    assert_eq!(bench.statistic("/feed/vcpus_without_ring")?, 7);
+    assert_eq!(bench.statistic("/feed/lost")?, 1);
     Ok(())
 }
 

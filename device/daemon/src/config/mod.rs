@@ -12,6 +12,7 @@ mod tests;
 
 use chmu_cxl::{DecoderConfig, FunctionConfig, Interrupts, Profile};
 use chmu_model::Capabilities;
+use chmu_ring::MAX_RINGS;
 use chmu_spec::address::Hpa;
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +33,10 @@ const DEFAULT_BASE: Hexadecimal = Hexadecimal(4 << 30);
 const DEFAULT_VECTORS: u16 = 16;
 /// Message numbers that a CHMU's capabilities can hold.
 const MESSAGE_NUMBERS: u16 = 16;
+
+/// Rings for reported accesses unless configured otherwise. Those that no vCPU writes to cost
+/// nothing but addresses.
+const DEFAULT_ACCESS_RINGS: u32 = 64;
 
 /// How the device interrupts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,6 +68,9 @@ pub struct Config {
     /// Interrupt vectors; vector 0 is for events. Left out, as many as the profile has, or 16.
     #[serde(deserialize_with = "vectors", skip_serializing_if = "Option::is_none")]
     pub vectors: Option<u16>,
+    /// Rings for reported accesses; each serves one vCPU.
+    #[serde(deserialize_with = "access_rings")]
+    pub access_rings: u32,
     /// A rule that the device breaks on purpose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quirk: Option<QuirkName>,
@@ -79,6 +87,13 @@ where
     D: serde::Deserializer<'de>,
 {
     within::<_, _, 1, 2048>(deserializer).map(Some)
+}
+
+fn access_rings<'de, D>(deserializer: D) -> Result<u32, D::Error>
+where
+    D: serde::Deserializer<'de>,
+{
+    within::<_, _, 1, { MAX_RINGS as i64 }>(deserializer)
 }
 
 /// `[[decoder]]`: one committed and locked HDM decoder.
@@ -121,6 +136,7 @@ impl Default for Config {
             profile: None,
             interrupts: None,
             vectors: None,
+            access_rings: DEFAULT_ACCESS_RINGS,
             quirk: None,
             decoders: None,
             blocks: None,

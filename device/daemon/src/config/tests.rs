@@ -247,8 +247,9 @@ fn refusals_name_the_place_and_what_would_be_right() {
         (
             "memory = \"1G\"\nserial = 7\n",
             "2:1: unknown field `serial`, expected one of `serial_number`, `memory`, `profile`, \
-             `interrupts`, `vectors`, `quirk`, `decoder`, `block`",
+             `interrupts`, `vectors`, `access_rings`, `quirk`, `decoder`, `block`",
         ),
+        ("access_rings = 0\n", "1:16: 0 is not between 1 and 256"),
         (
             "\n  memory = \"lots\"\n",
             "2:12: \"lots\" is no size; write bytes, or a number with K, M, G or T, such as 256M",

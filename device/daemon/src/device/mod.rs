@@ -76,12 +76,12 @@ impl Device {
         self.trace = Some(trace);
     }
 
-    /// Gives the device rings that a producer of accesses can attach to.
+    /// Gives the device so many rings that a producer of accesses can attach to.
     ///
     /// # Errors
-    /// When the kernel refuses their memory.
-    pub(crate) fn add_feed(&mut self) -> anyhow::Result<()> {
-        let feed = AccessFeed::new(&self.function.windows())
+    /// When there cannot be as many rings, or the device decodes no memory.
+    pub(crate) fn add_feed(&mut self, rings: u32) -> anyhow::Result<()> {
+        let feed = AccessFeed::new(rings, &self.function.windows())
             .context("The feed of accesses cannot be made")?;
         self.feed = Some(feed);
         Ok(())
@@ -92,14 +92,6 @@ impl Device {
         self.feed.as_mut()
     }
 
-    /// Takes note of the doorbell of the rings.
-    pub(crate) fn doorbell_rang(&mut self) {
-        if let Some(feed) = &self.feed {
-            feed.silence_doorbell();
-        }
-        self.catch_up();
-    }
-
     /// Counts the accesses that were made and lets the time pass that has passed; returns the time
     /// up to which both is done.
     ///
@@ -107,13 +99,14 @@ impl Device {
     /// before the rings were looked at, and most likely before the end.
     pub(crate) fn catch_up(&mut self) -> u64 {
         let looked_at_ns = self.clock.now_ns();
+        let mut found_accesses = false;
         if let Some(feed) = &mut self.feed {
             let deadline_ns = self.function.next_deadline_ns();
             let before_deadline_ns = deadline_ns.map_or(u64::MAX, |at| at.saturating_sub(1));
             let count_at_ns = looked_at_ns.min(before_deadline_ns);
             let (function, outside, clock) =
                 (&mut self.function, &mut self.outside, &mut self.clock);
-            feed.drain(|accesses| {
+            found_accesses = feed.drain(|accesses| {
                 if clock.counts_accesses() {
                     count_one_by_one(function, outside, clock, accesses);
                 } else {
@@ -127,7 +120,15 @@ impl Device {
         } else {
             looked_at_ns
         };
+        let merged_before = self.outside.epochs_merged;
         self.function.advance(now_ns, &mut self.outside);
+        let merged = self.outside.epochs_merged.saturating_sub(merged_before);
+        if found_accesses
+            && merged > 0
+            && let Some(feed) = &mut self.feed
+        {
+            feed.note_late_epochs(merged);
+        }
         self.arm();
         self.trace_notes(now_ns);
         now_ns

@@ -22,7 +22,7 @@ fn device(clock: ClockSource) -> Device {
         ..Config::default()
     };
     let mut device = Device::new(&config.completed().function(), Clock::new(clock)).unwrap();
-    device.add_feed().unwrap();
+    device.add_feed(2).unwrap();
     device
 }
 
@@ -106,7 +106,8 @@ fn an_enable_waits_for_nobody_who_is_not_there() {
         enable(&mut device);
         assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
         drop(attached);
-        assert!(!device.feed().unwrap().producer_attached());
+        assert!(!device.feed().unwrap().hear());
+        device.feed().unwrap().detach();
         assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
     }
 }
@@ -145,6 +146,29 @@ fn accesses_found_after_the_end_of_an_epoch_count_for_it() {
     assert_eq!(read(&mut device, 0x68) >> 16, 1, "the tail");
     let statistics = device.statistics().function.blocks;
     assert_eq!(statistics[0][0].requests_counted, 1);
+}
+
+#[test]
+fn epochs_that_cannot_be_told_apart_any_more_are_late() {
+    let mut device = device(ClockSource::Manual);
+    let (producer, mut ring) = producer(&mut device);
+    enable_with(&mut device, &producer);
+    let late = |device: &mut Device| device.statistics().feed.unwrap().epochs_late;
+    for _ in 0..3 {
+        assert!(ring.push(Record::read(BASE)));
+        device.pass_time(1_000_000);
+    }
+    // Nobody accessed anything in these.
+    device.pass_time(10_000_000);
+    assert_eq!(late(&mut device), 0);
+
+    assert!(ring.push(Record::read(BASE)));
+    // As if the device had not come to look: the accesses may be of any of five epochs.
+    device.clock.advance(5_000_000);
+    device.catch_up();
+    assert_eq!(late(&mut device), 4);
+    let statistics = device.statistics().function.blocks;
+    assert_eq!(statistics[0][0].epochs_closed, 18);
 }
 
 #[test]

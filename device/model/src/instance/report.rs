@@ -36,6 +36,7 @@ impl Instance {
                     instance: self.place.number,
                     hot_units,
                     dropped_units,
+                    merged_epochs: ended.epochs.saturating_sub(1),
                 });
             }
         }

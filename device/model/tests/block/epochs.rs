@@ -60,7 +60,7 @@ fn only_epochs_with_accesses_are_worth_an_event() {
     let mut bench = Bench::with_entries(2);
     bench.unit().run(&Setup::default());
     bench.touch(&[(1, 2), (2, 2), (3, 1)]);
-    bench.pass(10 * MS);
+    bench.pass(30 * MS);
     bench.pass(10 * MS);
     let closed: Vec<&Event> = bench
         .host
@@ -73,7 +73,8 @@ fn only_epochs_with_accesses_are_worth_an_event() {
         [&Event::EpochClosed {
             instance: 0,
             hot_units: 2,
-            dropped_units: 1
+            dropped_units: 1,
+            merged_epochs: 2,
         }]
     );
 }

@@ -202,16 +202,20 @@ fn disarming_empties_the_filter_without_write_backs() {
 }
 
 #[test]
-fn vcpus_without_a_ring_run_unreported() {
+fn accesses_of_vcpus_without_a_ring_are_counted_as_lost() {
     let mut device = Device::new(2, &[WINDOW]);
     install(&mut [&mut device], &["filter=none"]);
+    assert_eq!(device.feed.ringless_vcpus(), 2);
     let block = arm(&mut device);
     for vcpu in [0, 1, 2, 3, 4, 1000] {
         fake_qemu::interrupt(vcpu);
         block.execute(vcpu, 1);
         block.load(vcpu, ADDRESS, Target::Ram(BASE), 3);
     }
-    assert_eq!(device.drain(), [Record::read(BASE); 2]);
+    let mut records = Vec::new();
+    let report = device.feed.drain(|batch| records.extend_from_slice(batch));
+    assert_eq!(records, [Record::read(BASE); 2]);
+    assert_eq!(report.lost, 2, "QEMU never said that there are more than 4");
 }
 
 #[test]

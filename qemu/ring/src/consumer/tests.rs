@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 use std::collections::VecDeque;
 use std::io::Write;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::AtomicU64;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::layout::RingControl;
 use crate::producer::{Producer, RingProducer};
 
 const WINDOW: Window = Window {
@@ -32,10 +35,28 @@ fn take_rings(producer: &mut Producer) -> Vec<RingProducer> {
     rings.map(|index| producer.ring(index).unwrap()).collect()
 }
 
+fn layout(feed: &Feed) -> &Layout {
+    &feed.producer.as_ref().unwrap().rings.layout
+}
+
 /// What a hostile producer can do to a ring without the library's help.
 fn control(feed: &Feed, index: u32) -> &RingControl {
+    activate_all(feed);
     // SAFETY: the pointer is into the feed's mapping.
-    unsafe { feed.layout.control(index).as_ref() }
+    unsafe { layout(feed).control(index).as_ref() }
+}
+
+fn entries(feed: &Feed, index: u32) -> &[AtomicU64] {
+    activate_all(feed);
+    // SAFETY: the pointer is into the feed's mapping.
+    unsafe { layout(feed).entries(index).as_ref() }
+}
+
+/// Says of more rings than there are that they were written to.
+fn activate_all(feed: &Feed) {
+    for word in &layout(feed).header().producer.0.active {
+        word.store(u64::MAX, Ordering::Release);
+    }
 }
 
 fn drain_all(feed: &mut Feed) -> (Vec<Record>, DrainReport) {
@@ -82,13 +103,15 @@ fn impossible_indices_are_reported_once_and_skipped() {
 #[test]
 fn a_ring_works_again_after_a_corruption() {
     let mut feed = feed(1, 64);
-    let mut producer = attach(&mut feed);
-    let word = &control(&feed, 0).producer.0.written;
-    word.store(1000, Ordering::Release);
+    let _producer = attach(&mut feed);
+    let written = &control(&feed, 0).producer.0.written;
+    written.store(1000, Ordering::Release);
     assert_eq!(drain_all(&mut feed).1.corrupt, 1);
-    let mut rings = take_rings(&mut producer);
-    assert!(rings[0].push(Record::write(128)));
-    assert_eq!(drain_all(&mut feed).0, [Record::write(128)]);
+    let record = Record::write(128);
+    entries(&feed, 0)[1000 % 64].store(record.to_word(), Ordering::Relaxed);
+    let written = &control(&feed, 0).producer.0.written;
+    written.store(1001, Ordering::Release);
+    assert_eq!(drain_all(&mut feed).0, [record]);
 }
 
 #[test]
@@ -98,31 +121,107 @@ fn a_word_that_is_no_record_is_counted_as_corrupt() {
     let mut rings = take_rings(&mut producer);
     assert!(rings[0].push(Record::read(64)));
     assert!(rings[0].push(Record::read(128)));
-    // SAFETY: the pointer is into the feed's mapping.
-    let entries: &[AtomicU64] = unsafe { feed.layout.entries(0).as_ref() };
-    entries[0].store(64 | 2, Ordering::Relaxed);
+    entries(&feed, 0)[0].store(64 | 2, Ordering::Relaxed);
     let (records, report) = drain_all(&mut feed);
     assert_eq!(records, [Record::read(128)]);
     assert_eq!((report.records, report.corrupt), (1, 1));
 }
 
 #[test]
-fn a_lost_counter_that_runs_backwards_is_corrupt() {
+fn lost_records_that_cannot_be_are_not_believed() {
     let mut feed = feed(1, 64);
-    control(&feed, 0)
-        .producer
-        .0
-        .lost
-        .store(5, Ordering::Relaxed);
-    assert_eq!(drain_all(&mut feed).1.lost, 5);
-    control(&feed, 0)
-        .producer
-        .0
-        .lost
-        .store(4, Ordering::Relaxed);
+    let mut producer = attach(&mut feed);
+    let mut rings = take_rings(&mut producer);
+    assert!(rings[0].push(Record::read(64)));
+    for (lost, believed) in [(5, 5), (u64::MAX, 0), (3, 4), (2, 0)] {
+        let word = &control(&feed, 0).producer.0.lost;
+        word.store(lost, Ordering::Relaxed);
+        let (_, report) = drain_all(&mut feed);
+        let doubtful = u64::from(believed == 0);
+        assert_eq!(
+            (report.lost, report.corrupt),
+            (believed, doubtful),
+            "{lost}"
+        );
+    }
+    let word = &layout(&feed).header().ringless_lost.0;
+    word.store(u64::MAX, Ordering::Relaxed);
     let (_, report) = drain_all(&mut feed);
     assert_eq!((report.lost, report.corrupt), (0, 1));
     assert_eq!(drain_all(&mut feed).1, DrainReport::default());
+}
+
+#[test]
+fn vcpus_without_a_ring_lose_what_they_report() {
+    let mut feed = feed(1, 64);
+    let producer = attach(&mut feed);
+    producer.set_ringless_vcpus(3);
+    assert_eq!(feed.ringless_vcpus(), 3);
+    let ringless = producer.ringless();
+    ringless.drop_record();
+    assert_eq!(
+        drain_all(&mut feed).1.lost,
+        0,
+        "a disarmed device misses nothing"
+    );
+    feed.set_armed(true);
+    ringless.drop_record();
+    ringless.clone().drop_record();
+    assert_eq!(drain_all(&mut feed).1.lost, 2);
+    drop((producer, ringless));
+    assert!(!feed.producer_attached());
+    assert_eq!(feed.ringless_vcpus(), 0);
+}
+
+#[test]
+fn rings_that_were_never_written_to_are_not_looked_at() {
+    let mut feed = feed(256, 64);
+    let mut producer = attach(&mut feed);
+    let mut rings = take_rings(&mut producer);
+    for index in [3, 63, 64, 255] {
+        // SAFETY: the pointer is into the feed's mapping.
+        let control = unsafe { layout(&feed).control(index).as_ref() };
+        control.producer.0.written.store(1, Ordering::Release);
+    }
+    assert_eq!(drain_all(&mut feed).1, DrainReport::default());
+    for index in [3, 63, 64, 255] {
+        assert!(rings[index].push(Record::read(64 * index as u64)));
+    }
+    let expected = [3, 63, 64, 255].map(|index| Record::read(64 * index));
+    assert_eq!(drain_all(&mut feed).0, expected);
+}
+
+/// Whatever one producer does to the memory, the next one gets other memory.
+#[test]
+fn a_bad_producer_bars_nobody() {
+    let mut feed = feed(2, 64);
+    for _ in 0..3 {
+        let mut producer = attach(&mut feed);
+        let mut rings = take_rings(&mut producer);
+        assert!(rings[1].push(Record::read(64)));
+        assert_eq!(drain_all(&mut feed).0, [Record::read(64)]);
+        let memory = layout(&feed).memory().as_fd().as_raw_fd();
+        // SAFETY: the descriptor is open; the call takes numbers only.
+        let punched = unsafe {
+            libc::fallocate(
+                memory,
+                libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+                0,
+                1 << 20,
+            )
+        };
+        assert_eq!(punched, 0);
+        control(&feed, 1);
+        assert_eq!(drain_all(&mut feed).1.corrupt, 1);
+        for offset in (0..4096).step_by(8) {
+            let word = layout(&feed).memory().at::<AtomicU64>(offset).unwrap();
+            // SAFETY: the pointer is into the feed's mapping.
+            unsafe { word.as_ref() }.store(u64::MAX, Ordering::Relaxed);
+        }
+        drain_all(&mut feed);
+        drop((producer, rings));
+        assert!(!feed.producer_attached());
+    }
 }
 
 #[test]
@@ -145,12 +244,14 @@ fn one_producer_at_a_time() {
 }
 
 #[test]
-fn a_producer_that_talks_is_detached() {
+fn a_producer_may_talk_as_much_as_it_likes() {
     let mut feed = feed(1, 64);
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     feed.hand_over(ours).unwrap();
-    theirs.write_all(b"hello").unwrap();
-    assert!(!feed.producer_attached());
+    theirs.write_all(&[0x55; 100_000]).unwrap();
+    assert!(feed.producer_attached());
+    drop(theirs);
+    assert!(!feed.producer_attached(), "whatever is left unheard");
 }
 
 #[test]
@@ -165,6 +266,7 @@ fn records_of_a_producer_that_left_are_still_drained() {
     assert!(take_rings(&mut producer)[0].push(Record::read(128)));
     let (records, _) = drain_all(&mut feed);
     assert_eq!(records, [Record::read(64), Record::read(128)]);
+    assert_eq!(drain_all(&mut feed).0, []);
 }
 
 #[test]
@@ -314,9 +416,7 @@ proptest! {
                     control(&feed, ring).producer.0.written.store(word, Ordering::Release);
                 }
                 Step::CorruptWord(ring, place, word) => {
-                    // SAFETY: the pointer is into the feed's mapping.
-                    let entries: &[AtomicU64] = unsafe { feed.layout.entries(ring).as_ref() };
-                    entries[place].store(word, Ordering::Relaxed);
+                    entries(&feed, ring)[place].store(word, Ordering::Relaxed);
                 }
                 Step::CorruptLost(ring, word) => {
                     control(&feed, ring).producer.0.lost.store(word, Ordering::Relaxed);

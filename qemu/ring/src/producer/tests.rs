@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-use std::os::fd::AsRawFd;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::*;
 use crate::consumer::{Feed, FeedConfig};
@@ -23,15 +23,14 @@ fn attached() -> (Feed, Producer) {
 }
 
 fn rings(feed: &Feed) -> bool {
-    let mut poll = libc::pollfd {
-        fd: feed.doorbell().as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
+    let socket = feed.producer_socket().unwrap();
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
     };
-    // SAFETY: one live pollfd is given.
-    let ready = unsafe { libc::poll(&mut poll, 1, 0) };
-    feed.silence_doorbell();
-    ready == 1
+    let ready = poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&now));
+    assert!(feed.hear());
+    ready == Ok(1)
 }
 
 fn push_many(ring: &mut RingProducer, count: u64) -> u64 {
@@ -66,7 +65,7 @@ fn a_full_ring_drops_nothing_that_was_asked_for_while_it_is_drained() {
     let (mut feed, mut producer) = attached();
     feed.set_armed(true);
     let mut ring = producer.ring(0).unwrap();
-    let writer = std::thread::spawn(move || push_many(&mut ring, 10_000));
+    let writer = thread::spawn(move || push_many(&mut ring, 10_000));
     let mut next_line = 0;
     while next_line < 10_000 {
         let report = feed.drain(|batch| {
@@ -89,6 +88,21 @@ fn a_ring_that_stays_full_counts_what_it_drops() {
     assert!(rings(&feed));
     assert_eq!(lost(&mut feed), 100);
     assert_eq!(push_many(&mut ring, 1), 1, "room ends the dropping");
+}
+
+#[test]
+fn a_producer_that_does_not_wait_rings_once_when_its_ring_is_full() {
+    let (mut feed, mut producer) = attached();
+    feed.set_armed(true);
+    let mut ring = producer.ring(0).unwrap();
+    assert!((0..64).all(|line| ring.try_push(Record::read(line * 64))));
+    assert!(rings(&feed), "for its quarters");
+    assert!(!ring.try_push(Record::read(0)));
+    assert!(rings(&feed));
+    assert!(!ring.try_push(Record::read(0)));
+    assert!(!rings(&feed));
+    assert_eq!(lost(&mut feed), 0);
+    assert!(ring.try_push(Record::read(0)));
 }
 
 #[test]
