@@ -37,6 +37,7 @@ impl Software {
         initramfs: Option<Vec<u8>>,
         progress: &Progress,
     ) -> Result<(Platform, Self)> {
+        options.check()?;
         let (platform, programs) = thread::scope(|scope| {
             let fetching = progress.beside();
             let platform = scope.spawn(move || Platform::obtain(options, &fetching));

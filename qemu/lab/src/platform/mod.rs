@@ -61,6 +61,22 @@ impl PlatformOptions {
         PackageSet::new(tools.copied().chain(names))
     }
 
+    /// Looks at the files that were given, so that a wrong one is told before anything is built
+    /// or fetched.
+    ///
+    /// # Errors
+    /// When one of them is unusable.
+    pub(crate) fn check(&self) -> Result<()> {
+        if let Some(program) = &self.qemu {
+            QemuProgram::given(program)?;
+        }
+        if let Some(image) = &self.kernel {
+            Kernel::load(image, self.modules.as_deref())?;
+        }
+        self.guest_packages()?;
+        self.busybox.as_deref().map_or(Ok(()), check_static)
+    }
+
     /// What is to come from packages.
     pub(crate) fn packages(&self, has_qemu: bool) -> Packages {
         Packages {
@@ -96,7 +112,8 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Finds the three, and fetches what is missing. Fetching takes a minute once; afterwards
+    /// Finds the three, and fetches what is missing. The files that were given have been looked at.
+    /// Fetching takes a minute once; afterwards
     /// nothing needs the network.
     ///
     /// # Errors
@@ -106,9 +123,6 @@ impl Platform {
         let cache = Cache::open()?;
         let packages = options.guest_packages()?;
         let qemu = chosen_qemu(options)?;
-        if let Some(busybox) = &options.busybox {
-            check_static(busybox)?;
-        }
         let own = options.packages(qemu.is_some());
         own.hold(&cache)?;
         progress.step("Checking the platform's files");
