@@ -148,34 +148,33 @@ impl DeviceProcess {
     /// # Errors
     /// When the kernel refuses.
     pub fn limit_descriptors(&self, count: u64) -> Result<u64> {
+        self.limit(libc::RLIMIT_NOFILE, count)
+    }
+
+    /// Lets the device have so many bytes of address space; returns how many it might before.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn limit_memory(&self, bytes: u64) -> Result<u64> {
+        self.limit(libc::RLIMIT_AS, bytes)
+    }
+
+    fn limit(&self, resource: libc::__rlimit_resource_t, value: u64) -> Result<u64> {
         let process_id = libc::pid_t::try_from(self.child.id())?;
         let mut old = libc::rlimit {
             rlim_cur: 0,
             rlim_max: 0,
         };
         // SAFETY: `old` is ours and lives through the call.
-        let asked = unsafe {
-            libc::prlimit(
-                process_id,
-                libc::RLIMIT_NOFILE,
-                std::ptr::null(),
-                &raw mut old,
-            )
-        };
+        let asked = unsafe { libc::prlimit(process_id, resource, std::ptr::null(), &raw mut old) };
         ensure!(asked == 0, std::io::Error::last_os_error());
         let new = libc::rlimit {
-            rlim_cur: count,
+            rlim_cur: value,
             ..old
         };
         // SAFETY: `new` is ours and lives through the call.
-        let set = unsafe {
-            libc::prlimit(
-                process_id,
-                libc::RLIMIT_NOFILE,
-                &raw const new,
-                std::ptr::null_mut(),
-            )
-        };
+        let set =
+            unsafe { libc::prlimit(process_id, resource, &raw const new, std::ptr::null_mut()) };
         ensure!(set == 0, std::io::Error::last_os_error());
         Ok(old.rlim_cur)
     }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What an access and an epoch's end cost the device: `cargo bench -p chmu-cxl`.
+//! What an access, an epoch's end, an enable and a disable cost the device:
+//! `cargo bench -p chmu-cxl`.
 //!
 //! The floor of an access is a loop that increments one counter of a plain array for the same
 //! addresses: what counting costs when nothing is translated, filtered or limited. The floor of an
-//! epoch's end is sorting as many entries as it reports.
+//! epoch's end is sorting as many entries as it reports. An enable and a disable should cost as
+//! much with a large device as with a small one.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -21,8 +23,10 @@ use chmu_cxl::{
     DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost, HostAccess, Profile,
     Region,
 };
+use chmu_model::Capabilities;
 use chmu_spec::address::Hpa;
 use chmu_spec::request::AccessKind;
+use chmu_spec::unit_size::UnitSize;
 
 const ACCESSES: usize = 32_768;
 const ROUNDS: usize = 200;
@@ -33,7 +37,8 @@ const PAGE_SHIFT: u32 = 12;
 const INSTANCE: u64 = 0x10;
 const CONFIGURATION_0: u64 = INSTANCE + 0x40;
 const CONFIGURATION_1: u64 = INSTANCE + 0x48;
-const RANGES: u64 = INSTANCE + 0xfe8;
+/// Where the offset of the range bitmap stands.
+const RANGES_OFFSET: u64 = INSTANCE + 0x10;
 const HEAD: u64 = INSTANCE + 0x68;
 const EPOCH_NS: u64 = 100_000_000;
 
@@ -60,28 +65,41 @@ impl FunctionHost for Nowhere {
 
 /// A device that counts units of 4 KiB in epochs of 100 ms.
 fn counting(threshold: u64) -> Function {
+    let mut function = device(CAPACITY, Profile::Default.blocks());
+    enable(&mut function, u64::from(PAGE_SHIFT), threshold);
+    function
+}
+
+fn device(capacity_bytes: u64, blocks: Vec<Vec<Capabilities>>) -> Function {
     let config = FunctionConfig {
         serial_number: 1,
-        capacity_bytes: CAPACITY,
+        capacity_bytes,
         decoders: vec![DecoderConfig {
             base: Hpa(BASE),
-            size_bytes: CAPACITY,
+            size_bytes: capacity_bytes,
             ways: 1,
             granularity_bytes: 256,
             position: 0,
             dpa_skip_bytes: 0,
             tee: false,
         }],
-        blocks: Profile::Default.blocks(),
+        blocks,
         interrupts: Profile::Default.interrupts(),
         quirk: None,
     };
     let mut function = Function::new(&config).unwrap();
     // Memory decoding and bus mastering on; then unit size, epoch, ranges, threshold and enable.
     function.write(0, Region::Config, 4, &6_u16.to_le_bytes(), &mut Nowhere);
+    function
+}
+
+/// Counts the first 16 GiB in units of 2^`unit_log2` bytes and epochs of 100 ms.
+fn enable(function: &mut Function, unit_log2: u64, threshold: u64) {
+    let mut ranges = [0; 8];
+    function.read(0, Region::Bar(4), RANGES_OFFSET, &mut ranges, &mut Nowhere);
     let writes = [
-        (CONFIGURATION_1, 12 | 4 << 48 | 1 << 52),
-        (RANGES, 0xf),
+        (CONFIGURATION_1, unit_log2 | 4 << 48 | 1 << 52),
+        (INSTANCE + u64::from_le_bytes(ranges), u64::MAX),
         (CONFIGURATION_0, 3 | 1 << 16 | threshold << 32),
     ];
     for (offset, value) in writes {
@@ -95,7 +113,43 @@ fn counting(threshold: u64) -> Function {
         );
     }
     assert!(function.is_counting(), "The configuration is accepted");
-    function
+}
+
+/// Enables and disables a device of 1 GiB and one of 7 TiB in units of 256 B, with 512 accesses
+/// to different units in between.
+fn switches() {
+    const ROUNDS: usize = 20;
+    println!("\n{ROUNDS} enables and disables with units of 256 B, ns");
+    let instance = Capabilities {
+        unit_sizes: UnitSize::all().collect(),
+        ..Capabilities::default()
+    };
+    let mut floors = [0.0; 2];
+    for (name, capacity) in [("1 GiB", CAPACITY), ("7 TiB", 7 << 40)] {
+        let mut function = device(capacity, vec![vec![instance.clone()]]);
+        let [mut enables, mut disables] = [[0.0; ROUNDS]; 2];
+        for (enabled, disabled) in enables.iter_mut().zip(&mut disables) {
+            let start = Instant::now();
+            enable(&mut function, 8, 1000);
+            *enabled = start.elapsed().as_secs_f64() * 1e9;
+            function.access(0, &accesses(512)[..512], &mut Nowhere);
+            let start = Instant::now();
+            function.write(0, Region::Bar(4), CONFIGURATION_0, &[0; 8], &mut Nowhere);
+            *disabled = start.elapsed().as_secs_f64() * 1e9;
+        }
+        let whats = [("enable", enables), ("disable", disables)];
+        for ((what, mut rounds), floor) in whats.into_iter().zip(&mut floors) {
+            rounds.sort_by(f64::total_cmp);
+            if *floor == 0.0 {
+                *floor = rounds[0];
+            }
+            print(
+                &format!("{what}, {name}"),
+                (rounds[0], rounds[ROUNDS / 2]),
+                *floor,
+            );
+        }
+    }
 }
 
 /// Addresses all over a working set of `pages` pages, the same in each run.
@@ -186,4 +240,5 @@ fn main() {
     rounds.sort_by(f64::total_cmp);
     print("sort", floor, floor.0);
     print("epoch end", (rounds[0], rounds[ROUNDS / 2]), floor.0);
+    switches();
 }

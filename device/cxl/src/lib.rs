@@ -33,7 +33,9 @@ mod statistics;
 mod testing;
 
 pub use bar::Bar;
-pub use config::{ConfigError, DecoderConfig, DecoderError, FunctionConfig, Interrupts};
+pub use config::{
+    ConfigError, DecoderConfig, DecoderError, FunctionConfig, InterruptKind, Interrupts,
+};
 pub use device_registers::{Condition, MediaEvent, Transaction};
 pub use event::{DecoderRefusal, FunctionEvent};
 pub use function::{Function, Region};

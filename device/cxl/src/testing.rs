@@ -75,6 +75,17 @@ pub(crate) fn config() -> FunctionConfig {
     }
 }
 
+/// The same without interrupts.
+pub(crate) fn silent_config() -> FunctionConfig {
+    let mut config = config();
+    config.interrupts = Interrupts::None;
+    for instance in config.blocks.iter_mut().flatten() {
+        instance.overflow_interrupt = false;
+        instance.fill_level_interrupt = false;
+    }
+    config
+}
+
 /// A function and its outside.
 #[derive(Debug)]
 pub(crate) struct Bench {
@@ -122,14 +133,15 @@ pub(crate) fn read_at(hpa: u64) -> HostAccess {
 }
 
 /// Switches the instance of a block to always-on with units of 4 KiB and all ranges, and an
-/// interrupt when the list holds anything.
+/// interrupt when the list holds anything, if it has one.
 pub(crate) fn enable(bench: &mut Bench, block: u64, threshold: u32) {
     let start = block + INSTANCE;
     let bitmap = bench.read_u64(UNITS, start + 0x10);
     bench.write(UNITS, start + bitmap, &[0xff; 8]);
     bench.write(UNITS, start + 0x48, &(12_u64 | 1 << 40).to_le_bytes());
     bench.write(UNITS, start + 0x50, &[0; 8]);
-    let control = 6_u64 | 1 << 10 | 1 << 16 | u64::from(threshold) << 32;
+    let fill_level_interrupt = bench.read_u64(UNITS, start) >> 5 & 1;
+    let control = 6_u64 | fill_level_interrupt << 10 | 1 << 16 | u64::from(threshold) << 32;
     bench.write(UNITS, start + 0x40, &control.to_le_bytes());
     bench.function.advance(bench.now_ns, &mut bench.host);
 }

@@ -158,6 +158,7 @@ fn instance(event: &Event) -> Option<u8> {
         | Event::Disabled { instance }
         | Event::Reset { instance }
         | Event::Refused { instance, .. }
+        | Event::OutOfCounters { instance }
         | Event::EpochClosed { instance, .. } => Some(*instance),
         Event::Fault { instance, .. } => *instance,
     }
@@ -168,7 +169,9 @@ fn instance(event: &Event) -> Option<u8> {
 fn level(event: &FunctionEvent) -> log::Level {
     match event {
         FunctionEvent::Monitor { event, .. } => match event {
-            Event::Refused { .. } | Event::Fault { .. } => log::Level::Warn,
+            Event::Refused { .. } | Event::Fault { .. } | Event::OutOfCounters { .. } => {
+                log::Level::Warn
+            }
             Event::Enabled { .. } | Event::Disabled { .. } | Event::Reset { .. } => {
                 log::Level::Info
             }

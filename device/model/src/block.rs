@@ -14,7 +14,7 @@ use crate::config::{BlockConfig, ConfigError};
 use crate::event::{Event, Fault};
 use crate::host::{Access, Host};
 use crate::instance::{Instance, Place};
-use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES, MAXIMUM_NEAR_ENTRIES};
+use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
 use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
 use crate::word::WordWrite;
@@ -93,13 +93,9 @@ impl Block {
     /// What drivers fail at, although a block may be so.
     pub fn cautions(&self) -> Vec<Caution> {
         let instances = (0..=u8::MAX).zip(&self.instances);
-        let far = instances.filter(|(_, one)| one.hotlist_entries() > MAXIMUM_NEAR_ENTRIES);
-        far.map(|(instance, one)| Caution::FarHotlist {
-            instance,
-            entries: one.hotlist_entries(),
-            near_entries: MAXIMUM_NEAR_ENTRIES,
-        })
-        .collect()
+        instances
+            .flat_map(|(instance, one)| one.capabilities().cautions(instance))
+            .collect()
     }
 
     /// Reads registers. Hotlist areas read as 0 here: the entries lie with the host.

@@ -38,7 +38,7 @@ pub struct Capabilities {
     pub hotlist_entries: u16,
     /// Unit sizes that can be chosen.
     pub unit_sizes: UnitSizes,
-    /// Down-sampling factors that can be chosen: bit n stands for 2^n.
+    /// Down-sampling factors that can be chosen: bit n stands for 2^n. Factor 1 is one of them.
     pub down_sampling_factors: u16,
     /// Epoch mode is supported.
     pub epoch_mode: bool,
@@ -52,7 +52,7 @@ pub struct Capabilities {
     pub postponed_insertion: bool,
     /// Bits of a counter, by unit size.
     pub counter_widths: CounterWidths,
-    /// How long enable, disable and reset take.
+    /// How long enable, disable and reset take: an hour at most. Drivers wait 100 ms.
     pub operation_delay_ns: u64,
     /// Seed of the randomised down-sampling.
     pub seed: u64,

@@ -1,6 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a block may be, and drivers fail at.
 
+use crate::capabilities::Capabilities;
+use crate::layout::MAXIMUM_NEAR_ENTRIES;
+
+/// How long public drivers wait for an operation.
+const DRIVERS_WAIT_NS: u64 = 100_000_000;
+
 /// What an instance may be, and drivers fail at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Caution {
@@ -20,4 +26,34 @@ pub enum Caution {
         /// The most entries that lie inside an instance.
         near_entries: u16,
     },
+    /// Operations take longer than drivers wait.
+    #[error(
+        "enable, disable and reset of instance {instance} take {} ms; drivers that wait 100 ms give up \
+         before, among them the public perf driver and `chmu`",
+        delay_ns.div_ceil(1_000_000)
+    )]
+    SlowOperations {
+        /// Which instance.
+        instance: u8,
+        /// How long they take.
+        delay_ns: u64,
+    },
+}
+
+impl Capabilities {
+    /// What drivers fail at when `instance` can do this.
+    pub(crate) fn cautions(&self, instance: u8) -> impl Iterator<Item = Caution> {
+        let far = Caution::FarHotlist {
+            instance,
+            entries: self.hotlist_entries,
+            near_entries: MAXIMUM_NEAR_ENTRIES,
+        };
+        let slow = Caution::SlowOperations {
+            instance,
+            delay_ns: self.operation_delay_ns,
+        };
+        let far = (self.hotlist_entries > MAXIMUM_NEAR_ENTRIES).then_some(far);
+        let slow = (self.operation_delay_ns > DRIVERS_WAIT_NS).then_some(slow);
+        far.into_iter().chain(slow)
+    }
 }

@@ -8,6 +8,9 @@ use chmu_spec::unit_size::UnitSize;
 use crate::capabilities::Capabilities;
 use crate::quirk::Quirk;
 
+/// An hour.
+const LONGEST_OPERATION_NS: u64 = 3_600_000_000_000;
+
 /// What a block is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockConfig {
@@ -65,9 +68,15 @@ pub enum ConfigError {
     /// The shortest epoch is longer than the longest.
     #[error("The minimum epoch is longer than the maximum epoch")]
     Epochs,
-    /// No down-sampling factor, not even 1.
-    #[error("A CHMU supports at least one down-sampling factor; factor 1 is bit 0")]
+    /// Down-sampling cannot be switched off.
+    #[error(
+        "A CHMU supports down-sampling factor 1, which counts every request: it is what drivers \
+         use unless told otherwise, so add 1 to the factors"
+    )]
     DownSampling,
+    /// Operations that take longer than anybody waits.
+    #[error("Enable, disable and reset take an hour at most, not {0} ns; drivers wait 100 ms")]
+    OperationDelay(u64),
 }
 
 impl Capabilities {
@@ -93,7 +102,14 @@ impl Capabilities {
                 self.minimum_epoch.nanoseconds() <= self.maximum_epoch.nanoseconds(),
                 ConfigError::Epochs,
             ),
-            (self.down_sampling_factors != 0, ConfigError::DownSampling),
+            (
+                self.down_sampling_factors & 1 == 1,
+                ConfigError::DownSampling,
+            ),
+            (
+                self.operation_delay_ns <= LONGEST_OPERATION_NS,
+                ConfigError::OperationDelay(self.operation_delay_ns),
+            ),
         ];
         if let Some((_, error)) = rules.into_iter().find(|(holds, _)| !holds) {
             return Err(error);

@@ -38,6 +38,12 @@ pub enum Event {
         /// Why.
         refusal: Refusal,
     },
+    /// Requests went uncounted, for the first time since the enable, because there was no memory
+    /// for their counters.
+    OutOfCounters {
+        /// Which instance.
+        instance: u8,
+    },
     /// A global epoch ended in which units were accessed.
     EpochClosed {
         /// Which instance.
@@ -82,6 +88,11 @@ impl fmt::Display for Event {
             Self::Refused { instance, refusal } => {
                 write!(f, "instance {instance} refuses to be enabled: {refusal}")
             }
+            Self::OutOfCounters { instance } => write!(
+                f,
+                "instance {instance} has no memory for more counters; requests to other units go \
+                 uncounted"
+            ),
             Self::EpochClosed {
                 instance,
                 hot_units,
@@ -150,6 +161,12 @@ pub enum Refusal {
     /// The capabilities have no fill-level interrupt.
     #[error("the fill-level interrupt is not supported")]
     FillLevelInterrupt,
+    /// There is no memory for the counters.
+    #[error("there is no memory for the counters of {units} units")]
+    Memory {
+        /// Units of the device's memory.
+        units: u64,
+    },
     /// Another enabled instance tracks a part of the range.
     #[error("another instance tracks the same range, and overlapping ranges are not supported")]
     OverlappingRange,

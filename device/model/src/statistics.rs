@@ -12,6 +12,8 @@ pub struct InstanceStatistics {
     pub requests_out_of_range: u64,
     /// Requests that down-sampling skipped.
     pub requests_sampled_out: u64,
+    /// Requests whose counter there was no memory for.
+    pub requests_without_counter: u64,
     /// Requests that moved a counter.
     pub requests_counted: u64,
     /// Global epochs that ended.

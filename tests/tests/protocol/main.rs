@@ -15,6 +15,7 @@ mod irq_info;
 mod life_cycle;
 mod mailbox;
 mod malformed;
+mod memory_limit;
 mod monitor;
 mod output;
 mod process;

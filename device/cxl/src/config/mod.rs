@@ -4,11 +4,19 @@
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
+
 use chmu_model::{Capabilities, Quirk};
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::cxl::CAPACITY_MULTIPLE_BYTES;
 use chmu_spec::cxl::component::MAXIMUM_DEVICE_DECODERS;
 use chmu_spec::interleave::{DecoderWindow, Interleave};
+
+/// A granularity that every number of ways has.
+const SMALLEST_GRANULARITY_BYTES: u32 = 256;
+
+/// Bits of a physical address on x86-64, at most.
+const PHYSICAL_ADDRESS_BITS: u32 = 52;
 
 /// Blocks that the Register Locator has room for.
 const MAXIMUM_BLOCKS: usize = 8;
@@ -114,6 +122,19 @@ pub enum ConfigError {
     /// The number of vectors does not exist.
     #[error("MSI has 1, 2, 4, 8, 16 or 32 vectors and MSI-X 1 to 2048, not {0}")]
     Vectors(u16),
+    /// An instance supports an interrupt that the function cannot send.
+    #[error(
+        "Instance {instance} of CHMU block {block} supports the {kind} interrupt, but the device \
+         has no interrupts; take it away, or give the device MSI-X or MSI"
+    )]
+    Interrupt {
+        /// Which block, from 0.
+        block: usize,
+        /// Which instance, from 0.
+        instance: usize,
+        /// Overflow or fill-level.
+        kind: InterruptKind,
+    },
     /// An instance would use a vector that the function does not have.
     #[error(
         "CHMU block {block} uses message number {message_number}, but there are {vectors} vectors"
@@ -128,20 +149,36 @@ pub enum ConfigError {
     },
 }
 
+/// What an instance interrupts for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptKind {
+    /// Hot units were lost.
+    Overflow,
+    /// The hotlist holds more entries than the driver asked for.
+    FillLevel,
+}
+
+impl fmt::Display for InterruptKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Overflow => "overflow",
+            Self::FillLevel => "fill-level",
+        })
+    }
+}
+
 /// A decoder that cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum DecoderError {
-    /// Ways or granularity do not exist.
+    /// So many ways do not exist.
+    #[error("An interleave has 1, 2, 3, 4, 6, 8, 12 or 16 ways, not {0}")]
+    Ways(u8),
+    /// So many bytes in a row do not exist.
     #[error(
-        "An interleave has 1, 2, 3, 4, 6, 8, 12 or 16 ways of 256, 512, ... 16384 bytes, \
-         not {ways} of {granularity_bytes}"
+        "The granularity of an interleave is 256, 512, 1024, 2048, 4096, 8192 or 16384 bytes, \
+         not {0}"
     )]
-    Interleave {
-        /// Ways.
-        ways: u8,
-        /// Granularity.
-        granularity_bytes: u32,
-    },
+    Granularity(u32),
     /// The position is not below the ways.
     #[error("Position {position} does not exist among {ways} ways; positions count from 0")]
     Position {
@@ -160,9 +197,19 @@ pub enum DecoderError {
         /// What it must be a multiple of.
         multiple: u64,
     },
-    /// The window is empty or ends beyond the last address.
-    #[error("The window is empty or ends beyond the last address")]
+    /// The window is empty.
+    #[error("The window is empty")]
     Window,
+    /// The window ends where no processor has addresses.
+    #[error(
+        "The window from {base} on ends beyond {:#x}, where the physical addresses of processors \
+         end",
+        1_u64 << PHYSICAL_ADDRESS_BITS
+    )]
+    Addresses {
+        /// Where it starts.
+        base: Hpa,
+    },
     /// The window starts before the window of the decoder before has ended.
     #[error("Windows ascend, so the base must be at or above {0}, where the last window ends")]
     Overlap(Hpa),
@@ -195,6 +242,9 @@ impl FunctionConfig {
             return Err(ConfigError::Vectors(vectors));
         }
         for (block, instances) in self.blocks.iter().enumerate() {
+            if vectors == 0 {
+                check_silent(block, instances)?;
+            }
             let numbers = instances.iter().map(|instance| instance.message_number);
             let highest = numbers.max().unwrap_or(0);
             if vectors > 0 && u16::from(highest) >= vectors {
@@ -224,6 +274,26 @@ impl FunctionConfig {
     }
 }
 
+/// Refuses instances that interrupt, in a function that cannot.
+fn check_silent(block: usize, instances: &[Capabilities]) -> Result<(), ConfigError> {
+    for (instance, capabilities) in instances.iter().enumerate() {
+        let kind = match (
+            capabilities.overflow_interrupt,
+            capabilities.fill_level_interrupt,
+        ) {
+            (true, _) => InterruptKind::Overflow,
+            (false, true) => InterruptKind::FillLevel,
+            (false, false) => continue,
+        };
+        return Err(ConfigError::Interrupt {
+            block,
+            instance,
+            kind,
+        });
+    }
+    Ok(())
+}
+
 /// Where the next decoder may start.
 #[derive(Debug, Default)]
 struct Next {
@@ -233,11 +303,11 @@ struct Next {
 
 impl DecoderConfig {
     fn window(&self, next: &mut Next, capacity: u64) -> Result<DecoderWindow, DecoderError> {
-        let interleave =
-            Interleave::new(self.ways, self.granularity_bytes).ok_or(DecoderError::Interleave {
-                ways: self.ways,
-                granularity_bytes: self.granularity_bytes,
-            })?;
+        if Interleave::new(self.ways, SMALLEST_GRANULARITY_BYTES).is_none() {
+            return Err(DecoderError::Ways(self.ways));
+        }
+        let interleave = Interleave::new(self.ways, self.granularity_bytes)
+            .ok_or(DecoderError::Granularity(self.granularity_bytes))?;
         if self.position >= self.ways {
             return Err(DecoderError::Position {
                 position: self.position,
@@ -258,9 +328,12 @@ impl DecoderConfig {
                 });
             }
         }
+        if self.size_bytes == 0 {
+            return Err(DecoderError::Window);
+        }
         let end = self.base.0.checked_add(self.size_bytes);
-        let end = end.filter(|end| *end > self.base.0);
-        let end = end.ok_or(DecoderError::Window)?;
+        let end = end.filter(|end| *end <= 1 << PHYSICAL_ADDRESS_BITS);
+        let end = end.ok_or(DecoderError::Addresses { base: self.base })?;
         if self.base.0 < next.hpa {
             return Err(DecoderError::Overlap(Hpa(next.hpa)));
         }

@@ -5,7 +5,9 @@ use chmu_model::Capabilities;
 use chmu_spec::address::Hpa;
 
 use crate::testing::{GIB, MIB_256, config, decoder};
-use crate::{ConfigError, DecoderConfig, DecoderError, Function, FunctionConfig, Interrupts};
+use crate::{
+    ConfigError, DecoderConfig, DecoderError, Function, FunctionConfig, InterruptKind, Interrupts,
+};
 
 fn error(config: &FunctionConfig) -> ConfigError {
     Function::new(config).unwrap_err()
@@ -67,12 +69,42 @@ fn vectors_have_limits() {
         assert_eq!(error(&with(interrupts)), expected);
     }
     for interrupts in [
-        Interrupts::None,
         Interrupts::MsiX(2),
         Interrupts::MsiX(2048),
         Interrupts::Msi(32),
     ] {
         assert!(Function::new(&with(interrupts)).is_ok());
+    }
+}
+
+#[test]
+fn instances_interrupt_only_in_a_device_with_interrupts() {
+    for (overflow_interrupt, fill_level_interrupt, refused) in [
+        (true, true, Some(InterruptKind::Overflow)),
+        (false, true, Some(InterruptKind::FillLevel)),
+        (false, false, None),
+    ] {
+        let silent = Capabilities {
+            overflow_interrupt: false,
+            fill_level_interrupt: false,
+            ..Capabilities::default()
+        };
+        let second = Capabilities {
+            overflow_interrupt,
+            fill_level_interrupt,
+            ..silent.clone()
+        };
+        let config = FunctionConfig {
+            interrupts: Interrupts::None,
+            blocks: vec![vec![silent.clone()], vec![silent, second]],
+            ..config()
+        };
+        let expected = refused.map(|kind| ConfigError::Interrupt {
+            block: 1,
+            instance: 1,
+            kind,
+        });
+        assert_eq!(Function::new(&config).err(), expected);
     }
 }
 
@@ -93,10 +125,15 @@ fn decoders_that_cannot_be_are_explained() {
     let good = decoder(5 * GIB, 2 * MIB_256);
     assert_eq!(
         decoder_error(DecoderConfig { ways: 5, ..good }),
-        DecoderError::Interleave {
-            ways: 5,
-            granularity_bytes: 256
-        }
+        DecoderError::Ways(5)
+    );
+    let odd_granularity = DecoderConfig {
+        granularity_bytes: 300,
+        ..good
+    };
+    assert_eq!(
+        decoder_error(odd_granularity),
+        DecoderError::Granularity(300)
     );
     assert_eq!(
         decoder_error(DecoderConfig {
@@ -136,7 +173,20 @@ fn decoders_that_cannot_be_are_explained() {
 fn windows_that_cannot_be_are_explained() {
     assert_eq!(decoder_error(decoder(5 * GIB, 0)), DecoderError::Window);
     let beyond = decoder(0xffff_ffff_f000_0000, 2 * MIB_256);
-    assert_eq!(decoder_error(beyond), DecoderError::Window);
+    assert_eq!(
+        decoder_error(beyond),
+        DecoderError::Addresses { base: beyond.base }
+    );
+    let last = decoder((1 << 52) - MIB_256, 2 * MIB_256);
+    assert_eq!(
+        decoder_error(last),
+        DecoderError::Addresses { base: last.base }
+    );
+    let fits = FunctionConfig {
+        decoders: vec![decoder((1 << 52) - MIB_256, MIB_256)],
+        ..config()
+    };
+    assert!(Function::new(&fits).is_ok());
     let next = Hpa(4 * GIB + 2 * MIB_256);
     assert_eq!(
         decoder_error(decoder(4 * GIB + MIB_256, MIB_256)),

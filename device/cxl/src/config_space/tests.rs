@@ -3,7 +3,7 @@
 
 use chmu_model::Capabilities;
 
-use crate::testing::{Bench, MIB_256, config, decoder};
+use crate::testing::{Bench, MIB_256, config, decoder, silent_config};
 use crate::{FunctionConfig, FunctionEvent, Interrupts, Region};
 
 /// From the header's table, the PCI Express capability's and the register map of CXL's DVSECs:
@@ -172,10 +172,7 @@ fn a_bar_tells_its_size() {
 
 #[test]
 fn without_interrupts_the_list_ends_after_pci_express() {
-    let mut bench = Bench::new(&FunctionConfig {
-        interrupts: Interrupts::None,
-        ..config()
-    });
+    let mut bench = Bench::new(&silent_config());
     let image = image(&mut bench);
     assert_eq!(image[0x40..0x42], [0x10, 0x00]);
     assert_eq!(image[0x80..0x100], [0; 0x80]);

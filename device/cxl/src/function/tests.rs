@@ -5,12 +5,14 @@ use chmu_model::{Capabilities, Event};
 use chmu_spec::address::Hpa;
 use proptest::prelude::*;
 
-use crate::testing::{Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, read_at};
-use crate::{FunctionConfig, FunctionEvent, HostAccess, Interrupts, Region};
+use crate::testing::{
+    Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, read_at, silent_config,
+};
+use crate::{FunctionConfig, FunctionEvent, HostAccess, Region};
 
 const BAR: Region = Region::Bar(4);
 
-/// Where the hotlist of the first block lies (model's layout of 1024 entries).
+/// Where the hotlist of the first block lies (model's layout).
 const HOTLIST: u64 = 0x1000;
 
 fn access(bench: &mut Bench, hpas: &[u64]) {
@@ -154,10 +156,7 @@ fn the_tables_of_msix_lie_behind_the_blocks() {
 
 #[test]
 fn without_interrupts_nothing_is_sent() {
-    let mut bench = Bench::new(&FunctionConfig {
-        interrupts: Interrupts::None,
-        ..config()
-    });
+    let mut bench = Bench::new(&silent_config());
     enable(&mut bench, 0, 1);
     access(&mut bench, &[4 * GIB]);
     assert_eq!(bench.host.memory.len(), 1);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Whether a configuration describes a device, and if not, which key is to blame.
 
-use chmu_cxl::{ConfigError as FunctionError, DecoderError, Function};
+use chmu_cxl::{ConfigError as FunctionError, DecoderError, Function, InterruptKind};
 use chmu_model::{Block, BlockConfig, ConfigError as BlockError};
 
 use super::file::{ConfigError, ConfigFile};
@@ -71,6 +71,17 @@ impl Config {
                     path(&[&"block", index, &"instance", &instance, &key])
                 }
             },
+            FunctionError::Interrupt {
+                block,
+                instance,
+                kind,
+            } => {
+                let key = match kind {
+                    InterruptKind::Overflow => "overflow_interrupt",
+                    InterruptKind::FillLevel => "fill_level_interrupt",
+                };
+                path(&[&"block", block, &"instance", instance, &key])
+            }
             FunctionError::MessageNumber {
                 block,
                 message_number,
@@ -105,9 +116,12 @@ impl Config {
 /// The key that a decoder's error is about.
 fn decoder_key(error: &DecoderError) -> &'static str {
     match error {
-        DecoderError::Interleave { .. } => "ways",
+        DecoderError::Ways(_) => "ways",
+        DecoderError::Granularity(_) => "granularity",
         DecoderError::Position { .. } => "position",
-        DecoderError::Multiple { what: "base", .. } | DecoderError::Overlap(_) => "base",
+        DecoderError::Multiple { what: "base", .. }
+        | DecoderError::Overlap(_)
+        | DecoderError::Addresses { .. } => "base",
         DecoderError::Multiple { what: "size", .. }
         | DecoderError::Window
         | DecoderError::Capacity { .. } => "size",
@@ -137,5 +151,6 @@ fn block_key(error: &BlockError) -> BlockKey {
         BlockError::Modes => "epoch_mode",
         BlockError::Epochs => "minimum_epoch",
         BlockError::DownSampling => "down_sampling_factors",
+        BlockError::OperationDelay(_) => "operation_delay",
     })
 }

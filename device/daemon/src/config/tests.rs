@@ -201,7 +201,7 @@ fn what_is_written_overrides_the_profile() {
 }
 
 #[test]
-fn a_device_without_interrupts_supports_none_unless_it_says_so() {
+fn a_device_without_interrupts_supports_none() {
     let supported = |text: &str| -> Vec<(bool, bool)> {
         let blocks = load(text).unwrap().function().blocks;
         let instances = blocks.iter().flatten();
@@ -215,11 +215,11 @@ fn a_device_without_interrupts_supports_none_unless_it_says_so() {
         supported("interrupts = \"none\"\nprofile = \"full\"\n"),
         [(false, false); 5]
     );
-    assert_eq!(
-        supported(
+    assert!(
+        refusal(
             "interrupts = \"none\"\n[[block]]\n[[block.instance]]\noverflow_interrupt = true\n"
-        ),
-        [(true, false)]
+        )
+        .starts_with("4:22: Instance 0 of CHMU block 0 supports the overflow interrupt, but")
     );
 }
 
@@ -310,6 +310,17 @@ fn contradictions_point_to_the_key() {
         (3, 1)
     );
     assert_eq!(place(&format!("{instance}unit_sizes = []\n")), (4, 14));
+    assert_eq!(
+        place(&format!("{instance}down_sampling_factors = [2]\n")),
+        (4, 25)
+    );
+    assert_eq!(
+        place(&format!("{instance}operation_delay = \"3601s\"\n")),
+        (4, 19)
+    );
+    assert_eq!(place("[[decoder]]\ngranularity = 300\n"), (2, 15));
+    assert_eq!(place("[[decoder]]\nways = 5\n"), (2, 8));
+    assert_eq!(place("[[decoder]]\nbase = \"0x10000000000000\"\n"), (2, 8));
     assert_eq!(
         place(&format!("vectors = 8\n{instance}message_number = 8\n")),
         (5, 18)

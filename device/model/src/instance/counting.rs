@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What an enabled instance does with requests and epochs.
 
-use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{TryReserveError, VecDeque};
 
 use chmu_spec::address::UnitIndex;
 use chmu_spec::hotlist::Entry;
 
 use crate::host::Access;
 use crate::statistics::InstanceStatistics;
-use crate::tracker::{Counters, Sampler};
+use crate::tracker::{Counters, Hottest, Sampler};
 
 use super::rules::{Comparison, Rules, class};
 
@@ -45,15 +44,20 @@ pub(super) struct Counting {
     sampler: Sampler,
     counters: Counters,
     epochs: Epochs,
+    /// There was no memory for the counter of a request.
+    out_of_counters: bool,
 }
 
 impl Counting {
-    /// Counters of zero; the first global epoch starts now.
-    pub(super) fn new(rules: Rules, now_ns: u64) -> Self {
+    /// Counters of zero, before the first epoch.
+    ///
+    /// # Errors
+    /// Fails when there is no memory for them.
+    pub(super) fn new(rules: Rules) -> Result<Self, TryReserveError> {
         let epochs = match rules.comparison {
             Comparison::Global { epoch_ns } => Epochs::Global {
                 length_ns: epoch_ns,
-                end_ns: now_ns.saturating_add(epoch_ns),
+                end_ns: u64::MAX,
             },
             Comparison::PerCounter { epoch_ns } => Epochs::PerCounter {
                 length_ns: epoch_ns,
@@ -61,12 +65,19 @@ impl Counting {
             },
             Comparison::AlwaysOn => Epochs::None,
         };
-        let units = rules.capacity_bytes.div_ceil(rules.unit_size.bytes());
-        Self {
+        Ok(Self {
             sampler: Sampler::new(rules.down_sampling_log2, rules.seed),
-            counters: Counters::new(units, rules.maximum),
+            counters: Counters::new(rules.units(), rules.maximum)?,
             epochs,
+            out_of_counters: false,
             rules,
+        })
+    }
+
+    /// Begins the first global epoch.
+    pub(super) fn start(&mut self, now_ns: u64) {
+        if let Epochs::Global { length_ns, end_ns } = &mut self.epochs {
+            *end_ns = now_ns.saturating_add(*length_ns);
         }
     }
 
@@ -91,14 +102,15 @@ impl Counting {
         }
     }
 
-    /// Counts requests; `hot` takes the units that are reported at once.
+    /// Counts requests; `hot` takes the units that are reported at once. Returns whether there
+    /// was no memory for a counter, for the first time.
     pub(super) fn count(
         &mut self,
         now_ns: u64,
         accesses: &[Access],
         statistics: &mut InstanceStatistics,
-        hot: &mut Vec<Entry>,
-    ) {
+        hot: &mut Hottest,
+    ) -> bool {
         let (rules, sampler, counters) = (&self.rules, &mut self.sampler, &mut self.counters);
         match &mut self.epochs {
             Epochs::Global { .. } => each_unit(rules, sampler, accesses, statistics, |unit| {
@@ -107,7 +119,9 @@ impl Counting {
             Epochs::PerCounter { length_ns, ends } => {
                 let end_ns = now_ns.saturating_add(*length_ns);
                 each_unit(rules, sampler, accesses, statistics, |unit| {
-                    if counters.increment(unit) == Some(0) {
+                    if ends.try_reserve(1).is_err() {
+                        counters.miss();
+                    } else if counters.increment(unit) == Some(0) {
                         ends.push_back((end_ns, unit));
                     }
                 });
@@ -121,7 +135,7 @@ impl Counting {
                         before == last_cold || before > last_cold && !rules.always_on_once
                     });
                     if is_hot {
-                        hot.push(Entry { unit, count });
+                        hot.add(Entry { unit, count });
                         if rules.always_on_frees {
                             counters.take(unit);
                         }
@@ -129,11 +143,20 @@ impl Counting {
                 });
             }
         }
+        let missed = counters.take_missed();
+        let moved = &mut statistics.requests_counted;
+        *moved = moved.saturating_sub(missed);
+        let without_counter = &mut statistics.requests_without_counter;
+        *without_counter = without_counter.saturating_add(missed);
+        let ran_out = missed > 0;
+        let first = ran_out && !self.out_of_counters;
+        self.out_of_counters |= ran_out;
+        first
     }
 
     /// Ends the earliest epochs that are over at `now_ns`; `hot` takes the hot units, hottest
     /// first, ties by the lower unit. None when no epoch is over.
-    pub(super) fn end_epoch(&mut self, now_ns: u64, hot: &mut Vec<Entry>) -> Option<Ended> {
+    pub(super) fn end_epoch(&mut self, now_ns: u64, hot: &mut Hottest) -> Option<Ended> {
         let deadline_ns = self.deadline_ns();
         if deadline_ns > now_ns || deadline_ns == u64::MAX {
             return None;
@@ -148,6 +171,7 @@ impl Counting {
                 *end_ns = end_ns.saturating_add(epochs.saturating_mul(period_ns));
                 let accessed = self.counters.any_touched();
                 self.counters.take_hot(threshold, self.rules.clearing, hot);
+                hot.sort();
                 Some(Ended { epochs, accessed })
             }
             Epochs::PerCounter { ends, .. } => {
@@ -158,10 +182,10 @@ impl Counting {
                     let count = self.counters.take(unit);
                     if count >= threshold {
                         let count = u64::from(count);
-                        hot.push(Entry { unit, count });
+                        hot.add(Entry { unit, count });
                     }
                 }
-                hot.sort_unstable_by_key(|entry| (Reverse(entry.count), entry.unit));
+                hot.sort();
                 Some(Ended {
                     epochs: 0,
                     accessed: false,

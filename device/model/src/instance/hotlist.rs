@@ -102,14 +102,18 @@ impl Hotlist {
         if !waiting && let Some(index) = self.claim() {
             return Placed::Listed(index);
         }
-        match &mut self.backlog {
-            Some(_) if self.quirk == Some(Quirk::BacklogLost) => Placed::Waiting,
-            Some(backlog) if backlog.len() < BACKLOG_ENTRIES => {
-                backlog.push_back(entry);
-                Placed::Waiting
-            }
-            _ => Placed::Lost,
+        let Some(backlog) = &mut self.backlog else {
+            return Placed::Lost;
+        };
+        if self.quirk == Some(Quirk::BacklogLost) {
+            return Placed::Waiting;
         }
+        let has_room = backlog.len() < BACKLOG_ENTRIES && backlog.try_reserve(1).is_ok();
+        if !has_room {
+            return Placed::Lost;
+        }
+        backlog.push_back(entry);
+        Placed::Waiting
     }
 
     /// The oldest waiting entry with its index, when there is room for it.

@@ -10,14 +10,13 @@ mod report;
 mod rules;
 mod settings;
 
-use chmu_spec::hotlist::Entry;
-
 use crate::capabilities::Capabilities;
 use crate::config::BlockConfig;
+use crate::event::Event;
 use crate::host::{Access, Host};
 use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
-use crate::tracker::RangeBitmap;
+use crate::tracker::{Hottest, KEPT_UNITS, RangeBitmap};
 
 use broken::{Advertised, real_capabilities};
 use counting::Counting;
@@ -55,7 +54,7 @@ pub(crate) struct Instance {
     /// The counters; none while disabled.
     counting: Option<Counting>,
     /// Units that are hot and not yet reported; empty between calls.
-    hot: Vec<Entry>,
+    hot: Hottest,
     statistics: InstanceStatistics,
     /// The rule that it breaks.
     quirk: Option<Quirk>,
@@ -93,7 +92,7 @@ impl Instance {
             operation: None,
             source_ready: true,
             counting: None,
-            hot: Vec::new(),
+            hot: Hottest::default(),
             statistics: InstanceStatistics::default(),
             place,
             advertised,
@@ -150,9 +149,9 @@ impl Instance {
         self.place.start
     }
 
-    /// Entries of its hotlist.
-    pub(crate) fn hotlist_entries(&self) -> u16 {
-        self.capabilities.hotlist_entries
+    /// What it can do, whatever its registers say.
+    pub(crate) fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
     }
 
     /// Whether it counts.
@@ -171,12 +170,19 @@ impl Instance {
 
     /// Counts accesses that arrived at `now_ns`, which no deadline has passed.
     pub(crate) fn access(&mut self, now_ns: u64, accesses: &[Access], host: &mut impl Host) {
-        let Some(counting) = &mut self.counting else {
-            return;
-        };
-        counting.count(now_ns, accesses, &mut self.statistics, &mut self.hot);
-        if !self.hot.is_empty() {
-            self.report(host);
+        // No more at a time than can be hot at once.
+        for accesses in accesses.chunks(KEPT_UNITS) {
+            let Some(counting) = &mut self.counting else {
+                return;
+            };
+            if counting.count(now_ns, accesses, &mut self.statistics, &mut self.hot) {
+                host.event(Event::OutOfCounters {
+                    instance: self.place.number,
+                });
+            }
+            if !self.hot.is_empty() {
+                self.report(host);
+            }
         }
     }
 

@@ -14,9 +14,9 @@ use super::rules::Rules;
 use super::settings::Settings;
 
 /// What happens when an operation is complete.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 enum Outcome {
-    Enable(Settings),
+    Enable(Settings, Box<Counting>),
     Disable,
     Reset,
 }
@@ -33,9 +33,9 @@ impl Operation {
     fn code(&self, quirk: Option<Quirk>) -> u16 {
         let swapped = quirk == Some(Quirk::OperationCodesSwapped);
         let operation = match self.outcome {
-            Outcome::Enable(_) if swapped => chmu::Operation::Disable,
+            Outcome::Enable(..) if swapped => chmu::Operation::Disable,
             Outcome::Disable if swapped => chmu::Operation::Enable,
-            Outcome::Enable(_) => chmu::Operation::Enable,
+            Outcome::Enable(..) => chmu::Operation::Enable,
             Outcome::Disable => chmu::Operation::Disable,
             Outcome::Reset => chmu::Operation::Reset,
         };
@@ -46,8 +46,8 @@ impl Operation {
 impl Instance {
     /// Whether an enable operation is in progress.
     pub(crate) fn is_being_enabled(&self) -> bool {
-        let outcome = self.operation.as_ref().map(|operation| operation.outcome);
-        matches!(outcome, Some(Outcome::Enable(_)))
+        let outcome = self.operation.as_ref().map(|operation| &operation.outcome);
+        matches!(outcome, Some(Outcome::Enable(..)))
     }
 
     /// The code of the operation in progress as the status shows it; 0 for none.
@@ -84,18 +84,8 @@ impl Instance {
 
     /// Begins to enable the instance, unless its configuration is refused.
     pub(super) fn enable(&mut self, now_ns: u64, range_is_taken: bool, host: &mut impl Host) {
-        let settings = Settings::check(
-            &self.capabilities,
-            self.registers.configuration_0,
-            self.registers.configuration_1,
-            self.quirk,
-        );
-        let settings = match settings {
-            Ok(_) if range_is_taken => Err(Refusal::OverlappingRange),
-            settings => settings,
-        };
-        match settings {
-            Ok(settings) => self.begin(now_ns, Outcome::Enable(settings), host),
+        match self.prepare(range_is_taken) {
+            Ok(outcome) => self.begin(now_ns, outcome, host),
             Err(refusal) => {
                 let sticks = self.has(Quirk::RefusedEnableBitSticks);
                 self.registers.configuration_0.set_enable(sticks);
@@ -106,6 +96,31 @@ impl Instance {
                 });
             }
         }
+    }
+
+    /// An enable by the configuration, with the memory that it takes.
+    fn prepare(&self, range_is_taken: bool) -> Result<Outcome, Refusal> {
+        let settings = Settings::check(
+            &self.capabilities,
+            self.registers.configuration_0,
+            self.registers.configuration_1,
+            self.quirk,
+        )?;
+        if range_is_taken {
+            return Err(Refusal::OverlappingRange);
+        }
+        let mut rules = Rules::new(
+            &settings,
+            &self.capabilities,
+            &self.ranges,
+            self.capacity_bytes,
+        );
+        if let Some(quirk) = self.quirk {
+            rules = rules.broken(quirk, &settings, self.capabilities.seed);
+        }
+        let units = rules.units();
+        let counting = Counting::new(rules).map_err(|_| Refusal::Memory { units })?;
+        Ok(Outcome::Enable(settings, Box::new(counting)))
     }
 
     /// Begins to disable the instance.
@@ -164,8 +179,8 @@ impl Instance {
         };
         let instance = self.place.number;
         match operation.outcome {
-            Outcome::Enable(settings) => {
-                self.start_counting(&settings, done_ns);
+            Outcome::Enable(settings, counting) => {
+                self.start_counting(*counting, done_ns);
                 count(&mut self.statistics.enables);
                 host.event(Event::Enabled {
                     instance,
@@ -182,17 +197,8 @@ impl Instance {
         }
     }
 
-    fn start_counting(&mut self, settings: &Settings, now_ns: u64) {
-        let mut rules = Rules::new(
-            settings,
-            &self.capabilities,
-            &self.ranges,
-            self.capacity_bytes,
-        );
-        if let Some(quirk) = self.quirk {
-            rules = rules.broken(quirk, settings, self.capabilities.seed);
-        }
-        let mut counting = Counting::new(rules, now_ns);
+    fn start_counting(&mut self, mut counting: Counting, now_ns: u64) {
+        counting.start(now_ns);
         if let Some(former) = self.memory.former.take() {
             counting.inherit(former);
         }

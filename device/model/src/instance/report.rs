@@ -24,7 +24,7 @@ impl Instance {
             }
             self.statistics.epochs_closed =
                 self.statistics.epochs_closed.saturating_add(ended.epochs);
-            let hot_units = u64::try_from(self.hot.len()).unwrap_or(u64::MAX);
+            let hot_units = self.hot.units();
             let dropped_units = self.report(host);
             match self.quirk {
                 Some(Quirk::OverflowEachEpoch) => self.update_status(true, host),
@@ -45,8 +45,8 @@ impl Instance {
     /// Appends the hot units, looks at the fill level and returns how many units were lost.
     pub(super) fn report(&mut self, host: &mut impl Host) -> u64 {
         let mut hot = std::mem::take(&mut self.hot);
-        let (mut lost, mut waiting) = (0, false);
-        for entry in hot.drain(..) {
+        let (mut lost, mut waiting) = (hot.take_omitted(), false);
+        for entry in hot.drain() {
             for _ in 0..self.copies() {
                 let entry = self.encode(entry);
                 match self.hotlist.place(entry) {

@@ -142,6 +142,11 @@ impl Rules {
         self
     }
 
+    /// Units that are counted.
+    pub(super) fn units(&self) -> u64 {
+        self.capacity_bytes.div_ceil(self.unit_size.bytes())
+    }
+
     fn scale_epoch(&mut self, scaled: impl Fn(u64) -> u64) {
         match &mut self.comparison {
             Comparison::Global { epoch_ns } | Comparison::PerCounter { epoch_ns } => {

@@ -2,9 +2,11 @@
 //! Counting: which requests count, and how many did for each unit.
 
 mod counters;
+mod hottest;
 mod ranges;
 mod sampler;
 
 pub(crate) use counters::{Clearing, Counters};
+pub(crate) use hottest::{Hottest, KEPT_UNITS};
 pub(crate) use ranges::RangeBitmap;
 pub(crate) use sampler::Sampler;

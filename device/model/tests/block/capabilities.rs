@@ -84,6 +84,12 @@ fn configurations_that_no_block_can_have_are_refused() {
         ConfigError::Instances(256)
     );
     assert!(config(|config| config.instances = vec![Capabilities::default(); 255]).is_ok());
+    let hour_ns = 3_600_000_000_000;
+    assert!(config(|config| config.instances[0].operation_delay_ns = hour_ns).is_ok());
+    assert_eq!(
+        refused(|one| one.operation_delay_ns = hour_ns + 1),
+        ConfigError::OperationDelay(hour_ns + 1)
+    );
     for capacity_bytes in [0, 1 << 50] {
         assert!(matches!(
             config(|config| config.capacity_bytes = capacity_bytes).unwrap_err(),
@@ -123,7 +129,7 @@ fn configurations_that_no_block_can_have_are_refused() {
         ConfigError::Epochs
     );
     assert_eq!(
-        refused(|one| one.down_sampling_factors = 0),
+        refused(|one| one.down_sampling_factors = 2),
         ConfigError::DownSampling
     );
 }

@@ -139,6 +139,32 @@ proptest! {
 }
 
 #[test]
+fn operations_that_drivers_do_not_wait_for_are_cautioned_against() {
+    for (delay_ns, cautions) in [(100 * MS, 0), (200 * MS, 1)] {
+        let block = Block::new(&BlockConfig {
+            capacity_bytes: 1 << 30,
+            instances: vec![Capabilities {
+                operation_delay_ns: delay_ns,
+                ..Capabilities::default()
+            }],
+            quirk: None,
+        })
+        .unwrap();
+        assert_eq!(block.cautions().len(), cautions);
+        for caution in block.cautions() {
+            let (caution, start) = (
+                caution.to_string(),
+                "enable, disable and reset of instance 0",
+            );
+            assert!(
+                caution.starts_with(&format!("{start} take 200 ms; drivers")),
+                "{caution}"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_hotlist_outside_of_its_instance_is_cautioned_against() {
     let block = block(1 << 30, &[NEAR_ENTRIES, NEAR_ENTRIES + 1]);
     assert_eq!(

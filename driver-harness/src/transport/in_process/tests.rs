@@ -141,6 +141,8 @@ fn polling_finds_what_interrupts_would_announce() {
     let mut silent = config();
     silent.interrupts = Interrupts::None;
     silent.blocks[0][0].message_number = 0;
+    silent.blocks[0][0].overflow_interrupt = false;
+    silent.blocks[0][0].fill_level_interrupt = false;
     let device = device(&silent);
     let mut source = source(&device, &wishes(3));
     touch(&device, 1, 3);

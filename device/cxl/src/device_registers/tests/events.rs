@@ -2,7 +2,8 @@
 //! Event logs: policy, records, and what is lost.
 
 use super::*;
-use crate::{FunctionConfig, Interrupts, MediaEvent, Transaction};
+use crate::testing::silent_config;
+use crate::{MediaEvent, Transaction};
 use chmu_spec::address::Dpa;
 
 #[test]
@@ -16,10 +17,7 @@ fn the_interrupt_policy_knows_two_modes() {
     }
     assert_eq!(succeed(&mut bench, 0x0102, &[]), [0; 4]);
 
-    let mut silent = Bench::new(&FunctionConfig {
-        interrupts: Interrupts::None,
-        ..config()
-    });
+    let mut silent = Bench::new(&silent_config());
     assert_eq!(send(&mut silent, 0x0103, &[1; 4]).0, 2);
     assert_eq!(send(&mut silent, 0x0103, &[0; 4]).0, 0);
 }
