@@ -147,6 +147,10 @@ impl Arguments {
             let message = "--clock-socket moves a manual clock; add --clock manual";
             return conflict(message.to_owned());
         }
+        if self.fd == Some(libc::STDERR_FILENO) {
+            let message = "--fd 2 is the standard error, which is for complaints; pass another";
+            return conflict(message.to_owned());
+        }
         if self.client_timeout == Nanoseconds(0) {
             let message = "--client-timeout 0 would let every client go; 10s is usual";
             return conflict(message.to_owned());
@@ -282,6 +286,11 @@ mod tests {
     fn clients_get_some_time() {
         let arguments = parse(&["--fd=3", "--client-timeout=0"]).unwrap();
         arguments.check().unwrap_err();
+    }
+
+    #[test]
+    fn a_client_does_not_get_the_log() {
+        parse(&["--fd=2"]).unwrap().check().unwrap_err();
     }
 
     #[test]

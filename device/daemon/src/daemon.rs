@@ -18,13 +18,14 @@ use crate::clock::{Clock, ClockSource};
 use crate::clock_socket;
 use crate::config::Config;
 use crate::device::Device;
-use crate::endpoint::{InheritedSocket, SocketFile};
 use crate::event_socket;
+use crate::inherited_socket::InheritedSocket;
 use crate::line_socket::LineSocket;
 use crate::logging::Sink;
 use crate::register_trace::RegisterTrace;
 use crate::server::Server;
 use crate::signals::Signals;
+use crate::socket_file::SocketFile;
 use crate::statistics_socket::StatisticsSocket;
 use crate::timer::Timer;
 

@@ -12,6 +12,13 @@ pub(crate) fn watch(ops: &mut EventOps, descriptor: RawFd, interest: EventSet) {
     }
 }
 
+/// Has other events of a watched descriptor delivered.
+pub(crate) fn rewatch(ops: &mut EventOps, descriptor: RawFd, interest: EventSet) {
+    if let Err(error) = ops.modify(Events::new_raw(descriptor, interest)) {
+        log::error!("Descriptor {descriptor} cannot be watched: {error}");
+    }
+}
+
 /// Ends the delivery of a descriptor's events. Must come before the descriptor is closed.
 pub(crate) fn unwatch(ops: &mut EventOps, descriptor: RawFd) {
     if let Err(error) = ops.remove(Events::new_raw(descriptor, EventSet::empty())) {

@@ -2,12 +2,13 @@
 //! A socket for questions of a line each, which are answered with a line each, in order.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 
-use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use event_manager::{EventOps, Events, MutEventSubscriber};
 
+use crate::outgoing::Outgoing;
 use crate::peers::{Peers, Turn};
 
 /// Longest line, without its end.
@@ -27,6 +28,7 @@ pub(crate) struct LineSocket {
 struct Client {
     stream: UnixStream,
     line: Vec<u8>,
+    answers: Outgoing,
 }
 
 impl LineSocket {
@@ -52,21 +54,37 @@ impl fmt::Debug for LineSocket {
 }
 
 impl Client {
-    /// Takes what has come and answers whole lines. A client that lets answers pile up fails.
-    fn turn(&mut self, mut answer: impl FnMut(&str) -> String) -> io::Result<Turn> {
-        let mut bytes = [0; MAX_LINE_BYTES];
-        let count = match self.stream.read(&mut bytes) {
-            Ok(0) => return Ok(Turn::Ends),
-            Ok(count) => count,
-            Err(error) if is_passing(&error) => return Ok(Turn::Waits),
-            Err(error) => return Err(error),
-        };
-        for byte in bytes.iter().take(count) {
+    fn new(stream: UnixStream) -> Self {
+        Self {
+            stream,
+            line: Vec::new(),
+            answers: Outgoing::default(),
+        }
+    }
+
+    /// Takes what has come and answers whole lines. Nothing is read from a client that has not
+    /// taken its answers.
+    fn turn(&mut self, answer: impl FnMut(&str) -> String) -> io::Result<Turn> {
+        if self.answers.is_empty() {
+            let mut bytes = [0; MAX_LINE_BYTES];
+            let count = match self.stream.read(&mut bytes) {
+                Ok(0) => return Ok(Turn::Ends),
+                Ok(count) => count,
+                Err(error) if is_passing(&error) => return Ok(Turn::Reads),
+                Err(error) => return Err(error),
+            };
+            self.take(bytes.get(..count).unwrap_or_default(), answer)?;
+        }
+        self.answers.send(&self.stream)
+    }
+
+    fn take(&mut self, bytes: &[u8], mut answer: impl FnMut(&str) -> String) -> io::Result<()> {
+        for byte in bytes {
             match byte {
                 b'\n' => {
                     let answer = answer(&String::from_utf8_lossy(&self.line));
                     self.line.clear();
-                    self.stream.write_all(format!("{answer}\n").as_bytes())?;
+                    self.answers.push(format!("{answer}\n").as_bytes());
                 }
                 _ if self.line.len() == MAX_LINE_BYTES => {
                     let message = format!("A line is longer than {MAX_LINE_BYTES} bytes");
@@ -75,7 +93,7 @@ impl Client {
                 byte => self.line.push(*byte),
             }
         }
-        Ok(Turn::Waits)
+        Ok(())
     }
 }
 
@@ -98,8 +116,7 @@ impl MutEventSubscriber for LineSocket {
         if !peers.is_listener(events.fd()) {
             peers.serve(events.fd(), ops, |client| client.turn(answer));
         } else if let Some(stream) = peers.accept(ops) {
-            let line = Vec::new();
-            peers.add(Client { stream, line }, EventSet::IN, ops);
+            peers.add(Client::new(stream), Turn::Reads, ops);
         }
     }
 

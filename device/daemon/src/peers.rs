@@ -7,7 +7,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 
 use event_manager::{EventOps, EventSet};
 
-use crate::events::{unwatch, watch};
+use crate::events::{rewatch, unwatch, watch};
 use crate::listener::Listener;
 use crate::rate_limit::RateLimit;
 
@@ -23,8 +23,15 @@ pub(crate) struct Peers<P> {
     /// Who connects here, in the log.
     who: &'static str,
     /// The one that was silent the longest comes first.
-    peers: Vec<P>,
+    peers: Vec<Peer<P>>,
     complaints: RateLimit,
+}
+
+/// A connection and what it waits for.
+#[derive(Debug)]
+struct Peer<P> {
+    peer: P,
+    turn: Turn,
 }
 
 impl<P: AsRawFd> Peers<P> {
@@ -56,14 +63,17 @@ impl<P: AsRawFd> Peers<P> {
         self.listener.accept(ops)
     }
 
-    /// Keeps a connection and has the events of `interest` delivered for it.
-    pub(crate) fn add(&mut self, peer: P, interest: EventSet, ops: &mut EventOps) {
+    /// Keeps a connection until it ends; `turn` says what it waits for first.
+    pub(crate) fn add(&mut self, peer: P, turn: Turn, ops: &mut EventOps) {
+        let Some(interest) = turn.interest() else {
+            return;
+        };
         if self.peers.len() >= MAX_PEERS {
             let silent = self.peers.remove(0);
-            unwatch(ops, silent.as_raw_fd());
+            unwatch(ops, silent.peer.as_raw_fd());
         }
         watch(ops, peer.as_raw_fd(), interest);
-        self.peers.push(peer);
+        self.peers.push(Peer { peer, turn });
     }
 
     /// Lets a connection take its turn. It ends when `turn` says so, or fails.
@@ -73,29 +83,45 @@ impl<P: AsRawFd> Peers<P> {
         ops: &mut EventOps,
         turn: impl FnOnce(&mut P) -> io::Result<Turn>,
     ) {
-        let is_meant = |peer: &P| peer.as_raw_fd() == descriptor;
+        let is_meant = |known: &Peer<P>| known.peer.as_raw_fd() == descriptor;
         let Some(index) = self.peers.iter().position(is_meant) else {
             return;
         };
-        let mut peer = self.peers.remove(index);
-        match turn(&mut peer) {
-            Ok(Turn::Waits) => return self.peers.push(peer),
-            Ok(Turn::Ends) => {}
-            Err(error) => {
-                if let Some(suppressed) = self.complaints.permit() {
-                    log::warn!("{} is let go: {error}{suppressed}", self.who);
-                }
+        let mut known = self.peers.remove(index);
+        let next = turn(&mut known.peer).unwrap_or_else(|error| {
+            if let Some(suppressed) = self.complaints.permit() {
+                log::warn!("{} is let go: {error}{suppressed}", self.who);
             }
+            Turn::Ends
+        });
+        let Some(interest) = next.interest() else {
+            return unwatch(ops, descriptor);
+        };
+        if next != known.turn {
+            rewatch(ops, descriptor, interest);
+            known.turn = next;
         }
-        unwatch(ops, descriptor);
+        self.peers.push(known);
     }
 }
 
 /// What becomes of a connection after its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Turn {
-    /// It waits for its next turn.
-    Waits,
+    /// It waits for something to read.
+    Reads,
+    /// It waits until its peer takes more.
+    Writes,
     /// There is nothing more to do for it.
     Ends,
+}
+
+impl Turn {
+    fn interest(self) -> Option<EventSet> {
+        match self {
+            Self::Reads => Some(EventSet::IN),
+            Self::Writes => Some(EventSet::OUT),
+            Self::Ends => None,
+        }
+    }
 }

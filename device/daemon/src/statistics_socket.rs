@@ -2,14 +2,15 @@
 //! Gives each connection the device's statistics as one JSON object and ends it.
 
 use std::cell::RefCell;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 
-use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
+use event_manager::{EventOps, Events, MutEventSubscriber};
 
 use crate::device::Device;
+use crate::outgoing::Outgoing;
 use crate::peers::{Peers, Turn};
 
 /// The statistics socket.
@@ -23,8 +24,7 @@ pub(crate) struct StatisticsSocket {
 #[derive(Debug)]
 struct Reader {
     stream: UnixStream,
-    text: Vec<u8>,
-    sent: usize,
+    text: Outgoing,
 }
 
 impl StatisticsSocket {
@@ -49,17 +49,14 @@ impl StatisticsSocket {
 }
 
 impl Reader {
-    /// Sends what the socket takes. A reader that is gone has had enough.
-    fn turn(&mut self) -> Turn {
-        while let Some(rest @ [_, ..]) = self.text.get(self.sent..) {
-            match self.stream.write(rest) {
-                Ok(count) => self.sent = self.sent.saturating_add(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Turn::Waits,
-                Err(_) => return Turn::Ends,
-            }
-        }
-        Turn::Ends
+    /// Sends what the socket takes; there is nothing to do for a reader with all of it.
+    fn turn(&mut self) -> io::Result<Turn> {
+        let turn = self.text.send(&self.stream)?;
+        Ok(if turn == Turn::Reads {
+            Turn::Ends
+        } else {
+            turn
+        })
     }
 }
 
@@ -72,18 +69,13 @@ impl AsRawFd for Reader {
 impl MutEventSubscriber for StatisticsSocket {
     fn process(&mut self, events: Events, ops: &mut EventOps) {
         if !self.peers.is_listener(events.fd()) {
-            let descriptor = events.fd();
-            self.peers
-                .serve(descriptor, ops, |reader| Ok(reader.turn()));
+            self.peers.serve(events.fd(), ops, Reader::turn);
         } else if let Some(stream) = self.peers.accept(ops) {
-            let text = self.text();
-            let mut reader = Reader {
-                stream,
-                text,
-                sent: 0,
-            };
-            if reader.turn() == Turn::Waits {
-                self.peers.add(reader, EventSet::OUT, ops);
+            let mut text = Outgoing::default();
+            text.push(&self.text());
+            let mut reader = Reader { stream, text };
+            if let Ok(turn) = reader.turn() {
+                self.peers.add(reader, turn, ops);
             }
         }
     }

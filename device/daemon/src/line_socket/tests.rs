@@ -2,7 +2,7 @@
 //! Lines however they are cut, and callers of every kind.
 
 use std::cell::RefCell;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::rc::Rc;
 
 use event_manager::{EventManager, EventSubscriber, SubscriberOps};
@@ -13,8 +13,7 @@ use super::*;
 fn client() -> (Client, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    let line = Vec::new();
-    (Client { stream: ours, line }, theirs)
+    (Client::new(ours), theirs)
 }
 
 #[test]
@@ -27,7 +26,7 @@ fn lines_are_answered_in_order_however_they_are_cut() {
             number += 1;
             format!("{number} {line}")
         });
-        assert_eq!(turn.unwrap(), Turn::Waits);
+        assert_eq!(turn.unwrap(), Turn::Reads);
     }
     drop(client);
     let answers: Vec<_> = BufReader::new(other).lines().map(Result::unwrap).collect();
@@ -44,17 +43,37 @@ fn a_line_without_an_end_ends_the_connection() {
 }
 
 #[test]
-fn a_client_that_does_not_read_is_let_go() {
+fn a_client_that_does_not_read_is_not_read_from() {
     let (mut client, mut other) = client();
     other.set_nonblocking(true).unwrap();
-    let end = std::iter::repeat_with(|| {
+    let answer = |_: &str| "a long answer to nothing".to_owned();
+    let mut asked = 0;
+    while client.turn(answer).unwrap() != Turn::Writes {
         // Once the socket is full the other side cannot write more, either.
-        let _ = other.write(b"\n\n\n\n\n\n\n\n");
-        client.turn(|_| "a long answer to nothing".to_owned())
-    })
-    .take(1 << 20)
-    .find_map(Result::err);
-    assert_eq!(end.unwrap().kind(), io::ErrorKind::WouldBlock);
+        asked += other.write(b"\n\n\n\n\n\n\n\n").unwrap_or_default();
+    }
+    let unread = client.answers.len();
+    assert!(unread < 2 * MAX_LINE_BYTES * "a long answer to nothing\n".len());
+    for _ in 0..100 {
+        let _ = other.write(b"\n");
+        assert_eq!(client.turn(answer).unwrap(), Turn::Writes);
+        assert_eq!(client.answers.len(), unread);
+    }
+    // It gets every answer once it reads.
+    other.set_nonblocking(false).unwrap();
+    let mut lines = BufReader::new(other).lines();
+    for _ in 0..asked {
+        client.turn(answer).unwrap();
+        assert_eq!(lines.next().unwrap().unwrap(), "a long answer to nothing");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_is_no_complaint() {
+    let (mut client, mut other) = client();
+    other.write_all(b"question\n").unwrap();
+    drop(other);
+    assert_eq!(client.turn(str::to_owned).unwrap(), Turn::Ends);
 }
 
 proptest! {

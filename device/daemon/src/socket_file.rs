@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! UNIX sockets: bound to a path, or handed over as a descriptor.
+//! Listening UNIX sockets with a name.
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ const MAX_PATH_BYTES: usize = 107;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum EndpointError {
+pub(crate) enum SocketFileError {
     /// The kernel's limit on socket paths.
     #[error(
         "The socket path {} has {bytes} bytes, the kernel allows {MAX_PATH_BYTES}; choose a shorter one",
@@ -43,15 +42,6 @@ pub(crate) enum EndpointError {
         #[source]
         source: io::Error,
     },
-    /// The descriptor is not what it should be.
-    #[error("File descriptor {number} is not a UNIX stream socket")]
-    Descriptor {
-        /// Its number.
-        number: RawFd,
-        /// Why, if the kernel said so.
-        #[source]
-        source: io::Error,
-    },
 }
 
 /// A listening socket with a name; the name goes when this is dropped, if it is still its own.
@@ -67,15 +57,15 @@ impl SocketFile {
     ///
     /// # Errors
     /// When the path is too long, taken, or cannot be created.
-    pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self), EndpointError> {
+    pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self), SocketFileError> {
         let bytes = path.as_os_str().len();
         if bytes > MAX_PATH_BYTES {
-            return Err(EndpointError::PathTooLong {
+            return Err(SocketFileError::PathTooLong {
                 path: path.to_owned(),
                 bytes,
             });
         }
-        let create_error = |source| EndpointError::Create {
+        let create_error = |source| SocketFileError::Create {
             path: path.to_owned(),
             source,
         };
@@ -118,14 +108,14 @@ impl Drop for SocketFile {
 }
 
 /// Removes a socket file that nobody listens on.
-fn remove_stale(path: &Path) -> Result<(), EndpointError> {
-    let create_error = |source| EndpointError::Create {
+fn remove_stale(path: &Path) -> Result<(), SocketFileError> {
+    let create_error = |source| SocketFileError::Create {
         path: path.to_owned(),
         source,
     };
     let metadata = fs::symlink_metadata(path).map_err(create_error)?;
     if !metadata.file_type().is_socket() {
-        return Err(EndpointError::NotASocket(path.to_owned()));
+        return Err(SocketFileError::NotASocket(path.to_owned()));
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
@@ -136,71 +126,12 @@ fn remove_stale(path: &Path) -> Result<(), EndpointError> {
             fs::remove_file(path).map_err(create_error)
         }
         Err(error) => Err(create_error(error)),
-        Ok(_) => Err(EndpointError::InUse(path.to_owned())),
-    }
-}
-
-/// A socket that the parent process opened.
-#[derive(Debug)]
-pub(crate) enum InheritedSocket {
-    /// Clients connect to it.
-    Listening(UnixListener),
-    /// A client is at its other end.
-    Connected(UnixStream),
-}
-
-impl InheritedSocket {
-    /// Takes descriptor `number` over.
-    ///
-    /// # Errors
-    /// When it is not open, or not a UNIX stream socket.
-    pub(crate) fn take(number: RawFd) -> Result<Self, EndpointError> {
-        let domain = socket_option(number, libc::SO_DOMAIN)?;
-        let kind = socket_option(number, libc::SO_TYPE)?;
-        if (domain, kind) != (libc::AF_UNIX, libc::SOCK_STREAM) {
-            return Err(EndpointError::Descriptor {
-                number,
-                source: io::Error::from_raw_os_error(libc::EPROTOTYPE),
-            });
-        }
-        let listening = socket_option(number, libc::SO_ACCEPTCONN)? != 0;
-        // SAFETY: it is an open socket, given to us on the command line to own; it is taken once.
-        let descriptor = unsafe { OwnedFd::from_raw_fd(number) };
-        Ok(if listening {
-            Self::Listening(descriptor.into())
-        } else {
-            Self::Connected(descriptor.into())
-        })
-    }
-}
-
-fn socket_option(number: RawFd, option: libc::c_int) -> Result<libc::c_int, EndpointError> {
-    let mut value: libc::c_int = 0;
-    let mut size = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or_default();
-    // SAFETY: `value` and `size` are ours, and `size` says how large `value` is.
-    let outcome = unsafe {
-        libc::getsockopt(
-            number,
-            libc::SOL_SOCKET,
-            option,
-            (&raw mut value).cast(),
-            &raw mut size,
-        )
-    };
-    if outcome == 0 {
-        Ok(value)
-    } else {
-        Err(EndpointError::Descriptor {
-            number,
-            source: io::Error::last_os_error(),
-        })
+        Ok(_) => Err(SocketFileError::InUse(path.to_owned())),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::IntoRawFd;
-
     use super::*;
 
     #[test]
@@ -256,26 +187,6 @@ mod tests {
                 .to_string()
                 .ends_with("has 108 bytes, the kernel allows 107; choose a shorter one"),
             "{error}"
-        );
-    }
-
-    #[test]
-    fn descriptors_are_told_apart() {
-        let folder = tempfile::tempdir().unwrap();
-        let listener = UnixListener::bind(folder.path().join("s")).unwrap();
-        let taken = InheritedSocket::take(listener.into_raw_fd()).unwrap();
-        assert!(matches!(taken, InheritedSocket::Listening(_)));
-
-        let (one, _other) = UnixStream::pair().unwrap();
-        let taken = InheritedSocket::take(one.into_raw_fd()).unwrap();
-        assert!(matches!(taken, InheritedSocket::Connected(_)));
-
-        let file = File::open("/dev/null").unwrap();
-        let number = file.into_raw_fd();
-        assert!(InheritedSocket::take(number).is_err());
-        assert_eq!(
-            InheritedSocket::take(-1).unwrap_err().to_string(),
-            "File descriptor -1 is not a UNIX stream socket"
         );
     }
 }
