@@ -58,9 +58,13 @@ fn start(folder: &Path) -> Device {
 
 /// Units of 4 KiB in epochs of 100 ms that are never hot.
 fn enable(client: &mut vfio_user::Client) {
+    let mut all_ranges = [0; 8];
+    client
+        .region_read(MONITORS, INSTANCE + 0x10, &mut all_ranges)
+        .unwrap();
     let writes: [(u64, u64); 3] = [
         (0x48, 12 | 4 << 48 | 1 << 52),
-        (0xfe8, 0xf),
+        (u64::from_le_bytes(all_ranges), 0xf),
         (0x40, 6 | 1 << 16 | 0xffff << 32),
     ];
     for (offset, value) in writes {

@@ -45,6 +45,72 @@ fn filters_count_loads_or_stores_only() -> Result<()> {
     guest.finish()
 }
 
+/// Each vCPU has a ring, and what it accesses is counted exactly.
+#[test]
+fn each_of_sixteen_vcpus_is_counted() -> Result<()> {
+    const PROCESSORS: u32 = 16;
+    let mut setup = Setup::exact();
+    setup.topology.nodes[0].processors = PROCESSORS;
+    let mut guest = Guest::boot(&setup)?;
+    let scripts = (0..PROCESSORS).map(|processor| {
+        let number = u64::from(processor);
+        let touches = [Touches::new(number, 100 + number, 10 * number)];
+        Script::prepare_on(&mut guest, processor, 16, &touches)
+    });
+    let scripts = scripts.collect::<Result<Vec<_>>>()?;
+    let watch = Watch::start(&mut guest, &["--threshold=1", "--epoch=300ms"])?;
+    for script in &scripts {
+        script.run(&mut guest)?;
+    }
+    watch.end_epoch(&mut guest)?;
+    let report = watch.stop(&mut guest)?;
+    assert!(!report.lost, "{report:?}");
+    let base = guest.topology().windows()[0].base.0;
+    let mut expected = BTreeMap::new();
+    for (number, script) in (0..).zip(&scripts) {
+        let dpa = script.frame(number)? * PAGE_BYTES - base;
+        expected.insert(("cxl_hmu_mem0.0.0".to_owned(), dpa), 100 + 11 * number);
+    }
+    assert_eq!(report.counts(), expected);
+    let feed = &guest.statistics(0)?["feed"];
+    assert_eq!(
+        (&feed["lost"], &feed["vcpus_without_ring"]),
+        (&0.into(), &0.into())
+    );
+    for script in scripts {
+        script.end(&mut guest)?;
+    }
+    guest.finish()
+}
+
+/// With fewer rings than vCPUs, what the others access is known to be missing.
+#[test]
+fn vcpus_without_a_ring_are_told() -> Result<()> {
+    let mut setup = Setup::exact().with_device("access_rings = 1");
+    setup.topology.nodes[0].processors = 2;
+    let mut guest = Guest::boot(&setup)?;
+    let script = |guest: &mut Guest, processor, reads| {
+        Script::prepare_on(guest, processor, 16, &[Touches::new(3, reads, 0)])
+    };
+    let scripts = [script(&mut guest, 0, 50)?, script(&mut guest, 1, 70)?];
+    let watch = Watch::start(&mut guest, &["--threshold=1", "--epoch=300ms"])?;
+    for script in &scripts {
+        script.run(&mut guest)?;
+    }
+    watch.end_epoch(&mut guest)?;
+    assert_eq!(watch.counted(&mut guest, 0)?, 50);
+    watch.stop(&mut guest)?;
+    let feed = guest.statistics(0)?["feed"].clone();
+    assert_eq!(
+        (&feed["lost"], &feed["vcpus_without_ring"]),
+        (&70.into(), &1.into())
+    );
+    for script in scripts {
+        script.end(&mut guest)?;
+    }
+    guest.finish()
+}
+
 /// Runs the script under a watch with these options; every unit must have the count that `counted`
 /// gives for the pages in it, and no other unit may be there.
 fn check_counts(

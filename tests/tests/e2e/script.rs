@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 use chmu_tests::guest::{Guest, PROGRAM_TIMEOUT};
 use serde_json::Value;
 
-const STATE_FILE: &str = "/run/script.json";
 /// Bytes of a page and, in the touches of a script, of a line.
 pub(crate) const PAGE_BYTES: u64 = 4096;
 pub(crate) const LINE_BYTES: u64 = 64;
@@ -43,6 +42,7 @@ impl Touches {
 #[derive(Debug)]
 pub(crate) struct Script {
     process_id: u32,
+    state_file: String,
     touches: Vec<Touches>,
     /// The frame of each page.
     frames: Vec<u64>,
@@ -52,7 +52,19 @@ impl Script {
     /// Places `pages` pages on the CXL node. The script runs on processor 0 only, so that it stays
     /// behind one cache of the plugin.
     pub(crate) fn prepare(guest: &mut Guest, pages: u64, touches: &[Touches]) -> Result<Self> {
-        guest.shell(&format!("rm -f {STATE_FILE}"))?;
+        Self::prepare_on(guest, 0, pages, touches)
+    }
+
+    /// The same on another processor.
+    pub(crate) fn prepare_on(
+        guest: &mut Guest,
+        processor: u32,
+        pages: u64,
+        touches: &[Touches],
+    ) -> Result<Self> {
+        let state_file = format!("/run/script-{processor}.json");
+        guest.shell(&format!("rm -f {state_file}"))?;
+        let processor = format!("{:x}", 1_u64 << processor);
         let pages = pages.to_string();
         let words: Vec<_> = touches
             .iter()
@@ -63,17 +75,25 @@ impl Script {
                 )
             })
             .collect();
-        let mut command = vec!["taskset", "1", "chmu", "workload", "script"];
-        command.extend(["--pages", &pages, "--state", STATE_FILE, "--wait", "--hold"]);
+        let mut command = vec!["taskset", &processor, "chmu", "workload", "script"];
+        command.extend([
+            "--pages",
+            &pages,
+            "--state",
+            &state_file,
+            "--wait",
+            "--hold",
+        ]);
         command.extend(words.iter().map(String::as_str));
         let process_id = guest.spawn(&command)?;
-        guest.wait_until(process_id, &format!("[ -e {STATE_FILE} ]"))?;
-        let state: Value = serde_json::from_str(&guest.read(STATE_FILE)?)?;
+        guest.wait_until(process_id, &format!("[ -e {state_file} ]"))?;
+        let state: Value = serde_json::from_str(&guest.read(&state_file)?)?;
         let frames = state["start_frames"]
             .as_array()
             .context("The script's state names no frames")?;
         Ok(Self {
             process_id,
+            state_file,
             touches: touches.to_vec(),
             frames: frames.iter().filter_map(Value::as_u64).collect(),
         })
@@ -102,7 +122,7 @@ impl Script {
     /// Touches the pages, and waits for the last touch.
     pub(crate) fn run(&self, guest: &mut Guest) -> Result<()> {
         guest.signal(self.process_id, libc::SIGUSR1)?;
-        let finished = format!("grep -q '\"phase\":\"finished\"' {STATE_FILE}");
+        let finished = format!("grep -q '\"phase\":\"finished\"' {}", self.state_file);
         guest.wait_until(self.process_id, &finished)
     }
 

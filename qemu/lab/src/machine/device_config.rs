@@ -8,12 +8,16 @@ use crate::size::ByteSize;
 use crate::topology::PlacedDevice;
 
 /// The configuration of `vfio-user-chmu` for `device`; `settings` are top-level keys that the
-/// topology says nothing of, such as `vectors` and `block`.
+/// topology says nothing of, such as `vectors` and `block`. There is a ring for the accesses of
+/// each processor, unless they say otherwise.
 ///
 /// # Errors
 /// When `settings` has a key that follows from the topology, or a number is too large for TOML.
 pub fn device_config(device: &PlacedDevice<'_>, settings: &Table) -> Result<String> {
     let mut config = settings.clone();
+    config
+        .entry("access_rings")
+        .or_insert_with(|| i64::from(device.processors).into());
     let size = Value::String(ByteSize(device.memory_bytes()).to_string());
     for (key, value) in [
         ("serial_number", number(device.device.serial_number)?),
@@ -60,7 +64,7 @@ mod tests {
         let mut settings = Table::new();
         settings.insert("vectors".into(), 4.into());
         let config = device_config(&topology.devices()[0], &settings).unwrap();
-        let expected = "memory = \"1G\"\nserial_number = 3298820097\nvectors = 4\n\n\
+        let expected = "access_rings = 2\nmemory = \"1G\"\nserial_number = 3298820097\nvectors = 4\n\n\
                         [[decoder]]\nbase = 4294967296\ngranularity = 256\nposition = 0\n\
                         size = \"1G\"\nways = 1\n";
         assert_eq!(config, expected);

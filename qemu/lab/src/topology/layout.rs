@@ -84,6 +84,7 @@ impl Topology {
 
     /// The devices, in the order of their root ports.
     pub fn devices(&self) -> Vec<PlacedDevice<'_>> {
+        let processors = self.nodes.iter().map(|node| node.processors).sum();
         let mut devices = Vec::new();
         for window in self.windows() {
             for (position, device) in window.window.devices.iter().enumerate() {
@@ -92,6 +93,7 @@ impl Topology {
                     position,
                     window,
                     device: *device,
+                    processors,
                 });
             }
         }

@@ -102,6 +102,8 @@ pub struct PlacedDevice<'a> {
     pub window: PlacedWindow<'a>,
     /// The description.
     pub device: Device,
+    /// Processors of the whole machine, each of which may access the device's memory.
+    pub processors: u32,
 }
 
 impl PlacedDevice<'_> {

@@ -72,6 +72,8 @@ pub struct DemoResult {
     pub epochs_closed: u64,
     pub requests_counted: u64,
     pub accesses_lost: u64,
+    pub vcpus_without_ring: u64,
+    pub epochs_late: u64,
     pub first_touch_to_first_report_ms: Option<u64>,
     pub first_touch_to_first_promotion_ms: Option<u64>,
     pub seconds_total: f64,
@@ -118,6 +120,8 @@ impl DemoResult {
             epochs_closed: instances(device, "epochs_closed"),
             requests_counted: instances(device, "requests_counted"),
             accesses_lost: number(&device["feed"], "lost"),
+            vcpus_without_ring: number(&device["feed"], "vcpus_without_ring"),
+            epochs_late: number(&device["feed"], "epochs_late"),
             first_touch_to_first_report_ms: since_first_touch("first_report_monotonic_ns"),
             first_touch_to_first_promotion_ms: since_first_touch("first_promotion_monotonic_ns"),
             seconds_total: evidence.total.as_secs_f64(),
@@ -158,6 +162,13 @@ impl DemoResult {
             (
                 self.integrity_ok,
                 format!("{corrupt} pages do not hold what was written to them"),
+            ),
+            (
+                self.vcpus_without_ring == 0,
+                format!(
+                    "The accesses of {} vCPUs were not counted; the device needs more access_rings",
+                    self.vcpus_without_ring
+                ),
             ),
             (
                 self.reported_units > 0,
@@ -207,6 +218,8 @@ impl fmt::Display for DemoResult {
             ("units reported", self.reported_units.to_string()),
             ("units dropped", self.units_dropped.to_string()),
             ("hotlist overflows", self.hotlist_overflows.to_string()),
+            ("accesses lost", self.accesses_lost.to_string()),
+            ("epochs late", self.epochs_late.to_string()),
             (
                 "pages promoted",
                 format!(
@@ -287,7 +300,7 @@ mod tests {
     #[test]
     fn each_broken_rule_fails_with_its_reason() {
         type Spoil = fn(&mut Evidence);
-        let broken: [(Spoil, &str); 6] = [
+        let broken: [(Spoil, &str); 7] = [
             (
                 |evidence| evidence.proof["recall"] = json!(0.949),
                 "94.9 % of the hot pages",
@@ -303,6 +316,10 @@ mod tests {
             (
                 |evidence| evidence.verification["corrupt_pages"] = json!(2),
                 "2 pages do not hold",
+            ),
+            (
+                |evidence| evidence.device["feed"]["vcpus_without_ring"] = json!(8),
+                "The accesses of 8 vCPUs were not counted",
             ),
             (
                 |evidence| evidence.promotion["units_reported"] = json!(0),
