@@ -8,6 +8,7 @@
 pub mod address;
 pub mod chmu;
 pub mod cxl;
+pub mod doe;
 pub mod epoch;
 pub mod hotlist;
 pub mod interleave;

@@ -76,10 +76,14 @@ pub mod capability {
 
 /// Identifiers of extended capabilities.
 pub mod extended_capability {
+    /// Advanced error reporting (AER).
+    pub const ADVANCED_ERROR_REPORTING: u16 = 0x0001;
     /// Device serial number.
     pub const SERIAL_NUMBER: u16 = 0x0003;
     /// Designated vendor-specific.
     pub const DVSEC: u16 = 0x0023;
+    /// Data object exchange.
+    pub const DATA_OBJECT_EXCHANGE: u16 = 0x002e;
 }
 
 /// Offsets from the start of the PCI Express capability.
@@ -90,6 +94,8 @@ pub mod express {
     pub const DEVICE_CAPABILITIES: u16 = 0x04;
     /// Device control, 16 bits.
     pub const DEVICE_CONTROL: u16 = 0x08;
+    /// Device status, 16 bits.
+    pub const DEVICE_STATUS: u16 = 0x0a;
     /// Link capabilities, 32 bits.
     pub const LINK_CAPABILITIES: u16 = 0x0c;
     /// Link control, 16 bits.
@@ -104,6 +110,8 @@ pub mod express {
     pub const LINK_CAPABILITIES_2: u16 = 0x2c;
     /// Link control 2, 16 bits.
     pub const LINK_CONTROL_2: u16 = 0x30;
+    /// Link status 2, 16 bits.
+    pub const LINK_STATUS_2: u16 = 0x32;
     /// Bytes of the capability.
     pub const BYTES: u16 = 0x3c;
 
@@ -111,6 +119,24 @@ pub mod express {
     pub const FUNCTION_LEVEL_RESET: u32 = 1 << 28;
     /// Device control: resets the function; reads as 0.
     pub const INITIATE_FUNCTION_LEVEL_RESET: u16 = 1 << 15;
+}
+
+/// Offsets from the start of advanced error reporting.
+pub mod error_reporting {
+    /// Uncorrectable errors that were seen, 32 bits.
+    pub const UNCORRECTABLE_STATUS: u16 = 0x04;
+    /// Uncorrectable errors that are not reported, 32 bits.
+    pub const UNCORRECTABLE_MASK: u16 = 0x08;
+    /// Uncorrectable errors that are fatal, 32 bits.
+    pub const UNCORRECTABLE_SEVERITY: u16 = 0x0c;
+    /// Correctable errors that were seen, 32 bits.
+    pub const CORRECTABLE_STATUS: u16 = 0x10;
+    /// Correctable errors that are not reported, 32 bits.
+    pub const CORRECTABLE_MASK: u16 = 0x14;
+    /// Capabilities and control, 32 bits.
+    pub const CONTROL: u16 = 0x18;
+    /// Bytes of an endpoint's capability, header and prefix logs included.
+    pub const BYTES: u16 = 0x48;
 }
 
 /// Header of an extended capability.

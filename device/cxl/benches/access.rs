@@ -20,8 +20,8 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use chmu_cxl::{
-    DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost, HostAccess, Profile,
-    Region,
+    DEFAULT_HDM_DECODERS, DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost,
+    HostAccess, Performance, Profile, Region,
 };
 use chmu_model::Capabilities;
 use chmu_spec::address::Hpa;
@@ -74,6 +74,8 @@ fn device(capacity_bytes: u64, blocks: Vec<Vec<Capabilities>>) -> Function {
     let config = FunctionConfig {
         serial_number: 1,
         capacity_bytes,
+        performance: Performance::default(),
+        hdm_decoders: DEFAULT_HDM_DECODERS,
         decoders: vec![DecoderConfig {
             base: Hpa(BASE),
             size_bytes: capacity_bytes,

@@ -18,6 +18,8 @@
 
 mod address_map;
 mod bar;
+mod bytes;
+mod cdat;
 mod component;
 mod config;
 mod config_space;
@@ -34,7 +36,8 @@ mod testing;
 
 pub use bar::Bar;
 pub use config::{
-    ConfigError, DecoderConfig, DecoderError, FunctionConfig, InterruptKind, Interrupts,
+    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, DecoderError, FunctionConfig, InterruptKind,
+    Interrupts, Performance,
 };
 pub use device_registers::{Condition, MediaEvent, Transaction};
 pub use event::{DecoderRefusal, FunctionEvent};

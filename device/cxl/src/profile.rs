@@ -198,7 +198,7 @@ const fn length(scale: EpochScale, multiplier: u16) -> EpochLength {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{DecoderConfig, Function, FunctionConfig};
+    use crate::{DEFAULT_HDM_DECODERS, DecoderConfig, Function, FunctionConfig, Performance};
     use chmu_spec::address::Hpa;
 
     #[test]
@@ -207,6 +207,8 @@ mod tests {
             let config = FunctionConfig {
                 serial_number: 1,
                 capacity_bytes: 1 << 30,
+                performance: Performance::default(),
+                hdm_decoders: DEFAULT_HDM_DECODERS,
                 decoders: vec![DecoderConfig {
                     base: Hpa(1 << 32),
                     size_bytes: 1 << 30,

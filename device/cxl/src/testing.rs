@@ -8,8 +8,8 @@ use chmu_spec::address::Hpa;
 use chmu_spec::request::AccessKind;
 
 use crate::{
-    DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost, HostAccess, Interrupts,
-    Region,
+    DEFAULT_HDM_DECODERS, DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost,
+    HostAccess, Interrupts, Performance, Region,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -65,6 +65,8 @@ pub(crate) fn config() -> FunctionConfig {
     FunctionConfig {
         serial_number: 0x0123_4567_89ab_cdef,
         capacity_bytes: GIB,
+        performance: Performance::default(),
+        hdm_decoders: DEFAULT_HDM_DECODERS,
         decoders: vec![decoder(4 * GIB, GIB)],
         blocks: vec![vec![Capabilities {
             message_number: 1,

@@ -35,6 +35,10 @@ pub mod cxl_device {
     pub const MEMORY_INFO_VALID: u32 = 1 << 0;
     /// Range size, low half: the memory is ready.
     pub const MEMORY_ACTIVE: u32 = 1 << 1;
+    /// Range size, low half: the attribute table (CDAT) tells the type of the media.
+    pub const MEDIA_TYPE_BY_CDAT: u32 = 2 << 2;
+    /// Range size, low half: the attribute table (CDAT) tells the class of the memory.
+    pub const MEMORY_CLASS_BY_CDAT: u32 = 2 << 5;
 }
 
 /// Capability register of the CXL device DVSEC.
@@ -124,6 +128,17 @@ pub mod flex_bus {
     pub const MEM: u16 = 1 << 2;
     /// Flits of 68 bytes, in each of the three.
     pub const FLIT_68_BYTES: u16 = 1 << 5;
+}
+
+/// Offsets in the DVSEC of a device's global persistent flush (GPF), from its extended capability
+/// header.
+pub mod flush {
+    /// How long the second phase takes, 16 bits.
+    pub const PHASE_2_DURATION: u16 = 0x0a;
+    /// What it needs, in milliwatts, 32 bits.
+    pub const PHASE_2_POWER: u16 = 0x0c;
+    /// Bytes.
+    pub const BYTES: u16 = 0x10;
 }
 
 #[cfg(test)]

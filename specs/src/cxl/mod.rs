@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! CXL memory devices: how software finds and reads their registers, by CXL r3.1 as Linux uses it.
 
+pub mod cdat;
 pub mod component;
 pub mod device;
 pub mod dvsec;

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! BAR0: component registers, of which HDM decoders matter.
 //!
-//! Firmware's decoders come committed and locked. Where their count has to be rounded up, a driver
-//! can commit the last decoder for one way: which position of an interleave set the device has is
-//! not in the registers.
+//! Firmware's decoders come committed and locked. A driver can commit the others for one way: which
+//! position of an interleave set the device has is not in the registers.
 
 #[cfg(test)]
 mod tests;
@@ -45,9 +44,10 @@ pub(crate) struct ComponentRegisters {
 }
 
 impl ComponentRegisters {
-    /// Registers whose first decoders are committed by firmware.
-    pub(crate) fn new(capacity_bytes: u64, firmware: Vec<FirmwareDecoder>) -> Self {
-        let (count_code, decoders) = decoder_count_code(firmware.len()).unwrap_or_default();
+    /// Registers of `count` decoders or one more, the first of which are committed by firmware.
+    pub(crate) fn new(capacity_bytes: u64, count: usize, firmware: Vec<FirmwareDecoder>) -> Self {
+        let count = count.max(firmware.len());
+        let (count_code, decoders) = decoder_count_code(count).unwrap_or_default();
         let mut space = RegisterSpace::new(BLOCK_BYTES);
         define_capability_array(&mut space);
         space.define_table(cache_mem(RAS_POINTER), RAS_TABLE);

@@ -43,7 +43,7 @@ fn registers_equal_the_kernels_contract() {
         dwords(&mut bench, 0x1080, 6),
         [0, 0x1_cfff, 0x1_cfff, 0, 0x7f, 0]
     );
-    assert_eq!(dwords(&mut bench, HDM, 4), [0x1b00, 2, 0, 0]);
+    assert_eq!(dwords(&mut bench, HDM, 4), [0x1b02, 2, 0, 0]);
     assert_eq!(
         dwords(&mut bench, HDM + 0x10, 8),
         [0, 1, 0x4000_0000, 0, 0x1700, 0, 0, 0]
@@ -52,6 +52,22 @@ fn registers_equal_the_kernels_contract() {
     let image = bench.read(BAR, 0, 0x1_0000);
     let set: Vec<usize> = (0..0x1_0000).filter(|offset| image[*offset] != 0).collect();
     assert!(set.iter().all(|offset| (0x1000..0x1130).contains(offset)));
+}
+
+/// What Linux does with decoders that firmware leaves alone: it says that they are for the host only.
+#[test]
+fn free_decoders_are_empty_and_can_be_marked() {
+    let mut bench = Bench::new(&config());
+    let free = HDM + 0x10 + 3 * 0x20;
+    assert_eq!(dwords(&mut bench, free, 8), [0; 8]);
+    bench.write(BAR, free + 0x10, &0x1000_u32.to_le_bytes());
+    assert_eq!(bench.read_u32(BAR, free + 0x10), 0x1000);
+    assert_eq!(bench.host.events, []);
+    assert_eq!(bench.function.windows().len(), 1);
+    // There is no fifth one.
+    assert_eq!(dwords(&mut bench, free + 0x20, 8), [0; 8]);
+    bench.write(BAR, free + 0x30, &0x1000_u32.to_le_bytes());
+    assert_eq!(bench.read_u32(BAR, free + 0x30), 0);
 }
 
 #[test]
@@ -212,10 +228,22 @@ fn impossible_decoders_are_refused() {
 
 #[test]
 fn the_count_of_decoders_is_rounded_up() {
-    for (decoders, code) in [(1, 0), (2, 1), (3, 2), (4, 2), (5, 3), (9, 5), (10, 5)] {
+    // Decoders that the device has at least, those of firmware, and the code of their count.
+    for (hdm_decoders, decoders, code) in [
+        (1, 1, 0),
+        (1, 2, 1),
+        (2, 3, 2),
+        (4, 1, 2),
+        (4, 4, 2),
+        (4, 5, 3),
+        (7, 2, 4),
+        (4, 9, 5),
+        (10, 1, 5),
+    ] {
         let bases = (1..=decoders).map(|index| index << 32);
         let mut bench = Bench::new(&FunctionConfig {
             capacity_bytes: 4 * GIB,
+            hdm_decoders,
             decoders: bases.map(|base| decoder(base, MIB_256)).collect(),
             ..config()
         });

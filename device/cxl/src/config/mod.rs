@@ -29,8 +29,13 @@ pub struct FunctionConfig {
     /// Bytes of the device's memory: device physical addresses run from 0 to here. A multiple of
     /// 256 MiB.
     pub capacity_bytes: u64,
+    /// How fast the memory is.
+    pub performance: Performance,
     /// Decoders that firmware commits and locks, by ascending base: 1 to 10.
     pub decoders: Vec<DecoderConfig>,
+    /// HDM decoders that the device has at least; those that firmware leaves are a driver's. There
+    /// can be 1, 2, 4, 6, 8 or 10, so it may be one more.
+    pub hdm_decoders: usize,
     /// The instances of each block of hotness monitoring units: 1 to 8 blocks.
     pub blocks: Vec<Vec<Capabilities>>,
     /// How the function interrupts. Vector 0 belongs to the event logs, and to every instance
@@ -39,6 +44,27 @@ pub struct FunctionConfig {
     /// The rule that the device breaks, for tests of drivers and of conformance suites.
     pub quirk: Option<Quirk>,
 }
+
+/// How fast the memory is behind the link, as the device tells it to hosts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Performance {
+    /// Latency of a read or a write, from the device's port on: 1 or more.
+    pub latency_ns: u32,
+    /// Bandwidth of reads or of writes: 1 or more.
+    pub bandwidth_mib_per_s: u32,
+}
+
+impl Default for Performance {
+    fn default() -> Self {
+        Self {
+            latency_ns: 200,
+            bandwidth_mib_per_s: 20 << 10,
+        }
+    }
+}
+
+/// HDM decoders that a device has unless told otherwise.
+pub const DEFAULT_HDM_DECODERS: usize = 4;
 
 /// One HDM decoder of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,6 +121,15 @@ pub enum ConfigError {
     /// The memory is no multiple of 256 MiB.
     #[error("The memory is a multiple of 256 MiB and not empty, not {0:#x} bytes")]
     Capacity(u64),
+    /// The memory has no latency.
+    #[error("Memory has a latency of 1 ns or more")]
+    Latency,
+    /// The memory has no bandwidth.
+    #[error("Memory has a bandwidth of 1 MiB/s or more")]
+    Bandwidth,
+    /// A device has no so many decoders.
+    #[error("A device has 1 to {MAXIMUM_DEVICE_DECODERS} HDM decoders, not {0}")]
+    HdmDecoders(usize),
     /// No decoder, or more than a device may have.
     #[error("A device has 1 to {MAXIMUM_DEVICE_DECODERS} HDM decoders, not {0}")]
     Decoders(usize),
@@ -231,6 +266,15 @@ impl FunctionConfig {
         }
         if !(1..=MAXIMUM_BLOCKS).contains(&self.blocks.len()) {
             return Err(ConfigError::Blocks(self.blocks.len()));
+        }
+        if self.performance.latency_ns == 0 {
+            return Err(ConfigError::Latency);
+        }
+        if self.performance.bandwidth_mib_per_s == 0 {
+            return Err(ConfigError::Bandwidth);
+        }
+        if !(1..=MAXIMUM_DEVICE_DECODERS).contains(&self.hdm_decoders) {
+            return Err(ConfigError::HdmDecoders(self.hdm_decoders));
         }
         self.check_interrupts()?;
         self.windows()

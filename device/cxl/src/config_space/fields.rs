@@ -4,13 +4,14 @@
 use chmu_spec::cxl::VENDOR_ID as CXL_VENDOR_ID;
 use chmu_spec::cxl::dvsec::{
     self, DeviceCapability, REGISTER_LOCATOR_ENTRIES, REGISTER_LOCATOR_ENTRY_BYTES, cxl_device,
-    flex_bus,
+    flex_bus, flush,
 };
+use chmu_spec::doe;
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::pci::{
     CLASS_CXL_MEMORY_DEVICE, DVSEC_ID, DvsecHeader, EXTENDED_CAPABILITIES,
-    ExtendedCapabilityHeader, MsixLocation, capability, command, express, extended_capability,
-    header,
+    ExtendedCapabilityHeader, MsixLocation, capability, command, error_reporting, express,
+    extended_capability, header,
 };
 
 use crate::bar;
@@ -29,10 +30,21 @@ pub(super) const LOCATOR_DVSEC: u16 = 0x150;
 /// Where the Flex Bus port DVSEC lies: behind the longest Register Locator.
 pub(super) const FLEX_BUS_DVSEC: u16 = 0x1c0;
 
-/// Vendor and device identifier: free numbers of the virtio vendor, as the class alone matters.
-const VENDOR_ID: u64 = 0x1af4;
-const DEVICE_ID: u64 = 0x0d93;
-const SUBSYSTEM_ID: u64 = 0x1100;
+/// Where the DVSEC of global persistent flush lies.
+pub(super) const FLUSH_DVSEC: u16 = 0x1e0;
+/// Where advanced error reporting lies.
+pub(super) const ERROR_REPORTING: u16 = 0x200;
+/// Bytes of advanced error reporting.
+pub(super) const ERROR_REPORTING_BYTES: usize = error_reporting::BYTES as usize;
+/// Where data object exchange lies.
+pub(super) const EXCHANGE: u16 = 0x250;
+
+/// Vendor identifier: the CXL consortium's own. Drivers find CXL memory devices by their class; the
+/// consortium makes no products, so no driver matches its number.
+const VENDOR_ID: u64 = CXL_VENDOR_ID as u64;
+/// Device and subsystem identifier: free numbers.
+const DEVICE_ID: u64 = 0xc4a0;
+const SUBSYSTEM_ID: u64 = 0x0001;
 
 /// 32 GT/s and 16 lanes, in the link's capabilities and status.
 const LINK: u64 = 5 | 16 << 4;
@@ -44,6 +56,8 @@ pub(super) struct Field {
     pub(super) bytes: usize,
     pub(super) value: u64,
     pub(super) writable: u64,
+    /// Bits that a host clears by writing 1.
+    pub(super) clearable: u64,
 }
 
 const fn fixed(offset: u16, bytes: usize, value: u64) -> Field {
@@ -52,6 +66,7 @@ const fn fixed(offset: u16, bytes: usize, value: u64) -> Field {
         bytes,
         value,
         writable: 0,
+        clearable: 0,
     }
 }
 
@@ -61,6 +76,18 @@ const fn writable(offset: u16, bytes: usize, value: u64, writable: u64) -> Field
         bytes,
         value,
         writable,
+        clearable: 0,
+    }
+}
+
+/// Status bits, none of which is set after a reset.
+const fn status(offset: u16, bytes: usize, clearable: u64) -> Field {
+    Field {
+        offset,
+        bytes,
+        value: 0,
+        writable: 0,
+        clearable,
     }
 }
 
@@ -94,29 +121,33 @@ pub(super) const EXPRESS: &[Field] = &[
     fixed(1, 1, INTERRUPT_CAPABILITY as u64),
     // Version 2, endpoint.
     fixed(express::CAPABILITIES, 2, 2),
-    // Role-based error reporting, any latency.
+    // Payloads of 512 bytes, tags of 8 bits, any latency, role-based error reporting.
     fixed(
         express::DEVICE_CAPABILITIES,
         4,
-        express::FUNCTION_LEVEL_RESET as u64 | 1 << 15 | 7 << 9 | 7 << 6,
+        express::FUNCTION_LEVEL_RESET as u64 | 1 << 15 | 7 << 9 | 7 << 6 | 1 << 5 | 2,
     ),
     // Relaxed ordering, no snoop and reads of 512 bytes after reset.
-    writable(express::DEVICE_CONTROL, 2, 0x2810, 0x78ff),
+    writable(express::DEVICE_CONTROL, 2, 0x2810, 0x79ff),
+    status(express::DEVICE_STATUS, 2, 0xf),
     // ASPM optionality.
     fixed(express::LINK_CAPABILITIES, 4, LINK | 1 << 22),
     // Common clock, extended synchronisation.
     writable(express::LINK_CONTROL, 2, 0, 0x00c0),
-    fixed(express::LINK_STATUS, 2, LINK),
-    // Completion timeouts can be switched off.
-    fixed(express::DEVICE_CAPABILITIES_2, 4, 1 << 4),
-    writable(express::DEVICE_CONTROL_2, 2, 0, 1 << 4),
+    // The slot's clock.
+    fixed(express::LINK_STATUS, 2, LINK | 1 << 12),
+    // All completion timeouts, which can be switched off; completes tags of 10 bits.
+    fixed(express::DEVICE_CAPABILITIES_2, 4, 1 << 16 | 1 << 4 | 0xf),
+    writable(express::DEVICE_CONTROL_2, 2, 0, 0x1f),
     // 2.5 to 32 GT/s.
     fixed(express::LINK_CAPABILITIES_2, 4, 0x3e),
     writable(express::LINK_CONTROL_2, 2, 5, 0xf),
+    // Equalisation is done, all of its phases.
+    fixed(express::LINK_STATUS_2, 2, 0x1e),
 ];
 
 pub(super) const FLEX_BUS: &[Field] = &[
-    extended(extended_capability::DVSEC, 0),
+    extended(extended_capability::DVSEC, FLUSH_DVSEC),
     vendor(2, flex_bus::BYTES),
     fixed(DVSEC_ID, 2, dvsec::FLEX_BUS_PORT as u64),
     fixed(flex_bus::CAPABILITY, 2, FLEX_BUS_MODES),
@@ -126,11 +157,66 @@ pub(super) const FLEX_BUS: &[Field] = &[
 
 const FLEX_BUS_MODES: u64 = (flex_bus::IO | flex_bus::MEM | flex_bus::FLIT_68_BYTES) as u64;
 
-/// Header of an extended capability, all of which have version 1 here.
+/// Volatile memory has nothing to flush: it takes no time and no power.
+pub(super) const FLUSH: &[Field] = &[
+    extended(extended_capability::DVSEC, ERROR_REPORTING),
+    vendor(0, flush::BYTES),
+    fixed(DVSEC_ID, 2, dvsec::GPF_DEVICE as u64),
+    fixed(flush::PHASE_2_DURATION, 2, 0),
+    fixed(flush::PHASE_2_POWER, 4, 0),
+];
+
+/// Errors that an endpoint finds: of the link, of TLPs, and internal ones.
+const UNCORRECTABLE_ERRORS: u64 = 0x005f_f030;
+const CORRECTABLE_ERRORS: u64 = 0xf1c1;
+
+/// Masks and severities after reset are those of PCI Express.
+pub(super) const ERRORS: &[Field] = &[
+    extended_version(extended_capability::ADVANCED_ERROR_REPORTING, 2, EXCHANGE),
+    status(
+        error_reporting::UNCORRECTABLE_STATUS,
+        4,
+        UNCORRECTABLE_ERRORS,
+    ),
+    writable(
+        error_reporting::UNCORRECTABLE_MASK,
+        4,
+        1 << 22,
+        UNCORRECTABLE_ERRORS,
+    ),
+    writable(
+        error_reporting::UNCORRECTABLE_SEVERITY,
+        4,
+        0x0046_2030,
+        UNCORRECTABLE_ERRORS,
+    ),
+    status(error_reporting::CORRECTABLE_STATUS, 4, CORRECTABLE_ERRORS),
+    writable(
+        error_reporting::CORRECTABLE_MASK,
+        4,
+        0xe000,
+        CORRECTABLE_ERRORS,
+    ),
+    // Check sums from end to end can be made and checked.
+    writable(error_reporting::CONTROL, 4, 0xa0, 0x140),
+];
+
+/// Neither interrupts nor anything to remember between accesses.
+pub(super) const DATA_OBJECTS: &[Field] = &[
+    extended(extended_capability::DATA_OBJECT_EXCHANGE, 0),
+    fixed(doe::register::CAPABILITIES, 4, 0),
+];
+
+/// Header of an extended capability of version 1.
 const fn extended(id: u16, next: u16) -> Field {
+    extended_version(id, 1, next)
+}
+
+/// Header of an extended capability.
+const fn extended_version(id: u16, version: u8, next: u16) -> Field {
     let header = ExtendedCapabilityHeader::new()
         .with_id(id)
-        .with_version(1)
+        .with_version(version)
         .with_next(next);
     fixed(0, 4, header.into_bits() as u64)
 }
@@ -162,7 +248,12 @@ pub(super) fn device(window: &DecoderWindow) -> [Field; 9] {
         .with_ranges(1);
     let high = |address: u64| address >> 32;
     let low = |address: u64| address & 0xf000_0000;
-    let state = u64::from(cxl_device::MEMORY_INFO_VALID | cxl_device::MEMORY_ACTIVE);
+    let state = u64::from(
+        cxl_device::MEMORY_INFO_VALID
+            | cxl_device::MEMORY_ACTIVE
+            | cxl_device::MEDIA_TYPE_BY_CDAT
+            | cxl_device::MEMORY_CLASS_BY_CDAT,
+    );
     let (base, bytes) = (window.base.0, window.dpa_bytes());
     let mem_enable = u64::from(cxl_device::MEM_ENABLE);
     [

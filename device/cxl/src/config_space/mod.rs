@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Configuration space: what the function is and where its registers lie.
 
+mod doe;
 mod fields;
 
 #[cfg(test)]
@@ -8,15 +9,18 @@ mod tests;
 
 use chmu_model::Quirk;
 use chmu_spec::cxl::dvsec::{self, REGISTER_LOCATOR_ENTRIES, cxl_device};
+use chmu_spec::doe::register;
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::pci::{CONFIG_SPACE_BYTES, DVSEC_ID, bar, express, header};
 
 use crate::bar::Bar;
+use crate::cdat::AttributeTable;
 use crate::config::Interrupts;
 use crate::monitors::MsixPlace;
 use crate::register_space::{RegisterSpace, Rules, written_bits};
 
-use fields::{EXPRESS_CAPABILITY, Field, INTERRUPT_CAPABILITY};
+use doe::DataObjectExchange;
+use fields::{ERROR_REPORTING_BYTES, EXPRESS_CAPABILITY, Field, INTERRUPT_CAPABILITY};
 
 /// Where CXL.mem is switched on.
 const MEM_CONTROL: u64 = fields::DEVICE_DVSEC as u64 + cxl_device::CONTROL as u64;
@@ -28,6 +32,8 @@ pub(crate) struct Identity<'a> {
     pub(crate) interrupts: Interrupts,
     pub(crate) bars: &'a [Bar; 6],
     pub(crate) first_window: &'a DecoderWindow,
+    /// What the memory is like.
+    pub(crate) attributes: AttributeTable,
     /// Entries of the Register Locator, in their two dwords.
     pub(crate) register_blocks: &'a [u64],
     pub(crate) msix: Option<MsixPlace>,
@@ -45,13 +51,15 @@ pub(crate) enum Request {
 #[derive(Debug)]
 pub(crate) struct ConfigSpace {
     space: RegisterSpace,
+    exchange: DataObjectExchange,
     quirk: Option<Quirk>,
 }
 
 impl ConfigSpace {
-    pub(crate) fn new(identity: &Identity<'_>) -> Self {
+    pub(crate) fn new(identity: Identity<'_>) -> Self {
         let mut config = Self {
             space: RegisterSpace::new(CONFIG_SPACE_BYTES.into()),
+            exchange: DataObjectExchange::new(identity.attributes),
             quirk: identity.quirk,
         };
         config.define_all(0, fields::HEADER);
@@ -62,6 +70,9 @@ impl ConfigSpace {
         config.define_all(fields::DEVICE_DVSEC, &fields::device(identity.first_window));
         config.define_locator(identity.register_blocks);
         config.define_all(fields::FLEX_BUS_DVSEC, fields::FLEX_BUS);
+        config.define_all(fields::FLUSH_DVSEC, fields::FLUSH);
+        config.define_all(fields::ERROR_REPORTING, fields::ERRORS);
+        config.define_all(fields::EXCHANGE, fields::DATA_OBJECTS);
         config
     }
 
@@ -71,6 +82,7 @@ impl ConfigSpace {
 
     pub(crate) fn write(&mut self, offset: u64, data: &[u8]) -> Request {
         self.space.write(offset, data);
+        self.exchange_objects(offset, data);
         let control = u64::from(EXPRESS_CAPABILITY.saturating_add(express::DEVICE_CONTROL));
         let written = written_bits(control, 2, offset, data);
         if written & u64::from(express::INITIATE_FUNCTION_LEVEL_RESET) == 0 {
@@ -85,9 +97,15 @@ impl ConfigSpace {
         self.space.get(MEM_CONTROL, 2) & u64::from(cxl_device::MEM_ENABLE) != 0
     }
 
-    /// A function-level reset: everything but CXL.mem, which must live on for the host's memory.
+    /// A function-level reset: everything but CXL.mem, which must live on for the host's memory, and
+    /// what is sticky.
     pub(crate) fn function_level_reset(&mut self) {
+        let mut errors = [0; ERROR_REPORTING_BYTES];
+        self.space.read(fields::ERROR_REPORTING.into(), &mut errors);
         self.space.reset(MEM_CONTROL..MEM_CONTROL.saturating_add(2));
+        self.space
+            .set_bytes(fields::ERROR_REPORTING.into(), &errors);
+        self.exchange.reset();
         if self.quirk == Some(Quirk::FunctionResetLosesMemEnable) {
             self.space.set(MEM_CONTROL, 2, 0);
         }
@@ -96,13 +114,36 @@ impl ConfigSpace {
     /// The power-on state.
     pub(crate) fn reset(&mut self) {
         self.space.reset(0..0);
+        self.exchange.reset();
+    }
+
+    /// Hands whole registers of the data object exchange on, in the order of their offsets.
+    fn exchange_objects(&mut self, offset: u64, data: &[u8]) {
+        let place = |register: u16| u64::from(fields::EXCHANGE.saturating_add(register));
+        let written = |register: u16| {
+            let start = usize::try_from(place(register).checked_sub(offset)?).ok()?;
+            let bytes = data.get(start..)?.first_chunk()?;
+            Some(u32::from_le_bytes(*bytes))
+        };
+        let exchange = &mut self.exchange;
+        let is_used = [
+            written(register::CONTROL).map(|control| exchange.control(control)),
+            written(register::WRITE_MAILBOX).map(|dword| exchange.put(dword)),
+            written(register::READ_MAILBOX).map(|_| exchange.take()),
+        ];
+        if is_used.iter().any(Option::is_some) {
+            let (status, shown) = (self.exchange.status(), self.exchange.shown());
+            self.space.set(place(register::STATUS), 4, status.into());
+            self.space
+                .set(place(register::READ_MAILBOX), 4, shown.into());
+        }
     }
 
     fn define_all(&mut self, base: u16, fields: &[Field]) {
         for field in fields {
             let rules = Rules {
                 writable: field.writable,
-                clearable: 0,
+                clearable: field.clearable,
             };
             let offset = u64::from(base).saturating_add(field.offset.into());
             self.space.define(offset, field.bytes, field.value, rules);

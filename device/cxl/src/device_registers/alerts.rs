@@ -5,7 +5,7 @@ use chmu_spec::cxl::health::{alert, alert_configuration, set_alert_configuration
 use chmu_spec::cxl::mailbox::ReturnCode;
 
 use super::health::{Health, Level, Levels};
-use super::payload::{byte, i16_at, put, u16_at};
+use crate::bytes::{byte, i16_at, put, u16_at};
 
 const LIFE_USED_CRITICAL_PERCENT: u8 = 95;
 const OVER_TEMPERATURE_CRITICAL_CELSIUS: i16 = 95;

@@ -19,10 +19,10 @@ use super::event_log::{LOG_RECORDS, Log, Recorded};
 use super::firmware;
 use super::health::{Condition, Health};
 use super::media_event::{MediaEvent, Transaction};
-use super::payload::{byte, put, u32_at, u64_at};
 use super::poison::{self, Added, PoisonList};
 use super::record::Event;
 use super::timestamp::Timestamp;
+use crate::bytes::{byte, put, u32_at, u64_at};
 
 /// A command: what the command effects log says of it, and how long its input is.
 struct Command {

@@ -6,8 +6,8 @@ use std::collections::VecDeque;
 use chmu_spec::cxl::event::{EventLog, RECORD_BYTES, records};
 use chmu_spec::cxl::mailbox::ReturnCode;
 
-use super::payload::put;
 use super::record::{Event, Record};
+use crate::bytes::put;
 
 /// Records that a log holds.
 pub(super) const LOG_RECORDS: u16 = 64;

@@ -3,7 +3,7 @@
 
 use chmu_spec::cxl::firmware::info;
 
-use super::payload::put;
+use crate::bytes::put;
 
 /// Revision: the version of this crate, in at most 16 bytes.
 pub(super) const REVISION: &str = concat!("chmu ", env!("CARGO_PKG_VERSION"));

@@ -5,7 +5,7 @@ use chmu_spec::cxl::event::{EventLog, memory_module};
 use chmu_spec::cxl::health::health_info;
 
 use super::alerts::AlertConfiguration;
-use super::payload::put;
+use crate::bytes::put;
 
 /// Something of the device's health that the outside can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,7 +7,6 @@ mod event_log;
 mod firmware;
 mod health;
 mod media_event;
-mod payload;
 mod poison;
 mod record;
 mod timestamp;

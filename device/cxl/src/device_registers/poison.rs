@@ -8,7 +8,7 @@ use chmu_spec::cxl::mailbox::ReturnCode;
 use chmu_spec::cxl::poison::{LINE_BYTES, PoisonSource, list, query, record};
 
 use super::PAYLOAD_BYTES;
-use super::payload::{put, u64_at};
+use crate::bytes::{put, u64_at};
 
 /// Lines that the list holds: as many as one output can tell, so that a host never has to ask
 /// for more.

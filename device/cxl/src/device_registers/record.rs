@@ -7,7 +7,7 @@ use chmu_spec::cxl::event::{
 
 use super::health::Change;
 use super::media_event::MediaEvent;
-use super::payload::put;
+use crate::bytes::put;
 
 /// Bytes of a record.
 pub(super) type Record = [u8; RECORD_BYTES];

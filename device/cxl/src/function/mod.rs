@@ -14,6 +14,7 @@ use chmu_spec::interleave::{DecoderWindow, Interleave};
 
 use crate::address_map::{AddressMap, MappedWindow};
 use crate::bar::{self, Bar};
+use crate::cdat::AttributeTable;
 use crate::component::{ComponentRegisters, FirmwareDecoder};
 use crate::config::{ConfigError, FunctionConfig};
 use crate::config_space::{ConfigSpace, Identity, Request};
@@ -75,11 +76,12 @@ impl Function {
             }
         }
         let register_blocks = locator::entries(&monitors, config.quirk);
-        let config_space = ConfigSpace::new(&Identity {
+        let config_space = ConfigSpace::new(Identity {
             serial_number: config.serial_number,
             interrupts: config.interrupts,
             bars: &bars,
             first_window: windows.first().unwrap_or(&NO_WINDOW),
+            attributes: AttributeTable::new(config.capacity_bytes, config.performance),
             register_blocks: &register_blocks,
             msix: monitors.msix_place(),
             quirk: config.quirk,
@@ -89,6 +91,7 @@ impl Function {
             config_space,
             component: ComponentRegisters::new(
                 config.capacity_bytes,
+                config.hdm_decoders,
                 firmware_decoders(config, &windows),
             ),
             device: DeviceRegisters::new(config.capacity_bytes, config.interrupts.vectors() > 0),

@@ -57,6 +57,9 @@ impl Config {
         let path = |steps: &[&dyn ToString]| steps.iter().map(|step| step.to_string()).collect();
         match error {
             FunctionError::Capacity(_) => path(&[&"memory"]),
+            FunctionError::Latency => path(&[&"latency"]),
+            FunctionError::Bandwidth => path(&[&"bandwidth"]),
+            FunctionError::HdmDecoders(_) => path(&[&"hdm_decoders"]),
             FunctionError::Decoders(_) => path(&[&"decoder"]),
             FunctionError::Decoder { index, source } => {
                 path(&[&"decoder", index, &decoder_key(source)])

@@ -10,7 +10,9 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use chmu_cxl::{DecoderConfig, FunctionConfig, Interrupts, Profile};
+use chmu_cxl::{
+    DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance, Profile,
+};
 use chmu_model::Capabilities;
 use chmu_ring::MAX_RINGS;
 use chmu_spec::address::Hpa;
@@ -20,7 +22,7 @@ pub use file::{ConfigError, ConfigFile};
 pub use instance::InstanceTable;
 pub use values::{ProfileName, QuirkName};
 
-use quantity::{Hexadecimal, Size};
+use quantity::{Hexadecimal, Nanoseconds, Size};
 use values::within;
 
 /// Serial number unless configured otherwise.
@@ -31,6 +33,8 @@ const DEFAULT_MEMORY: Size = Size(1 << 30);
 const DEFAULT_BASE: Hexadecimal = Hexadecimal(4 << 30);
 /// Interrupt vectors unless configured otherwise: one for events, one for each message number.
 const DEFAULT_VECTORS: u16 = 16;
+/// log2 of the bytes of a mebibyte.
+const MIB_SHIFT: u32 = 20;
 /// Message numbers that a CHMU's capabilities can hold.
 const MESSAGE_NUMBERS: u16 = 16;
 
@@ -58,6 +62,12 @@ pub struct Config {
     pub serial_number: Hexadecimal,
     /// Bytes of the device's memory.
     pub memory: Size,
+    /// How long the memory takes to answer, from the device's port on.
+    pub latency: Nanoseconds,
+    /// Bytes that the memory reads or writes in a second.
+    pub bandwidth: Size,
+    /// HDM decoders that the device has at least.
+    pub hdm_decoders: usize,
     /// The ready-made device that interrupts, vectors and blocks are taken from where they are left
     /// out.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,9 +140,13 @@ pub struct BlockTable {
 
 impl Default for Config {
     fn default() -> Self {
+        let performance = Performance::default();
         Self {
             serial_number: Hexadecimal(DEFAULT_SERIAL_NUMBER),
             memory: DEFAULT_MEMORY,
+            latency: Nanoseconds(performance.latency_ns.into()),
+            bandwidth: Size(u64::from(performance.bandwidth_mib_per_s) << MIB_SHIFT),
+            hdm_decoders: DEFAULT_HDM_DECODERS,
             profile: None,
             interrupts: None,
             vectors: None,
@@ -217,6 +231,15 @@ impl Config {
         self.vectors.unwrap_or(DEFAULT_VECTORS)
     }
 
+    /// Figures beyond what a device can tell are as large as it can.
+    fn performance(&self) -> Performance {
+        let bandwidth_mib_per_s = self.bandwidth.0 >> MIB_SHIFT;
+        Performance {
+            latency_ns: u32::try_from(self.latency.0).unwrap_or(u32::MAX),
+            bandwidth_mib_per_s: u32::try_from(bandwidth_mib_per_s).unwrap_or(u32::MAX),
+        }
+    }
+
     /// The function's configuration; meant for a completed configuration.
     pub fn function(&self) -> FunctionConfig {
         let decoders = self.decoders.iter().flatten();
@@ -225,6 +248,8 @@ impl Config {
         FunctionConfig {
             serial_number: self.serial_number.0,
             capacity_bytes: self.memory.0,
+            performance: self.performance(),
+            hdm_decoders: self.hdm_decoders,
             decoders: decoders.map(DecoderTable::decoder).collect(),
             blocks: blocks.map(BlockTable::instances).collect(),
             interrupts: match self.interrupts {

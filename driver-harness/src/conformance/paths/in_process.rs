@@ -6,7 +6,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chmu_cxl::{ConfigError, DecoderConfig, FunctionConfig, HostAccess, Profile};
+use chmu_cxl::{
+    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, HostAccess, Performance,
+    Profile,
+};
 use chmu_model::Quirk;
 use chmu_spec::address::{Dpa, Hpa};
 
@@ -54,6 +57,8 @@ impl Model {
         FunctionConfig {
             serial_number: 0xc4a0_0000_0000_0001,
             capacity_bytes: 2 * GIB,
+            performance: Performance::default(),
+            hdm_decoders: DEFAULT_HDM_DECODERS,
             decoders: vec![decoder(0), decoder(1)],
             blocks: self.profile.blocks(),
             interrupts: self.profile.interrupts(),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The driver and the source over the device model.
 
-use chmu_cxl::{DecoderConfig, Interrupts};
+use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, Interrupts, Performance};
 use chmu_model::Capabilities;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::Mode;
@@ -30,6 +30,8 @@ fn config() -> FunctionConfig {
     FunctionConfig {
         serial_number: 0xc4a0_0001,
         capacity_bytes: GIB,
+        performance: Performance::default(),
+        hdm_decoders: DEFAULT_HDM_DECODERS,
         decoders: vec![DecoderConfig {
             base: Hpa(BASE),
             size_bytes: GIB,

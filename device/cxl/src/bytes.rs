@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Little-endian numbers in payloads of commands and in records.
+//! Little-endian numbers in payloads, records and tables.
 
 /// Copies `value` to its place; what does not fit is left out.
-pub(super) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
+pub(crate) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
     let places = bytes.iter_mut().skip(offset);
     for (place, byte) in places.zip(value) {
         *place = *byte;
@@ -10,7 +10,7 @@ pub(super) fn put(bytes: &mut [u8], offset: usize, value: &[u8]) {
 }
 
 /// A byte; 0 behind the end.
-pub(super) fn byte(bytes: &[u8], offset: usize) -> u8 {
+pub(crate) fn byte(bytes: &[u8], offset: usize) -> u8 {
     bytes.get(offset).copied().unwrap_or(0)
 }
 
@@ -23,18 +23,18 @@ fn array<const BYTES: usize>(bytes: &[u8], offset: usize) -> [u8; BYTES] {
     value
 }
 
-pub(super) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
+pub(crate) fn u16_at(bytes: &[u8], offset: usize) -> u16 {
     u16::from_le_bytes(array(bytes, offset))
 }
 
-pub(super) fn i16_at(bytes: &[u8], offset: usize) -> i16 {
+pub(crate) fn i16_at(bytes: &[u8], offset: usize) -> i16 {
     i16::from_le_bytes(array(bytes, offset))
 }
 
-pub(super) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
+pub(crate) fn u32_at(bytes: &[u8], offset: usize) -> u32 {
     u32::from_le_bytes(array(bytes, offset))
 }
 
-pub(super) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
+pub(crate) fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     u64::from_le_bytes(array(bytes, offset))
 }
