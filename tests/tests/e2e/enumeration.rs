@@ -39,11 +39,13 @@ fn everything_is_found(kernel: KernelChoice) -> Result<()> {
         kernel,
         ..Setup::default().with_device(DEVICE)
     };
+    setup.options.append.push("cxl_core.dyndbg=+p".to_owned());
     let window = setup.topology.nodes[1].window.as_mut();
     window.context("Node 1 is CXL memory")?.devices[0].serial_number = 0x1234_5678_9abc;
     let mut guest = Guest::boot(&setup)?;
     check_bus(&mut guest)?;
     check_memory(&mut guest)?;
+    check_speed(&mut guest)?;
     check_list(&mut guest)?;
     guest.check_kernel(true)?;
     guest.finish()
@@ -115,6 +117,35 @@ fn check_memory(guest: &mut Guest) -> Result<()> {
         .collect();
     // Higher numbers are slower memory.
     assert_eq!(nodes, ["0", "1"], "{tiers}");
+    Ok(())
+}
+
+/// What the device says of its memory makes, with the way to it, what HMAT says of the node, and
+/// gives it the window's class of service.
+fn check_speed(guest: &mut Guest) -> Result<()> {
+    let devices = "/sys/bus/cxl/devices";
+    for (file, content) in [
+        ("mem0/numa_node", "0"),
+        ("mem0/ram/qos_class", "0"),
+        ("root0/decoder0.0/qos_class", "0"),
+    ] {
+        assert_eq!(
+            guest.read(&format!("{devices}/{file}"))?.trim_end(),
+            content,
+            "{file}"
+        );
+    }
+    // The kernel shows its sum only where it brings the memory up itself; here it says it when asked.
+    let log = guest.shell("dmesg | grep DSMAS: | tail -1")?;
+    let expected = "qos: 0 read_bw: 20480 write_bw 20480 read_lat: 300 write_lat: 300";
+    assert!(log.ends_with(expected), "{log}");
+    for (figure, value) in [("latency", 300), ("bandwidth", 20480)] {
+        for direction in ["read", "write"] {
+            let initiators = "/sys/devices/system/node/node1/access0/initiators";
+            let path = format!("{initiators}/{direction}_{figure}");
+            assert_eq!(guest.read(&path)?.trim_end(), value.to_string(), "{path}");
+        }
+    }
     Ok(())
 }
 

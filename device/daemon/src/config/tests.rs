@@ -246,8 +246,9 @@ fn refusals_name_the_place_and_what_would_be_right() {
     let cases = [
         (
             "memory = \"1G\"\nserial = 7\n",
-            "2:1: unknown field `serial`, expected one of `serial_number`, `memory`, `profile`, \
-             `interrupts`, `vectors`, `access_rings`, `quirk`, `decoder`, `block`",
+            "2:1: unknown field `serial`, expected one of `serial_number`, `memory`, `latency`, \
+             `bandwidth`, `hdm_decoders`, `profile`, `interrupts`, `vectors`, `access_rings`, \
+             `quirk`, `decoder`, `block`",
         ),
         ("access_rings = 0\n", "1:16: 0 is not between 1 and 256"),
         (
@@ -277,6 +278,18 @@ fn refusals_name_the_place_and_what_would_be_right() {
         (
             "quirk = \"slow\"\n",
             "1:9: \"slow\" is no quirk; vfio-user-chmu --list-quirks names them",
+        ),
+        (
+            "latency = \"0\"\n",
+            "1:11: Memory has a latency of 1 ns or more",
+        ),
+        (
+            "memory = \"1G\"\nbandwidth = \"1023K\"\n",
+            "2:13: Memory has a bandwidth of 1 MiB/s or more",
+        ),
+        (
+            "hdm_decoders = 11\n",
+            "1:16: A device has 1 to 10 HDM decoders, not 11",
         ),
         (
             "interrupts = \"intx\"\n",

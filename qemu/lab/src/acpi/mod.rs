@@ -7,6 +7,7 @@
 
 mod archive;
 mod cedt;
+mod hmat;
 mod srat;
 
 use acpi_tables::sdt::Sdt;
@@ -27,8 +28,14 @@ const HEADER_BYTES: u32 = 36;
 pub fn override_tables(topology: &Topology) -> Vec<(String, Vec<u8>)> {
     vec![
         ("cedt.aml".to_owned(), cedt::build(topology)),
+        ("hmat.aml".to_owned(), hmat::build(topology)),
         ("srat.aml".to_owned(), srat::build(topology)),
     ]
+}
+
+/// A node's proximity domain.
+fn proximity_domain(node: usize) -> [u8; 4] {
+    u32::try_from(node).unwrap_or(u32::MAX).to_le_bytes()
 }
 
 fn table(signature: [u8; 4], revision: u8, content: &[u8]) -> Vec<u8> {

@@ -14,6 +14,7 @@ use crate::topology::PlacedDevice;
 /// # Errors
 /// When `settings` has a key that follows from the topology, or a number is too large for TOML.
 pub fn device_config(device: &PlacedDevice<'_>, settings: &Table) -> Result<String> {
+    let performance = device.performance;
     let mut config = settings.clone();
     config
         .entry("access_rings")
@@ -22,6 +23,11 @@ pub fn device_config(device: &PlacedDevice<'_>, settings: &Table) -> Result<Stri
     for (key, value) in [
         ("serial_number", number(device.device.serial_number)?),
         ("memory", size),
+        ("latency", format!("{}ns", performance.latency_ns).into()),
+        (
+            "bandwidth",
+            format!("{}M", performance.bandwidth_mib_per_s).into(),
+        ),
         ("decoder", Value::Array(vec![decoder(device)?.into()])),
     ] {
         if config.insert(key.to_owned(), value).is_some() {
@@ -64,7 +70,8 @@ mod tests {
         let mut settings = Table::new();
         settings.insert("vectors".into(), 4.into());
         let config = device_config(&topology.devices()[0], &settings).unwrap();
-        let expected = "access_rings = 2\nmemory = \"1G\"\nserial_number = 3298820097\nvectors = 4\n\n\
+        let expected = "access_rings = 2\nbandwidth = \"20480M\"\nlatency = \"198ns\"\n\
+                        memory = \"1G\"\nserial_number = 3298820097\nvectors = 4\n\n\
                         [[decoder]]\nbase = 4294967296\ngranularity = 256\nposition = 0\n\
                         size = \"1G\"\nways = 1\n";
         assert_eq!(config, expected);

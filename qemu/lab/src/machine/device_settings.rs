@@ -12,9 +12,11 @@ use super::device_config::device_config;
 use crate::topology::Topology;
 
 /// Keys that the topology decides, and the options that change it.
-const TOPOLOGY_KEYS: [(&str, &str); 3] = [
+const TOPOLOGY_KEYS: [(&str, &str); 5] = [
     ("serial_number", "the lab numbers its devices"),
     ("memory", "choose it with --memory"),
+    ("latency", "it is what HMAT leaves to the device"),
+    ("bandwidth", "it is what HMAT leaves to the device"),
     ("decoder", "choose it with --memory and --devices"),
 ];
 

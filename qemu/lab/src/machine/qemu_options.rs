@@ -251,11 +251,7 @@ fn put_console(list: &mut OptionList, console: &Console) {
 
 fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles) {
     let bus = topology.host_bridge_bus;
-    // The node whose processors the host bridge is at.
-    let node = topology
-        .windows()
-        .first()
-        .map_or(0, |window| topology.nodes[window.node].initiator);
+    let node = topology.host_bridge_node();
     list.put(
         "-device",
         format!("pxb-cxl,id=cxl,bus=pcie.0,bus_nr={bus},numa_node={node}"),

@@ -94,6 +94,7 @@ impl Topology {
                     window,
                     device: *device,
                     processors,
+                    performance: self.device_performance(&window),
                 });
             }
         }

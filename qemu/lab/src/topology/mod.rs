@@ -5,11 +5,13 @@
 //! device's configuration are all derived from a [`Topology`]; no address is written anywhere else.
 
 mod layout;
+mod performance;
 mod validation;
 
 use chmu_spec::address::Hpa;
 
 pub use layout::MemoryRange;
+pub use performance::DevicePerformance;
 pub use validation::TopologyError;
 
 /// One kibibyte, in bytes.
@@ -104,6 +106,8 @@ pub struct PlacedDevice<'a> {
     pub device: Device,
     /// Processors of the whole machine, each of which may access the device's memory.
     pub processors: u32,
+    /// The device's part of its node's figures.
+    pub performance: DevicePerformance,
 }
 
 impl PlacedDevice<'_> {

@@ -23,12 +23,16 @@ const QEMU_CONTENT: [u8; 204] = [
 ];
 
 #[test]
-fn only_the_hot_pluggable_flag_differs_from_qemu() {
+fn the_hot_pluggable_flag_and_the_host_bridge_differ_from_qemu() {
     let table = build(&Topology::default());
-    let mut expected = QEMU_CONTENT;
+    let mut expected = QEMU_CONTENT.to_vec();
     expected[12 + 2 * 16 + 2 * 40 + 28] |= 2;
+    // The generic port: domain 2, ACPI0016 number 52, enabled.
+    expected.extend([6, 32, 0, 0, 2, 0, 0, 0]);
+    expected.extend(b"ACPI0016");
+    expected.extend([52, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(&table[36..], expected);
-    assert_eq!(table[4..8], 240_u32.to_le_bytes());
+    assert_eq!(table[4..8], 272_u32.to_le_bytes());
     assert_eq!(
         table.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte)),
         0
