@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use chmu_lab::kernel_log;
+use chmu_lab::kernel_log::{self, Allowance};
 use chmu_lab::machine::{LogEnd, Machine, MachineOptions, Mode, Software};
-use chmu_lab::platform::{KernelChoice, Platform, PlatformOptions};
+use chmu_lab::platform::{GuestPackages, KernelChoice, Platform, PlatformOptions};
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
 use serde_json::Value;
@@ -43,7 +43,10 @@ impl Lab {
         let progress = Progress::hidden();
         let options = PlatformOptions {
             kernel_suite,
-            tools,
+            guest_packages: GuestPackages {
+                tools,
+                packages: Vec::new(),
+            },
             ..PlatformOptions::default()
         };
         let (platform, software) = Software::obtain(&options, None, &progress)?;
@@ -255,8 +258,12 @@ impl Guest {
     /// # Errors
     /// As said.
     pub fn check_kernel(&mut self, has_region: bool) -> Result<()> {
+        self.check_kernel_allowing(has_region, &[])
+    }
+
+    fn check_kernel_allowing(&mut self, has_region: bool, allowed: &[Allowance]) -> Result<()> {
         let topology = self.topology.clone();
-        let mut findings = kernel_log::check(self, &[])?;
+        let mut findings = kernel_log::check(self, allowed)?;
         if has_region {
             findings.extend(kernel_log::check_cxl_bus(self, &topology)?);
         }
@@ -269,8 +276,16 @@ impl Guest {
     ///
     /// # Errors
     /// As said, and when the guest does not go down.
-    pub fn finish(mut self) -> Result<()> {
-        self.check_kernel(false)?;
+    pub fn finish(self) -> Result<()> {
+        self.finish_allowing(&[])
+    }
+
+    /// The same where the test itself makes the kernel complain.
+    ///
+    /// # Errors
+    /// As for [`Guest::finish`].
+    pub fn finish_allowing(mut self, allowed: &[Allowance]) -> Result<()> {
+        self.check_kernel_allowing(false, allowed)?;
         if let Some(machine) = self.machine.take()
             && let Some(folder) = machine.shut_down()?
         {

@@ -12,7 +12,7 @@ use std::thread;
 use anyhow::{Context, Result};
 use chmu_harness::program;
 
-use crate::platform::{KernelChoice, Platform, PlatformOptions};
+use crate::platform::{GuestPackages, KernelChoice, Platform, PlatformOptions};
 use crate::programs::{self, Programs};
 use crate::progress::Progress;
 
@@ -38,6 +38,7 @@ pub fn run(test_run: &TestRun) -> Result<bool> {
         for kernel_suite in [KernelChoice::Backports, KernelChoice::Lts612] {
             let options = PlatformOptions {
                 kernel_suite,
+                guest_packages: GuestPackages::tools(),
                 ..PlatformOptions::default()
             };
             Platform::obtain(&options, &fetching)?;

@@ -4,6 +4,7 @@
 
 mod command_line;
 mod conformance;
+mod dax;
 mod demo;
 mod ends;
 mod enumeration;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use chmu_lab::cache::{Cache, EntryState};
 use chmu_lab::output::Format;
-use chmu_lab::platform::{Contents, KernelChoice, Packages};
+use chmu_lab::platform::{Contents, GuestPackages, KernelChoice, PackageSet, Packages};
 use chmu_lab::progress::Progress;
 use serde::Serialize;
 
@@ -19,6 +19,8 @@ pub(super) struct Options {
     /// Fetches anew what is already there; what a running lab uses is left as it is.
     #[arg(long)]
     refresh: bool,
+    #[command(flatten)]
+    guest_packages: GuestPackages,
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -30,6 +32,8 @@ struct Fetched {
     qemu: Option<Contents>,
     linux: Option<Contents>,
     busybox: Option<Contents>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    guest_packages: Option<Contents>,
     folder: PathBuf,
 }
 
@@ -46,6 +50,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         true => packages.refresh(&cache, &progress)?,
         false => packages.fetch(&cache, &progress)?,
     }
+    let set = options.guest_packages.set()?;
+    let guest_packages = match set.is_empty() {
+        true => None,
+        false => fetch_guest_packages(&set, options.refresh, &cache, &progress)?,
+    };
     drop(progress);
     let mut states = packages.states(&cache)?.into_iter();
     let mut next = || match states.next() {
@@ -56,10 +65,27 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         qemu: next(),
         linux: next(),
         busybox: next(),
+        guest_packages,
         folder: cache.folder().to_owned(),
     };
     options.output.print(&fetched)?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn fetch_guest_packages(
+    set: &PackageSet,
+    refresh: bool,
+    cache: &Cache,
+    progress: &Progress,
+) -> anyhow::Result<Option<Contents>> {
+    match refresh {
+        true => set.refresh(cache, progress)?,
+        false => set.obtain(cache, progress).map(drop)?,
+    }
+    Ok(match set.state(cache)? {
+        EntryState::Whole(contents) => Some(contents),
+        _ => None,
+    })
 }
 
 /// A line for each.
@@ -73,6 +99,10 @@ impl Display for Fetched {
         for (label, contents) in all {
             let version = contents.as_ref().map_or("", |contents| &contents.version);
             writeln!(f, "{label:<8} {version}")?;
+        }
+        if let Some(packages) = &self.guest_packages {
+            let (count, names) = (packages.packages.len(), &packages.version);
+            writeln!(f, "{:<8} {names}, {count} packages", "guest")?;
         }
         writeln!(f, "{:<8} {}", "folder", self.folder.display())
     }

@@ -56,7 +56,7 @@ quiet_the_kernel() {
 # Programs of distributions look modules up, also those that are loaded.
 index_modules() {
     [ -x /usr/sbin/depmod ] || return 0
-    for list in modules.order modules.builtin; do
+    for list in modules.order modules.builtin modules.builtin.modinfo; do
         : >"/lib/modules/$(uname -r)/$list"
     done
     /usr/sbin/depmod || complain "depmod failed"

@@ -45,22 +45,44 @@ pub struct PlatformOptions {
     /// Which of Debian's kernels to fetch when none is given.
     #[arg(long, value_enum, default_value_t, conflicts_with = "kernel")]
     pub kernel_suite: KernelChoice,
+    /// Packages for the guest.
+    #[command(flatten)]
+    pub guest_packages: GuestPackages,
+}
+
+/// What the guest gets beside the lab's own programs.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[group(skip)]
+pub struct GuestPackages {
     /// Debian's CXL tools for the guest: cxl, daxctl, ndctl, lspci and rasdaemon.
     #[arg(long)]
     pub tools: bool,
     /// Package of Debian's stable release for the guest, with what it depends on.
     #[arg(long = "package", value_name = "NAME")]
-    pub guest_packages: Vec<String>,
+    pub packages: Vec<String>,
+}
+
+impl GuestPackages {
+    /// The tools alone.
+    pub fn tools() -> Self {
+        Self {
+            tools: true,
+            packages: Vec::new(),
+        }
+    }
+
+    /// All of them.
+    ///
+    /// # Errors
+    /// When a name cannot be that of a package.
+    pub fn set(&self) -> Result<PackageSet> {
+        let tools = TOOLS.iter().filter(|_| self.tools);
+        let names = self.packages.iter().map(String::as_str);
+        PackageSet::new(tools.copied().chain(names))
+    }
 }
 
 impl PlatformOptions {
-    /// The packages for the guest.
-    fn guest_packages(&self) -> Result<PackageSet> {
-        let tools = TOOLS.iter().filter(|_| self.tools);
-        let names = self.guest_packages.iter().map(String::as_str);
-        PackageSet::new(tools.copied().chain(names))
-    }
-
     /// Looks at the files that were given, so that a wrong one is told before anything is built
     /// or fetched.
     ///
@@ -73,7 +95,7 @@ impl PlatformOptions {
         if let Some(image) = &self.kernel {
             Kernel::load(image, self.modules.as_deref())?;
         }
-        self.guest_packages()?;
+        self.guest_packages.set()?;
         self.busybox.as_deref().map_or(Ok(()), check_static)
     }
 
@@ -121,7 +143,7 @@ impl Platform {
     /// what to pass instead.
     pub fn obtain(options: &PlatformOptions, progress: &Progress) -> Result<Self> {
         let cache = Cache::open()?;
-        let packages = options.guest_packages()?;
+        let packages = options.guest_packages.set()?;
         let qemu = chosen_qemu(options)?;
         let own = options.packages(qemu.is_some());
         own.hold(&cache)?;

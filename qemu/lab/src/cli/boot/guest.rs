@@ -17,7 +17,7 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value_t)]
     memory_as: MemoryAs,
     /// Initramfs of your own; it boots behind the lab's ACPI tables.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["tools", "packages"])]
     initrd: Option<PathBuf>,
     /// Words for the kernel's command line, after the lab's.
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]

@@ -73,13 +73,24 @@ impl PackageSet {
             if let EntryState::Damaged(damage) = self.state(cache)? {
                 progress.say(&fetched_anew(&damage));
             }
-            let made = self.fetch(&entry, cache, &lock, progress);
-            // An error of the fetching says more than one of the cleaning up.
-            let cleaned = cache.abandon(WORK, &lock);
-            made.with_context(|| format!("Cannot get Debian's packages {}", self.words()))?;
-            cleaned?;
+            self.fetch(cache, &lock, progress)?;
         }
         Ok(archive)
+    }
+
+    /// Fetches the archive also where the cache has it, unless a running lab uses that one.
+    ///
+    /// # Errors
+    /// As for [`Self::obtain`].
+    pub fn refresh(&self, cache: &Cache, progress: &Progress) -> Result<()> {
+        let lock = cache.lock(|| progress.step(WAITING))?;
+        match cache.claim(&self.entry())? {
+            Some(_claim) => self.fetch(cache, &lock, progress),
+            None => {
+                progress.say("A running lab uses the guest's packages, which stay as they are");
+                Ok(())
+            }
+        }
     }
 
     /// How it stands with the set in the cache.
@@ -109,13 +120,16 @@ impl PackageSet {
         format!("packages-{digits}")
     }
 
-    fn fetch(
-        &self,
-        entry: &str,
-        cache: &Cache,
-        lock: &FetchLock,
-        progress: &Progress,
-    ) -> Result<()> {
+    fn fetch(&self, cache: &Cache, lock: &FetchLock, progress: &Progress) -> Result<()> {
+        let made = self.make(cache, lock, progress);
+        // An error of the fetching says more than one of the cleaning up.
+        let cleaned = cache.abandon(WORK, lock);
+        made.with_context(|| format!("Cannot get Debian's packages {}", self.words()))?;
+        cleaned
+    }
+
+    fn make(&self, cache: &Cache, lock: &FetchLock, progress: &Progress) -> Result<()> {
+        let entry = self.entry();
         check_tools()?;
         let mirror = mirror()?;
         let work = cache.begin(WORK, lock)?;
@@ -135,7 +149,7 @@ impl PackageSet {
         apt.download(&packages, &downloads, progress)?;
         progress.step(format!("Unpacking {} packages", packages.len()));
         unpack::packages(&downloads, &root)?;
-        let folder = cache.begin(entry, lock)?;
+        let folder = cache.begin(&entry, lock)?;
         fs::write(folder.join(ARCHIVE), archive_of(&root)?)
             .context("Cannot write the packages' archive")?;
         let contents = Contents {
@@ -146,7 +160,7 @@ impl PackageSet {
                 .map(|package| format!("{} {}", package.name, package.version))
                 .collect(),
         };
-        cache.complete(entry, &contents, lock)
+        cache.complete(&entry, &contents, lock)
     }
 }
 
