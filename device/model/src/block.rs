@@ -4,18 +4,17 @@
 use std::ops::Range;
 
 use chmu_spec::chmu::{
-    BLOCK_HEADER_BYTES, BLOCK_VERSION, BlockHeader, INSTANCE_REGISTERS_BYTES, InstanceLength,
-    instance_offset, offset,
+    BLOCK_HEADER_BYTES, BLOCK_VERSION, BlockHeader, InstanceLength, instance_offset, offset,
 };
 use chmu_spec::word;
 
+use crate::behaviour::Behaviour;
 use crate::caution::Caution;
 use crate::config::{BlockConfig, ConfigError};
 use crate::event::{Event, Fault};
 use crate::host::{Access, Host};
 use crate::instance::{Instance, Place};
 use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
-use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
 use crate::word::WordWrite;
 
@@ -27,7 +26,7 @@ use crate::word::WordWrite;
 pub struct Block {
     layout: Layout,
     instances: Vec<Instance>,
-    quirk: Option<Quirk>,
+    behaviour: Behaviour,
     now_ns: u64,
     /// When the earliest instance has something to do; `u64::MAX` when none has.
     deadline_ns: u64,
@@ -56,6 +55,7 @@ impl Block {
             .iter()
             .map(|capabilities| capabilities.hotlist_entries)
             .collect();
+        let behaviour = Behaviour::new(config.quirk);
         let layout = Layout::new(config.capacity_bytes, &entries);
         let instances = (0..=u8::MAX)
             .zip(&config.instances)
@@ -67,13 +67,13 @@ impl Block {
                     range_bitmap: layout.range_bitmap.start,
                     hotlist: hotlist.start,
                 };
-                Instance::new(place, capabilities.clone(), config)
+                Instance::new(place, capabilities, config.capacity_bytes, behaviour)
             })
             .collect();
         Ok(Self {
             layout,
             instances,
-            quirk: config.quirk,
+            behaviour,
             now_ns: 0,
             deadline_ns: u64::MAX,
         })
@@ -103,7 +103,7 @@ impl Block {
         self.advance(now_ns, host);
         self.note_odd_access(offset, data.len(), host);
         word::read(offset, data, |offset| self.read_word(offset));
-        if self.quirk == Some(Quirk::StatusClearsOnRead) {
+        if self.behaviour.registers.status_clears_on_read {
             self.clear_read_status(offset);
         }
     }
@@ -119,7 +119,7 @@ impl Block {
             return;
         };
         let write = WordWrite::new(offset.saturating_sub(start), data);
-        let index = self.written_instance(index, write);
+        let index = (self.behaviour.registers.reached_instance)(index, write.word);
         let range_is_taken = write.touches(offset::CONFIGURATION_0) && self.range_is_taken(index);
         if let Some(instance) = self.instances.get_mut(index) {
             instance.write(self.now_ns, write, range_is_taken, host);
@@ -226,44 +226,18 @@ impl Block {
         let header = BlockHeader::new()
             .with_version(BLOCK_VERSION)
             .with_instances(instances);
-        let header = match self.quirk {
-            Some(Quirk::HeaderVersionZero) => header.with_version(0),
-            Some(Quirk::HeaderInstancesOneMore) => {
-                header.with_instances(instances.saturating_add(1))
-            }
-            Some(Quirk::HeaderReservedBits) => {
-                BlockHeader::from_bits(header.into_bits() | 0xffff_ffff_0000_00f0)
-            }
-            _ => header,
-        };
-        header.into_bits()
+        (self.behaviour.header.header)(header).into_bits()
     }
 
     fn instance_length(&self) -> u64 {
-        match self.quirk {
-            Some(Quirk::HeaderLengthOfRegisters) => INSTANCE_REGISTERS_BYTES,
-            _ => InstanceLength::new()
-                .with_bytes(self.layout.instance_length)
-                .into_bits(),
-        }
-    }
-
-    /// The instance that a write reaches.
-    fn written_instance(&self, index: usize, write: WordWrite) -> usize {
-        let head = write.touches(offset::HOTLIST_HEAD);
-        match self.quirk {
-            Some(Quirk::HeadOfFirstInstance) if head && index == 1 => 0,
-            _ => index,
-        }
+        let length = InstanceLength::new().with_bytes(self.layout.instance_length);
+        (self.behaviour.header.instance_length)(length).into_bits()
     }
 
     /// How often a request moves a counter.
     fn counts_per_request(&self) -> usize {
         let enabled = self.instances.iter().filter(|one| one.is_enabled());
-        match self.quirk {
-            Some(Quirk::InstancesShareCounters) => enabled.count(),
-            _ => 1,
-        }
+        (self.behaviour.counting.counts_per_request)(enabled.count())
     }
 
     /// Clears what a read around the status should have left alone.

@@ -5,8 +5,8 @@
 //! told the time with every call, is given accesses in batches, and reaches the outside through
 //! [`Host`] only. It knows no clock, thread, file or transport.
 //!
-//! A block can be told to break one rule: see [`Quirk`]. Quirks act where capabilities, rules and
-//! entries are made, not where accesses are counted.
+//! A block can be told to break one rule: see [`Quirk`]. What it does at the steps where rules are
+//! broken is a value that is made with it; the code of the steps knows no quirk.
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
@@ -18,6 +18,7 @@
     )
 )]
 
+mod behaviour;
 mod block;
 mod capabilities;
 mod caution;

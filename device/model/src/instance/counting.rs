@@ -66,7 +66,10 @@ impl Counting {
             Comparison::AlwaysOn => Epochs::None,
         };
         Ok(Self {
-            sampler: Sampler::new(rules.down_sampling_log2, rules.seed),
+            sampler: Sampler::new(
+                rules.down_sampling_log2,
+                rules.randomise.then_some(rules.seed),
+            ),
             counters: Counters::new(rules.units(), rules.maximum)?,
             epochs,
             out_of_counters: false,

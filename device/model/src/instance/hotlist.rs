@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use chmu_spec::hotlist::{next_index, occupancy};
 
-use crate::quirk::Quirk;
+use crate::behaviour::{Backlog, Full, HotlistBehaviour, OtherHeads};
 
 /// Hot units that wait for room, at most.
 const BACKLOG_ENTRIES: usize = 1 << 16;
@@ -29,18 +29,18 @@ pub(crate) struct Hotlist {
     tail: u16,
     /// Encoded entries; none without postponed insertion.
     backlog: Option<VecDeque<u64>>,
-    quirk: Option<Quirk>,
+    behaviour: HotlistBehaviour,
 }
 
 impl Hotlist {
     /// An empty list of `size` entries, 2 or more.
-    pub(crate) fn new(size: u16, postponed_insertion: bool, quirk: Option<Quirk>) -> Self {
+    pub(crate) fn new(size: u16, postponed_insertion: bool, behaviour: HotlistBehaviour) -> Self {
         Self {
             size,
             head: 0,
             tail: 0,
             backlog: postponed_insertion.then(VecDeque::new),
-            quirk,
+            behaviour,
         }
     }
 
@@ -59,17 +59,16 @@ impl Hotlist {
 
     /// Moves the head; refused when `head` is not between the old head and the tail.
     pub(crate) fn set_head(&mut self, head: u16) -> bool {
-        if self.quirk == Some(Quirk::HeadOutOfRange) && head >= self.size {
-            self.head = head.checked_rem(self.size).unwrap_or(0);
-            return true;
-        }
-        let past_tail = head < self.size && self.quirk == Some(Quirk::HeadPastTail);
-        let accepted = past_tail
-            || head < self.size && occupancy(self.head, head, self.size) <= self.occupancy();
-        if accepted {
-            self.head = head;
-        }
-        accepted
+        let accepted = match self.behaviour.other_heads {
+            _ if head < self.size && occupancy(self.head, head, self.size) <= self.occupancy() => {
+                Some(head)
+            }
+            OtherHeads::PastTail if head < self.size => Some(head),
+            OtherHeads::OutOfRange if head >= self.size => head.checked_rem(self.size),
+            _ => None,
+        };
+        self.head = accepted.unwrap_or(self.head);
+        accepted.is_some()
     }
 
     /// Moves the tail, as a driver should not be able to.
@@ -105,7 +104,7 @@ impl Hotlist {
         let Some(backlog) = &mut self.backlog else {
             return Placed::Lost;
         };
-        if self.quirk == Some(Quirk::BacklogLost) {
+        if self.behaviour.backlog == Backlog::Lost {
             return Placed::Waiting;
         }
         let has_room = backlog.len() < BACKLOG_ENTRIES && backlog.try_reserve(1).is_ok();
@@ -123,9 +122,9 @@ impl Hotlist {
         }
         let index = self.claim()?;
         let backlog = self.backlog.as_mut()?;
-        let entry = match self.quirk {
-            Some(Quirk::BacklogReversed) => backlog.pop_back()?,
-            _ => backlog.pop_front()?,
+        let entry = match self.behaviour.backlog {
+            Backlog::NewestFirst => backlog.pop_back()?,
+            Backlog::OldestFirst | Backlog::Lost => backlog.pop_front()?,
         };
         Some((index, entry))
     }
@@ -133,18 +132,12 @@ impl Hotlist {
     /// Moves the tail over one free index.
     fn claim(&mut self) -> Option<u16> {
         let next = next_index(self.tail, self.size);
-        let full = match self.quirk {
-            Some(Quirk::FullOneEarly) => {
-                next == self.head || next_index(next, self.size) == self.head
-            }
-            Some(Quirk::FullLooksEmpty | Quirk::FullOverwrites) => false,
-            _ => next == self.head,
-        };
-        if full {
-            return None;
-        }
-        if next == self.head && self.quirk == Some(Quirk::FullOverwrites) {
-            self.head = next_index(self.head, self.size);
+        let meets = next == self.head;
+        match self.behaviour.full {
+            Full::OneFree if meets => return None,
+            Full::TwoFree if meets || next_index(next, self.size) == self.head => return None,
+            Full::Overwrites if meets => self.head = next_index(self.head, self.size),
+            Full::OneFree | Full::TwoFree | Full::LooksEmpty | Full::Overwrites => {}
         }
         Some(std::mem::replace(&mut self.tail, next))
     }
@@ -176,7 +169,7 @@ mod tests {
         /// The oracle is a queue whose front is the head.
         #[test]
         fn the_ring_equals_a_queue(size in 2_u16..10, postponed: bool, steps in steps()) {
-            let mut list = Hotlist::new(size, postponed, None);
+            let mut list = Hotlist::new(size, postponed, HotlistBehaviour::default());
             let mut queue = VecDeque::new();
             let mut waiting = VecDeque::new();
             let room = usize::from(size) - 1;

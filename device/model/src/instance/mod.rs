@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One instance: registers, operations, counting and hotlist.
 
-mod broken;
+mod advertised;
 mod counting;
 mod hotlist;
 mod operation;
@@ -9,20 +9,25 @@ mod registers;
 mod report;
 mod rules;
 mod settings;
+mod status;
+mod switch;
 
+use crate::behaviour::Behaviour;
 use crate::capabilities::Capabilities;
-use crate::config::BlockConfig;
 use crate::event::Event;
 use crate::host::{Access, Host};
-use crate::quirk::Quirk;
 use crate::statistics::InstanceStatistics;
 use crate::tracker::{Hottest, KEPT_UNITS, RangeBitmap};
 
-use broken::{Advertised, real_capabilities};
+use advertised::Advertised;
 use counting::Counting;
 use hotlist::Hotlist;
-use operation::Operation;
+use operation::Operations;
 use registers::Registers;
+use status::StatusLatches;
+
+pub(crate) use rules::{Comparison, Rules, classes};
+pub(crate) use settings::Settings;
 
 /// Where an instance lies in its block.
 #[derive(Debug, Clone, Copy)]
@@ -45,61 +50,53 @@ pub(crate) struct Instance {
     capabilities: Capabilities,
     capacity_bytes: u64,
     registers: Registers,
+    status: StatusLatches,
     ranges: RangeBitmap,
     hotlist: Hotlist,
     /// What a driver started and what is not complete.
-    operation: Option<Operation>,
-    /// Whether the source of accesses reports all of them.
-    source_ready: bool,
+    operations: Operations,
     /// The counters; none while disabled.
     counting: Option<Counting>,
+    /// Counters that outlive a disable or a reset, where they do.
+    former: Option<Counting>,
     /// Units that are hot and not yet reported; empty between calls.
     hot: Hottest,
-    statistics: InstanceStatistics,
-    /// The rule that it breaks.
-    quirk: Option<Quirk>,
-    /// What only quirks need to remember.
-    memory: Memory,
-}
-
-/// What only quirks need to remember.
-#[derive(Debug, Default)]
-struct Memory {
-    /// Counters from before a disable or reset that should have dropped them.
-    former: Option<Counting>,
-    /// An entry that the tail has passed and that is not stored: its offset and value.
+    /// An entry that the tail has passed and that is not stored yet: its offset and value.
     late_entry: Option<(u64, u64)>,
-    /// The fill-level bit was set.
-    fill_level_rose: bool,
-    /// The next rise of a status bit sends no interrupt.
-    muted: bool,
+    statistics: InstanceStatistics,
+    behaviour: Behaviour,
 }
 
 impl Instance {
     /// An instance after power-on.
-    pub(crate) fn new(place: Place, capabilities: Capabilities, config: &BlockConfig) -> Self {
-        let quirk = config.quirk;
-        let advertised = Advertised::new(&capabilities, place, quirk);
-        let capabilities = real_capabilities(capabilities, quirk);
+    pub(crate) fn new(
+        place: Place,
+        capabilities: &Capabilities,
+        capacity_bytes: u64,
+        behaviour: Behaviour,
+    ) -> Self {
+        let mut real = capabilities.clone();
+        (behaviour.capabilities.real)(&mut real);
         let mut instance = Self {
-            registers: Registers::power_on(quirk),
-            ranges: RangeBitmap::new(config.capacity_bytes),
-            hotlist: Hotlist::new(
-                capabilities.hotlist_entries,
-                capabilities.postponed_insertion,
-                quirk,
-            ),
-            operation: None,
-            source_ready: true,
-            counting: None,
-            hot: Hottest::default(),
-            statistics: InstanceStatistics::default(),
             place,
-            advertised,
-            capabilities,
-            capacity_bytes: config.capacity_bytes,
-            quirk,
-            memory: Memory::default(),
+            advertised: Advertised::new(capabilities, place, behaviour.capabilities),
+            capacity_bytes,
+            registers: Registers::power_on(behaviour.power_on),
+            status: StatusLatches::new(behaviour.status, behaviour.power_on.overflow),
+            ranges: RangeBitmap::new(capacity_bytes),
+            hotlist: Hotlist::new(
+                real.hotlist_entries,
+                real.postponed_insertion,
+                behaviour.hotlist,
+            ),
+            operations: Operations::new(real.operation_delay_ns),
+            counting: None,
+            former: None,
+            hot: Hottest::default(),
+            late_entry: None,
+            statistics: InstanceStatistics::default(),
+            capabilities: real,
+            behaviour,
         };
         instance.clear_ranges();
         instance
@@ -107,41 +104,39 @@ impl Instance {
 
     /// Goes back to power-on; the statistics stay.
     pub(crate) fn power_on(&mut self) {
-        let former = self.registers;
-        self.registers = Registers::power_on(self.quirk);
-        if self.has(Quirk::FunctionResetKeepsConfiguration) {
-            self.registers.configuration_0 = former.configuration_0.with_enable(false);
-            self.registers.configuration_1 = former.configuration_1;
-            self.registers.configuration_2 = former.configuration_2;
+        let (former, behaviour) = (self.registers, self.behaviour.power_on);
+        self.registers = Registers::power_on(behaviour);
+        self.status = StatusLatches::new(self.behaviour.status, behaviour.overflow);
+        if behaviour.keeps_configuration {
+            self.registers = Registers {
+                configuration_0: former.configuration_0.with_enable(false),
+                ..former
+            };
         }
-        if self.has(Quirk::FunctionResetKeepsEnabled) {
+        if behaviour.keeps_enabled {
             let enable = self.is_enabled();
             self.registers.configuration_0.set_enable(enable);
         } else {
             self.counting = None;
         }
-        if !self.has(Quirk::FunctionResetKeepsRanges) {
+        if !behaviour.keeps_ranges {
             self.clear_ranges();
         }
-        if !self.has(Quirk::FunctionResetKeepsList) {
+        if !behaviour.keeps_list {
             self.hotlist.clear();
         }
-        self.operation = None;
-        self.memory = Memory::default();
+        self.operations.give_up();
+        self.former = None;
+        self.late_entry = None;
     }
 
     /// Puts the range bitmap into its power-on state.
     fn clear_ranges(&mut self) {
-        if self.has(Quirk::PowerOnRangesSet) {
+        if self.behaviour.power_on.ranges_set {
             self.ranges.fill();
         } else {
             self.ranges.clear();
         }
-    }
-
-    /// Whether it breaks the rule that `quirk` stands for.
-    fn has(&self, quirk: Quirk) -> bool {
-        self.quirk == Some(quirk)
     }
 
     /// Its first byte, from the start of the block.
@@ -188,16 +183,18 @@ impl Instance {
 
     /// Completes what is due at `now_ns`, in the order in which it is due.
     pub(crate) fn advance(&mut self, now_ns: u64, host: &mut impl Host) {
-        if let Some(done_ns) = self.operation_done_ns().filter(|done| *done <= now_ns) {
+        if let Some(done_ns) = self.operations.done_ns().filter(|done| *done <= now_ns) {
             self.end_epochs(done_ns, host);
-            self.complete_operation(done_ns, host);
+        }
+        if let Some((done_ns, outcome)) = self.operations.complete(now_ns) {
+            self.follow(done_ns, outcome, host);
         }
         self.end_epochs(now_ns, host);
     }
 
     /// When it has something to do; `u64::MAX` when it has nothing.
     pub(crate) fn deadline_ns(&self) -> u64 {
-        let operation = self.operation_done_ns().unwrap_or(u64::MAX);
+        let operation = self.operations.done_ns().unwrap_or(u64::MAX);
         let epoch = self
             .counting
             .as_ref()

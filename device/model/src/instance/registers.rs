@@ -7,21 +7,19 @@ use chmu_spec::chmu::{
 };
 use chmu_spec::register::{FieldAccess, Register};
 
+use crate::behaviour::{Activity, PerCondition, PowerOnBehaviour};
 use crate::event::{Event, Fault};
 use crate::host::Host;
-use crate::quirk::Quirk;
 use crate::word::WordWrite;
 
-use super::{Instance, broken};
+use super::Instance;
 
-/// What the registers hold; reads of the status put it together with the rest.
+/// The configuration.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Registers {
     pub(super) configuration_0: Configuration0,
     pub(super) configuration_1: Configuration1,
     pub(super) configuration_2: Configuration2,
-    pub(super) overflow: bool,
-    pub(super) fill_level: bool,
 }
 
 /// What a driver wrote to a register, as the register numbers its bits.
@@ -32,24 +30,18 @@ struct Written {
 }
 
 impl Registers {
-    pub(super) fn power_on(quirk: Option<Quirk>) -> Self {
-        let mut registers = Self::default();
-        match quirk {
-            Some(Quirk::PowerOnRequestCode) => registers.configuration_0.set_request_code(6),
-            Some(Quirk::PowerOnFillLevel) => {
-                registers.configuration_2.set_fill_level_threshold(u16::MAX);
-            }
-            Some(Quirk::PowerOnStatusSet) => registers.overflow = true,
-            _ => {}
+    pub(super) fn power_on(behaviour: PowerOnBehaviour) -> Self {
+        let fill_level = behaviour.fill_level_threshold;
+        Self {
+            configuration_0: Configuration0::new().with_request_code(behaviour.request_code),
+            configuration_1: Configuration1::new(),
+            configuration_2: Configuration2::new().with_fill_level_threshold(fill_level),
         }
-        registers
     }
 
     /// Forgets the configuration.
     pub(super) fn clear_configuration(&mut self) {
-        self.configuration_0 = Configuration0::new();
-        self.configuration_1 = Configuration1::new();
-        self.configuration_2 = Configuration2::new();
+        *self = Self::default();
     }
 }
 
@@ -83,7 +75,7 @@ impl Instance {
         }
         for register in registers_of(write.word) {
             let (value, lanes) = write.part(register.offset, register.width);
-            let lanes = broken::reached_lanes(self.quirk, register, write.lanes, lanes);
+            let lanes = (self.behaviour.registers.reached)(register, write.lanes, lanes);
             if lanes != 0 {
                 let written = Written { value, lanes };
                 self.write_register(now_ns, register, written, range_is_taken, host);
@@ -109,7 +101,7 @@ impl Instance {
             let offset = register.offset;
             self.note(Fault::Locked { offset }, host);
         }
-        let kept = broken::kept(self.quirk, register, new, (value, lanes));
+        let kept = (self.behaviour.registers.kept)(register, new, (value, lanes));
         match register.offset {
             offset::CONFIGURATION_0 => {
                 let started = register.started(value, lanes);
@@ -124,12 +116,15 @@ impl Instance {
                 self.registers.configuration_2 = Configuration2::from_bits(kept);
             }
             offset::STATUS => {
-                let written = (value, lanes);
-                let new = broken::status_after_write(self.quirk, register, (old, new), written);
-                self.write_status(Status::from_bits(new));
+                let left = (self.behaviour.registers.status)(register, old, new, (value, lanes));
+                let left = Status::from_bits(left);
+                self.status.write(PerCondition {
+                    overflow: left.overflow(),
+                    fill_level: left.fill_level(),
+                });
             }
             offset::HOTLIST_HEAD => self.write_head(new, host),
-            offset::HOTLIST_TAIL if self.has(Quirk::TailWritable) => {
+            offset::HOTLIST_TAIL if self.behaviour.registers.tail_is_writable => {
                 let tail = (old & !lanes) | (value & lanes);
                 self.hotlist
                     .set_tail(u16::try_from(tail).unwrap_or(u16::MAX));
@@ -149,8 +144,10 @@ impl Instance {
             offset::CONFIGURATION_1 => self.registers.configuration_1.into_bits(),
             offset::CONFIGURATION_2 => self.registers.configuration_2.into_bits(),
             offset::STATUS => self.status().into_bits(),
-            offset::HOTLIST_HEAD if self.has(Quirk::HeadReadsZero) => 0,
-            offset::HOTLIST_HEAD => u64::from(self.hotlist.head()),
+            offset::HOTLIST_HEAD => {
+                let head = self.behaviour.registers.head;
+                u64::from(head(self.hotlist.head()))
+            }
             offset::HOTLIST_TAIL => u64::from(self.hotlist.tail()),
             _ => 0,
         }
@@ -161,65 +158,40 @@ impl Instance {
         let width = unit_size
             .filter(|size| self.capabilities.unit_sizes.contains(*size))
             .map_or(0, |size| self.capabilities.counter_widths.of(size));
-        let width = match self.quirk {
-            Some(Quirk::CounterWidthOneMore) if width > 0 => width.saturating_add(1),
-            Some(Quirk::CounterWidthNever) => 0,
-            _ => width,
-        };
-        let (overflow, fill_level) = match self.quirk {
-            Some(Quirk::StatusBitsSwapped) => (self.registers.fill_level, self.registers.overflow),
-            Some(Quirk::FillLevelNotLatched) => (self.registers.overflow, self.is_filled()),
-            _ => (self.registers.overflow, self.registers.fill_level),
-        };
+        let status = self.status.shown(self.is_filled());
         Status::new()
             .with_enabled(self.is_shown_enabled())
             .with_operation_code(self.operation_code())
-            .with_counter_width(width)
-            .with_overflow(overflow)
-            .with_fill_level(fill_level)
-    }
-
-    fn write_status(&mut self, new: Status) {
-        let (overflow, fill_level) = if self.has(Quirk::StatusBitsSwapped) {
-            (new.fill_level(), new.overflow())
-        } else {
-            (new.overflow(), new.fill_level())
-        };
-        let cleared =
-            self.registers.overflow && !overflow || self.registers.fill_level && !fill_level;
-        self.memory.muted |= cleared && self.has(Quirk::InterruptOnce);
-        self.registers.overflow = overflow;
-        self.registers.fill_level = fill_level;
+            .with_counter_width((self.behaviour.capabilities.counter_width)(width))
+            .with_overflow(status.overflow)
+            .with_fill_level(status.fill_level)
     }
 
     /// Clears what a read of the status should have left alone.
     pub(crate) fn clear_read_status(&mut self) {
-        self.registers.overflow = false;
-        self.registers.fill_level = false;
+        self.status.clear();
     }
 
     /// Whether the status says enabled.
     fn is_shown_enabled(&self) -> bool {
-        match self.quirk {
-            Some(Quirk::EnabledBeforeDone) => self.is_enabled() || self.is_being_enabled(),
-            Some(Quirk::DisableKeepsCounting) => {
-                self.is_enabled() && self.registers.configuration_0.enable()
-            }
-            _ => self.is_enabled(),
-        }
+        (self.behaviour.operations.shows_enabled)(Activity {
+            counts: self.is_enabled(),
+            is_being_enabled: self.is_being_enabled(),
+            enable: self.registers.configuration_0.enable(),
+        })
     }
 
     /// Whether the configuration at an offset is fixed.
     fn is_locked(&self, offset: u64) -> bool {
-        let busy = self.is_shown_enabled() || self.operation.is_some();
-        busy && !broken::is_never_locked(self.quirk, offset)
+        let busy = self.is_shown_enabled() || self.operations.is_busy();
+        busy && !(self.behaviour.registers.is_never_locked)(offset)
     }
 
     /// Whether a write of the bits `set` wants to enable or disable the instance while an
     /// operation is in progress.
     fn ignores_switch(&self, register: &Register, old: u64, asked: u64, set: u64) -> bool {
         register.offset == offset::CONFIGURATION_0
-            && self.operation.is_some()
+            && self.operations.is_busy()
             && !Configuration0::from_bits(set).reset()
             && is_enable_set(old) != is_enable_set(asked)
     }
@@ -235,13 +207,13 @@ impl Instance {
         host: &mut impl Host,
     ) {
         let old = self.registers.configuration_0;
-        let enable = if self.operation.is_some() {
+        let enable = if self.operations.is_busy() {
             old.enable()
         } else {
             new.enable()
         };
         self.registers.configuration_0 = new.with_enable(enable);
-        if reset && !self.has(Quirk::ResetIgnored) {
+        if reset && self.behaviour.operations.reset_acts {
             self.reset(now_ns, host);
         } else if enable && !old.enable() {
             self.enable(now_ns, range_is_taken, host);
@@ -266,7 +238,7 @@ impl Instance {
     }
 
     fn write_range(&mut self, index: usize, write: WordWrite, host: &mut impl Host) {
-        if self.has(Quirk::RangeNarrowWriteIgnored) && write.lanes != u64::MAX {
+        if !(self.behaviour.registers.reaches_ranges)(write.lanes) {
             return;
         }
         if self.is_locked(write.word) {

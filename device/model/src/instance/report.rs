@@ -3,15 +3,14 @@
 
 use chmu_spec::hotlist::{ENTRY_BYTES, Entry};
 
+use crate::behaviour::{PerCondition, Shortage};
 use crate::event::Event;
 use crate::host::Host;
-use crate::quirk::Quirk;
 use crate::statistics::count;
 
+use super::Instance;
 use super::counting::Counting;
 use super::hotlist::Placed;
-use super::rules::Comparison;
-use super::{Instance, broken};
 
 impl Instance {
     /// Ends the epochs that are over at `now_ns`.
@@ -19,17 +18,16 @@ impl Instance {
         while let Some(counting) = &mut self.counting
             && let Some(ended) = counting.end_epoch(now_ns, &mut self.hot)
         {
-            if self.has(Quirk::ColdestFirst) {
+            if self.behaviour.entries.coldest_first {
                 self.hot.reverse();
             }
             self.statistics.epochs_closed =
                 self.statistics.epochs_closed.saturating_add(ended.epochs);
             let hot_units = self.hot.units();
             let dropped_units = self.report(host);
-            match self.quirk {
-                Some(Quirk::OverflowEachEpoch) => self.update_status(true, host),
-                Some(Quirk::InterruptEachEpoch) => self.interrupt(host),
-                _ => {}
+            let (is_filled, enabled) = (self.is_filled(), self.enabled_interrupts());
+            if self.status.end_epoch(is_filled, enabled) {
+                self.interrupt(host);
             }
             if ended.accessed {
                 host.event(Event::EpochClosed {
@@ -58,8 +56,14 @@ impl Instance {
         }
         self.hot = hot;
         self.statistics.units_dropped = self.statistics.units_dropped.saturating_add(lost);
-        let overflows = lost > 0 || waiting && self.has(Quirk::OverflowWhenWaiting);
-        self.update_status(overflows, host);
+        let lost_some = lost > 0;
+        self.update_status(
+            Shortage {
+                lost: lost_some,
+                waiting,
+            },
+            host,
+        );
         lost
     }
 
@@ -71,86 +75,51 @@ impl Instance {
             refilled = true;
         }
         if refilled {
-            self.update_status(false, host);
+            self.update_status(Shortage::default(), host);
         }
     }
 
     /// Whether the list holds more entries than the fill-level threshold.
     pub(super) fn is_filled(&self) -> bool {
         let threshold = self.registers.configuration_2.fill_level_threshold();
-        let threshold = match self.quirk {
-            Some(Quirk::FillLevelAtHalf) => threshold >> 1,
-            _ => threshold,
-        };
-        self.hotlist.occupancy() > threshold
+        self.status.is_filled(self.hotlist.occupancy(), threshold)
     }
 
     /// How often a hot unit is appended.
     fn copies(&self) -> u8 {
-        let always_on = self
-            .counting
-            .as_ref()
-            .is_some_and(|counting| counting.rules().comparison == Comparison::AlwaysOn);
-        match self.quirk {
-            Some(Quirk::EntryTwice) => 2,
-            Some(Quirk::AlwaysOnReportsTwice) if always_on => 2,
-            _ => 1,
-        }
+        let rules = self.counting.as_ref().map(Counting::rules);
+        rules.map_or(0, self.behaviour.entries.copies)
     }
 
     fn encode(&self, entry: Entry) -> u64 {
-        let Some(rules) = self.counting.as_ref().map(Counting::rules) else {
-            return 0;
-        };
-        let scale = (rules.unit_size, rules.down_sampling_log2);
-        broken::encode(self.quirk, entry, rules.counter_width, scale)
+        let rules = self.counting.as_ref().map(Counting::rules);
+        rules.map_or(0, |rules| (self.behaviour.entries.encode)(entry, rules))
     }
 
     fn store(&mut self, index: u16, entry: u64, host: &mut impl Host) {
         let inside = u64::from(index).saturating_mul(ENTRY_BYTES);
         let offset = self.place.hotlist.saturating_add(inside);
         count(&mut self.statistics.units_reported);
-        if !self.has(Quirk::EntryAfterTail) {
+        if !self.behaviour.entries.stored_late {
             host.store_entry(offset, entry);
-        } else if let Some((offset, entry)) = self.memory.late_entry.replace((offset, entry)) {
+        } else if let Some((offset, entry)) = self.late_entry.replace((offset, entry)) {
             host.store_entry(offset, entry);
         }
     }
 
     /// Sets the status bits whose condition holds and interrupts for those that were clear.
-    fn update_status(&mut self, overflows: bool, host: &mut impl Host) {
-        let overflows = overflows && !self.has(Quirk::OverflowNeverSet);
-        let filled = self.is_filled() && !self.has(Quirk::FillLevelNeverSet);
-        let spent = self.memory.fill_level_rose && self.has(Quirk::FillLevelNeverRearmed);
-        let overflow_rises = overflows && !self.registers.overflow;
-        let fill_level_rises = filled && !self.registers.fill_level && !spent;
-        self.registers.overflow |= overflow_rises;
-        self.registers.fill_level |= fill_level_rises;
-        self.memory.fill_level_rose |= fill_level_rises;
-        if self.interrupts_for(overflow_rises, fill_level_rises) {
+    fn update_status(&mut self, shortage: Shortage, host: &mut impl Host) {
+        let (is_filled, enabled) = (self.is_filled(), self.enabled_interrupts());
+        if self.status.update(shortage, is_filled, enabled) {
             self.interrupt(host);
         }
     }
 
-    /// Whether these rises of status bits send an interrupt.
-    fn interrupts_for(&mut self, overflow_rises: bool, fill_level_rises: bool) -> bool {
+    fn enabled_interrupts(&self) -> PerCondition {
         let configuration = self.registers.configuration_0;
-        let overflow = configuration.overflow_interrupt();
-        let fill_level = configuration.fill_level_interrupt();
-        let due = overflow_rises && overflow || fill_level_rises && fill_level;
-        match self.quirk {
-            Some(Quirk::InterruptNotForOverflow) => fill_level_rises && fill_level,
-            Some(Quirk::InterruptNotForFillLevel) => overflow_rises && overflow,
-            Some(Quirk::InterruptThoughDisabled) => overflow_rises || fill_level_rises,
-            Some(Quirk::InterruptEnablesSwapped) => {
-                overflow_rises && fill_level || fill_level_rises && overflow
-            }
-            Some(Quirk::InterruptEachInsertion) => {
-                let registers = &self.registers;
-                registers.overflow && overflow || registers.fill_level && fill_level
-            }
-            Some(Quirk::InterruptOnce) if due => !std::mem::take(&mut self.memory.muted),
-            _ => due,
+        PerCondition {
+            overflow: configuration.overflow_interrupt(),
+            fill_level: configuration.fill_level_interrupt(),
         }
     }
 

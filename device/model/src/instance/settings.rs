@@ -3,13 +3,12 @@
 
 use chmu_spec::chmu::{Configuration0, Configuration1, Mode};
 use chmu_spec::epoch::EpochLength;
-use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
+use crate::behaviour::SettingsBehaviour;
 use crate::capabilities::Capabilities;
 use crate::event::Refusal;
-use crate::quirk::Quirk;
 
 /// A configuration that an instance can run.
 #[derive(Debug, Clone, Copy)]
@@ -30,18 +29,11 @@ impl Settings {
         capabilities: &Capabilities,
         configuration_0: Configuration0,
         configuration_1: Configuration1,
-        quirk: Option<Quirk>,
+        behaviour: SettingsBehaviour,
     ) -> Result<Self, Refusal> {
         let (unit_size, counter_width) = unit_size(capabilities, configuration_1)?;
         let threshold = configuration_0.hotness_threshold();
-        let fits = match quirk {
-            Some(Quirk::AcceptsWideThreshold) => true,
-            Some(Quirk::RefusesLargestThreshold) => {
-                u64::from(threshold) < maximum_count(counter_width)
-            }
-            _ => u64::from(threshold) <= maximum_count(counter_width),
-        };
-        if !fits {
+        if !(behaviour.threshold_fits)(threshold, counter_width) {
             return Err(Refusal::Threshold {
                 threshold,
                 counter_width,
@@ -61,11 +53,11 @@ impl Settings {
             return Err(Refusal::FillLevelInterrupt);
         }
         Ok(Self {
-            filter: filter(capabilities, configuration_0, quirk)?,
+            filter: filter(capabilities, configuration_0, behaviour)?,
             unit_size,
             counter_width,
             threshold,
-            epoch: epoch(capabilities, configuration_1, quirk)?,
+            epoch: epoch(capabilities, configuration_1, behaviour)?,
             down_sampling_log2,
             randomise: configuration_0.randomise_down_sampling(),
         })
@@ -86,14 +78,12 @@ fn unit_size(
 fn filter(
     capabilities: &Capabilities,
     configuration_0: Configuration0,
-    quirk: Option<Quirk>,
+    behaviour: SettingsBehaviour,
 ) -> Result<RequestFilter, Refusal> {
     let code = configuration_0.request_code();
-    let filter = match RequestFilter::from_code(code) {
-        Some(filter) => filter,
-        None if quirk == Some(Quirk::AcceptsReservedRequestCode) => RequestFilter::AllReadWrite,
-        None => return Err(Refusal::RequestCode(code)),
-    };
+    let filter = RequestFilter::from_code(code)
+        .or(behaviour.reserved_request_code)
+        .ok_or(Refusal::RequestCode(code))?;
     if capabilities.trackable_requests.contains(filter) {
         Ok(filter)
     } else {
@@ -104,18 +94,18 @@ fn filter(
 fn epoch(
     capabilities: &Capabilities,
     configuration_1: Configuration1,
-    quirk: Option<Quirk>,
+    behaviour: SettingsBehaviour,
 ) -> Result<Option<EpochLength>, Refusal> {
     let code = configuration_1.mode_code();
     match configuration_1.mode() {
         Some(Mode::AlwaysOn) if capabilities.always_on_mode => return Ok(None),
         Some(Mode::Epoch) if capabilities.epoch_mode => {}
-        None if quirk == Some(Quirk::AcceptsMode) => {}
+        None if behaviour.reserved_mode_is_epoch => {}
         _ => return Err(Refusal::Mode(code)),
     }
     let epoch = match configuration_1.epoch() {
         Some(epoch) => epoch,
-        None if quirk == Some(Quirk::AcceptsEpochCodes) => capabilities.minimum_epoch,
+        None if behaviour.reserved_epoch_is_shortest => capabilities.minimum_epoch,
         None => {
             return Err(Refusal::EpochCodes {
                 scale: configuration_1.epoch_scale(),
@@ -126,12 +116,7 @@ fn epoch(
     let length_ns = epoch.nanoseconds();
     let shortest_ns = capabilities.minimum_epoch.nanoseconds();
     let longest_ns = capabilities.maximum_epoch.nanoseconds();
-    let bound = match quirk {
-        Some(Quirk::RefusesShortestEpoch) => length_ns == shortest_ns,
-        Some(Quirk::RefusesLongestEpoch) => length_ns == longest_ns,
-        _ => false,
-    };
-    if (shortest_ns..=longest_ns).contains(&length_ns) && !bound {
+    if (behaviour.epoch_fits)(length_ns, shortest_ns..=longest_ns) {
         Ok(Some(epoch))
     } else {
         Err(Refusal::EpochLength(epoch))

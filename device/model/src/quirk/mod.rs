@@ -3,6 +3,7 @@
 //!
 //! A conformance suite is worth what it finds: each quirk is a device that it must not accept.
 
+mod behaviour;
 mod list;
 
 pub use list::Quirk;
