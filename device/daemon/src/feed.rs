@@ -178,8 +178,8 @@ impl AccessFeed {
         statistics.epochs_late = statistics.epochs_late.saturating_add(epochs);
         if let Some(suppressed) = self.delays.permit() {
             log::warn!(
-                "The device is late: accesses of {epochs} epochs were counted as those of an \
-                 earlier one{suppressed}"
+                "The device is late: accesses count for an earlier epoch than they were made in; \
+                 epochs without their own: {epochs}{suppressed}"
             );
         }
     }
