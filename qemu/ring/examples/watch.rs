@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixListener;
 use std::process::ExitCode;
@@ -63,7 +63,7 @@ fn drain(feed: &mut Feed, counts: &mut Counts) {
     counts.lost += report.lost;
 }
 
-fn print(title: &str, counts: &Counts) {
+fn print(title: &str, counts: &Counts) -> io::Result<()> {
     let Counts {
         reads,
         writes,
@@ -71,13 +71,16 @@ fn print(title: &str, counts: &Counts) {
         pages,
     } = counts;
     let pages = pages.len();
-    println!("{title}: {reads} reads, {writes} writes, {lost} lost, {pages} pages");
+    writeln!(
+        io::stdout(),
+        "{title}: {reads} reads, {writes} writes, {lost} lost, {pages} pages"
+    )
 }
 
 fn watch(socket: &str, window: Window) -> Result<(), Box<dyn Error>> {
     let mut feed = Feed::create(&FeedConfig::new(MAX_RINGS, vec![window]))?;
     let listener = UnixListener::bind(socket)?;
-    println!("Waiting for a producer on {socket}");
+    writeln!(io::stdout(), "Waiting for a producer on {socket}")?;
     let (stream, _) = listener.accept()?;
     std::fs::remove_file(socket)?;
     feed.hand_over(stream)?;
@@ -91,29 +94,37 @@ fn watch(socket: &str, window: Window) -> Result<(), Box<dyn Error>> {
         }
         drain(&mut feed, &mut counts);
         if start.elapsed() >= next_report {
-            print(&format!("{:>4} s", next_report.as_secs()), &counts);
+            print(&format!("{:>4} s", next_report.as_secs()), &counts)?;
             next_report += REPORT_INTERVAL;
         }
     }
     drain(&mut feed, &mut counts);
-    print("Total", &counts);
+    print("Total", &counts)?;
     Ok(())
+}
+
+/// There is nobody to tell that it failed.
+fn complain(message: &str) {
+    let _ = writeln!(io::stderr(), "{message}");
+}
+
+fn refuse(message: &str) -> ExitCode {
+    complain(message);
+    ExitCode::from(2)
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [socket, base, size] = arguments.as_slice() else {
-        eprintln!("usage: watch ACCESS-SOCKET BASE SIZE");
-        return ExitCode::from(2);
+        return refuse("usage: watch ACCESS-SOCKET BASE SIZE");
     };
     let (Ok(base), Ok(size)) = (number(base), number(size)) else {
-        eprintln!("BASE and SIZE are decimal, or hexadecimal after 0x");
-        return ExitCode::from(2);
+        return refuse("BASE and SIZE are decimal, or hexadecimal after 0x");
     };
     match watch(socket, Window { base, size }) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{error}");
+            complain(&error.to_string());
             ExitCode::FAILURE
         }
     }

@@ -41,10 +41,13 @@ pub(crate) fn hand_over(stream: &UnixStream, memory: BorrowedFd<'_>) -> Result<(
 pub(crate) fn receive(stream: &UnixStream) -> Result<File, Error> {
     let mut received = [0_u8; GREETING_BYTES];
     let outcome = stream.recv_with_fd(&mut received);
-    let (count, memory) = outcome.map_err(|error| match error.errno() {
+    let (count, memory) = outcome.map_err(|error| {
         // More descriptors than one.
-        libc::ENOBUFS => Error::Protocol,
-        _ => Error::Receive(error.into()),
+        if error.errno() == Errno::NOBUFS.raw_os_error() {
+            Error::Protocol
+        } else {
+            Error::Receive(error.into())
+        }
     })?;
     match memory {
         _ if count == 0 => Err(Error::Refused),

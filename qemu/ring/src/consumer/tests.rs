@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 use std::collections::VecDeque;
 use std::io::Write;
-use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicU64;
 
 use proptest::prelude::*;
+use rustix::fs::{FallocateFlags, fallocate};
 
 use super::*;
 use crate::layout::RingControl;
@@ -200,17 +200,8 @@ fn a_bad_producer_bars_nobody() {
         let mut rings = take_rings(&mut producer);
         assert!(rings[1].push(Record::read(64)));
         assert_eq!(drain_all(&mut feed).0, [Record::read(64)]);
-        let memory = layout(&feed).memory().as_fd().as_raw_fd();
-        // SAFETY: the descriptor is open; the call takes numbers only.
-        let punched = unsafe {
-            libc::fallocate(
-                memory,
-                libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
-                0,
-                1 << 20,
-            )
-        };
-        assert_eq!(punched, 0);
+        let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(layout(&feed).memory(), hole, 0, 1 << 20).unwrap();
         control(&feed, 1);
         assert_eq!(drain_all(&mut feed).1.corrupt, 1);
         for offset in (0..4096).step_by(8) {
