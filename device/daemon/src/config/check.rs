@@ -24,7 +24,14 @@ impl Config {
         };
         let path = self.path_to(&error);
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
-        Err(file.error_in(&path, message))
+        let mut paths = vec![path.clone()];
+        if let ["decoder", index, _] = path.as_slice() {
+            // Where the key to blame is left out, one that made it so.
+            paths.extend(["size", "dpa_skip", "ways"].map(|key| vec!["decoder", index, key]));
+        }
+        paths.push(other_path(&error).to_vec());
+        let paths: Vec<&[&str]> = paths.iter().map(Vec::as_slice).collect();
+        Err(file.error_in(&paths, message))
     }
 
     /// Checks that a process with `limit` file descriptors can take one for each vector.
@@ -47,7 +54,7 @@ impl Config {
              `ulimit -n`, or configure {possible} vectors at most"
         );
         Err(match file {
-            Some(file) => file.error_in(&["vectors"], message),
+            Some(file) => file.error_in(&[&["vectors"], &["profile"]], message),
             None => ConfigError::Device(message),
         })
     }
@@ -113,6 +120,16 @@ impl Config {
             quirk: None,
         })
         .is_err()
+    }
+}
+
+/// Another key that contradicts, for where the file leaves the first one out.
+const fn other_path(error: &FunctionError) -> &[&str] {
+    match error {
+        FunctionError::MessageNumber { .. } => &["vectors"],
+        FunctionError::Interrupt { .. } => &["interrupts"],
+        FunctionError::Decoder { .. } => &["memory"],
+        _ => &["profile"],
     }
 }
 

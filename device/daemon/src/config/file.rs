@@ -93,14 +93,18 @@ impl ConfigFile {
     fn parse_as<T: DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
-            self.error_at(start, error.message().to_owned())
+            self.error_at(start, in_plain_words(error.message()))
         })
     }
 
-    /// The error that something is wrong with the key at `path`, whose steps are keys and
-    /// indices. It points to the last step that the file spells out.
-    pub fn error_in(&self, path: &[&str], message: String) -> ConfigError {
-        self.error_at(self.start_of(path), message)
+    /// The error that something is wrong with the key at the first of these `paths` that the file
+    /// spells out, or else near the first one. The steps of a path are keys and indices.
+    pub fn error_in(&self, paths: &[&[&str]], message: String) -> ConfigError {
+        let mut places = paths.iter().map(|path| self.place_of(path));
+        let first = places.next();
+        let spelled_out = first.into_iter().chain(places).find(|place| place.is_whole);
+        let place = spelled_out.or(first);
+        self.error_at(place.map_or(0, |place| place.start), message)
     }
 
     fn error_at(&self, offset: usize, message: String) -> ConfigError {
@@ -116,15 +120,16 @@ impl ConfigFile {
     }
 
     /// Where the last step of `path` that exists starts.
-    fn start_of(&self, path: &[&str]) -> usize {
+    fn place_of(&self, path: &[&str]) -> Place {
+        let mut place = Place::default();
         let Ok(document) = DeTable::parse(&self.text) else {
-            return 0;
+            return place;
         };
         let Some((first, rest)) = path.split_first() else {
-            return 0;
+            return place;
         };
         let Some(mut value) = document.get_ref().get(*first) else {
-            return 0;
+            return place;
         };
         for step in rest {
             let next = match value.get_ref() {
@@ -134,11 +139,59 @@ impl ConfigFile {
                 DeValue::Table(table) => table.get(*step),
                 _ => None,
             };
+            place.start = value.span().start;
             match next {
                 Some(next) => value = next,
-                None => break,
+                None => return place,
             }
         }
-        value.span().start
+        Place {
+            start: value.span().start,
+            is_whole: true,
+        }
+    }
+}
+
+/// A place in the file.
+#[derive(Debug, Clone, Copy, Default)]
+struct Place {
+    /// Bytes before it.
+    start: usize,
+    /// The file spells out all of the path to it.
+    is_whole: bool,
+}
+
+/// What the parser says, in the words of this program.
+fn in_plain_words(message: &str) -> String {
+    if message == "duplicate key" {
+        return "this key is there already; leave one of them".to_owned();
+    }
+    let Some((found, expected)) = message
+        .strip_prefix("invalid type: ")
+        .and_then(|rest| rest.split_once(", expected "))
+    else {
+        return message.to_owned();
+    };
+    let found = match found.split_once([' ', '`']).map_or(found, |(kind, _)| kind) {
+        "map" => "a table".to_owned(),
+        "sequence" => "a list".to_owned(),
+        "boolean" => found.replace("boolean ", "").replace('`', ""),
+        "string" => found.replacen("string", "the text", 1),
+        "integer" | "floating" => {
+            let digits = found.split('`').nth(1).unwrap_or(found);
+            format!("the number {digits}")
+        }
+        _ => found.to_owned(),
+    };
+    match (found.as_str(), expected) {
+        ("a table", "a sequence") => "this is one table, where there is a list of them; write its \
+                                      name in double brackets, as in [[block]]"
+            .to_owned(),
+        (found, "a sequence") => format!("this is {found}; write a list, as in [1, 2]"),
+        (found, "a boolean") => format!("this is {found}; write true or false"),
+        (found, expected) if expected.starts_with("struct ") => {
+            format!("this is {found}; write a table of keys and values")
+        }
+        (found, expected) => format!("this is {found}; write {expected}"),
     }
 }

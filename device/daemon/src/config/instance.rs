@@ -6,17 +6,7 @@ use chmu_spec::chmu::EpochType;
 use serde::{Deserialize, Serialize};
 
 use super::quantity::Nanoseconds;
-use super::values::{Epoch, Factor, Requests, Unit, Widths, within};
-
-/// When counters are compared with the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum EpochKind {
-    /// All counters share an epoch.
-    Global,
-    /// A unit's epoch starts at its first access.
-    PerCounter,
-}
+use super::values::{Epoch, EpochKind, Factor, Requests, Unit, Widths, within};
 
 /// The keys of `[[block.instance]]`, which are the fields of [`Capabilities`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use file::{ConfigError, ConfigFile};
 pub use instance::InstanceTable;
-pub use values::{ProfileName, QuirkName};
+pub use values::{InterruptKind, ProfileName, QuirkName};
 
 use quantity::{Hexadecimal, Nanoseconds, Size};
 use values::within;
@@ -41,18 +41,6 @@ const MESSAGE_NUMBERS: u16 = 16;
 /// Rings for reported accesses unless configured otherwise. Those that no vCPU writes to cost
 /// nothing but addresses.
 const DEFAULT_ACCESS_RINGS: u32 = 64;
-
-/// How the device interrupts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum InterruptKind {
-    /// MSI-X.
-    MsiX,
-    /// MSI without a table in a BAR.
-    Msi,
-    /// Not at all; drivers poll.
-    None,
-}
 
 /// The configuration file. A key that is left out has the value of [`Config::default`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -293,11 +293,141 @@ fn refusals_name_the_place_and_what_would_be_right() {
         ),
         (
             "interrupts = \"intx\"\n",
-            "1:14: unknown variant `intx`, expected one of `msi-x`, `msi`, `none`",
+            "1:14: \"intx\" is no kind of interrupt; write msi-x, msi or none",
+        ),
+        (
+            "interrupts = 3\n",
+            "1:14: \"3\" is no kind of interrupt; write msi-x, msi or none",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\nepoch_type = \"weekly\"\n",
+            "3:14: \"weekly\" is no type of epoch; write global or per-counter",
+        ),
+        (
+            "vectors = \"16\"\n",
+            "1:11: this is the text \"16\"; write a whole number from 1 to 2048",
+        ),
+        (
+            "vectors = 1.5\n",
+            "1:11: this is the number 1.5; write a whole number from 1 to 2048",
+        ),
+        (
+            "memory = true\n",
+            "1:10: this is true; write a size such as \"256M\" or 4096",
+        ),
+        (
+            "[block]\n",
+            "1:1: this is one table, where there is a list of them; write its name in double \
+             brackets, as in [[block]]",
+        ),
+        (
+            "block = [1]\n",
+            "1:10: this is the number 1; write a table of keys and values",
+        ),
+        (
+            "[[block]]\n[[block.instance]]\nunit_sizes = 4096\n",
+            "3:14: this is the number 4096; write a list, as in [1, 2]",
+        ),
+        (
+            "[[decoder]]\ntee = 1\n",
+            "2:7: this is the number 1; write true or false",
+        ),
+        (
+            "memory = 1\nmemory = 2\n",
+            "2:1: this key is there already; leave one of them",
         ),
     ];
     for (text, expected) in cases {
         assert_eq!(refusal(text), expected);
+    }
+}
+
+/// Keys of the three kinds of table.
+const KEYS: [(&str, &[&str]); 3] = [
+    (
+        "",
+        &[
+            "serial_number",
+            "memory",
+            "profile",
+            "interrupts",
+            "vectors",
+            "quirk",
+            "decoder",
+            "block",
+        ],
+    ),
+    (
+        "[[decoder]]\n",
+        &[
+            "base",
+            "size",
+            "ways",
+            "granularity",
+            "position",
+            "dpa_skip",
+            "tee",
+        ],
+    ),
+    (
+        "[[block]]\n[[block.instance]]\n",
+        &[
+            "message_number",
+            "overflow_interrupt",
+            "epoch_type",
+            "trackable_requests",
+            "minimum_epoch",
+            "hotlist_entries",
+            "unit_sizes",
+            "down_sampling_factors",
+            "epoch_mode",
+            "operation_delay",
+            "seed",
+            "counter_widths",
+        ],
+    ),
+];
+
+/// Values that most keys do not take.
+const ODD_VALUES: [&str; 16] = [
+    "0",
+    "1",
+    "-5",
+    "3.5",
+    "true",
+    "\"\"",
+    "\"x\"",
+    "\"1G\"",
+    "\"16777215T\"",
+    "\"999999s\"",
+    "[]",
+    "[[1]]",
+    "{}",
+    "1979-05-27",
+    "'''\n'''",
+    "9223372036854775807",
+];
+
+#[test]
+fn odd_values_work_or_are_refused_in_plain_words_at_their_place() {
+    for (table, keys) in KEYS {
+        let line = table.matches('\n').count() + 1;
+        for (key, value) in keys
+            .iter()
+            .flat_map(|key| ODD_VALUES.map(|value| (key, value)))
+        {
+            let text = format!("{table}{key} = {value}\n");
+            let Err(refusal) = load(&text) else {
+                continue;
+            };
+            assert!(
+                refusal.starts_with(&format!("{line}:")),
+                "{text}: {refusal}"
+            );
+            for jargon in ["invalid", "expected", "wanted", "i64", "struct", "variant"] {
+                assert!(!refusal.contains(jargon), "{text}: {refusal}");
+            }
+        }
     }
 }
 
@@ -338,6 +468,8 @@ fn contradictions_point_to_the_key() {
         place(&format!("vectors = 8\n{instance}message_number = 8\n")),
         (5, 18)
     );
+    assert_eq!(place("profile = \"full\"\nvectors = 1\n"), (2, 11));
+    assert_eq!(place("[[decoder]]\ndpa_skip = \"256M\"\n"), (2, 12));
     assert_eq!(
         place("[[decoder]]\nsize = \"256M\"\n[[decoder]]\nsize = \"256M\"\nbase = 7\n"),
         (5, 8)

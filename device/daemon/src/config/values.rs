@@ -39,6 +39,12 @@ pub enum ValueError {
     /// A name that no profile has.
     #[error("\"{0}\" is no profile; vfio-user-chmu --list-profiles names them")]
     Profile(String),
+    /// A kind of interrupt that no device has.
+    #[error("\"{0}\" is no kind of interrupt; write msi-x, msi or none")]
+    Interrupts(String),
+    /// A type of epoch that no register can say.
+    #[error("\"{0}\" is no type of epoch; write global or per-counter")]
+    EpochType(String),
     /// A factor that no bit stands for.
     #[error("{0} is no down-sampling factor; write a power of two from 1 to 32768")]
     DownSampling(String),
@@ -139,6 +145,70 @@ impl fmt::Display for Unit {
     }
 }
 
+/// How the device interrupts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InterruptKind {
+    /// MSI-X.
+    MsiX,
+    /// MSI without a table in a BAR.
+    Msi,
+    /// Not at all; drivers poll.
+    None,
+}
+
+impl FromStr for InterruptKind {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "msi-x" => Ok(Self::MsiX),
+            "msi" => Ok(Self::Msi),
+            "none" => Ok(Self::None),
+            _ => Err(ValueError::Interrupts(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for InterruptKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MsiX => "msi-x",
+            Self::Msi => "msi",
+            Self::None => "none",
+        })
+    }
+}
+
+/// When counters are compared with the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EpochKind {
+    /// All counters share an epoch.
+    Global,
+    /// A unit's epoch starts at its first access.
+    PerCounter,
+}
+
+impl FromStr for EpochKind {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        match text {
+            "global" => Ok(Self::Global),
+            "per-counter" => Ok(Self::PerCounter),
+            _ => Err(ValueError::EpochType(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for EpochKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Global => "global",
+            Self::PerCounter => "per-counter",
+        })
+    }
+}
+
 macro_rules! in_files {
     ($name:ident, $expecting:literal) => {
         impl<'de> Deserialize<'de> for $name {
@@ -155,6 +225,8 @@ macro_rules! in_files {
     };
 }
 
+in_files!(InterruptKind, "a kind of interrupt such as \"msi-x\"");
+in_files!(EpochKind, "a type of epoch such as \"global\"");
 in_files!(Epoch, "an epoch length such as \"100ms\"");
 in_files!(Requests, "a kind of request such as \"non-tee-read\"");
 in_files!(QuirkName, "the name of a quirk");
@@ -292,7 +364,7 @@ impl Width {
 
 impl<'de> Deserialize<'de> for Width {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(i64::deserialize(deserializer)?)
+        Self::new(deserializer.deserialize_any(NumberVisitor::<1, 32>)?)
     }
 }
 
@@ -316,6 +388,25 @@ impl Serialize for Widths {
     }
 }
 
+/// Reads an integer that ought to be from `MINIMUM` to `MAXIMUM`.
+struct NumberVisitor<const MINIMUM: i64, const MAXIMUM: i64>;
+
+impl<const MINIMUM: i64, const MAXIMUM: i64> Visitor<'_> for NumberVisitor<MINIMUM, MAXIMUM> {
+    type Value = i64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a whole number from {MINIMUM} to {MAXIMUM}")
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<i64, E> {
+        Ok(number)
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<i64, E> {
+        Ok(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+}
+
 /// Reads an integer from `MINIMUM` to `MAXIMUM`.
 ///
 /// # Errors
@@ -327,7 +418,7 @@ where
     D: Deserializer<'de>,
     T: TryFrom<i64>,
 {
-    let number = i64::deserialize(deserializer)?;
+    let number = deserializer.deserialize_any(NumberVisitor::<MINIMUM, MAXIMUM>)?;
     let inside = (MINIMUM..=MAXIMUM).contains(&number);
     let value = T::try_from(number).ok().filter(|_| inside);
     value.ok_or_else(|| {

@@ -46,7 +46,7 @@ impl DeviceSettings<'_> {
             for (key, advice) in TOPOLOGY_KEYS {
                 if settings.contains_key(key) {
                     let message = format!("{key} follows from the topology; {advice}");
-                    bail!(file.error_in(&[key], message));
+                    bail!(file.error_in(&[&[key]], message));
                 }
             }
         }
