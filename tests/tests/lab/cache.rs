@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The cache in the user's eyes: whole entries are used, damaged ones are found, used ones stay.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 
 use anyhow::Result;
 use serde_json::Value;
@@ -90,9 +92,12 @@ fn refresh_leaves_alone_what_is_in_use() -> Result<()> {
 #[test]
 fn a_folder_that_apt_cannot_name_is_refused() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let output = lab(&folder.path().join("a\"b"), &["fetch"])?.output()?;
-    let said = String::from_utf8(output.stderr)?;
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("CHMU_CACHE_DIR"), "{said}");
+    for name in [&b"a\"b"[..], b"a\xffb"] {
+        let cache = folder.path().join(OsStr::from_bytes(name));
+        let output = lab(&cache, &["fetch"])?.output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("CHMU_CACHE_DIR"), "{said}");
+    }
     Ok(())
 }

@@ -15,13 +15,20 @@ mod mutants;
 mod names;
 mod test;
 
+/// Below the help.
+const ENDS: &str = "\
+Results are on stdout, for people or, with -o json, for programs. All else is on stderr.
+Exit codes: 0 done, 1 failed or a negative result, 2 wrong usage, 100 tests failed,
+130 interrupted, 141 nobody reads the output.";
+
 /// Runs CXL hotness monitoring in a guest: gets QEMU and Linux, boots, promotes, tests.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo lab",
     bin_name = "cargo lab",
     version,
-    max_term_width = 100
+    max_term_width = 100,
+    after_help = ENDS
 )]
 pub(crate) struct Arguments {
     /// Says more on stderr: once for info, twice for debug, three times for trace.

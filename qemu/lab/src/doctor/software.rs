@@ -16,34 +16,31 @@ pub(super) fn platform(options: &PlatformOptions, cache: &Cache) -> Vec<Finding>
             return vec![unusable("Cache", &error, fix)];
         }
     };
-    let mut from_packages = |subject| {
+    let tools = platform::check_tools();
+    let mut from_packages = |subject, fix| {
         let state = cached.next().unwrap_or(EntryState::Absent);
-        let (state, detail) = match state {
-            EntryState::Whole(Contents { version, .. }) => {
-                (State::Ok, format!("{version}, from Debian's packages"))
-            }
-            EntryState::Damaged(damage) => (State::Fetch, format!("{damage}; fetched anew")),
-            EntryState::Absent => (
-                State::Fetch,
-                "from Debian's packages at the first run".to_owned(),
-            ),
-        };
-        Finding::new(subject, state, detail)
+        packaged(subject, state, &tools, fix)
     };
     let qemu = match qemu {
         Ok(Some(qemu)) => found_qemu(&qemu),
-        Ok(None) => from_packages("QEMU"),
+        Ok(None) => {
+            let mut finding = from_packages("QEMU", GIVE_QEMU);
+            if let Some(Err(error)) = QemuProgram::system() {
+                finding.detail += &format!("; the installed one does not fit: {error:#}");
+            }
+            finding
+        }
         Err(error) => unusable("QEMU", &error, "Name a suitable one with --qemu"),
     };
     let linux = match &options.kernel {
-        None => from_packages("Linux"),
+        None => from_packages("Linux", GIVE_LINUX),
         Some(image) => match Kernel::load(image, options.modules.as_deref()) {
             Ok(kernel) => Finding::new("Linux", State::Ok, format!("{}, given", kernel.release)),
             Err(error) => unusable("Linux", &error, "Name others with --kernel and --modules"),
         },
     };
     let busybox = match &options.busybox {
-        None => from_packages("busybox"),
+        None => from_packages("busybox", GIVE_BUSYBOX),
         Some(busybox) => match platform::check_static(busybox) {
             Ok(()) => Finding::new(
                 "busybox",
@@ -55,6 +52,31 @@ pub(super) fn platform(options: &PlatformOptions, cache: &Cache) -> Vec<Finding>
     };
     vec![qemu, linux, busybox]
 }
+
+/// What the cache has or the first run fetches, if this machine can fetch.
+fn packaged(
+    subject: &'static str,
+    state: EntryState<Contents>,
+    tools: &anyhow::Result<()>,
+    fix: &str,
+) -> Finding {
+    let detail = match state {
+        EntryState::Whole(Contents { version, .. }) => {
+            let detail = format!("{version}, from Debian's packages");
+            return Finding::new(subject, State::Ok, detail);
+        }
+        EntryState::Damaged(damage) => format!("{damage}; fetched anew at the next run"),
+        EntryState::Absent => "from Debian's packages at the first run".to_owned(),
+    };
+    match tools {
+        Ok(()) => Finding::new(subject, State::Fetch, detail),
+        Err(error) => unusable(subject, error, fix),
+    }
+}
+
+const GIVE_QEMU: &str = "Or install or build QEMU 11.1 or newer, and name it with --qemu";
+const GIVE_LINUX: &str = "Or name a kernel with --kernel, and its modules with --modules";
+const GIVE_BUSYBOX: &str = "Or name a statically linked busybox with --busybox";
 
 fn found_qemu(qemu: &QemuProgram) -> Finding {
     let origin = match qemu.origin() {
@@ -73,12 +95,12 @@ fn unusable(subject: &'static str, error: &anyhow::Error, fix: &str) -> Finding 
 /// Where packages would come from; asked only when some are to be fetched.
 pub(super) fn mirror() -> Finding {
     const PACKAGES: &str = "Packages";
-    if let Err(error) = platform::check_tools() {
-        return unusable(PACKAGES, &error, GIVE_FILES);
-    }
     let mirror = match platform::mirror() {
         Ok(mirror) => mirror,
-        Err(error) => return unusable(PACKAGES, &error, GIVE_FILES),
+        Err(error) => {
+            let fix = "Set it to the address of one of Debian's mirrors";
+            return unusable(PACKAGES, &error, fix);
+        }
     };
     match platform::reach(&mirror) {
         Ok(()) => Finding::new(PACKAGES, State::Ok, format!("{mirror} answers")),
@@ -90,6 +112,20 @@ pub(super) fn mirror() -> Finding {
     }
 }
 
-/// For machines that are not like Debian.
-const GIVE_FILES: &str = "Or do without packages: pass QEMU 11.1 or newer with --qemu, a kernel \
-                          with --kernel and --modules, and a static busybox with --busybox";
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_machine_without_packages_is_told_what_to_give() {
+        let tools = Err(anyhow!("This machine has no apt-get"));
+        let finding = packaged("QEMU", EntryState::Absent, &tools, GIVE_QEMU);
+        assert_eq!(finding.state, State::Missing);
+        assert_eq!(finding.detail, "This machine has no apt-get");
+        assert_eq!(finding.fix.as_deref(), Some(GIVE_QEMU));
+        let finding = packaged("QEMU", EntryState::Absent, &Ok(()), GIVE_QEMU);
+        assert_eq!((finding.state, finding.fix), (State::Fetch, None));
+    }
+}
