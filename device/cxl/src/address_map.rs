@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Host physical to device physical addresses, by the decoders that decode now.
 
-use chmu_model::{Access, Quirk};
+use chmu_model::Access;
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::DecoderWindow;
 
@@ -29,12 +29,25 @@ impl MappedWindow {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddressMap {
     windows: Vec<MappedWindow>,
-    quirk: Option<Quirk>,
+    /// Host physical addresses are taken for device physical ones.
+    untranslated: bool,
 }
 
 impl AddressMap {
-    pub(crate) fn new(windows: Vec<MappedWindow>, quirk: Option<Quirk>) -> Self {
-        Self { windows, quirk }
+    pub(crate) fn new(windows: Vec<MappedWindow>) -> Self {
+        Self {
+            windows,
+            untranslated: false,
+        }
+    }
+
+    /// A map that reports these windows, and takes host physical addresses for device physical
+    /// ones.
+    pub(crate) fn untranslated(windows: Vec<MappedWindow>) -> Self {
+        Self {
+            windows,
+            untranslated: true,
+        }
     }
 
     /// First host physical address and bytes of each window.
@@ -48,7 +61,7 @@ impl AddressMap {
     /// Appends to `batch` those accesses that reach this device's memory.
     pub(crate) fn translate(&self, accesses: &[HostAccess], batch: &mut Vec<Access>) {
         match self.windows.as_slice() {
-            _ if self.quirk == Some(Quirk::DecodersIgnored) => {
+            _ if self.untranslated => {
                 batch.extend(accesses.iter().map(untranslated));
             }
             [only] if only.window.interleave.ways() == 1 => direct(only, accesses, batch),
@@ -120,21 +133,18 @@ mod tests {
         #[test]
         fn the_usual_case_equals_the_general_one(hpa in 0x0f00_0000_u64..0x4000_0000) {
             let one = window(0x1000_0000, 1, 0, 0x2000_0000);
-            let direct = AddressMap::new(vec![one], None);
-            let searched = AddressMap::new(vec![one, window(0x1_0000_0000, 1, 0, 0)], None);
+            let direct = AddressMap::new(vec![one]);
+            let searched = AddressMap::new(vec![one, window(0x1_0000_0000, 1, 0, 0)]);
             prop_assert_eq!(translate(&direct, hpa), translate(&searched, hpa));
         }
     }
 
     #[test]
     fn each_window_has_its_own_rules() {
-        let map = AddressMap::new(
-            vec![
-                window(0x1000_0000, 1, 0, 0),
-                window(0x1_0000_0000, 2, 1, 0x1000_0000),
-            ],
-            None,
-        );
+        let map = AddressMap::new(vec![
+            window(0x1000_0000, 1, 0, 0),
+            window(0x1_0000_0000, 2, 1, 0x1000_0000),
+        ]);
         let seen = |hpa| translate(&map, hpa).map(|access| (access.dpa.0, access.tee));
         assert_eq!(seen(0x1000_0040), Some((0x40, false)));
         assert_eq!(seen(0x2000_0000), None);

@@ -18,6 +18,7 @@
 
 mod address_map;
 mod bar;
+mod behaviour;
 mod bytes;
 mod cdat;
 mod component;
@@ -28,6 +29,7 @@ mod event;
 mod function;
 mod host;
 mod monitors;
+mod msix;
 mod profile;
 mod register_space;
 mod statistics;

@@ -3,16 +3,16 @@
 
 use std::ops::Range;
 
-use chmu_model::{Access, Block, BlockConfig, Caution, Event, Host, InstanceStatistics, Quirk};
+use chmu_model::{Access, Block, BlockConfig, Caution, Event, Host, InstanceStatistics};
 use chmu_spec::cxl::dvsec::REGISTER_BLOCK_ALIGNMENT_BYTES;
-use chmu_spec::pci::MSIX_ENTRY_BYTES;
 use chmu_spec::word;
 
 use crate::bar::{self, Bar};
+use crate::behaviour::Behaviour;
 use crate::config::{ConfigError, FunctionConfig, Interrupts};
 use crate::event::FunctionEvent;
 use crate::host::FunctionHost;
-use crate::register_space::{RegisterSpace, Rules};
+use crate::msix::{MsixPlace, MsixTables};
 
 /// What can be mapped on its own.
 const PAGE_BYTES: u64 = 0x1000;
@@ -22,22 +22,6 @@ const PAGE_BYTES: u64 = 0x1000;
 struct PlacedBlock {
     block: Block,
     range: Range<u64>,
-}
-
-/// The tables of MSI-X. Clients of VFIO keep the real ones; these hold what a raw client writes
-/// and hold no interrupt back.
-#[derive(Debug)]
-struct MsixTables {
-    table: Range<u64>,
-    pending: u64,
-    space: RegisterSpace,
-}
-
-/// Where the tables of MSI-X lie, from the start of the BAR.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MsixPlace {
-    pub(crate) table: u64,
-    pub(crate) pending: u64,
 }
 
 /// What lies at an offset of the BAR.
@@ -59,7 +43,7 @@ pub(crate) struct Monitors {
     msix: Option<MsixTables>,
     vectors: u16,
     size_bytes: u64,
-    quirk: Option<Quirk>,
+    behaviour: Behaviour,
 }
 
 impl Monitors {
@@ -100,7 +84,7 @@ impl Monitors {
             msix,
             vectors: config.interrupts.vectors(),
             size_bytes: end.next_power_of_two(),
-            quirk: config.quirk,
+            behaviour: Behaviour::new(config.quirk),
         })
     }
 
@@ -130,10 +114,7 @@ impl Monitors {
 
     /// Where the tables of MSI-X lie, if there are any.
     pub(crate) fn msix_place(&self) -> Option<MsixPlace> {
-        self.msix.as_ref().map(|tables| MsixPlace {
-            table: tables.table.start,
-            pending: tables.pending,
-        })
+        self.msix.as_ref().map(MsixTables::place)
     }
 
     pub(crate) fn read<H: FunctionHost>(
@@ -160,8 +141,7 @@ impl Monitors {
                 }
                 Place::MsixTable => {
                     if let Some(tables) = &self.msix {
-                        let start = tables.table.start;
-                        tables.space.read(offset.saturating_sub(start), now);
+                        tables.read(offset, now);
                     }
                 }
                 Place::Nothing => {}
@@ -192,8 +172,7 @@ impl Monitors {
                 }
                 Place::MsixTable => {
                     if let Some(tables) = &mut self.msix {
-                        let start = tables.table.start;
-                        tables.space.write(offset.saturating_sub(start), now);
+                        tables.write(offset, now);
                     }
                 }
                 Place::Hotlist | Place::Nothing => {}
@@ -210,7 +189,7 @@ impl Monitors {
         accesses: &[Access],
         host: &mut H,
     ) {
-        let first_only = self.quirk == Some(Quirk::BlocksShareAccesses);
+        let first_only = !self.behaviour.all_blocks_count;
         let mut is_taken = false;
         self.each_block(host, |block, host| {
             if block.is_counting() && !is_taken {
@@ -256,7 +235,7 @@ impl Monitors {
             placed.block.reset();
         }
         if let Some(tables) = &mut self.msix {
-            tables.space.reset(0..0);
+            tables.reset();
         }
     }
 
@@ -284,16 +263,16 @@ impl Monitors {
                 return (Place::Registers(index, inside), until(end));
             }
         }
-        if let Some(tables) = self.msix.as_ref().filter(|it| it.table.contains(&offset)) {
-            return (Place::MsixTable, until(tables.table.end));
+        let table = self.msix.as_ref().map(MsixTables::table);
+        if let Some(table) = table.filter(|table| table.contains(&offset)) {
+            return (Place::MsixTable, until(table.end));
         }
         (Place::Nothing, until(offset | (PAGE_BYTES - 1)).min(bytes))
     }
 
     /// Which block answers for the registers of a block.
     fn answering(&self, index: usize) -> usize {
-        let mirrored = self.quirk == Some(Quirk::BlocksMirrored);
-        if mirrored { 0 } else { index }
+        (self.behaviour.answering_block)(index)
     }
 
     fn with_block<H: FunctionHost>(
@@ -308,7 +287,7 @@ impl Monitors {
                 index,
                 start: placed.range.start,
                 vectors: self.vectors,
-                quirk: self.quirk,
+                vector: self.behaviour.vector,
             };
             action(&mut placed.block, &mut host);
         }
@@ -325,37 +304,6 @@ impl Monitors {
     }
 }
 
-impl MsixTables {
-    /// Tables on pages of their own from `end` on.
-    fn new(end: u64, vectors: u16) -> Self {
-        let start = end.next_multiple_of(PAGE_BYTES);
-        let bytes = u64::from(vectors).saturating_mul(MSIX_ENTRY_BYTES);
-        let mut space = RegisterSpace::new(bytes);
-        // Message address and data, then the vector control with its mask bit.
-        let entry = [(0, 8, 0, !0x3), (8, 4, 0, u64::MAX), (12, 4, 1, 1)];
-        for vector in 0..u64::from(vectors) {
-            let base = vector.saturating_mul(MSIX_ENTRY_BYTES);
-            for (offset, bytes, value, writable) in entry {
-                let rules = Rules {
-                    writable,
-                    clearable: 0,
-                };
-                space.define(base.saturating_add(offset), bytes, value, rules);
-            }
-        }
-        let table = start..start.saturating_add(bytes);
-        Self {
-            pending: table.end.next_multiple_of(PAGE_BYTES),
-            table,
-            space,
-        }
-    }
-
-    fn end(&self) -> u64 {
-        self.pending.saturating_add(PAGE_BYTES)
-    }
-}
-
 fn advance(offset: u64, bytes: usize) -> u64 {
     offset.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX))
 }
@@ -366,7 +314,8 @@ struct BlockHost<'a, H> {
     index: usize,
     start: u64,
     vectors: u16,
-    quirk: Option<Quirk>,
+    /// The vector of a message number.
+    vector: fn(u8) -> u16,
 }
 
 impl<H: FunctionHost> Host for BlockHost<'_, H> {
@@ -376,10 +325,7 @@ impl<H: FunctionHost> Host for BlockHost<'_, H> {
     }
 
     fn interrupt(&mut self, message_number: u8) {
-        let vector = match self.quirk {
-            Some(Quirk::VectorsShared) => 0,
-            _ => u16::from(message_number),
-        };
+        let vector = (self.vector)(message_number);
         if vector < self.vectors {
             self.host.interrupt(vector);
         }

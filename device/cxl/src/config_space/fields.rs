@@ -15,7 +15,7 @@ use chmu_spec::pci::{
 };
 
 use crate::bar;
-use crate::monitors::MsixPlace;
+use crate::msix::MsixPlace;
 
 /// Where the PCI Express capability lies.
 pub(super) const EXPRESS_CAPABILITY: u16 = 0x40;

@@ -7,16 +7,16 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-use chmu_model::Quirk;
-use chmu_spec::cxl::dvsec::{self, REGISTER_LOCATOR_ENTRIES, cxl_device};
+use chmu_spec::cxl::dvsec::{REGISTER_LOCATOR_ENTRIES, cxl_device};
 use chmu_spec::doe::register;
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::pci::{CONFIG_SPACE_BYTES, DVSEC_ID, bar, express, header};
 
 use crate::bar::Bar;
+use crate::behaviour::Behaviour;
 use crate::cdat::AttributeTable;
 use crate::config::Interrupts;
-use crate::monitors::MsixPlace;
+use crate::msix::MsixPlace;
 use crate::register_space::{RegisterSpace, Rules, written_bits};
 
 use doe::DataObjectExchange;
@@ -37,7 +37,7 @@ pub(crate) struct Identity<'a> {
     /// Entries of the Register Locator, in their two dwords.
     pub(crate) register_blocks: &'a [u64],
     pub(crate) msix: Option<MsixPlace>,
-    pub(crate) quirk: Option<Quirk>,
+    pub(crate) behaviour: Behaviour,
 }
 
 /// What a write to configuration space asks the function to do.
@@ -52,7 +52,7 @@ pub(crate) enum Request {
 pub(crate) struct ConfigSpace {
     space: RegisterSpace,
     exchange: DataObjectExchange,
-    quirk: Option<Quirk>,
+    behaviour: Behaviour,
 }
 
 impl ConfigSpace {
@@ -60,7 +60,7 @@ impl ConfigSpace {
         let mut config = Self {
             space: RegisterSpace::new(CONFIG_SPACE_BYTES.into()),
             exchange: DataObjectExchange::new(identity.attributes),
-            quirk: identity.quirk,
+            behaviour: identity.behaviour,
         };
         config.define_all(0, fields::HEADER);
         config.define_all(EXPRESS_CAPABILITY, fields::EXPRESS);
@@ -106,7 +106,7 @@ impl ConfigSpace {
         self.space
             .set_bytes(fields::ERROR_REPORTING.into(), &errors);
         self.exchange.reset();
-        if self.quirk == Some(Quirk::FunctionResetLosesMemEnable) {
+        if self.behaviour.reset_loses_mem_enable {
             self.space.set(MEM_CONTROL, 2, 0);
         }
     }
@@ -190,9 +190,8 @@ impl ConfigSpace {
         for (offset, entry) in (first..).step_by(8).zip(entries) {
             self.space.define(offset, 8, *entry, Rules::default());
         }
-        if self.quirk == Some(Quirk::LocatorMissing) {
-            let id = u64::from(fields::LOCATOR_DVSEC.saturating_add(DVSEC_ID));
-            self.space.set_reset(id, 2, dvsec::GPF_DEVICE.into());
-        }
+        let id = u64::from(fields::LOCATOR_DVSEC.saturating_add(DVSEC_ID));
+        let locator_id = self.behaviour.locator_id;
+        self.space.set_reset(id, 2, locator_id.into());
     }
 }

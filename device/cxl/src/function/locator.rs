@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The entries of the Register Locator, and what quirks make of them.
+//! The entries of the Register Locator.
 
-use chmu_model::Quirk;
-use chmu_spec::cxl::dvsec::{REGISTER_BLOCK_ALIGNMENT_BYTES, RegisterLocatorEntry, block_id};
+use chmu_spec::cxl::dvsec::{RegisterLocatorEntry, block_id};
 
 use crate::bar;
+use crate::behaviour::Behaviour;
 use crate::monitors::Monitors;
 
 /// The entries in their two dwords: component registers, memory device registers, then the blocks.
-pub(super) fn entries(monitors: &Monitors, quirk: Option<Quirk>) -> Vec<u64> {
+pub(super) fn entries(monitors: &Monitors, behaviour: Behaviour) -> Vec<u64> {
     let fixed = [
         (block_id::COMPONENT, bar::COMPONENT),
         (block_id::MEMORY_DEVICE, bar::DEVICE),
@@ -24,30 +24,12 @@ pub(super) fn entries(monitors: &Monitors, quirk: Option<Quirk>) -> Vec<u64> {
         offset,
     });
     let mut entries: Vec<_> = fixed.into_iter().collect();
-    entries.extend(units.map(|entry| misplaced(entry, quirk)));
-    if quirk == Some(Quirk::LocatorEntryTwice) {
-        entries.extend(entries.last().copied());
+    entries.extend(units.map(behaviour.block_entry));
+    if let Some(last) = entries.pop() {
+        entries.extend(std::iter::repeat_n(last, behaviour.last_entries));
     }
     entries
         .into_iter()
         .map(RegisterLocatorEntry::to_bits)
         .collect()
-}
-
-fn misplaced(entry: RegisterLocatorEntry, quirk: Option<Quirk>) -> RegisterLocatorEntry {
-    match quirk {
-        Some(Quirk::LocatorOldBlockId) => RegisterLocatorEntry {
-            block_id: block_id::PERFORMANCE_MONITOR,
-            ..entry
-        },
-        Some(Quirk::LocatorUpperBar) => RegisterLocatorEntry {
-            bar: bar::MONITORS.saturating_add(1),
-            ..entry
-        },
-        Some(Quirk::LocatorOffsetTooHigh) => RegisterLocatorEntry {
-            offset: entry.offset.saturating_add(REGISTER_BLOCK_ALIGNMENT_BYTES),
-            ..entry
-        },
-        _ => entry,
-    }
 }

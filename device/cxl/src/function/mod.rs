@@ -8,12 +8,13 @@ mod quirk_tests;
 #[cfg(test)]
 mod tests;
 
-use chmu_model::{Access, Caution, Quirk};
+use chmu_model::{Access, Caution};
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 
 use crate::address_map::{AddressMap, MappedWindow};
 use crate::bar::{self, Bar};
+use crate::behaviour::Behaviour;
 use crate::cdat::AttributeTable;
 use crate::component::{ComponentRegisters, FirmwareDecoder};
 use crate::config::{ConfigError, FunctionConfig};
@@ -50,7 +51,7 @@ pub struct Function {
     batch: Vec<Access>,
     /// The source of accesses reports all of them.
     source_ready: bool,
-    quirk: Option<Quirk>,
+    behaviour: Behaviour,
     accesses: u64,
     accesses_not_decoded: u64,
     function_level_resets: u64,
@@ -75,7 +76,8 @@ impl Function {
                 *bar = described;
             }
         }
-        let register_blocks = locator::entries(&monitors, config.quirk);
+        let behaviour = Behaviour::new(config.quirk);
+        let register_blocks = locator::entries(&monitors, behaviour);
         let config_space = ConfigSpace::new(Identity {
             serial_number: config.serial_number,
             interrupts: config.interrupts,
@@ -84,7 +86,7 @@ impl Function {
             attributes: AttributeTable::new(config.capacity_bytes, config.performance),
             register_blocks: &register_blocks,
             msix: monitors.msix_place(),
-            quirk: config.quirk,
+            behaviour,
         });
         let mut function = Self {
             bars,
@@ -99,7 +101,7 @@ impl Function {
             address_map: AddressMap::default(),
             batch: Vec::new(),
             source_ready: true,
-            quirk: config.quirk,
+            behaviour,
             accesses: 0,
             accesses_not_decoded: 0,
             function_level_resets: 0,
@@ -266,10 +268,10 @@ impl Function {
     fn function_level_reset(&mut self, host: &mut impl FunctionHost) {
         self.config_space.function_level_reset();
         self.device.function_level_reset();
-        if self.quirk == Some(Quirk::FunctionResetLosesDecoders) {
+        if self.behaviour.reset_loses_decoders {
             self.component.lose_decoders();
         }
-        if self.quirk != Some(Quirk::FunctionResetIgnored) {
+        if self.behaviour.reset_reaches_blocks {
             self.monitors.reset();
         }
         add(&mut self.function_level_resets, 1);
@@ -278,7 +280,11 @@ impl Function {
 
     fn decode(&self) -> AddressMap {
         if self.config_space.mem_enabled() {
-            AddressMap::new(self.component.windows(), self.quirk)
+            let windows = self.component.windows();
+            match self.behaviour.decodes {
+                true => AddressMap::new(windows),
+                false => AddressMap::untranslated(windows),
+            }
         } else {
             AddressMap::default()
         }
