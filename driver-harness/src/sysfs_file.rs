@@ -5,9 +5,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::refusal::Refusal;
+
 /// A file of the kernel that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SysfsError {
+    /// It is not there, and it is known why.
+    #[error("There is no {}: {refusal}", path.display())]
+    Absent {
+        /// Which file or folder.
+        path: PathBuf,
+        /// Why not, and what helps.
+        refusal: Refusal,
+    },
     /// It cannot be read.
     #[error("Cannot read {}", path.display())]
     Read {

@@ -144,3 +144,58 @@ fn the_catalogue_is_listed_and_explained() {
     let text = text(&chmu(&["explain", "hotlist/wraps"]));
     assert!(text.contains("CHMU-HOTLIST-004"), "{text}");
 }
+
+#[test]
+fn names_that_do_not_exist_lead_to_those_that_do() {
+    for (words, parts) in [
+        (
+            &["run", "hotlst/wraps"][..],
+            &["did you mean hotlist/wraps?", "The areas are discovery,"][..],
+        ),
+        (
+            &["run", "hot-list"],
+            &["did you mean hotlist?", "all 193 cases"],
+        ),
+        (
+            &["run", "--profile=ful"],
+            &["did you mean full? There are default, full, minimal,"],
+        ),
+        (
+            &["run", "--quirk=count-wrap"],
+            &["did you mean count-wraps? chmu conformance list --quirks prints all"],
+        ),
+        (
+            &["run", "--transport=sokcet"],
+            &[
+                "in-process, socket, guest, region",
+                "similar value exists: 'socket'",
+            ],
+        ),
+        (
+            &["explain", "CHMU-HOTLIST-999"],
+            &[
+                "did you mean CHMU-HOTLIST-",
+                "chmu conformance list prints all",
+            ],
+        ),
+    ] {
+        let output = chmu(words);
+        assert_eq!(code(&output), Some(2), "{words:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        for part in parts {
+            assert!(
+                text.contains(part),
+                "{words:?}: {part:?} is missing in: {text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn values_of_options_are_listed() {
+    let quirks = text(&chmu(&["list", "--quirks"]));
+    assert!(quirks.contains("count-wraps"), "{quirks}");
+    let profiles: Value =
+        serde_json::from_slice(&chmu(&["list", "--profiles", "-o", "json"]).stdout).unwrap();
+    assert_eq!(profiles[0]["name"], "default");
+}

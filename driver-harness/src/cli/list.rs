@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chmu_harness::device::listing::{Table, list};
-use chmu_harness::device::{Access, Selection};
+use chmu_harness::device::{Access, Selection, nothing_found, select_functions};
 use chmu_harness::program;
 
 use super::output::{Format, Output, json};
@@ -32,9 +32,22 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         access: options.transport,
     };
     let devices = list(&options.sysfs, &selection)?;
-    match options.output.format() {
-        Format::Json => program::print(json(&devices)?)?,
-        Format::Human => program::print(Table(&devices))?,
+    let nothing = match devices.is_empty() {
+        true => {
+            let functions = select_functions(&options.sysfs, &selection)?;
+            Some(nothing_found(&options.sysfs, &functions))
+        }
+        false => None,
+    };
+    match (options.output.format(), nothing) {
+        (Format::Human, Some(nothing)) => program::print(nothing)?,
+        (Format::Human, None) => program::print(Table(&devices))?,
+        (Format::Json, nothing) => {
+            if let Some(nothing) = nothing {
+                log::warn!("{nothing}");
+            }
+            program::print(json(&devices)?)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

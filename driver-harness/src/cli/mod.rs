@@ -14,6 +14,7 @@ mod promote;
 mod prove;
 mod signals;
 mod units;
+mod values;
 mod watch;
 mod workload;
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::ensure;
 use chmu_harness::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
 use chmu_harness::clock;
 use chmu_harness::promotion::{
@@ -12,12 +13,13 @@ use chmu_harness::promotion::{
     promote_waiting,
 };
 use chmu_harness::source::HotnessSource;
-use chmu_harness::topology::NodeId;
+use chmu_harness::topology::{self, NodeId, Topology};
 use chmu_harness::workload::state::State;
 
 use super::output::Output;
 use super::signals::{NOTICE, Signals};
 use super::units::UnitOptions;
+use super::values::positive;
 
 /// Epoch when nobody asks for one.
 const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
@@ -60,13 +62,13 @@ struct PolicyOptions {
     #[arg(long, value_name = "NODE")]
     target: Option<u32>,
     /// At most so many pages in a second.
-    #[arg(long, value_name = "PAGES")]
+    #[arg(long, value_name = "PAGES", value_parser = positive::<u64>)]
     max_pages_per_second: Option<u64>,
     /// Units reported with a lower count are left where they are.
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     minimum_count: u64,
     /// At most so many frames in one batch.
-    #[arg(long, value_name = "FRAMES")]
+    #[arg(long, value_name = "FRAMES", value_parser = positive::<usize>)]
     batch: Option<usize>,
     /// With move-pages: the state file of the workload whose pages are promoted [default: every
     /// process is searched for the owner of each page].
@@ -100,17 +102,32 @@ struct EndOptions {
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
-    warn_of_balancing();
-    let mut promoter = promoter(&options.policy, options.source.units.epoch)?;
+    check_target(options.policy.target)?;
+    // What a user can put right comes before what the kernel lacks: files and values, the device,
+    // then the actuator.
     let recorder = match &options.source.frames {
-        Some(path) => run_list(path, &mut promoter, &signals)?,
-        None => run_device(options, &mut promoter, &signals)?,
+        Some(path) => run_list(path, &options.policy, &signals)?,
+        None => run_device(options, &signals)?,
     };
-    let report = recorder.finish(clock::monotonic_ns());
-    // What was set up is removed before anybody reads the result.
-    drop(promoter);
-    options.output.print(&report)?;
+    options
+        .output
+        .print(&recorder.finish(clock::monotonic_ns()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The node that pages are to go to must have memory.
+fn check_target(target: Option<u32>) -> anyhow::Result<()> {
+    let Some(target) = target.map(NodeId) else {
+        return Ok(());
+    };
+    let topology = Topology::read(Path::new("/sys"))?;
+    let with_memory = topology.nodes_with_memory();
+    ensure!(
+        with_memory.contains(&target),
+        "There is no node {target} with memory to promote to; {}",
+        topology::name_nodes(&with_memory)
+    );
+    Ok(())
 }
 
 /// NUMA balancing knows nothing of what a device reports, and moves pages by itself.
@@ -135,20 +152,24 @@ fn promoter(options: &PolicyOptions, epoch: Duration) -> anyhow::Result<Promoter
         // The epoch in which a page moves still counts what it saw in the old frame.
         settle_ns: nanoseconds(epoch.saturating_mul(2)),
     };
+    let state = match options.actuator {
+        ActuatorName::MovePages => options.state.as_deref().map(State::read).transpose()?,
+        _ => None,
+    };
     let machine = ThisMachine::open()?;
-    let actuator = actuator(options)?;
+    let actuator = actuator(options, state)?;
+    warn_of_balancing();
     Ok(Promoter::new(Box::new(machine), actuator, policy))
 }
 
-fn actuator(options: &PolicyOptions) -> anyhow::Result<Box<dyn Actuator>> {
+fn actuator(options: &PolicyOptions, state: Option<State>) -> anyhow::Result<Box<dyn Actuator>> {
     Ok(match options.actuator {
         ActuatorName::DryRun => Box::new(DryRun),
         _ if options.dry_run => Box::new(DryRun),
         ActuatorName::Damon => Box::new(Damon::set_up(Path::new("/sys"))?),
-        ActuatorName::MovePages => Box::new(MovePages::new(match &options.state {
+        ActuatorName::MovePages => Box::new(MovePages::new(match state {
             None => Owners::EveryProcess,
-            Some(path) => {
-                let state = State::read(path)?;
+            Some(state) => {
                 let end = state.end().unwrap_or(state.address);
                 Owners::Area {
                     process_id: state.process_id,
@@ -160,8 +181,9 @@ fn actuator(options: &PolicyOptions) -> anyhow::Result<Box<dyn Actuator>> {
 }
 
 /// Promotes the frames of a list, as fast as the policy allows.
-fn run_list(path: &Path, promoter: &mut Promoter, signals: &Signals) -> anyhow::Result<Recorder> {
+fn run_list(path: &Path, options: &PolicyOptions, signals: &Signals) -> anyhow::Result<Recorder> {
     let frames = frame_list::read(path)?;
+    let mut promoter = promoter(options, DEFAULT_EPOCH)?;
     let start_ns = clock::monotonic_ns();
     let name = path.display().to_string();
     let epoch_ns = nanoseconds(DEFAULT_EPOCH);
@@ -169,24 +191,29 @@ fn run_list(path: &Path, promoter: &mut Promoter, signals: &Signals) -> anyhow::
     for frame in frames {
         promoter.offer_frame(frame, u64::MAX, start_ns);
     }
-    promote_waiting(promoter, &mut recorder, || signals.stop())?;
+    promote_waiting(&mut promoter, &mut recorder, || signals.stop())?;
     Ok(recorder)
 }
 
 /// Promotes what a device reports until the end is reached.
-fn run_device(
-    options: &Options,
-    promoter: &mut Promoter,
-    signals: &Signals,
-) -> anyhow::Result<Recorder> {
-    let mut source = options.source.units.open()?;
-    let epoch_ns = nanoseconds(options.source.units.epoch);
+fn run_device(options: &Options, signals: &Signals) -> anyhow::Result<Recorder> {
+    let units = options.source.units.find()?;
+    // The unit's own epochs count, not those that it was asked for.
+    let epoch = units.epoch();
+    let mut promoter = promoter(&options.policy, epoch)?;
+    let mut source = units.start()?;
     let start_ns = clock::monotonic_ns();
-    let mut recorder = Recorder::new(source.name(), promoter.actuator(), epoch_ns, start_ns);
-    let notice = options.source.units.epoch.min(NOTICE);
-    promote_reported(&mut source, promoter, &mut recorder, notice, |recorder| {
-        signals.stop() || is_over(&options.end, recorder, start_ns)
-    })?;
+    let epoch_ns = nanoseconds(epoch);
+    let mut recorder = Recorder::new(source.name(), promoter.actuator(), epoch_ns, start_ns)
+        .with_wished_epoch(options.source.units.wished_epoch_ns());
+    let notice = epoch.min(NOTICE);
+    promote_reported(
+        &mut source,
+        &mut promoter,
+        &mut recorder,
+        notice,
+        |recorder| signals.stop() || is_over(&options.end, recorder, start_ns),
+    )?;
     Ok(recorder)
 }
 

@@ -10,6 +10,7 @@ use chmu_harness::workload::state::State;
 
 use super::NEGATIVE_RESULT;
 use super::output::Output;
+use super::values;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -17,10 +18,10 @@ pub(super) struct Options {
     #[arg(long, value_name = "FILE")]
     state: PathBuf,
     /// The least part of the promoted pages that must be hot.
-    #[arg(long, value_name = "PART", default_value_t = 0.0)]
+    #[arg(long, value_name = "PART", value_parser = values::part, default_value = "0")]
     minimum_precision: f64,
     /// The least part of the hot pages that must be promoted.
-    #[arg(long, value_name = "PART", default_value_t = 0.0)]
+    #[arg(long, value_name = "PART", value_parser = values::part, default_value = "0")]
     minimum_recall: f64,
     #[command(flatten)]
     output: Output,

@@ -9,9 +9,10 @@ use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
 use chmu_harness::device::{Access, Selection, Wishes};
-use chmu_harness::source::{ChmuSource, OpenError};
+use chmu_harness::names::instead;
+use chmu_harness::source::{OpenError, ProgrammedUnits};
 
-use super::duration;
+use super::values::{self, positive};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct UnitOptions {
@@ -28,11 +29,11 @@ pub(super) struct UnitOptions {
     #[arg(long, value_name = "SIZE")]
     unit_size: Option<UnitSize>,
     /// Accesses within one epoch that make a unit hot [default: 32].
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = positive::<u32>)]
     threshold: Option<u32>,
-    /// Length of an epoch, for example 100ms.
-    #[arg(long, value_name = "TIME", value_parser = duration::parse, default_value = "100ms")]
-    pub(super) epoch: Duration,
+    /// Length of an epoch, for example 100ms; where a unit has no such length, the closest it has.
+    #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "100ms")]
+    epoch: Duration,
     /// When hot units are reported [default: at the end of each epoch where supported].
     #[arg(long, value_enum)]
     mode: Option<ModeName>,
@@ -50,8 +51,13 @@ enum ModeName {
 }
 
 impl UnitOptions {
-    /// Programs the units and lets them count.
-    pub(super) fn open(&self) -> Result<ChmuSource, OpenError> {
+    /// Length of an epoch that the user wishes.
+    pub(super) fn wished_epoch_ns(&self) -> u64 {
+        u64::try_from(self.epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Finds and programs the units; says where these cannot do quite what they should.
+    pub(super) fn find(&self) -> Result<ProgrammedUnits, OpenError> {
         let selection = Selection {
             device: self.device.clone(),
             unit: self.unit.clone(),
@@ -60,7 +66,7 @@ impl UnitOptions {
         let wishes = Wishes {
             unit_size: self.unit_size,
             threshold: self.threshold,
-            epoch_ns: Some(u64::try_from(self.epoch.as_nanos()).unwrap_or(u64::MAX)),
+            epoch_ns: Some(self.wished_epoch_ns()),
             filter: self.requests,
             mode: self.mode.map(|mode| match mode {
                 ModeName::Epoch => Mode::Epoch,
@@ -68,14 +74,26 @@ impl UnitOptions {
             }),
             ..Wishes::default()
         };
-        ChmuSource::open(Path::new("/sys"), &selection, &wishes)
+        let units = ProgrammedUnits::find(Path::new("/sys"), &selection, &wishes)?;
+        for unit in units.units() {
+            let granted = unit.settings().map(|settings| settings.epoch);
+            if let Some(granted) = granted.filter(|one| one.nanoseconds() != self.wished_epoch_ns())
+            {
+                log::warn!(
+                    "{} has no epoch of {:?}; it takes the closest it has, {granted}",
+                    unit.name(),
+                    self.epoch
+                );
+            }
+        }
+        Ok(units)
     }
 }
 
 fn parse_requests(text: &str) -> Result<RequestFilter, String> {
     let mut filters = RequestFilter::ALL.into_iter();
     filters.find(|filter| filter.name() == text).ok_or_else(|| {
-        let names = RequestFilter::ALL.map(RequestFilter::name).join(", ");
-        format!("There are no such requests; there are {names}")
+        let names = RequestFilter::ALL.map(RequestFilter::name);
+        format!("no requests are called so; {}", instead(text, &names, ""))
     })
 }

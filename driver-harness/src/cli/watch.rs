@@ -8,11 +8,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use chmu_spec::chmu::Mode;
+use chmu_spec::unit_size::UnitSize;
 use serde::Serialize;
 
 use chmu_harness::device::UnitStatistics;
 use chmu_harness::program::{self, OutputError};
 use chmu_harness::source::{Batch, ChmuSource, HotUnit, HotnessSource};
+use chmu_harness::words;
 
 use super::output::{Format, Output};
 use super::signals::{NOTICE, Signals};
@@ -58,7 +61,11 @@ enum Line<'a> {
 struct Started<'a> {
     unit: &'a str,
     unit_bytes: u64,
+    mode: &'static str,
+    /// Length of an epoch as the unit has it.
     epoch_ns: u64,
+    /// Length of an epoch as it was asked for.
+    wished_epoch_ns: u64,
     threshold: u32,
     requests: &'static str,
     interrupts: bool,
@@ -82,64 +89,78 @@ impl fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Line::Started(units) => {
-                for (number, started) in units.iter().enumerate() {
-                    let separator = if number > 0 { "\n" } else { "" };
-                    write!(
-                        f,
-                        "{separator}{} counts {} on {} bytes, hot from {} in {} ns",
-                        started.unit,
-                        started.requests,
-                        started.unit_bytes,
-                        started.threshold,
-                        started.epoch_ns
-                    )?;
-                }
-                Ok(())
+                let lines: Vec<_> = units.iter().map(Started::to_string).collect();
+                f.write_str(&lines.join("\n"))
             }
-            Line::Hot(hot) => {
-                let address = |address: Option<u64>| {
-                    address.map_or_else(|| "-".to_owned(), |address| format!("{address:#x}"))
-                };
-                write!(
-                    f,
-                    "{:>6}  {}  dpa {:>12}  hpa {:>12}  count {}",
-                    hot.epoch,
-                    hot.unit,
-                    address(hot.dpa),
-                    address(hot.hpa),
-                    hot.count
-                )
-            }
+            Line::Hot(hot) => hot.fmt(f),
             Line::Lost {
                 epoch,
                 overflow,
                 unmapped_units,
             } => {
-                let what = if *overflow {
-                    "hot units were lost"
-                } else {
-                    "nothing was lost"
-                };
-                write!(f, "{epoch:>6}  {what}, {unmapped_units} lie in no page")
+                let mut what = Vec::new();
+                if *overflow {
+                    what.push("the list overflowed, so more units were hot".to_owned());
+                }
+                if *unmapped_units > 0 {
+                    let units = words::count(*unmapped_units, "hot unit lies", "hot units lie");
+                    what.push(format!("{units} in no page of this machine"));
+                }
+                write!(f, "{epoch:>6}  {}", what.join("; "))
             }
             Line::Finished(units) => {
-                for (number, (unit, read)) in units.iter().enumerate() {
-                    let separator = if number > 0 { "\n" } else { "" };
-                    write!(
-                        f,
-                        "{separator}{unit}: {} entries in {} readings, {} interrupts, \
-                         {} times filling, {} times overflowed",
-                        read.entries,
-                        read.drains,
-                        read.interrupts,
-                        read.fill_levels,
-                        read.overflows
-                    )?;
-                }
-                Ok(())
+                let lines: Vec<_> = units
+                    .iter()
+                    .map(|(unit, read)| format!("{unit}: {}", finished(read)))
+                    .collect();
+                f.write_str(&lines.join("\n"))
             }
         }
     }
+}
+
+impl fmt::Display for Started<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let size = UnitSize::from_bytes(self.unit_bytes);
+        let size = size.map_or_else(|| self.unit_bytes.to_string(), |size| size.to_string());
+        let accesses = words::count(self.threshold.into(), "access", "accesses");
+        write!(f, "{} counts {}, ", self.unit, self.requests)?;
+        write!(f, "units of {size} are hot from {accesses} on")?;
+        if self.mode == Mode::Epoch.name() {
+            let epoch = words::granted_epoch(self.epoch_ns, self.wished_epoch_ns);
+            write!(f, " in an epoch of {epoch}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Hot<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = |address: Option<u64>| {
+            address.map_or_else(|| "-".to_owned(), |address| format!("{address:#x}"))
+        };
+        write!(
+            f,
+            "{:>6}  {}  dpa {:>12}  hpa {:>12}  count {}",
+            self.epoch,
+            self.unit,
+            address(self.dpa),
+            address(self.hpa),
+            self.count
+        )
+    }
+}
+
+/// What was read from a unit.
+fn finished(read: &UnitStatistics) -> String {
+    format!(
+        "{} in {}, {}; the list filled {} and overflowed {}",
+        words::count(read.entries, "entry", "entries"),
+        words::count(read.drains, "reading", "readings"),
+        words::count(read.interrupts, "interrupt", "interrupts"),
+        words::times(read.fill_levels),
+        words::times(read.overflows)
+    )
 }
 
 /// Counts epochs and prints lines.
@@ -152,7 +173,9 @@ struct Printer {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let signals = Signals::catch()?;
-    let mut source = options.units.open()?;
+    let units = options.units.find()?;
+    let epoch = units.epoch();
+    let mut source = units.start()?;
     ensure!(
         !options.interrupts || source.has_interrupts(),
         "Interrupts of {} do not arrive on this path; bind vfio-pci and take --transport vfio",
@@ -162,9 +185,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         names: source.units().map(|unit| unit.name().to_owned()).collect(),
         is_json: options.output.format() == Format::Json,
         start: Instant::now(),
-        epoch: options.units.epoch.max(Duration::from_nanos(1)),
+        epoch: epoch.max(Duration::from_nanos(1)),
     };
-    printer.print(&Line::Started(started(&source)))?;
+    let wished_epoch_ns = options.units.wished_epoch_ns();
+    printer.print(&Line::Started(started(&source, wished_epoch_ns)))?;
     while !signals.stop() && !is_over(options, &printer) {
         let batch = match options.interrupts {
             true => source.after_interrupt(NOTICE)?,
@@ -185,13 +209,15 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn started(source: &ChmuSource) -> Vec<Started<'_>> {
+fn started(source: &ChmuSource, wished_epoch_ns: u64) -> Vec<Started<'_>> {
     let units = source.units().filter_map(|unit| {
         let settings = unit.settings()?;
         Some(Started {
             unit: unit.name(),
             unit_bytes: settings.unit_size.bytes(),
+            mode: settings.mode.name(),
             epoch_ns: settings.epoch.nanoseconds(),
+            wished_epoch_ns,
             threshold: settings.threshold,
             requests: settings.filter.name(),
             interrupts: settings.has_interrupts() && unit.can_interrupt(),
@@ -294,17 +320,50 @@ mod tests {
 
     #[test]
     fn the_first_line_names_every_unit() {
-        let started = |unit| Started {
+        let started = |unit, mode: Mode| Started {
             unit,
             unit_bytes: 4096,
+            mode: mode.name(),
             epoch_ns: 1_000_000,
+            wished_epoch_ns: 50_000,
             threshold: 2,
             requests: "non-tee-read",
             interrupts: false,
         };
-        let line = Line::Started(vec![started("a"), started("b")]);
-        assert_eq!(line.to_string().lines().count(), 2);
+        let line = Line::Started(vec![
+            started("a", Mode::Epoch),
+            started("b", Mode::AlwaysOn),
+        ]);
+        assert_eq!(
+            line.to_string(),
+            "a counts non-tee-read, units of 4K are hot from 2 accesses on in an epoch of 1ms \
+             (50.0 us were asked for)\n\
+             b counts non-tee-read, units of 4K are hot from 2 accesses on"
+        );
         let json = serde_json::to_value(&line).unwrap();
         assert_eq!(json["started"][1]["unit"], "b");
+        assert_eq!(json["started"][0]["wished_epoch_ns"], 50_000);
+    }
+
+    #[test]
+    fn what_did_not_happen_is_not_counted() {
+        let lost = |overflow, unmapped_units| Line::Lost {
+            epoch: 7,
+            overflow,
+            unmapped_units,
+        };
+        assert_eq!(
+            lost(true, 0).to_string(),
+            "     7  the list overflowed, so more units were hot"
+        );
+        assert_eq!(
+            lost(false, 2).to_string(),
+            "     7  2 hot units lie in no page of this machine"
+        );
+        let nothing = Line::Finished(BTreeMap::from([("a".into(), UnitStatistics::default())]));
+        assert_eq!(
+            nothing.to_string(),
+            "a: no entry in no reading, no interrupt; the list filled never and overflowed never"
+        );
     }
 }

@@ -17,6 +17,7 @@ use chmu_harness::workload::{Accesses, Layout, Verification, Workload, check_cou
 use super::NEGATIVE_RESULT;
 use super::output::Output;
 use super::signals::Signals;
+use super::values::positive;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
@@ -48,7 +49,7 @@ struct PageOptions {
     #[arg(long, value_name = "NODE")]
     node: Option<u32>,
     /// How many pages of 4 KiB.
-    #[arg(long, default_value_t = 4096)]
+    #[arg(long, value_parser = positive::<u64>, default_value = "4096")]
     pages: u64,
     /// Chooses the hot pages and the pages' content.
     #[arg(long, default_value_t = 1)]
@@ -73,7 +74,7 @@ struct PageOptions {
 struct TrafficOptions {
     /// How many of the pages are hot. The caches in front of the device must not hold all their
     /// lines: take more than 256 with the plugin's filter of 4096 lines.
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, value_parser = positive::<u64>, default_value = "512")]
     hot_pages: u64,
     /// How visits spread over the hot pages: uniform, zipf or zipf:EXPONENT.
     #[arg(long, default_value = "uniform")]
@@ -217,7 +218,7 @@ fn run_session(
     };
     if options.wait {
         publish(&state)?;
-        signals.wait_for_start();
+        signals.wait_for_start()?;
     }
     state.start();
     publish(&state)?;
@@ -227,7 +228,7 @@ fn run_session(
     state.phase = Phase::Finished;
     publish(&state)?;
     if options.hold {
-        signals.wait_for_stop();
+        signals.wait_for_stop()?;
     }
     let report = Report {
         process_id: std::process::id(),

@@ -18,6 +18,18 @@ pub struct Case {
     pub run: fn(&mut Bench<'_>) -> Outcome,
 }
 
+impl Case {
+    /// The part of the name that it shares with cases about the same thing.
+    pub fn area(&self) -> &'static str {
+        area(self.name)
+    }
+}
+
+/// The area of a case's name.
+pub(super) fn area(name: &str) -> &str {
+    name.split_once('/').map_or(name, |(area, _)| area)
+}
+
 /// A case that configures the device.
 pub const fn case(
     name: &'static str,

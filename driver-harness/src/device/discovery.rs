@@ -5,9 +5,11 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::block::Block;
+use super::listing::describe;
 use super::pci_function::PciFunction;
 use super::unit::Unit;
 use super::{DeviceError, InstanceId, SharedTransport, block_places};
+use crate::refusal::without_pci;
 use crate::transport::sysfs::SysfsTransport;
 use crate::transport::vfio::VfioTransport;
 use crate::transport::{Transport, TransportError};
@@ -55,14 +57,51 @@ pub fn select_functions(
     let Some(device) = &selection.device else {
         return Ok(functions);
     };
-    match functions
-        .into_iter()
-        .find(|function| function.is_named(device))
-    {
-        Some(function) => Ok(vec![function]),
+    let mut named = functions.iter().filter(|one| one.is_named(device));
+    match named.next() {
+        Some(function) => Ok(vec![function.clone()]),
         None => Err(DeviceError::NoFunction {
             device: device.clone(),
+            instead: memory_devices(sysfs, &functions),
         }),
+    }
+}
+
+/// The CXL memory devices among `functions`, in words.
+fn memory_devices(sysfs: &Path, functions: &[PciFunction]) -> String {
+    if let Some(refusal) = without_pci(sysfs) {
+        return refusal.to_string();
+    }
+    let devices = functions.iter().filter(|one| one.is_memory_device());
+    let names: Vec<_> = devices
+        .map(|function| match &function.memdev {
+            Some(memdev) => format!("{} ({memdev})", function.address),
+            None => function.address.clone(),
+        })
+        .collect();
+    match names.is_empty() {
+        true => "no function of this machine is a CXL memory device".to_owned(),
+        false => format!("the CXL memory devices are {}", names.join(", ")),
+    }
+}
+
+/// Why there is no unit on a machine with these functions.
+pub fn nothing_found(sysfs: &Path, functions: &[PciFunction]) -> DeviceError {
+    let devices = functions.iter().filter(|one| one.is_memory_device());
+    let mut hidden = devices.filter_map(|function| function.identify().err());
+    let reason = match hidden.next() {
+        Some(error) => describe(&error),
+        None => {
+            let devices = memory_devices(sysfs, functions);
+            match functions.iter().any(PciFunction::is_memory_device) {
+                true => format!("{devices}, and none names such a unit in its Register Locator"),
+                false => devices,
+            }
+        }
+    };
+    DeviceError::NoUnit {
+        among: String::new(),
+        reason,
     }
 }
 
@@ -84,8 +123,9 @@ pub fn open_units(
     sysfs: &Path,
     selection: &Selection,
 ) -> Result<Vec<(PciFunction, Unit)>, DeviceError> {
-    let mut found = Vec::new();
-    for function in select_functions(sysfs, selection)? {
+    let functions = select_functions(sysfs, selection)?;
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for function in &functions {
         // Functions that do not show their configuration space have no units.
         let has_units = || {
             function
@@ -95,28 +135,38 @@ pub fn open_units(
         if selection.device.is_none() && !has_units() {
             continue;
         }
-        let transport = open_function(&function, selection.access)?;
-        if let Some(unit) = open_unit(&function, transport, selection.unit.as_deref())? {
-            found.push((function, unit));
+        let transport = open_function(function, selection.access)?;
+        match open_unit(function, transport, selection.unit.as_deref())? {
+            Ok(unit) => found.push((function.clone(), unit)),
+            Err(names) => others.extend(names),
         }
     }
-    if found.is_empty() {
-        let among = match (&selection.device, &selection.unit) {
-            (Some(device), Some(unit)) => format!(" named {unit} in {device}"),
-            (None, Some(unit)) => format!(" named {unit}"),
-            (Some(device), None) => format!(" in {device}"),
-            (None, None) => String::new(),
-        };
-        return Err(DeviceError::NoUnit { among });
+    if !found.is_empty() {
+        return Ok(found);
     }
-    Ok(found)
+    let among = match (&selection.device, &selection.unit) {
+        (Some(device), Some(unit)) => format!(" named {unit} in {device}"),
+        (None, Some(unit)) => format!(" named {unit}"),
+        (Some(device), None) => format!(" in {device}"),
+        (None, None) => String::new(),
+    };
+    match others.is_empty() {
+        true => Err(nothing_found(sysfs, &functions)),
+        false => Err(DeviceError::NoUnit {
+            among,
+            reason: format!("there are {}", others.join(", ")),
+        }),
+    }
 }
 
+/// Opens a unit of a function: the named one, or the first. The names of all units where none is
+/// meant.
 fn open_unit(
     function: &PciFunction,
     transport: SharedTransport,
     name: Option<&str>,
-) -> Result<Option<Unit>, DeviceError> {
+) -> Result<Result<Unit, Vec<String>>, DeviceError> {
+    let mut names = Vec::new();
     for (index, place) in block_places(&*transport)?.into_iter().enumerate() {
         let block = Block::read(&*transport, index, place)?;
         for instance in 0..block.instances {
@@ -127,11 +177,12 @@ fn open_unit(
             let unit_name = id.unit_name(function.unit_owner());
             if name.is_none_or(|name| name == unit_name) {
                 let instance = block.instance(&*transport, instance)?;
-                return Ok(Some(Unit::new(transport, instance, unit_name)));
+                return Ok(Ok(Unit::new(transport, instance, unit_name)));
             }
+            names.push(unit_name);
         }
     }
-    Ok(None)
+    Ok(Err(names))
 }
 
 /// Opens an instance of a function that is reached some other way than through the kernel, such as

@@ -29,7 +29,7 @@ mod unit_error;
 pub use block::{Block, Instance};
 pub use capabilities::Capabilities;
 pub use discovery::{
-    Access, Selection, open_function, open_instance, open_units, select_functions,
+    Access, Selection, nothing_found, open_function, open_instance, open_units, select_functions,
 };
 pub use locator::Identity;
 pub use pci_function::PciFunction;
@@ -119,10 +119,12 @@ pub enum DeviceError {
         bar: u8,
     },
     /// No function has the address that was asked for.
-    #[error("There is no PCI function {device}")]
+    #[error("There is no PCI function {device}; {instead}")]
     NoFunction {
         /// The address.
         device: String,
+        /// What there is instead.
+        instead: String,
     },
     /// The function has no hotness monitoring unit.
     #[error("{device} has no block of hotness monitoring units in its Register Locator")]
@@ -161,10 +163,12 @@ pub enum DeviceError {
         reason: String,
     },
     /// No unit was found where one is needed.
-    #[error("No hotness monitoring unit was found{among}")]
+    #[error("No hotness monitoring unit was found{among}: {reason}")]
     NoUnit {
         /// Among what, or nothing.
         among: String,
+        /// Why not, or what there is instead.
+        reason: String,
     },
 }
 

@@ -10,6 +10,7 @@ use chmu_spec::pci::CLASS_CXL_MEMORY_DEVICE;
 use super::DeviceError;
 use super::config_space::ConfigSpace;
 use super::locator::{Identity, identify};
+use crate::refusal::Host;
 use crate::sysfs_file::{self, SysfsError};
 use crate::topology::NodeId;
 use crate::transport::TransportError;
@@ -123,8 +124,9 @@ impl ConfigSpace for ConfigFile<'_> {
             None => Err(TransportError::Content {
                 path: self.path.clone(),
                 reason: format!(
-                    "it ends after {} bytes, before the extended capabilities; only root reads on",
-                    self.bytes.len()
+                    "it ends after {} bytes, before the extended capabilities: {}",
+                    self.bytes.len(),
+                    Host::this().short_config_refusal()
                 ),
             }),
         }

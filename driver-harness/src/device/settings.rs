@@ -120,10 +120,12 @@ pub enum SettingsError {
     #[error("The down-sampling cannot be randomised")]
     RandomisedDownSampling,
     /// The mode is not supported.
-    #[error("The {wanted} mode is not supported")]
+    #[error("The {wanted} mode is not supported; there is {supported}")]
     Mode {
         /// What was asked for.
         wanted: &'static str,
+        /// What there is.
+        supported: String,
     },
     /// The instance lists nothing to choose from.
     #[error("The capabilities list no {0} at all")]
@@ -268,10 +270,8 @@ fn choose_mode(capabilities: &Capabilities, wish: Option<Mode>) -> Result<Mode, 
     let mut modes = capabilities.modes();
     match wish {
         Some(wanted) if !modes.any(|mode| mode == wanted) => Err(SettingsError::Mode {
-            wanted: match wanted {
-                Mode::Epoch => "epoch",
-                Mode::AlwaysOn => "always-on",
-            },
+            wanted: wanted.name(),
+            supported: join(capabilities.modes().map(Mode::name)),
         }),
         Some(wanted) => Ok(wanted),
         None => modes.next().ok_or(SettingsError::Nothing("mode")),

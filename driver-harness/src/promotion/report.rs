@@ -9,10 +9,10 @@ use serde::Serialize;
 use super::outcome::{Outcome, Rejection};
 use crate::source::Batch;
 use crate::topology::NodeId;
+use crate::words;
 
 /// After so many epochs without a promotion, after one with some, the run is stable.
 const STABLE_EPOCHS: u64 = 3;
-const MILLISECOND_NS: u64 = 1_000_000;
 /// So many epochs have a row; later ones count in the sums only.
 const ROWS_MAX: usize = 10_000;
 
@@ -27,8 +27,10 @@ pub struct Report {
     pub start_monotonic_ns: u64,
     /// How long it took.
     pub duration_ns: u64,
-    /// Length of an epoch of `epochs`.
+    /// Length of an epoch of `epochs`: the longest that a unit has.
     pub epoch_ns: u64,
+    /// Length of an epoch as it was asked for; none where nothing has epochs.
+    pub wished_epoch_ns: Option<u64>,
     /// Hot units reported.
     pub units_reported: u64,
     /// Reports at which the source had found more units than it could tell.
@@ -105,6 +107,7 @@ impl Recorder {
                 start_monotonic_ns: now_ns,
                 duration_ns: 0,
                 epoch_ns: epoch_ns.max(1),
+                wished_epoch_ns: None,
                 units_reported: 0,
                 reports_with_lost_units: 0,
                 unmapped_units: 0,
@@ -122,6 +125,13 @@ impl Recorder {
             outcome: Outcome::default(),
             last_promotion_epoch: None,
         }
+    }
+
+    /// Notes what length of an epoch was asked for.
+    #[must_use]
+    pub fn with_wished_epoch(mut self, epoch_ns: u64) -> Recorder {
+        self.report.wished_epoch_ns = Some(epoch_ns);
+        self
     }
 
     /// The source handed out a batch.
@@ -214,42 +224,16 @@ impl Recorder {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let after_ms = |time: Option<u64>| {
-            time.map_or("never".to_owned(), |time| {
-                let passed = time.saturating_sub(self.start_monotonic_ns);
-                format!("after {} ms", passed / MILLISECOND_NS)
-            })
+        self.write_found(f)?;
+        self.write_done(f)?;
+        if self.epochs.is_empty() {
+            return Ok(());
+        }
+        let length = match self.wished_epoch_ns {
+            Some(wished_ns) => words::granted_epoch(self.epoch_ns, wished_ns),
+            None => words::epoch(self.epoch_ns),
         };
-        writeln!(
-            f,
-            "{}: {} hot units reported, first {}; {} reports with lost units, {} units unmapped",
-            self.source,
-            self.units_reported,
-            after_ms(self.first_report_monotonic_ns),
-            self.reports_with_lost_units,
-            self.unmapped_units
-        )?;
-        writeln!(
-            f,
-            "{}: {} of {} pages promoted in {} batches, first {}; {} rejected, {} waiting",
-            self.actuator,
-            self.pages_promoted,
-            self.pages_selected,
-            self.batches,
-            after_ms(self.first_promotion_monotonic_ns),
-            self.pages_rejected,
-            self.pages_waiting
-        )?;
-        for route in &self.routes {
-            writeln!(
-                f,
-                "node {} to node {}: {} pages",
-                route.source_node, route.target_node, route.pages
-            )?;
-        }
-        for (reason, pages) in &self.rejected {
-            writeln!(f, "rejected, {reason}: {pages}")?;
-        }
+        writeln!(f, "\nby epochs of {length}:")?;
         writeln!(f, "epoch    units selected promoted rejected  waiting")?;
         for row in &self.epochs {
             writeln!(
@@ -265,6 +249,63 @@ impl fmt::Display for Report {
             )?;
         }
         Ok(())
+    }
+}
+
+impl Report {
+    /// What the source found.
+    fn write_found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = words::count(self.units_reported, "hot unit", "hot units");
+        let time = words::span(self.duration_ns);
+        write!(f, "{} reported {units} in {time}", self.source)?;
+        self.write_first(f, self.first_report_monotonic_ns)?;
+        writeln!(f)?;
+        if self.reports_with_lost_units > 0 {
+            let times = words::times(self.reports_with_lost_units);
+            writeln!(f, "  its list overflowed {times}, so more units were hot")?;
+        }
+        if self.unmapped_units > 0 {
+            let units = words::count(self.unmapped_units, "of them lies", "of them lie");
+            writeln!(f, "  {units} in no page of this machine")?;
+        }
+        Ok(())
+    }
+
+    /// What became of it.
+    fn write_done(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let pages = words::count(self.pages_promoted, "page", "pages");
+        write!(f, "{} promoted {pages}", self.actuator)?;
+        if self.pages_selected > 0 {
+            let batches = words::count(self.batches, "batch", "batches");
+            write!(f, " of {} in {batches}", self.pages_selected)?;
+        }
+        self.write_first(f, self.first_promotion_monotonic_ns)?;
+        writeln!(f)?;
+        for route in &self.routes {
+            writeln!(
+                f,
+                "  node {} to node {}: {}",
+                route.source_node,
+                route.target_node,
+                words::count(route.pages, "page", "pages")
+            )?;
+        }
+        for (reason, frames) in &self.rejected {
+            let frames = words::count(*frames, "frame", "frames");
+            writeln!(f, "  rejected, {reason}: {frames}")?;
+        }
+        if self.pages_waiting > 0 {
+            let frames = words::count(self.pages_waiting, "frame waits", "frames wait");
+            writeln!(f, "  {frames} still")?;
+        }
+        Ok(())
+    }
+
+    /// When something happened for the first time, if it did.
+    fn write_first(&self, f: &mut fmt::Formatter<'_>, time: Option<u64>) -> fmt::Result {
+        let Some(time) = time else { return Ok(()) };
+        let passed = time.saturating_sub(self.start_monotonic_ns);
+        write!(f, ", the first after {}", words::span(passed))
     }
 }
 
@@ -328,15 +369,44 @@ mod tests {
         };
         assert_eq!(report.epochs[0], first);
         assert_eq!((report.epochs.len(), report.epochs[1].epoch), (2, 3));
+        let text = report.to_string();
         assert!(
-            report
-                .to_string()
-                .contains("damon: 7 of 7 pages promoted in 3 batches")
+            text.starts_with("unit reported 5 hot units in 400 ns, the first after 120 ns\n"),
+            "{text}"
         );
+        for part in [
+            "\ndamon promoted 7 pages of 7 in 3 batches, the first after 130 ns\n",
+            "\n  rejected, not on a reclaim list: 3 frames\n",
+            "\n  5 frames wait still\n",
+        ] {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn a_run_without_events_is_two_lines() {
+        let mut recorder = Recorder::new("unit", "damon", 1_000_000, 0).with_wished_epoch(50_000);
+        recorder.reported(&batch(0), 10);
+        let report = recorder.finish(2_000_000_000);
+        assert_eq!(
+            report.to_string(),
+            "unit reported no hot unit in 2.00 s\ndamon promoted no page\n"
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(
+            (&json["epoch_ns"], &json["wished_epoch_ns"]),
+            (&1_000_000.into(), &50_000.into())
+        );
+    }
+
+    #[test]
+    fn an_epoch_that_differs_from_the_wish_is_said() {
+        let mut recorder = Recorder::new("unit", "damon", 1_000_000, 0).with_wished_epoch(50_000);
+        recorder.reported(&batch(1), 10);
+        let text = recorder.finish(2_000_000_000).to_string();
         assert!(
-            report
-                .to_string()
-                .contains("rejected, not on a reclaim list: 3")
+            text.contains("\nby epochs of 1ms (50.0 us were asked for):\n"),
+            "{text}"
         );
     }
 

@@ -61,13 +61,19 @@ pub enum OpenError {
     },
 }
 
-impl ChmuSource {
-    /// Finds the selected units below `sysfs`, programs them and lets them count.
-    pub fn open(
+/// Units that are programmed and do not count yet.
+#[derive(Debug)]
+pub struct ProgrammedUnits {
+    members: Vec<Member>,
+}
+
+impl ProgrammedUnits {
+    /// Finds the selected units below `sysfs` and programs them.
+    pub fn find(
         sysfs: &Path,
         selection: &Selection,
         wishes: &Wishes,
-    ) -> Result<ChmuSource, OpenError> {
+    ) -> Result<ProgrammedUnits, OpenError> {
         let mut members = Vec::new();
         for (function, unit) in open_units(sysfs, selection)? {
             let transport = unit.transport();
@@ -79,43 +85,82 @@ impl ChmuSource {
                 .map_err(|source| untranslated(&unit, source))?;
             members.push((unit, translation));
         }
-        ChmuSource::start(members, wishes)
+        ProgrammedUnits::program(members, wishes)
     }
 
-    /// Programs units, each with the place of its memory in the host, and lets them count.
-    pub fn start(
+    /// Programs units, each with the place of its memory in the host.
+    pub fn program(
         members: Vec<(Unit, Translation)>,
         wishes: &Wishes,
-    ) -> Result<ChmuSource, OpenError> {
-        let mut started = Vec::new();
-        let mut poll = POLL_MAX;
+    ) -> Result<ProgrammedUnits, OpenError> {
+        let mut programmed = Vec::new();
         for (mut unit, translation) in members {
-            let failed = |unit: &Unit, source| OpenError::Start {
-                unit: unit.name().to_owned(),
-                source: Box::new(source),
-            };
             let surroundings = Surroundings {
                 ranges: translation.dpa_ranges(),
                 page_unit: translation.page_unit(),
                 interrupts: unit.can_interrupt(),
             };
             let settings = Settings::choose(unit.capabilities(), wishes, surroundings);
-            let settings = settings.map_err(|source| failed(&unit, source.into()))?;
+            let settings = settings.map_err(|source| not_started(&unit, source.into()))?;
             translation
                 .check_unit(settings.unit_size)
                 .map_err(|source| untranslated(&unit, source))?;
-            let epoch = Duration::from_nanos(settings.epoch.nanoseconds());
-            poll = poll.min((epoch / 2).max(POLL_MIN));
-            let outcome = unit.program(settings).and_then(|()| unit.enable());
-            outcome.map_err(|source| failed(&unit, source))?;
-            started.push(Member { unit, translation });
+            let outcome = unit.program(settings);
+            outcome.map_err(|source| not_started(&unit, source))?;
+            programmed.push(Member { unit, translation });
         }
-        let names: Vec<_> = started.iter().map(|member| member.unit.name()).collect();
+        Ok(ProgrammedUnits {
+            members: programmed,
+        })
+    }
+
+    /// The longest epoch of the units, as these were programmed.
+    pub fn epoch(&self) -> Duration {
+        longest_epoch(&self.members)
+    }
+
+    /// The units.
+    pub fn units(&self) -> impl Iterator<Item = &Unit> {
+        self.members.iter().map(|member| &member.unit)
+    }
+
+    /// Lets the units count.
+    pub fn start(mut self) -> Result<ChmuSource, OpenError> {
+        let mut poll = POLL_MAX;
+        for Member { unit, .. } in &mut self.members {
+            if let Some(settings) = unit.settings() {
+                let epoch = Duration::from_nanos(settings.epoch.nanoseconds());
+                poll = poll.min((epoch / 2).max(POLL_MIN));
+            }
+            let outcome = unit.enable();
+            outcome.map_err(|source| not_started(unit, source))?;
+        }
+        let names: Vec<_> = self.units().map(Unit::name).collect();
         Ok(ChmuSource {
             name: names.join(","),
-            members: started,
+            members: self.members,
             poll,
         })
+    }
+}
+
+fn longest_epoch(members: &[Member]) -> Duration {
+    let settings = members.iter().filter_map(|member| member.unit.settings());
+    let longest = settings.map(|settings| settings.epoch.nanoseconds()).max();
+    Duration::from_nanos(longest.unwrap_or(0))
+}
+
+fn not_started(unit: &Unit, source: UnitError) -> OpenError {
+    OpenError::Start {
+        unit: unit.name().to_owned(),
+        source: Box::new(source),
+    }
+}
+
+impl ChmuSource {
+    /// The longest epoch of the units, as these were programmed.
+    pub fn epoch(&self) -> Duration {
+        longest_epoch(&self.members)
     }
 
     /// The units, in the order of the source's name.

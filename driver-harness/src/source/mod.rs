@@ -14,7 +14,7 @@ use crate::translation::HpaRange;
 
 mod chmu;
 
-pub use chmu::{ChmuSource, OpenError};
+pub use chmu::{ChmuSource, OpenError, ProgrammedUnits};
 
 /// Something that finds hot memory.
 pub trait HotnessSource: fmt::Debug {

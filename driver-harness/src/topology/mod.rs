@@ -9,6 +9,7 @@ use std::path::Path;
 use chmu_spec::address::Pfn;
 
 use crate::memory::PAGE_BYTES;
+use crate::refusal::without_nodes;
 use crate::sysfs_file::{self, SysfsError};
 
 pub mod target;
@@ -39,6 +40,16 @@ pub struct Node {
     pub cpu_initiators: Vec<NodeId>,
     /// Free memory when the topology was read.
     pub free_bytes: u64,
+}
+
+/// Nodes with memory, in words.
+pub fn name_nodes(nodes: &[NodeId]) -> String {
+    let names: Vec<_> = nodes.iter().map(NodeId::to_string).collect();
+    match &*names {
+        [] => "no node has memory".into(),
+        [one] => format!("only node {one} has memory"),
+        names => format!("the nodes with memory are {}", names.join(", ")),
+    }
 }
 
 /// The nodes whose memory performs alike.
@@ -73,6 +84,12 @@ impl Topology {
     /// Reads the topology below `sysfs`, which is `/sys` but for tests.
     pub fn read(sysfs: &Path) -> Result<Topology, SysfsError> {
         let folder = sysfs.join("devices/system/node");
+        if !folder.exists() {
+            return Err(SysfsError::Absent {
+                refusal: without_nodes(sysfs),
+                path: folder,
+            });
+        }
         let online = sysfs_file::list(&folder.join("online"))?;
         let with_cpu = sysfs_file::list(&folder.join("has_cpu"))?;
         let with_memory = sysfs_file::list(&folder.join("has_memory"))?;
@@ -96,6 +113,12 @@ impl Topology {
             tiers: read_tiers(sysfs)?,
             spans: read_spans(sysfs, &folder, &online)?,
         })
+    }
+
+    /// The nodes that have memory.
+    pub fn nodes_with_memory(&self) -> Vec<NodeId> {
+        let nodes = self.nodes.iter().filter(|(_, node)| node.has_memory);
+        nodes.map(|(&id, _)| id).collect()
     }
 
     /// The node that a frame of ordinary memory belongs to.

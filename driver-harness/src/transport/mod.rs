@@ -14,6 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock;
+use crate::refusal::Refusal;
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -152,12 +153,20 @@ pub trait MappedWords: fmt::Debug {
 #[derive(Debug, thiserror::Error)]
 pub enum TransportError {
     /// A file of the function cannot be opened.
-    #[error("Cannot open {}{hint}", path.display())]
+    #[error("Cannot open {}", path.display())]
     Open {
         /// Which file.
         path: PathBuf,
-        /// What to do about it, or nothing.
-        hint: &'static str,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel refuses, and it is known why.
+    #[error("Cannot {action}: {refusal}")]
+    Refused {
+        /// What was tried.
+        action: String,
+        /// Why it is refused, and what helps.
+        refusal: Refusal,
         /// What the kernel said.
         source: io::Error,
     },

@@ -2,15 +2,14 @@
 //! Registers at a physical address of the machine, which belong to no PCI function.
 
 use std::fs::OpenOptions;
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use super::mapping::{FileArea, Mapping};
 use super::{BarOffset, TransportError, Width};
-
-/// Why physical memory may be closed.
-const LOCKED_HINT: &str = "; only root may, and no kernel that is locked down allows it";
+use crate::refusal::Host;
 
 /// Registers at a physical address.
 #[derive(Debug)]
@@ -28,11 +27,7 @@ impl PhysicalRegisters {
             .read(true)
             .custom_flags(libc::O_SYNC)
             .open(memory)
-            .map_err(|source| TransportError::Open {
-                path: memory.to_owned(),
-                hint: LOCKED_HINT,
-                source,
-            })?;
+            .map_err(|source| refused(memory, address, source))?;
         let area = FileArea {
             file: file.as_fd(),
             offset: address,
@@ -42,12 +37,7 @@ impl PhysicalRegisters {
         let start = BarOffset { bar: 0, offset: 0 };
         match Mapping::new(area, start) {
             Ok(mapping) => Ok(PhysicalRegisters(mapping)),
-            Err(TransportError::Access { source, .. }) => Err(TransportError::Access {
-                action: "map",
-                place: format!("physical address {address:#x}"),
-                bytes,
-                source,
-            }),
+            Err(TransportError::Access { source, .. }) => Err(refused(memory, address, source)),
             Err(error) => Err(error),
         }
     }
@@ -56,5 +46,19 @@ impl PhysicalRegisters {
     pub(crate) fn read(&self, offset: u64) -> Result<u32, TransportError> {
         let value = self.0.read(offset, Width::Four)?;
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
+    }
+}
+
+fn refused(memory: &Path, address: u64, source: io::Error) -> TransportError {
+    match Host::this().memory_refusal(&source) {
+        Some(refusal) => TransportError::Refused {
+            action: format!("map {address:#x} from {}", memory.display()),
+            refusal,
+            source,
+        },
+        None => TransportError::Open {
+            path: memory.to_owned(),
+            source,
+        },
     }
 }

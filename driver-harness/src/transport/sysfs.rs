@@ -6,6 +6,7 @@
 
 use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use super::mapping::{FileArea, Mapping};
 use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use crate::refusal::Host;
 
 const BARS: usize = 6;
 /// `IORESOURCE_MEM` of the `resource` file's flags.
@@ -20,16 +22,13 @@ const RESOURCE_MEMORY: u64 = 0x200;
 /// Offset of the command register, and its memory-space bit (PCI 3.0 6.2.2).
 const COMMAND: u16 = 4;
 const COMMAND_MEMORY: u32 = 1 << 1;
-/// The kernel keeps a busy area to its driver when built so.
-const EXCLUSIVE_HINT: &str =
-    "; if the kernel keeps it to its driver, boot with iomem=relaxed or bind vfio-pci";
-
 /// A function whose files in sysfs are used.
 #[derive(Debug)]
 pub struct SysfsTransport {
     device: String,
     folder: PathBuf,
     config: File,
+    host: Host,
     bar_bytes: [u64; BARS],
     mapped: [OnceCell<Mapping>; BARS],
 }
@@ -38,10 +37,14 @@ impl SysfsTransport {
     /// Opens the function whose folder is `folder`, for example
     /// `/sys/bus/pci/devices/0000:35:00.0`.
     pub fn open(folder: &Path) -> Result<SysfsTransport, TransportError> {
+        SysfsTransport::open_on(Host::this(), folder)
+    }
+
+    /// Opens a function of a machine whose facts are elsewhere.
+    fn open_on(host: Host, folder: &Path) -> Result<SysfsTransport, TransportError> {
         let config_path = folder.join("config");
         let config = File::open(&config_path).map_err(|source| TransportError::Open {
             path: config_path,
-            hint: "",
             source,
         })?;
         let name = folder.file_name().unwrap_or_default();
@@ -49,6 +52,7 @@ impl SysfsTransport {
             device: name.to_string_lossy().into_owned(),
             folder: folder.to_owned(),
             config,
+            host,
             bar_bytes: read_bar_sizes(&folder.join("resource"))?,
             mapped: Default::default(),
         };
@@ -83,18 +87,74 @@ impl SysfsTransport {
             .write(writable)
             .custom_flags(libc::O_SYNC)
             .open(&path)
-            .map_err(|source| TransportError::Open {
-                path,
-                hint: EXCLUSIVE_HINT,
-                source,
+            .map_err(|source| {
+                self.area_refused(place.bar, source)
+                    .unwrap_or_else(|source| TransportError::Open { path, source })
             })?;
+        let bar = place.bar;
         let area = FileArea {
             file: file.as_fd(),
             offset: place.offset,
             bytes,
             writable,
         };
-        Mapping::new(area, place)
+        Mapping::new(area, place).map_err(|error| match error {
+            TransportError::Access {
+                action,
+                place,
+                bytes,
+                source,
+            } => self
+                .area_refused(bar, source)
+                .unwrap_or_else(|source| TransportError::Access {
+                    action,
+                    place,
+                    bytes,
+                    source,
+                }),
+            error => error,
+        })
+    }
+
+    /// Says why an area is closed, where that is known; hands the kernel's word back otherwise.
+    fn area_refused(&self, bar: u8, source: io::Error) -> Result<TransportError, io::Error> {
+        match self.host.area_refusal(&self.folder, bar, &source) {
+            Some(refusal) => Ok(TransportError::Refused {
+                action: format!("map BAR{bar} of {}", self.device),
+                refusal,
+                source,
+            }),
+            None => Err(source),
+        }
+    }
+
+    /// An access to configuration space failed.
+    fn config_failed(
+        &self,
+        action: &'static str,
+        (offset, width): (u16, Width),
+        source: io::Error,
+    ) -> TransportError {
+        let refusal = match source.kind() {
+            io::ErrorKind::UnexpectedEof => Some(self.host.short_config_refusal()),
+            _ => self.host.config_refusal(&source),
+        };
+        match refusal {
+            Some(refusal) => TransportError::Refused {
+                action: format!(
+                    "{action} configuration space of {} at {offset:#x}",
+                    self.device
+                ),
+                refusal,
+                source,
+            },
+            None => TransportError::Access {
+                action,
+                place: format!("configuration offset {offset:#x}"),
+                bytes: width.bytes() as u64,
+                source,
+            },
+        }
     }
 }
 
@@ -108,34 +168,18 @@ impl Transport for SysfsTransport {
         let count = width.bytes().min(4);
         self.config
             .read_exact_at(&mut bytes[..count], offset.into())
-            .map_err(|source| TransportError::Access {
-                action: "read",
-                place: format!("configuration offset {offset:#x}"),
-                bytes: width.bytes() as u64,
-                source,
-            })?;
+            .map_err(|source| self.config_failed("read", (offset, width), source))?;
         Ok(u32::from_le_bytes(bytes))
     }
 
     fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
-        let path = self.folder.join("config");
-        let file = OpenOptions::new()
-            .write(true)
-            .open(&path)
-            .map_err(|source| TransportError::Open {
-                path,
-                hint: "",
-                source,
-            })?;
         let bytes = value.to_le_bytes();
         let count = width.bytes().min(4);
-        file.write_all_at(&bytes[..count], offset.into())
-            .map_err(|source| TransportError::Access {
-                action: "write",
-                place: format!("configuration offset {offset:#x}"),
-                bytes: width.bytes() as u64,
-                source,
-            })
+        OpenOptions::new()
+            .write(true)
+            .open(self.folder.join("config"))
+            .and_then(|file| file.write_all_at(&bytes[..count], offset.into()))
+            .map_err(|source| self.config_failed("write", (offset, width), source))
     }
 
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
@@ -188,7 +232,6 @@ impl Transport for SysfsTransport {
 fn read_bar_sizes(path: &Path) -> Result<[u64; BARS], TransportError> {
     let text = fs::read_to_string(path).map_err(|source| TransportError::Open {
         path: path.to_owned(),
-        hint: "",
         source,
     })?;
     let wrong = |line: &str| TransportError::Content {
@@ -214,8 +257,6 @@ fn hexadecimal(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     /// A function's folder with a memory BAR4 of 8 KiB and an I/O BAR0.

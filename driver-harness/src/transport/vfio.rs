@@ -25,6 +25,7 @@ use super::{
     BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
     switch_on,
 };
+use crate::refusal::Host;
 
 /// A function handed out by VFIO.
 pub struct VfioTransport {
@@ -45,11 +46,8 @@ impl VfioTransport {
             action,
             reason,
         };
-        if fs::read_link(folder.join("iommu_group")).is_err() {
-            let reason = "it is in no IOMMU group; the machine needs an IOMMU that is switched on \
-                          (in a QEMU guest: -device intel-iommu,caching-mode=on,intremap=on and \
-                          intel_iommu=on)";
-            return Err(failed("open", reason.into()));
+        if let Some(refusal) = Host::this().vfio_obstacle(folder) {
+            return Err(failed("open", refusal.to_string()));
         }
         let container: Arc<dyn VfioOps> = match VfioContainer::new(None) {
             Ok(container) => Arc::new(container),

@@ -10,7 +10,7 @@ use crate::clock;
 use crate::memory::PAGE_BYTES;
 use crate::memory::numa::{self, Placement};
 use crate::memory::page_map;
-use crate::topology::{NodeId, Topology};
+use crate::topology::{NodeId, Topology, name_nodes};
 
 mod buffer;
 pub mod hot_set;
@@ -45,8 +45,13 @@ pub enum WorkloadError {
     #[error("No node has memory but no processors; name the node of the slow memory with --node")]
     NoSlowNode,
     /// The node is not there.
-    #[error("There is no node {0} with memory")]
-    NoNode(NodeId),
+    #[error("There is no node {node} with memory; {}", name_nodes(with_memory))]
+    NoNode {
+        /// The node.
+        node: NodeId,
+        /// The nodes with memory.
+        with_memory: Vec<NodeId>,
+    },
     /// The node is too full.
     #[error("{pages} pages do not fit into the {free_bytes} free bytes of node {node}")]
     NoRoom {
@@ -111,7 +116,11 @@ impl Layout {
             .or_else(|| topology.slowest_node_without_cpu())
             .ok_or(WorkloadError::NoSlowNode)?;
         let memory = topology.nodes.get(&node).filter(|node| node.has_memory);
-        let free_bytes = memory.ok_or(WorkloadError::NoNode(node))?.free_bytes;
+        let free_bytes = memory.ok_or_else(|| WorkloadError::NoNode {
+            node,
+            with_memory: topology.nodes_with_memory(),
+        });
+        let free_bytes = free_bytes?.free_bytes;
         if pages.saturating_mul(PAGE_BYTES) > free_bytes {
             return Err(WorkloadError::NoRoom {
                 pages,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::pattern::{LINE_WORDS, PAGE_LINES};
+use crate::names::instead;
 
 /// How often one hot page is visited compared with the others.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,8 +23,11 @@ pub enum Distribution {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrafficError {
     /// No distribution.
-    #[error("{0:?} is no distribution; write uniform, zipf or zipf:EXPONENT (above 0, up to 10)")]
+    #[error("{0:?} is no distribution; {instead}", instead = instead(name_of(.0), &NAMES, ""))]
     Distribution(String),
+    /// A distribution that is not shaped so.
+    #[error("{0:?} is no shape of a zipf distribution; its exponent lies above 0 and up to 10")]
+    Exponent(String),
     /// No share.
     #[error("{0:?} is no share; write a percentage from 0 up to 100, for example 0.5")]
     Share(String),
@@ -35,21 +39,26 @@ pub enum TrafficError {
     NothingHot,
 }
 
+/// The distributions as users write them.
+const NAMES: [&str; 3] = ["uniform", "zipf", "zipf:EXPONENT"];
+
+fn name_of(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
+}
+
 impl FromStr for Distribution {
     type Err = TrafficError;
 
     fn from_str(text: &str) -> Result<Self, TrafficError> {
-        let refused = || TrafficError::Distribution(text.to_owned());
         let exponent = match text.split_once(':') {
             None if text == "uniform" => return Ok(Distribution::Uniform),
             None if text == "zipf" => 1.0,
-            Some(("zipf", exponent)) => exponent.parse().map_err(|_| refused())?,
-            _ => return Err(refused()),
+            Some(("zipf", exponent)) => exponent.parse().unwrap_or(f64::NAN),
+            _ => return Err(TrafficError::Distribution(text.to_owned())),
         };
-        if exponent > 0.0 && exponent <= 10.0 {
-            Ok(Distribution::Zipf { exponent })
-        } else {
-            Err(refused())
+        match exponent > 0.0 && exponent <= 10.0 {
+            true => Ok(Distribution::Zipf { exponent }),
+            false => Err(TrafficError::Exponent(text.to_owned())),
         }
     }
 }

@@ -73,6 +73,14 @@ impl EpochType {
         }
     }
 
+    /// Its name, in kebab case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Global => "global",
+            Self::PerCounter => "per-counter",
+        }
+    }
+
     /// The register code.
     pub const fn code(self) -> u8 {
         self as u8
@@ -95,6 +103,14 @@ impl Mode {
             0 => Some(Self::Epoch),
             1 => Some(Self::AlwaysOn),
             _ => None,
+        }
+    }
+
+    /// Its name, in kebab case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::AlwaysOn => "always-on",
         }
     }
 

@@ -5,12 +5,15 @@ use std::fmt::{self, Display};
 use std::process::ExitCode;
 
 use anyhow::Context;
+use chmu_cxl::Profile;
+use chmu_model::Quirk;
 use clap::error::ErrorKind;
 use serde::Serialize;
 
 use chmu_harness::conformance::case::Case;
 use chmu_harness::conformance::cases;
 use chmu_harness::conformance::catalogue::{Catalogue, Requirement};
+use chmu_harness::names::instead;
 
 use super::super::output::Format;
 use super::usage_error;
@@ -20,6 +23,12 @@ pub(super) struct ListOptions {
     /// The form of the list on stdout.
     #[arg(short, long, value_enum, default_value = "human")]
     output: Format,
+    /// Lists the rules instead that a device in this process can be told to break.
+    #[arg(long)]
+    quirks: bool,
+    /// Lists the ready-made devices instead that can be in this process.
+    #[arg(long, conflicts_with = "quirks")]
+    profiles: bool,
 }
 
 #[derive(Debug, clap::Args)]
@@ -66,7 +75,56 @@ impl<'a> CaseEntry<'a> {
     }
 }
 
+/// Names of values that an option takes.
+#[derive(Debug, Serialize)]
+#[serde(transparent)]
+struct Names(Vec<Named>);
+
+#[derive(Debug, Serialize)]
+struct Named {
+    name: &'static str,
+    explanation: &'static str,
+}
+
+impl Names {
+    fn quirks() -> Self {
+        let quirks = Quirk::ALL.iter().map(|quirk| Named {
+            name: quirk.name(),
+            explanation: quirk.explanation(),
+        });
+        Self(quirks.collect())
+    }
+
+    fn profiles() -> Self {
+        let profiles = Profile::ALL.iter().map(|profile| Named {
+            name: profile.name(),
+            explanation: profile.explanation(),
+        });
+        Self(profiles.collect())
+    }
+}
+
+impl Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self.0.iter().map(|named| named.name.len()).max();
+        let width = width.unwrap_or(0);
+        for Named { name, explanation } in &self.0 {
+            writeln!(f, "{name:width$}  {explanation}")?;
+        }
+        Ok(())
+    }
+}
+
 pub(super) fn list(options: &ListOptions) -> anyhow::Result<ExitCode> {
+    match (options.quirks, options.profiles) {
+        (true, _) => options.output.print(&Names::quirks())?,
+        (_, true) => options.output.print(&Names::profiles())?,
+        (false, false) => return list_cases(options),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list_cases(options: &ListOptions) -> anyhow::Result<ExitCode> {
     let catalogue = load()?;
     let cases = cases::all();
     let list = List {
@@ -83,9 +141,15 @@ pub(super) fn list(options: &ListOptions) -> anyhow::Result<ExitCode> {
 pub(super) fn explain(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
     let catalogue = load()?;
     let Some(explanation) = find(&catalogue, &options.name) else {
+        let requirements = catalogue.requirements().iter().map(|one| one.id.as_str());
+        let all = cases::all();
+        let names: Vec<_> = requirements
+            .chain(all.iter().map(|case| case.name))
+            .collect();
         let message = format!(
-            "no requirement and no case is named {:?}; chmu conformance list names them",
-            options.name
+            "no requirement and no case is named {:?}; {}",
+            options.name,
+            instead(&options.name, &names, "chmu conformance list")
         );
         usage_error(ErrorKind::InvalidValue, message);
     };

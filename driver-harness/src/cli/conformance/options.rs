@@ -10,6 +10,7 @@ use clap::error::ErrorKind;
 
 use chmu_harness::conformance::case::Case;
 use chmu_harness::conformance::cases;
+use chmu_harness::names::{instead, nearest};
 
 use super::usage_error;
 
@@ -132,13 +133,16 @@ pub(super) struct RunOptions {
 
 fn profile(name: &str) -> Result<Profile, String> {
     Profile::from_name(name).ok_or_else(|| {
-        let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
-        format!("there are {}", names.join(", "))
+        let names = Profile::ALL.map(Profile::name);
+        instead(name, &names, "chmu conformance list --profiles")
     })
 }
 
 fn quirk(name: &str) -> Result<Quirk, String> {
-    Quirk::from_name(name).ok_or_else(|| "vfio-user-chmu --list-quirks names them".to_owned())
+    Quirk::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Quirk::ALL.iter().map(|quirk| quirk.name()).collect();
+        instead(name, &names, "chmu conformance list --quirks")
+    })
 }
 
 fn ways(text: &str) -> Result<u8, String> {
@@ -146,6 +150,26 @@ fn ways(text: &str) -> Result<u8, String> {
         Ok(ways @ (1 | 2 | 4 | 8 | 16 | 3 | 6 | 12)) => Ok(ways),
         _ => Err("write 1, 2, 3, 4, 6, 8, 12 or 16".to_owned()),
     }
+}
+
+/// What to say of a pattern that means no case.
+fn unknown_case(pattern: &str) -> String {
+    let all = cases::all();
+    let names: Vec<_> = all.iter().map(|case| case.name).collect();
+    let mut areas: Vec<_> = all.iter().map(Case::area).collect();
+    areas.dedup();
+    let meant = match pattern.contains('/') {
+        true => &names,
+        false => &areas,
+    };
+    let nearest = nearest(pattern, meant).or_else(|| nearest(pattern, &names));
+    let question = nearest.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+    format!(
+        "no case and no area is named {pattern:?}{question}\nThe areas are {}; chmu conformance \
+         list prints all {} cases",
+        areas.join(", "),
+        names.len()
+    )
 }
 
 /// An option that was given: its name, its value if it takes one, and the transports it belongs to.
@@ -164,9 +188,7 @@ impl RunOptions {
     pub(super) fn cases(&self) -> Vec<Case> {
         for pattern in &self.patterns {
             if cases::matching(std::slice::from_ref(pattern)).is_empty() {
-                let message =
-                    format!("no case is named {pattern:?}; chmu conformance list names them");
-                usage_error(ErrorKind::InvalidValue, message);
+                usage_error(ErrorKind::InvalidValue, unknown_case(pattern));
             }
         }
         cases::matching(&self.patterns)

@@ -65,8 +65,9 @@ pub fn matching(patterns: &[String]) -> Vec<Case> {
 
 /// Whether a pattern names a case.
 fn fits(pattern: &str, name: &str) -> bool {
-    let area = name.split_once('/').map_or(name, |(area, _)| area);
-    pattern == name || pattern == area || (pattern.contains('*') && fits_wildcards(pattern, name))
+    pattern == name
+        || pattern == super::case::area(name)
+        || (pattern.contains('*') && fits_wildcards(pattern, name))
 }
 
 fn fits_wildcards(pattern: &str, name: &str) -> bool {

@@ -12,7 +12,7 @@ use super::{ListedCapabilities, ListedConfiguration, ListedStatus};
 use crate::device::{Configuration, Instance, State};
 
 /// An error and its causes in one line.
-pub(super) fn describe(error: &dyn Error) -> String {
+pub(crate) fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -29,7 +29,7 @@ impl From<&Instance> for ListedCapabilities {
             message_number: capabilities.message_number,
             overflow_interrupt: capabilities.overflow_interrupt,
             fill_level_interrupt: capabilities.fill_level_interrupt,
-            epoch_type: capabilities.epoch_type.map(epoch_type_name),
+            epoch_type: capabilities.epoch_type.map(EpochType::name),
             requests: capabilities
                 .trackable_requests
                 .iter()
@@ -47,7 +47,7 @@ impl From<&Instance> for ListedCapabilities {
                 .down_sampling_log2()
                 .map(|log2| 1 << log2)
                 .collect(),
-            modes: capabilities.modes().map(mode_name).collect(),
+            modes: capabilities.modes().map(Mode::name).collect(),
             randomised_down_sampling: capabilities.randomised_down_sampling,
             overlapping_ranges: capabilities.overlapping_ranges,
             postponed_insertion: capabilities.postponed_insertion,
@@ -68,7 +68,7 @@ impl From<Configuration> for ListedConfiguration {
             unit_size: second.unit_size().map(UnitSize::bytes),
             hotness_threshold: first.hotness_threshold(),
             requests: RequestFilter::from_code(first.request_code()).map(RequestFilter::name),
-            mode: second.mode().map(mode_name),
+            mode: second.mode().map(Mode::name),
             epoch_ns: second.epoch().map(EpochLength::nanoseconds),
             down_sampling_factor: 1 << second.down_sampling_log2(),
             randomised_down_sampling: first.randomise_down_sampling(),
@@ -90,19 +90,5 @@ impl From<State> for ListedStatus {
             hotlist_head: state.head,
             hotlist_tail: state.tail,
         }
-    }
-}
-
-fn epoch_type_name(epoch_type: EpochType) -> &'static str {
-    match epoch_type {
-        EpochType::Global => "global",
-        EpochType::PerCounter => "per-counter",
-    }
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Epoch => "epoch",
-        Mode::AlwaysOn => "always-on",
     }
 }

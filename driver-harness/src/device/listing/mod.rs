@@ -17,7 +17,7 @@ use crate::transport::BarOffset;
 mod convert;
 mod text;
 
-use convert::describe;
+pub(crate) use convert::describe;
 
 pub use text::Table;
 

@@ -21,9 +21,6 @@ pub struct Table<'a>(pub &'a [ListedDevice]);
 
 impl Display for Table<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("No hotness monitoring unit was found\n");
-        }
         self.0.iter().try_for_each(|device| write_device(f, device))
     }
 }

@@ -16,7 +16,7 @@ use crate::device::{
     InstanceId, Settings, SharedTransport, Surroundings, Unit, UnitError, Wishes, identify,
     open_instance,
 };
-use crate::source::{ChmuSource, HotnessSource};
+use crate::source::{ChmuSource, HotnessSource, ProgrammedUnits};
 use crate::translation::{HpaRange, Translation, decoders};
 
 const GIB: u64 = 1 << 30;
@@ -90,7 +90,9 @@ fn wishes(threshold: u32) -> Wishes {
 
 fn source(device: &Rc<InProcessDevice>, wishes: &Wishes) -> ChmuSource {
     let members = vec![(unit(device), translation(device))];
-    ChmuSource::start(members, wishes).unwrap()
+    ProgrammedUnits::program(members, wishes)
+        .and_then(ProgrammedUnits::start)
+        .unwrap()
 }
 
 #[test]
@@ -184,7 +186,9 @@ fn several_units_make_one_source() {
             (unit, translation(&device))
         })
         .collect();
-    let mut source = ChmuSource::start(members, &wishes(2)).unwrap();
+    let mut source = ProgrammedUnits::program(members, &wishes(2))
+        .and_then(ProgrammedUnits::start)
+        .unwrap();
     assert_eq!(
         source.name(),
         "cxl_hmu_in-process.0.0,cxl_hmu_in-process.1.0"

@@ -18,6 +18,7 @@ use super::{
     BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
     switch_on,
 };
+use crate::refusal::without_sockets;
 use connection::{Connection, Reply, invalid};
 use protocol::{
     Command, DEVICE_INFO_BYTES, DEVICE_PCI, INTERRUPT_EVENTS, INTERRUPT_INFO_BYTES, INTERRUPT_MSI,
@@ -83,7 +84,14 @@ impl SocketTransport {
     /// mastering, and connects its MSI-X or MSI messages.
     pub fn connect(path: &Path) -> Result<SocketTransport, TransportError> {
         let stream = UnixStream::connect(path);
-        let stream = stream.map_err(|source| failed(path, "connect to", source))?;
+        let stream = stream.map_err(|source| match without_sockets(&source) {
+            Some(refusal) => TransportError::Refused {
+                action: format!("connect to the device at {}", path.display()),
+                refusal,
+                source,
+            },
+            None => failed(path, "connect to", source),
+        })?;
         SocketTransport::over(stream, path)
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Which function is meant, and whether it is free.
 
-use crate::device::{Access, DeviceError, PciFunction, Selection, select_functions};
+use crate::device::{Access, DeviceError, PciFunction, Selection, nothing_found, select_functions};
 
 /// How the registers of a PCI function are reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,15 +64,6 @@ pub enum SelectionError {
     /// VFIO has the function.
     #[error("{0} is bound to vfio-pci; take --transport guest")]
     Vfio(String),
-    /// No function fits.
-    #[error(
-        "No PCI function with a CHMU block fits --transport {transport}; chmu list shows what is \
-         there, --device names a function"
-    )]
-    None {
-        /// The path.
-        transport: &'static str,
-    },
     /// Several functions fit.
     #[error("Several functions have CHMU blocks: {0}; name one with --device")]
     Several(String),
@@ -89,16 +80,13 @@ pub(super) fn select(
         ..Selection::default()
     };
     let functions = select_functions(sysfs, &selection)?;
-    match device {
-        Some(_) => check(functions, path),
-        None => choose(functions, path),
+    match (device, &*functions) {
+        (Some(_), [function]) => check(function.clone(), path),
+        _ => choose(sysfs, &functions, path),
     }
 }
 
-fn check(functions: Vec<PciFunction>, path: Path) -> Result<PciFunction, SelectionError> {
-    let transport = path.name();
-    let function = functions.into_iter().next();
-    let function = function.ok_or(SelectionError::None { transport })?;
+fn check(function: PciFunction, path: Path) -> Result<PciFunction, SelectionError> {
     if path.suits(&function) {
         return Ok(function);
     }
@@ -110,19 +98,27 @@ fn check(functions: Vec<PciFunction>, path: Path) -> Result<PciFunction, Selecti
     })
 }
 
-fn choose(mut functions: Vec<PciFunction>, path: Path) -> Result<PciFunction, SelectionError> {
+fn choose(
+    sysfs: &std::path::Path,
+    functions: &[PciFunction],
+    path: Path,
+) -> Result<PciFunction, SelectionError> {
     // A function whose configuration space cannot be read is none of ours.
-    let has_units = |function: &PciFunction| {
+    let has_units = |function: &&PciFunction| {
         let identity = function.identify();
         identity.is_ok_and(|identity| identity.has_units())
     };
-    functions.retain(|function| path.suits(function) && has_units(function));
-    if functions.len() > 1 {
-        let names: Vec<_> = functions.into_iter().map(|one| one.address).collect();
+    let with_units: Vec<_> = functions.iter().filter(has_units).collect();
+    let mut suitable: Vec<_> = with_units.iter().filter(|one| path.suits(one)).collect();
+    if suitable.len() > 1 {
+        let names: Vec<_> = suitable.iter().map(|one| one.address.as_str()).collect();
         return Err(SelectionError::Several(names.join(", ")));
     }
-    let transport = path.name();
-    functions.pop().ok_or(SelectionError::None { transport })
+    match (suitable.pop(), &*with_units) {
+        (Some(&function), _) => Ok(function.clone()),
+        (None, []) => Err(nothing_found(sysfs, functions).into()),
+        (None, [first, ..]) => check((*first).clone(), path),
+    }
 }
 
 #[cfg(test)]
@@ -142,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_function_in_use_is_refused_in_a_sentence() {
-        let refusal = |driver, path| check(vec![function(driver)], path).unwrap_err().to_string();
+        let refusal = |driver, path| check(function(driver), path).unwrap_err().to_string();
         assert_eq!(
             refusal(Some("cxl_pci"), Path::Guest),
             "0000:35:00.0 is bound to cxl_pci, so it is in use; bind vfio-pci to it, or take \
@@ -161,13 +157,19 @@ mod tests {
             (Some("cxl_pci"), Path::Region),
             (None, Path::Region),
         ] {
-            check(vec![function(driver)], path).unwrap();
+            check(function(driver), path).unwrap();
         }
     }
 
     #[test]
     fn without_a_name_a_function_must_have_units() {
-        let error = choose(vec![function(Some("vfio-pci"))], Path::Guest).unwrap_err();
-        assert!(matches!(error, SelectionError::None { .. }), "{error}");
+        let sysfs = tempfile::tempdir().unwrap();
+        let functions = [function(Some("vfio-pci"))];
+        let error = choose(sysfs.path(), &functions, Path::Guest).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("No hotness monitoring unit was found: Cannot read /nowhere/config"),
+            "{text}"
+        );
     }
 }
