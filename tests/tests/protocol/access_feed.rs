@@ -2,7 +2,7 @@
 //! From an access in a ring to an entry in the hotlist and a signal on an eventfd.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use chmu_ring::{Producer, Record, RingProducer};
 use chmu_tests::device_process::{DeviceProcess, is_readable};
-use chmu_tests::raw_client::{RawClient, command, event_file, words};
+use chmu_tests::raw_client::{RawClient, command};
 use rustix::fs::FallocateFlags;
 use serde_json::Value;
 use vmm_sys_util::sock_ctrl_msg::ScmSocket;
@@ -25,23 +25,6 @@ const UNIT_BYTES: u64 = 4096;
 
 /// Message number of the first instance.
 const VECTOR: u32 = 1;
-
-fn connect_vector(client: &mut RawClient, vector: u32) -> Result<File> {
-    let (eventfd_trigger, msi_x) = (0x24, 2);
-    let event = event_file()?;
-    let request = words(&[20, eventfd_trigger, msi_x, vector, 1]);
-    client
-        .call_with_files(command::DEVICE_SET_IRQS, &request, &[&event])?
-        .success()?;
-    Ok(event)
-}
-
-/// How often an eventfd was signalled since the last time, without waiting.
-fn signals(event: &File) -> Result<u64> {
-    let mut count = [0; 8];
-    (&*event).read_exact(&mut count)?;
-    Ok(u64::from_ne_bytes(count))
-}
 
 /// A device with a client and a producer.
 struct Bench {
@@ -106,7 +89,7 @@ fn epochs(epoch: (u64, u64), threshold: u32) -> Settings {
 fn the_hot_units_of_an_epoch_become_entries_and_one_interrupt() -> Result<()> {
     // A microsecond an access: a thousand of them are an epoch.
     let mut bench = Bench::new(&["--clock=accesses:1000"])?;
-    let event = connect_vector(&mut bench.client, VECTOR)?;
+    let event = monitor::connect_message(&mut bench.client, VECTOR)?;
     bench.enable(epochs(MILLISECOND, 100))?;
 
     bench.touch(7, 300);
@@ -116,7 +99,7 @@ fn the_hot_units_of_an_epoch_become_entries_and_one_interrupt() -> Result<()> {
     bench.touch(9, 1);
 
     assert!(is_readable(&event, EVENT_TIMEOUT)?, "there is no interrupt");
-    assert_eq!(signals(&event)?, 1);
+    assert_eq!(monitor::signals(&event)?, 1);
     assert_eq!(monitor::head_and_tail(&mut bench.client)?, (0, 3));
     let file = monitor::mappable_file(&mut bench.client)?;
     for (index, expected) in (0..).zip([(3, 600), (7, 300), (9, 100)]) {
@@ -156,7 +139,7 @@ fn the_same_accesses_give_the_same_list_again() -> Result<()> {
 #[test]
 fn an_epoch_of_host_time_ends_without_anybody_looking() -> Result<()> {
     let mut bench = Bench::new(&[])?;
-    let event = connect_vector(&mut bench.client, VECTOR)?;
+    let event = monitor::connect_message(&mut bench.client, VECTOR)?;
     let ten_milliseconds = (3, 1);
     bench.enable(epochs(ten_milliseconds, 1))?;
     bench.touch(5, 10);
@@ -168,7 +151,7 @@ fn an_epoch_of_host_time_ends_without_anybody_looking() -> Result<()> {
 #[test]
 fn an_always_on_unit_is_reported_while_the_doorbell_is_silent() -> Result<()> {
     let mut bench = Bench::new(&[])?;
-    let event = connect_vector(&mut bench.client, VECTOR)?;
+    let event = monitor::connect_message(&mut bench.client, VECTOR)?;
     let settings = Settings {
         mode: 1,
         ..epochs(TEN_SECONDS, 4)

@@ -19,6 +19,7 @@ mod memory_limit;
 mod monitor;
 mod output;
 mod process;
+mod public_driver;
 mod region_access;
 mod region_info;
 mod register_trace;

@@ -2,10 +2,11 @@
 //! Registers of CHMU block 0, instance 0, written down from the register map by hand.
 
 use std::fs::File;
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result};
-use chmu_tests::raw_client::{RawClient, command, words};
+use chmu_tests::raw_client::{RawClient, command, event_file, words};
 
 /// BAR with the CHMU block.
 pub(crate) const BAR: u32 = 4;
@@ -115,4 +116,22 @@ pub(crate) fn mappable_file(client: &mut RawClient) -> Result<File> {
     let reply = client.call(command::DEVICE_GET_REGION_INFO, &request)?;
     let mut files = reply.success()?.files;
     files.pop().context("The BAR has no file to map")
+}
+
+/// Connects an MSI-X message to an event.
+pub(crate) fn connect_message(client: &mut RawClient, message: u32) -> Result<File> {
+    let (eventfd_trigger, msi_x) = (0x24, 2);
+    let event = event_file()?;
+    let request = words(&[20, eventfd_trigger, msi_x, message, 1]);
+    client
+        .call_with_files(command::DEVICE_SET_IRQS, &request, &[&event])?
+        .success()?;
+    Ok(event)
+}
+
+/// How often an event was signalled since the last time, without waiting.
+pub(crate) fn signals(event: &File) -> Result<u64> {
+    let mut count = [0; 8];
+    (&*event).read_exact(&mut count)?;
+    Ok(u64::from_ne_bytes(count))
 }
