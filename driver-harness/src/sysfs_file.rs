@@ -48,6 +48,18 @@ pub enum SysfsError {
     },
 }
 
+impl SysfsError {
+    /// The number of what the kernel said.
+    pub(crate) fn errno(&self) -> Option<i32> {
+        match self {
+            SysfsError::Read { source, .. } | SysfsError::Write { source, .. } => {
+                source.raw_os_error()
+            }
+            SysfsError::Absent { .. } | SysfsError::Content { .. } => None,
+        }
+    }
+}
+
 /// The file's text without white space around it.
 pub(crate) fn text(path: &Path) -> Result<String, SysfsError> {
     let text = fs::read_to_string(path).map_err(|source| SysfsError::Read {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Numbers as people read them.
+//! Numbers and errors as people read them.
+
+use std::error::Error;
 
 use chmu_spec::epoch::EpochLength;
 
@@ -51,6 +53,17 @@ pub fn granted_epoch(granted_ns: u64, wished_ns: u64) -> String {
             epoch(wished_ns)
         ),
     }
+}
+
+/// An error and its causes in one line.
+pub(crate) fn describe(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 #[cfg(test)]

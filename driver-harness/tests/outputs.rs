@@ -14,7 +14,7 @@ const PRINTING: [(&[&str], i32); 9] = [
     (&["--version"], 0),
     (&["workload", "script", "--help"], 0),
     (&["list", "--sysfs=/nonexistent"], 0),
-    (&["list", "--sysfs=/nonexistent", "-u"], 0),
+    (&["list", "--sysfs=/nonexistent", "-o", "json"], 0),
     (&["conformance", "list"], 0),
     (
         &["conformance", "explain", "hotlist/wraps", "-o", "json"],

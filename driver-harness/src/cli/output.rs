@@ -24,11 +24,11 @@ pub(super) struct Output {
         long = "output",
         value_name = "FORMAT",
         value_enum,
-        default_value = "json"
+        default_value = "human"
     )]
     format: Format,
-    /// For people: the same as --output human.
-    #[arg(short = 'u', long)]
+    /// For people, as without any option: the same as --output human.
+    #[arg(short = 'u', long, conflicts_with = "format")]
     human: bool,
 }
 

@@ -8,9 +8,11 @@ use chmu_spec::chmu::{
 use chmu_spec::hotlist::ENTRY_BYTES;
 
 use super::capabilities::Capabilities;
-use super::range_bitmap;
 use super::{DeviceError, InstanceId};
 use crate::transport::{BarOffset, Transport, Width};
+
+/// Bytes of a word of the range bitmap.
+pub(super) const BITMAP_WORD_BYTES: u64 = 8;
 
 /// A block of hotness monitoring units.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,11 +163,7 @@ impl Instance {
         }
         let parts = [
             ("hotlist", self.hotlist_offset, self.hotlist_bytes()),
-            (
-                "range bitmap",
-                self.range_bitmap_offset,
-                range_bitmap::WORD_BYTES as u64,
-            ),
+            ("range bitmap", self.range_bitmap_offset, BITMAP_WORD_BYTES),
         ];
         for (name, offset, bytes) in parts {
             if offset < INSTANCE_REGISTERS_BYTES {

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::rc::Rc;
 
 use super::block::Block;
-use super::listing::describe;
 use super::pci_function::PciFunction;
 use super::unit::Unit;
 use super::{DeviceError, InstanceId, SharedTransport, block_places};
@@ -13,6 +12,7 @@ use crate::refusal::without_pci;
 use crate::transport::sysfs::SysfsTransport;
 use crate::transport::vfio::VfioTransport;
 use crate::transport::{Transport, TransportError};
+use crate::words::describe;
 
 /// The driver that hands functions out through VFIO.
 const VFIO_DRIVER: &str = "vfio-pci";

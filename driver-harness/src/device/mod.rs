@@ -25,6 +25,7 @@ mod range_bitmap;
 mod settings;
 mod unit;
 mod unit_error;
+mod unit_state;
 
 pub use block::{Block, Instance};
 pub use capabilities::Capabilities;
@@ -34,8 +35,9 @@ pub use discovery::{
 pub use locator::Identity;
 pub use pci_function::PciFunction;
 pub use settings::{Settings, SettingsError, Surroundings, Wishes};
-pub use unit::{Configuration, Drained, Limits, State, Unit, UnitStatistics};
+pub use unit::Unit;
 pub use unit_error::UnitError;
+pub use unit_state::{Configuration, Drained, Limits, State, UnitStatistics};
 
 /// Which unit of a function: the number of its block and its number in the block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

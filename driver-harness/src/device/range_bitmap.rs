@@ -6,11 +6,9 @@ use std::ops::Range;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::RANGE_BYTES;
 
-use super::block::Instance;
+use super::block::{BITMAP_WORD_BYTES, Instance};
 use super::unit_error::UnitError;
 
-/// Bytes of a word of the bitmap.
-pub(super) const WORD_BYTES: usize = 8;
 /// Bytes of device memory that a word stands for.
 const WORD_SPAN: u64 = 64 * RANGE_BYTES;
 
@@ -48,7 +46,7 @@ fn check_room(words: u64, end: u64, instance: &Instance, bar_bytes: u64) -> Resu
         _ => ("the end of the BAR", behind_bar),
     };
     let bitmap_end = words
-        .checked_mul(WORD_BYTES as u64)
+        .checked_mul(BITMAP_WORD_BYTES)
         .and_then(|bytes| start.checked_add(bytes));
     match bitmap_end {
         Some(bitmap_end) if bitmap_end <= limit => Ok(()),

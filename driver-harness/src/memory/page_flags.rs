@@ -36,7 +36,11 @@ bitflags::bitflags! {
 
 /// Cannot read the flags.
 #[derive(Debug, thiserror::Error)]
-#[error("Cannot read page flags from {}; it needs root and a kernel with CONFIG_PROC_PAGE_MONITOR", path.display())]
+#[error("Cannot read page flags from {}; {}", path.display(), match source.kind() {
+    io::ErrorKind::NotFound => "the kernel lacks CONFIG_PROC_PAGE_MONITOR",
+    io::ErrorKind::PermissionDenied => "only root may: run chmu as root, outside of a container",
+    _ => "the kernel does not show them",
+})]
 pub struct PageFlagsError {
     path: PathBuf,
     source: io::Error,

@@ -9,8 +9,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::sysfs_file;
-
 mod mapping;
 mod vfio;
 
@@ -138,6 +136,15 @@ impl Host {
         ))
     }
 
+    /// Why a file of sysfs cannot be written.
+    pub(crate) fn write_refusal(&self, errno: i32) -> Option<Refusal> {
+        match errno {
+            libc::EACCES | libc::EPERM => self.without_right(Capability::Override),
+            libc::EROFS => Host::read_only(&io::Error::from_raw_os_error(errno)),
+            _ => None,
+        }
+    }
+
     /// The refusal of a file system that cannot be written.
     fn read_only(error: &io::Error) -> Option<Refusal> {
         (error.kind() == io::ErrorKind::ReadOnlyFilesystem).then(|| {
@@ -170,10 +177,7 @@ pub(crate) fn without_pci(sysfs: &Path) -> Option<Refusal> {
             format!("{shown} shows no PCI bus"),
             "the machine has none, or its kernel lacks CONFIG_PCI",
         ),
-        false => Refusal::new(
-            format!("nothing is mounted at {shown}"),
-            format!("mount -t sysfs sysfs {shown}; a container needs the host's"),
-        ),
+        false => unmounted(sysfs),
     })
 }
 
@@ -184,11 +188,28 @@ pub(crate) fn without_nodes(sysfs: &Path) -> Refusal {
             "the kernel knows no memory nodes",
             "build it with CONFIG_NUMA and CONFIG_ACPI_NUMA",
         ),
-        false => Refusal::new(
-            format!("nothing is mounted at {}", sysfs.display()),
-            format!("mount -t sysfs sysfs {}", sysfs.display()),
-        ),
+        false => unmounted(sysfs),
     }
+}
+
+/// Why there is no DAMON.
+pub(crate) fn without_damon(sysfs: &Path) -> Refusal {
+    match sysfs.join("kernel").exists() {
+        true => Refusal::new(
+            "the kernel has no DAMON that programs can set up",
+            "build it with CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR, or take --actuator \
+             move-pages",
+        ),
+        false => unmounted(sysfs),
+    }
+}
+
+fn unmounted(sysfs: &Path) -> Refusal {
+    let shown = sysfs.display();
+    Refusal::new(
+        format!("nothing is mounted at {shown}"),
+        format!("mount -t sysfs sysfs {shown}; a container needs the host's"),
+    )
 }
 
 /// Why the kernel does not know an address family, in words; none for other errors.
@@ -207,8 +228,9 @@ pub(crate) fn without_sockets(error: &io::Error) -> Option<Refusal> {
 /// The memory areas of a function, by its `resource` file: first and last address of each.
 fn areas(folder: &Path) -> Vec<(u64, u64)> {
     let text = fs::read_to_string(folder.join("resource")).unwrap_or_default();
+    let number = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
     let area = |line: &str| {
-        let mut numbers = line.split_whitespace().map(sysfs_file::parse_number);
+        let mut numbers = line.split_whitespace().map(number);
         Some((numbers.next()??, numbers.next()??))
     };
     text.lines()

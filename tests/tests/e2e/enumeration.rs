@@ -151,7 +151,7 @@ fn check_speed(guest: &mut Guest) -> Result<()> {
 
 /// What `chmu list` says of the units.
 fn check_list(guest: &mut Guest) -> Result<()> {
-    let listed = guest.json(&["chmu", "list"])?;
+    let listed = guest.json(&["chmu", "list", "-o", "json"])?;
     let [device] = listed.as_array().context("No list")?.as_slice() else {
         anyhow::bail!("Not one device: {listed}");
     };

@@ -67,7 +67,7 @@ fn each_of_two_devices_counts_its_share() -> Result<()> {
 /// The units of the devices with the serial numbers 7 and 8, which are first and second in the
 /// window.
 fn units_by_position(guest: &mut Guest) -> Result<[String; 2]> {
-    let listed = guest.json(&["chmu", "list"])?;
+    let listed = guest.json(&["chmu", "list", "-o", "json"])?;
     let devices = listed.as_array().context("No list")?;
     assert_eq!(devices.len(), 2, "{listed}");
     let name = |serial| {

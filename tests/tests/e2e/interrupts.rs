@@ -25,7 +25,7 @@ const HOT_PAGES: usize = 64;
 fn lists_are_read_after_interrupts() -> Result<()> {
     let setup = Setup::exact().in_mode(Mode::Vfio).with_device(DEVICE);
     let mut guest = Guest::boot(&setup)?;
-    let listed = guest.json(&["chmu", "list"])?;
+    let listed = guest.json(&["chmu", "list", "-o", "json"])?;
     assert_eq!(listed[0]["driver"], "vfio-pci", "{listed}");
     let names: Vec<_> = (0..2)
         .filter_map(|number| {
@@ -43,6 +43,7 @@ fn lists_are_read_after_interrupts() -> Result<()> {
         "--hot-pages",
         &pages,
         "--cold-percent=0",
+        "--output=json",
     ])?;
     check_filling(&mut guest, &names[0])?;
     check_overflow(&mut guest, &names[1])?;

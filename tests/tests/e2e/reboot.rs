@@ -23,7 +23,7 @@ fn the_device_works_after_a_reboot() -> Result<()> {
     let watch = Watch::start(&mut guest, &["--threshold=1"])?;
     drop(watch);
     guest.reboot()?;
-    let listed = guest.json(&["chmu", "list"])?;
+    let listed = guest.json(&["chmu", "list", "-o", "json"])?;
     let status = &listed[0]["blocks"][0]["instances"][0]["status"];
     assert_eq!(status["enabled"], false, "{status}");
     check(&mut guest)?;

@@ -83,6 +83,8 @@ impl Script {
             &state_file,
             "--wait",
             "--hold",
+            "-o",
+            "json",
         ]);
         command.extend(words.iter().map(String::as_str));
         let process_id = guest.spawn(&command)?;

@@ -44,7 +44,10 @@ impl Watch {
         let before: Result<_> = (0..devices).map(|index| guest.statistics(index)).collect();
         let before = before?;
         guest.shell(&format!("rm -f {LINES_FILE}"))?;
-        let command = format!("exec chmu watch {} >{LINES_FILE}", options.join(" "));
+        let command = format!(
+            "exec chmu watch -o json {} >{LINES_FILE}",
+            options.join(" ")
+        );
         let process_id = guest.spawn(&["sh", "-c", &command])?;
         guest.wait_until(process_id, &format!("[ -s {LINES_FILE} ]"))?;
         for device in 0..devices {

@@ -27,8 +27,5 @@ pub(super) fn write(path: &Path, value: &str) -> Result<(), SysfsError> {
 
 /// The kernel answered EBUSY.
 pub(super) fn is_busy(error: &SysfsError) -> bool {
-    let SysfsError::Write { source, .. } = error else {
-        return false;
-    };
-    source.raw_os_error() == Some(libc::EBUSY)
+    error.errno() == Some(libc::EBUSY)
 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use chmu_spec::address::Pfn;
 
 use super::{Actuator, ActuatorError, BatchOutcome, regions};
+use crate::refusal::{Host, Refusal, without_damon};
 use crate::sysfs_file::{self, SysfsError};
 use crate::topology::NodeId;
 
@@ -58,13 +59,32 @@ const LONE_INTERVALS: Intervals = Intervals {
 #[derive(Debug, thiserror::Error)]
 pub enum DamonError {
     /// There is no DAMON.
-    #[error(
-        "There is no {}; DAMON needs root and a kernel with CONFIG_DAMON_SYSFS and \
-         CONFIG_DAMON_PADDR", folder.display()
-    )]
+    #[error("There is no {}: {refusal}", folder.display())]
     Absent {
         /// Where it should be.
         folder: PathBuf,
+        /// Why not, and what helps.
+        refusal: Refusal,
+    },
+    /// It does not work on physical addresses.
+    #[error(
+        "DAMON has no operations on physical addresses, only {found}; the kernel lacks \
+         CONFIG_DAMON_PADDR"
+    )]
+    NoPhysicalAddresses {
+        /// What it works on.
+        found: String,
+    },
+    /// It does not know how to move pages.
+    #[error("DAMON does not know migrate_hot; that takes Linux 6.11 or newer")]
+    NoMigration(#[source] SysfsError),
+    /// This user may not set it up.
+    #[error("Cannot set DAMON up: {refusal}")]
+    Refused {
+        /// Why not, and what helps.
+        refusal: Refusal,
+        /// What the kernel said.
+        source: SysfsError,
     },
     /// A module keeps DAMON for itself.
     #[error(
@@ -143,11 +163,14 @@ impl Damon {
         let kdamonds = sysfs.join("kernel/mm/damon/admin/kdamonds");
         let count_file = kdamonds.join("nr_kdamonds");
         if !count_file.exists() {
-            return Err(DamonError::Absent { folder: kdamonds });
+            return Err(DamonError::Absent {
+                refusal: without_damon(sysfs),
+                folder: kdamonds,
+            });
         }
         check_exclusive(sysfs)?;
         match sysfs_file::number(&count_file)? {
-            0 => control::write(&count_file, "1")?,
+            0 => control::write(&count_file, "1").map_err(refused)?,
             count => {
                 return Err(DamonError::Occupied {
                     kdamonds: count,
@@ -177,7 +200,7 @@ impl Damon {
         Ok(damon)
     }
 
-    fn configure(&mut self) -> Result<(), SysfsError> {
+    fn configure(&mut self) -> Result<(), DamonError> {
         let Folders {
             kdamonds,
             context,
@@ -185,6 +208,7 @@ impl Damon {
             ..
         } = self.folders.clone();
         control::write(&kdamonds.join("0/contexts/nr_contexts"), "1")?;
+        check_operations(&context)?;
         control::write(&context.join("operations"), "paddr")?;
         control::write(&context.join("targets/nr_targets"), "1")?;
         control::write(&context.join("schemes/nr_schemes"), "1")?;
@@ -212,7 +236,7 @@ impl Damon {
             control::write(&attributes.join("probes/nr_probes"), "1")?;
             control::write(&attributes.join("probes/0/weight"), "1")?;
         }
-        control::write(&scheme.join("action"), "migrate_hot")?;
+        control::write(&scheme.join("action"), "migrate_hot").map_err(unknown_action)?;
         let apply_us = intervals.apply_us.to_string();
         control::write(&scheme.join("apply_interval_us"), &apply_us)?;
         let pattern = scheme.join("access_pattern");
@@ -365,6 +389,36 @@ impl Drop for Damon {
                 count_file.display()
             );
         }
+    }
+}
+
+/// Newer kernels say what DAMON can work on.
+fn check_operations(context: &Path) -> Result<(), DamonError> {
+    let Ok(found) = sysfs_file::text(&context.join("avail_operations")) else {
+        return Ok(());
+    };
+    match found.split_whitespace().any(|one| one == "paddr") {
+        true => Ok(()),
+        false => Err(DamonError::NoPhysicalAddresses {
+            found: found.replace('\n', ", "),
+        }),
+    }
+}
+
+fn unknown_action(error: SysfsError) -> DamonError {
+    match error.errno() {
+        Some(libc::EINVAL) => DamonError::NoMigration(error),
+        _ => error.into(),
+    }
+}
+
+fn refused(source: SysfsError) -> DamonError {
+    let refusal = source
+        .errno()
+        .and_then(|errno| Host::this().write_refusal(errno));
+    match refusal {
+        Some(refusal) => DamonError::Refused { refusal, source },
+        None => source.into(),
     }
 }
 

@@ -232,10 +232,31 @@ fn a_module_that_keeps_damon_is_named_with_the_way_out() {
 }
 
 #[test]
-fn a_kernel_without_damon_is_told() {
+fn a_kernel_that_lacks_an_option_is_told() {
     let empty = tempfile::tempdir().unwrap();
-    let message = Damon::set_up(empty.path()).unwrap_err().to_string();
-    assert!(message.contains("CONFIG_DAMON_PADDR"), "{message}");
+    let message = |sysfs: &Path| Damon::set_up(sysfs).unwrap_err().to_string();
+    let text = message(empty.path());
+    assert!(text.contains(": nothing is mounted at "), "{text}");
+    fs::create_dir(empty.path().join("kernel")).unwrap();
+    let text = message(empty.path());
+    assert!(
+        text.contains("CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR"),
+        "{text}"
+    );
+
+    let kernel = FakeKernel::new();
+    kernel.set(&format!("{CONTEXT}/avail_operations"), "vaddr\nfvaddr\n");
+    assert_eq!(
+        message(kernel.sysfs.path()),
+        "DAMON has no operations on physical addresses, only vaddr, fvaddr; the kernel lacks \
+         CONFIG_DAMON_PADDR"
+    );
+    kernel.set(
+        &format!("{CONTEXT}/avail_operations"),
+        "vaddr\nfvaddr\npaddr\n",
+    );
+    kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "0");
+    Damon::set_up(kernel.sysfs.path()).unwrap();
 }
 
 #[test]

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! From registers to what is listed.
 
-use std::error::Error;
-
 use chmu_spec::chmu::{EpochType, Mode};
 use chmu_spec::epoch::EpochLength;
 use chmu_spec::request::RequestFilter;
@@ -10,17 +8,6 @@ use chmu_spec::unit_size::UnitSize;
 
 use super::{ListedCapabilities, ListedConfiguration, ListedStatus};
 use crate::device::{Configuration, Instance, State};
-
-/// An error and its causes in one line.
-pub(crate) fn describe(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
 
 impl From<&Instance> for ListedCapabilities {
     fn from(instance: &Instance) -> Self {

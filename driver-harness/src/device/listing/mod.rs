@@ -17,7 +17,7 @@ use crate::transport::BarOffset;
 mod convert;
 mod text;
 
-pub(crate) use convert::describe;
+use crate::words::describe;
 
 pub use text::Table;
 
