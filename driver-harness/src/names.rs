@@ -11,7 +11,7 @@ pub fn nearest<'a>(name: &str, names: &[&'a str]) -> Option<&'a str> {
     let name = name.to_lowercase();
     let rated = names
         .iter()
-        .map(|&one| (strsim::jaro_winkler(&name, one), one));
+        .map(|&one| (strsim::jaro_winkler(&name, &one.to_lowercase()), one));
     let best = rated.max_by(|first, second| first.0.total_cmp(&second.0))?;
     (best.0 >= ALIKE).then_some(best.1)
 }

@@ -154,7 +154,7 @@ fn names_that_do_not_exist_lead_to_those_that_do() {
         ),
         (
             &["run", "hot-list"],
-            &["did you mean hotlist?", "all 193 cases"],
+            &["did you mean hotlist?", "chmu conformance list prints all"],
         ),
         (
             &["run", "--profile=ful"],

@@ -43,10 +43,10 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         (Format::Human, Some(nothing)) => program::print(nothing)?,
         (Format::Human, None) => program::print(Table(&devices))?,
         (Format::Json, nothing) => {
+            program::print(json(&devices)?)?;
             if let Some(nothing) = nothing {
                 log::warn!("{nothing}");
             }
-            program::print(json(&devices)?)?;
         }
     }
     Ok(ExitCode::SUCCESS)

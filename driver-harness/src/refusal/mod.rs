@@ -14,23 +14,28 @@ mod vfio;
 
 /// A cause and what helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Refusal {
+pub struct Refusal(Box<Words>);
+
+/// Errors carry a refusal everywhere, so it is small.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Words {
     cause: String,
     way_out: String,
 }
 
 impl Refusal {
     pub(crate) fn new(cause: impl Into<String>, way_out: impl Into<String>) -> Refusal {
-        Refusal {
+        Refusal(Box::new(Words {
             cause: cause.into(),
             way_out: way_out.into(),
-        }
+        }))
     }
 }
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.cause, self.way_out)
+        let Words { cause, way_out } = &*self.0;
+        write!(f, "{cause}; {way_out}")
     }
 }
 

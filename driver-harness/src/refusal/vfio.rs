@@ -118,9 +118,9 @@ impl Host {
             )),
             io::ErrorKind::PermissionDenied => Some(
                 self.without_right(Capability::Override)
-                    .map(|Refusal { cause, .. }| {
+                    .map(|refusal| {
                         Refusal::new(
-                            format!("{shown} is not this user's: {cause}"),
+                            format!("{shown} is not this user's: {}", refusal.0.cause),
                             format!("run chmu as root, or chown {shown}"),
                         )
                     })

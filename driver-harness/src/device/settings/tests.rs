@@ -65,7 +65,7 @@ fn what_is_not_there_is_named_with_what_is() {
             mode: Some(Mode::AlwaysOn),
             ..Wishes::default()
         }),
-        "The always-on mode is not supported"
+        "The always-on mode is not supported; there is epoch"
     );
     assert_eq!(
         wrong(Wishes {

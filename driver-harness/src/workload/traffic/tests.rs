@@ -96,7 +96,11 @@ fn what_is_no_distribution_or_share_is_refused() {
         "normal",
     ] {
         let message = Distribution::from_str(text).unwrap_err().to_string();
-        assert!(message.contains("is no distribution"), "{text}");
+        let expected = match text.starts_with("zipf:") {
+            true => "is no shape of a zipf distribution",
+            false => "is no distribution",
+        };
+        assert!(message.contains(expected), "{text}: {message}");
     }
     for text in ["", "-1", "101", "NaN", "inf", "5%"] {
         assert!(Share::from_str(text).is_err(), "{text}");
