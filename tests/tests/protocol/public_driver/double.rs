@@ -159,15 +159,14 @@ impl Driver {
     /// An epoch, at least.
     pub(super) fn epoch_ns(&self) -> u64 {
         let (scale, multiplier) = self.abilities.minimum_epoch;
-        multiplier
-            * [
-                0,
-                100_000,
-                1_000_000,
-                10_000_000,
-                100_000_000,
-                1_000_000_000,
-            ][scale as usize]
+        let scale_ns = match scale {
+            1 => 100_000,
+            2 => 1_000_000,
+            3 => 10_000_000,
+            4 => 100_000_000,
+            _ => 1_000_000_000,
+        };
+        scale_ns * multiplier
     }
 
     /// Resets, programs and enables the unit: all of the bitmap, half of the list as fill level.
