@@ -79,6 +79,36 @@ impl CapturedChild {
         })
     }
 
+    /// Hands on what the program writes until it ends; what it wrote is not in the reply.
+    pub(super) fn finish_streaming(
+        mut self,
+        mut hand_on: impl FnMut(String, String) -> io::Result<()>,
+    ) -> io::Result<Reply> {
+        loop {
+            let status = self.child.try_wait()?;
+            if status.is_none() {
+                self.wait_for_output(None)?;
+            }
+            self.collect()?;
+            let is_over = status.is_some();
+            let (stdout, stderr) = (
+                self.stdout.take_text(is_over),
+                self.stderr.take_text(is_over),
+            );
+            if !stdout.is_empty() || !stderr.is_empty() {
+                hand_on(stdout, stderr)?;
+            }
+            if let Some(status) = status {
+                return Ok(Reply::Finished {
+                    exit_code: exit_code(status),
+                    stdout: String::new(),
+                    stderr: String::new(),
+                    timed_out: false,
+                });
+            }
+        }
+    }
+
     fn collect(&mut self) -> io::Result<()> {
         self.stdout.collect()?;
         self.stderr.collect()
@@ -141,12 +171,27 @@ impl Pipe {
         Ok(())
     }
 
-    fn into_text(self) -> String {
-        let mut text = String::from_utf8_lossy(&self.kept).into_owned();
-        if self.dropped_bytes > 0 {
-            text.push_str(&format!("\n[{} more bytes dropped]\n", self.dropped_bytes));
+    /// What was collected so far. A character that may still be completed stays, except at the
+    /// end.
+    fn take_text(&mut self, is_over: bool) -> String {
+        let unfinished = match std::str::from_utf8(&self.kept) {
+            Err(error) if !is_over && error.error_len().is_none() => {
+                self.kept.len() - error.valid_up_to()
+            }
+            _ => 0,
+        };
+        let rest = self.kept.split_off(self.kept.len() - unfinished);
+        let taken = std::mem::replace(&mut self.kept, rest);
+        let mut text = String::from_utf8_lossy(&taken).into_owned();
+        match std::mem::take(&mut self.dropped_bytes) {
+            0 => {}
+            dropped => text.push_str(&format!("\n[{dropped} more bytes dropped]\n")),
         }
         text
+    }
+
+    fn into_text(mut self) -> String {
+        self.take_text(true)
     }
 }
 

@@ -29,6 +29,12 @@ pub enum Command {
         /// The program and its children are killed after this time.
         timeout_ms: u64,
     },
+    /// Run a program to its end, however long it takes; answered by [`Reply::Output`] whenever it
+    /// writes something, and by [`Reply::Finished`] without any output.
+    Stream {
+        /// The program and its arguments.
+        command: Vec<String>,
+    },
     /// Start a program; answered by [`Reply::Spawned`].
     Spawn {
         /// The program and its arguments.
@@ -79,6 +85,15 @@ pub enum Reply {
     Ready {
         /// The running kernel's release, as `uname -r` prints it.
         kernel: String,
+    },
+    /// A program that still runs has written something.
+    Output {
+        /// What it wrote since the last answer; bytes that are no UTF-8 are replaced.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        stdout: String,
+        /// Likewise.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        stderr: String,
     },
     /// A program ended.
     Finished {

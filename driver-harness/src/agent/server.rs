@@ -75,6 +75,10 @@ fn serve_lines(input: impl Read, mut output: impl Write) -> io::Result<Option<Sh
                 continue;
             }
         };
+        if let Command::Stream { command } = &request.command {
+            stream(&mut output, request.id, command)?;
+            continue;
+        }
         let shutdown = match request.command {
             Command::PowerOff {} => Some(Shutdown::PowerOff),
             Command::Reboot {} => Some(Shutdown::Reboot),
@@ -113,6 +117,28 @@ fn send(output: &mut impl Write, id: Option<u64>, reply: Reply) -> io::Result<()
     output.flush()
 }
 
+/// Runs a program and sends on what it writes. Only a port that fails is an error.
+fn stream(output: &mut impl Write, id: u64, command: &[String]) -> io::Result<()> {
+    let mut port_failure = None;
+    let finished = CapturedChild::start(command).and_then(|child| {
+        child.finish_streaming(|stdout, stderr| {
+            let sent = send(output, Some(id), Reply::Output { stdout, stderr });
+            sent.map_err(|error| {
+                let kind = error.kind();
+                port_failure = Some(error);
+                kind.into()
+            })
+        })
+    });
+    if let Some(error) = port_failure {
+        return Err(error);
+    }
+    let reply = finished.unwrap_or_else(|error| Reply::Failed {
+        reason: about_command(command, &error),
+    });
+    send(output, Some(id), reply)
+}
+
 fn kernel_release() -> String {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease");
     release.map_or_else(|_| "unknown".into(), |text| text.trim().into())
@@ -142,7 +168,9 @@ impl Processes {
                 timeout_ms,
             } => self.wait(process_id, Duration::from_millis(timeout_ms)),
             Command::Read { path } => read_text(&path),
-            Command::PowerOff {} | Command::Reboot {} => Ok(Reply::Done {}),
+            Command::Stream { .. } | Command::PowerOff {} | Command::Reboot {} => {
+                Ok(Reply::Done {})
+            }
         };
         outcome.unwrap_or_else(|reason| Reply::Failed { reason })
     }
@@ -245,6 +273,41 @@ mod tests {
         let answers = answers(line);
         assert_eq!(answers[0].id, Some(7));
         assert_eq!(finished(&answers[0]), (3, "out\n", "err\n", false));
+    }
+
+    #[test]
+    fn a_streamed_program_is_heard_while_it_runs() {
+        // The program waits for what only a reader of its first words can make.
+        let folder = tempfile::tempdir().unwrap();
+        let told = folder.path().join("told");
+        let script = format!(
+            "echo first; until [ -e {0} ]; do sleep 0.01; done; printf last; echo err >&2; exit 3",
+            told.display()
+        );
+        let command = serde_json::json!({"id": 7, "stream": {"command": ["sh", "-c", script]}});
+        let (reader, writer) = io::pipe().unwrap();
+        let served = thread::spawn(move || serve(format!("{command}\n").as_bytes(), writer));
+        let (mut stdout, mut stderr, mut code) = (String::new(), String::new(), None);
+        for line in BufReader::new(reader).lines() {
+            match serde_json::from_str::<Response>(&line.unwrap())
+                .unwrap()
+                .reply
+            {
+                Reply::Output {
+                    stdout: out,
+                    stderr: err,
+                } => {
+                    stdout.push_str(&out);
+                    stderr.push_str(&err);
+                    std::fs::write(&told, "").unwrap();
+                }
+                Reply::Finished { exit_code, .. } => code = Some(exit_code),
+                other => assert!(matches!(other, Reply::Ready { .. }), "{other:?}"),
+            }
+        }
+        served.join().unwrap().unwrap();
+        assert_eq!((stdout.as_str(), stderr.as_str()), ("first\nlast", "err\n"));
+        assert_eq!(code, Some(3));
     }
 
     #[test]
