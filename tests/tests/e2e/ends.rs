@@ -53,8 +53,8 @@ fn a_panic_of_the_guest_ends_the_run() -> Result<()> {
     let crash = ["sh", "-c", "echo c >/proc/sysrq-trigger"];
     let error = guest.run(&crash, PROGRAM_TIMEOUT).expect_err("it panics");
     let failure = ended(guest, error, processes, begin)?;
-    let panic = failure.panic.as_deref().unwrap_or_default();
-    assert!(panic.contains("sysrq triggered crash"), "{failure}");
+    let said = failure.crash.join("\n");
+    assert!(said.contains("sysrq triggered crash"), "{failure}");
     let Cause::Ended { name, .. } = &failure.cause else {
         anyhow::bail!("Another cause: {}", failure.cause);
     };

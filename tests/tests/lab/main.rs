@@ -14,7 +14,7 @@ use chmu_lab::cache::Cache;
 use serde_json::json;
 
 /// The lab's entries for QEMU, the newest kernel and busybox.
-const ENTRIES: [&str; 3] = ["qemu", "linux-backports", "busybox"];
+const ENTRIES: [&str; 3] = ["qemu", "debian-linux-backports", "busybox"];
 /// Its one file beside what is said of it.
 const CONTENT: &str = "content";
 /// Nothing can be fetched from there.

@@ -34,10 +34,14 @@ pub(super) fn platform(options: &PlatformOptions, cache: &Cache) -> Vec<Finding>
     };
     let linux = match &options.kernel {
         None => from_packages("Linux", GIVE_LINUX),
-        Some(image) => match Kernel::load(image, options.modules.as_deref()) {
-            Ok(kernel) => Finding::new("Linux", State::Ok, format!("{}, given", kernel.release)),
-            Err(error) => unusable("Linux", &error, "Name others with --kernel and --modules"),
-        },
+        Some(image) => {
+            match Kernel::load(image, options.modules.as_deref(), &options.own_modules) {
+                Ok(kernel) => {
+                    Finding::new("Linux", State::Ok, format!("{}, given", kernel.release))
+                }
+                Err(error) => unusable("Linux", &error, "Name others with --kernel and --modules"),
+            }
+        }
     };
     let busybox = match &options.busybox {
         None => from_packages("busybox", GIVE_BUSYBOX),

@@ -3,9 +3,9 @@
 # The guest's first process. Kernel command line:
 #   chmu.mode=region|vfio|none   which driver gets the CXL devices (default: region)
 #   chmu.memory=dax   the region's memory is a dax device (default: System RAM)
-#   chmu.thp=never|madvise|always   transparent huge pages (default: never)
 #   chmu.shell   a shell on the console; the machine goes down when it ends
 #   chmu.hostname=NAME   (default: chmu)
+#   LINES=NUMBER COLUMNS=NUMBER   size of the console's terminal; the kernel hands both on
 
 export PATH=/usr/sbin:/usr/bin HOME=/
 /bin/busybox --install -s /bin
@@ -33,24 +33,15 @@ mount_file_systems() {
 }
 
 read_command_line() {
-    mode=region memory= thp=never shell= name=chmu
+    mode=region memory= shell= name=chmu
     for word in $(cat /proc/cmdline); do
         case $word in
         chmu.mode=*) mode=${word#*=} ;;
         chmu.memory=*) memory=${word#*=} ;;
-        chmu.thp=*) thp=${word#*=} ;;
         chmu.hostname=*) name=${word#*=} ;;
         chmu.shell) shell=yes ;;
         esac
     done
-}
-
-# Nothing but the promotion under test may move pages.
-quiet_the_kernel() {
-    set_value /proc/sys/kernel/numa_balancing 0
-    set_value /sys/kernel/mm/transparent_hugepage/enabled "$thp"
-    set_value /sys/kernel/mm/numa/demotion_enabled 0
-    set_value /sys/module/damon_stat/parameters/enabled N
 }
 
 # Programs of distributions look modules up, also those that are loaded.
@@ -62,9 +53,21 @@ index_modules() {
     /usr/sbin/depmod || complain "depmod failed"
 }
 
+# The words MODULE.NAME=VALUE of the command line, as modprobe hands them on.
+parameters() {
+    for word in $(cat /proc/cmdline); do
+        case $word in
+        "$1".*) echo "${word#*.}" ;;
+        esac
+    done
+}
+
 load_modules() {
     while read -r module; do
-        insmod "/lib/modules/$(uname -r)/$module.ko" || complain "cannot load the module $module"
+        [ ! -d "/sys/module/$module" ] || continue
+        # shellcheck disable=SC2046
+        insmod "/lib/modules/$(uname -r)/$module.ko" $(parameters "$module") ||
+            complain "cannot load the module $module"
     done <"/lib/modules/$1.order"
 }
 
@@ -95,7 +98,6 @@ bind_vfio() {
 mount_file_systems
 read_command_line
 hostname "$name"
-quiet_the_kernel
 index_modules
 case $mode in
 region)
@@ -106,7 +108,10 @@ vfio) load_modules vfio && bind_vfio ;;
 none) ;;
 *) complain "chmu.mode=$mode is none of region, vfio and none" ;;
 esac
+load_modules own
 if [ -n "$shell" ]; then
+    [ -z "$LINES" ] || stty rows "$LINES" cols "$COLUMNS" </dev/console
+    unset LINES COLUMNS
     setsid cttyhack sh
 elif [ -c /dev/ttyS1 ]; then
     chmu agent --port /dev/ttyS1 || complain "the agent failed"

@@ -11,9 +11,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::archive::Archive;
+use crate::archive::{ALIGNMENT_BYTES, Archive};
 use crate::elf;
-use crate::platform::{Kernel, Module};
+use crate::platform::{GuestFile, Kernel, Module};
 
 const INIT: &str = include_str!("init.sh");
 /// Where init mounts file systems.
@@ -32,6 +32,8 @@ pub struct GuestImage<'a> {
     pub program: &'a Path,
     /// An archive that is unpacked over the rest, see [`crate::platform::PackageSet`].
     pub packages: Option<&'a Path>,
+    /// A user's files, over everything else.
+    pub files: &'a [GuestFile],
 }
 
 impl GuestImage<'_> {
@@ -60,11 +62,19 @@ impl GuestImage<'_> {
             let mut file = fs::File::open(packages).with_context(read)?;
             file.read_to_end(&mut image).with_context(read)?;
         }
+        if !self.files.is_empty() {
+            let mut archive = Archive::default();
+            for file in self.files {
+                file.put_into(&mut archive)?;
+            }
+            image.resize(image.len().next_multiple_of(ALIGNMENT_BYTES), 0);
+            image.extend(archive.finish()?);
+        }
         Ok(image)
     }
 }
 
-/// All modes' modules, each once, and for each mode the order to load them in.
+/// All modules, each once, and for each mode and for a user's own the order to load them in.
 fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<()> {
     let modules: BTreeMap<_, _> = kernel
         .modules()
@@ -78,6 +88,7 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<()> {
         ("region", &kernel.region_modules),
         ("dax", &kernel.dax_modules),
         ("vfio", &kernel.vfio_modules),
+        ("own", &kernel.own_modules),
     ] {
         let path = format!("usr/lib/modules/{mode}.order");
         archive.file(&path, names(modules).as_bytes(), false)?;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The image is read back with an own reader of the newc layout (`cpio`(5)).
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -57,6 +59,7 @@ fn kernel() -> Kernel {
         region_modules: vec![module("einj"), module("cxl_pci")],
         dax_modules: vec![module("kmem")],
         vfio_modules: vec![module("einj"), module("vfio_pci")],
+        own_modules: vec![module("cxl_pci"), module("mine")],
     }
 }
 
@@ -80,6 +83,7 @@ fn image() -> Vec<u8> {
         busybox: &program,
         program: &program,
         packages: None,
+        files: &[],
     };
     image.build().unwrap()
 }
@@ -120,6 +124,7 @@ fn modules_are_there_once_with_each_modes_order() {
     assert_eq!(content("usr/lib/modules/region.order"), "einj\ncxl_pci\n");
     assert_eq!(content("usr/lib/modules/dax.order"), "kmem\n");
     assert_eq!(content("usr/lib/modules/vfio.order"), "einj\nvfio_pci\n");
+    assert_eq!(content("usr/lib/modules/own.order"), "cxl_pci\nmine\n");
     for name in ["einj", "cxl_pci", "kmem", "vfio_pci"] {
         assert_eq!(content(&format!("usr/lib/modules/7.3.4/{name}.ko")), name);
     }
@@ -138,6 +143,7 @@ fn a_program_that_needs_libraries_is_refused() {
         busybox: &test,
         program: &test,
         packages: None,
+        files: &[],
     };
     let error = image.build().unwrap_err();
     assert!(error.to_string().contains("not statically linked"));
@@ -151,4 +157,44 @@ fn init_is_a_valid_script() {
         .unwrap();
     let errors = String::from_utf8_lossy(&check.stderr);
     assert!(check.status.success(), "{errors}");
+}
+
+#[test]
+fn a_users_files_come_last_with_their_permissions() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = program(folder.path());
+    let tools = folder.path().join("tools");
+    fs::create_dir(&tools).unwrap();
+    fs::write(tools.join("notes"), "text").unwrap();
+    fs::copy(&program, tools.join("run")).unwrap();
+    fs::set_permissions(tools.join("run"), Permissions::from_mode(0o750)).unwrap();
+    let files = [
+        format!("{}:/opt/", tools.display()).parse().unwrap(),
+        GuestFile::program("/script", b"#!/bin/sh".to_vec()),
+    ];
+    let with_files = GuestImage {
+        kernel: &kernel(),
+        busybox: &program,
+        program: &program,
+        packages: None,
+        files: &files,
+    };
+    let whole = with_files.build().unwrap();
+    // The trailer ends the first archive; the second starts at the next block.
+    let end = image().len().next_multiple_of(ALIGNMENT_BYTES);
+    let found: Vec<_> = entries(&whole[end..])
+        .into_iter()
+        .map(|entry| (entry.path, entry.mode))
+        .collect();
+    let file = |path: &str, mode: u32| (path.to_owned(), mode);
+    assert_eq!(
+        found,
+        [
+            file("opt", 0o040_755),
+            file("opt/tools", 0o040_755),
+            file("opt/tools/notes", 0o100_644),
+            file("opt/tools/run", 0o100_750),
+            file("script", 0o100_755),
+        ]
+    );
 }

@@ -10,8 +10,6 @@ use std::time::Duration;
 
 /// Lines of each log that a failure shows.
 pub(super) const SHOWN_LINES: usize = 15;
-/// Linux' kernel/panic.c.
-const PANIC: &str = "Kernel panic - not syncing";
 /// The part of a log that is looked at.
 const TAIL_BYTES: u64 = 64 << 10;
 
@@ -20,8 +18,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 pub struct Failure {
     /// What happened.
     pub cause: Cause,
-    /// What the guest's kernel said if it panicked.
-    pub panic: Option<String>,
+    /// What the guest's kernel said if it crashed: the oops, up to its last words.
+    pub crash: Vec<String>,
     /// The ends of the logs.
     pub logs: Vec<LogEnd>,
     /// The folder with everything, which stays.
@@ -49,6 +47,9 @@ pub enum Cause {
         /// The longest time for it.
         timeout: Duration,
     },
+    /// The guest's kernel gave up.
+    #[error("The guest's kernel crashed")]
+    Crashed,
     /// The guest restarted although nobody asked it to.
     #[error("While the lab {activity}, the guest restarted by itself")]
     Restarted {
@@ -86,8 +87,11 @@ impl LogEnd {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.cause)?;
-        if let Some(panic) = &self.panic {
-            write!(f, "\n--- the guest said\n    {panic}")?;
+        if !self.crash.is_empty() {
+            write!(f, "\n--- the guest's kernel said")?;
+            for line in &self.crash {
+                write!(f, "\n    {line}")?;
+            }
         }
         for log in &self.logs {
             if log.lines.is_empty() {
@@ -106,14 +110,8 @@ impl fmt::Display for Failure {
     }
 }
 
-/// The line with which Linux says that it gives up.
-pub(super) fn kernel_panic(console: &Path) -> Option<String> {
-    let lines = last_lines(console, usize::MAX).ok()?;
-    lines.into_iter().find(|line| line.contains(PANIC))
-}
-
 /// The last `count` lines that contain anything.
-fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
+pub(super) fn last_lines(path: &Path, count: usize) -> io::Result<Vec<String>> {
     let mut file = File::open(path)?;
     let size = file.metadata()?.len();
     file.seek(SeekFrom::Start(size.saturating_sub(TAIL_BYTES)))?;
@@ -164,25 +162,13 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_found_before_its_call_trace() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("console.log");
-        let trace = "[    5.7]  a_function+0x5d/0x80\n".repeat(30);
-        let panic = "[    5.7] Kernel panic - not syncing: No working init found.";
-        std::fs::write(&path, format!("[    5.0] before\n{panic}\n{trace}")).unwrap();
-        assert_eq!(kernel_panic(&path).unwrap(), panic);
-        std::fs::write(&path, trace).unwrap();
-        assert_eq!(kernel_panic(&path), None);
-    }
-
-    #[test]
     fn a_failure_shows_logs_and_where_they_are() {
         let failure = Failure {
             cause: Cause::TimedOut {
                 activity: "waited for the guest".into(),
                 timeout: Duration::from_secs(180),
             },
-            panic: Some("Kernel panic - not syncing: why".into()),
+            crash: vec!["BUG: what".into(), "Kernel panic - not syncing: why".into()],
             logs: vec![LogEnd {
                 path: "/run/x/qemu.log".into(),
                 lines: vec!["qemu: no".into()],
@@ -192,7 +178,7 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             "The lab waited for the guest for 180 s in vain\n\
-             --- the guest said\n    Kernel panic - not syncing: why\n\
+             --- the guest's kernel said\n    BUG: what\n    Kernel panic - not syncing: why\n\
              --- last lines of /run/x/qemu.log\n    qemu: no\n\
              --- all files of this run are in /run/x"
         );

@@ -63,6 +63,31 @@ impl Machine {
         Ok(output.stdout)
     }
 
+    /// Runs a program to its end, however long it takes, and hands on what it writes to its two
+    /// outputs. Returns its exit code as in [`Output::exit_code`].
+    ///
+    /// # Errors
+    /// When the program does not start, `hand_on` fails, or the machine does.
+    pub fn stream(
+        &mut self,
+        command: &[&str],
+        mut hand_on: impl FnMut(&str, &str) -> Result<()>,
+    ) -> Result<i32> {
+        let command = Command::Stream {
+            command: owned(command),
+        };
+        let activity = activity(&command);
+        let id = self.send(command, &activity)?;
+        loop {
+            let response = next(&mut self.run, &mut self.agent, None, &activity)?;
+            match self.answer(id, response, &activity)? {
+                Some(Reply::Output { stdout, stderr }) => hand_on(&stdout, &stderr)?,
+                Some(reply) => return output(accepted(reply)?).map(|output| output.exit_code),
+                None => {}
+            }
+        }
+    }
+
     /// Starts a program and returns its process id.
     ///
     /// # Errors
@@ -111,26 +136,47 @@ impl Machine {
     /// Sends a request that may take `timeout` and waits for its answer.
     pub(super) fn call(&mut self, command: Command, timeout: Duration) -> Result<Reply> {
         let activity = activity(&command);
-        self.run.check(&activity)?;
-        let id = self
-            .agent
-            .send(command)
-            .context("Cannot send a request to the guest's agent")?;
+        let id = self.send(command, &activity)?;
         let timeout = timeout.saturating_add(ANSWER_TIMEOUT);
-        let deadline = Instant::now() + timeout;
+        let deadline = Some(Instant::now() + timeout);
         loop {
             let response = next(&mut self.run, &mut self.agent, deadline, &activity)?;
-            match response {
-                None => return Err(self.run.timed_out(&activity, timeout)),
-                Some(Response {
-                    reply: Reply::Ready { .. },
-                    ..
-                }) => {
-                    return Err(self.run.failure(Cause::Restarted { activity }));
-                }
-                Some(response) if response.id == Some(id) => return accepted(response.reply),
-                Some(late) => log::debug!("An answer that nobody waits for: {late:?}"),
+            if response.is_none() {
+                return Err(self.run.timed_out(&activity, timeout));
             }
+            if let Some(reply) = self.answer(id, response, &activity)? {
+                return accepted(reply);
+            }
+        }
+    }
+
+    fn send(&mut self, command: Command, activity: &str) -> Result<u64> {
+        self.run.check(activity)?;
+        self.agent
+            .send(command)
+            .context("Cannot send a request to the guest's agent")
+    }
+
+    /// The reply in what the agent said, if it is the one to request `id`.
+    fn answer(
+        &mut self,
+        id: u64,
+        response: Option<Response>,
+        activity: &str,
+    ) -> Result<Option<Reply>> {
+        match response {
+            Some(Response {
+                reply: Reply::Ready { .. },
+                ..
+            }) => Err(self.run.failure(Cause::Restarted {
+                activity: activity.to_owned(),
+            })),
+            Some(response) if response.id == Some(id) => Ok(Some(response.reply)),
+            Some(late) => {
+                log::debug!("An answer that nobody waits for: {late:?}");
+                Ok(None)
+            }
+            None => Ok(None),
         }
     }
 }
@@ -144,7 +190,7 @@ pub(super) fn wait_until_ready(
 ) -> Result<String> {
     let activity = "waited for the guest to boot";
     loop {
-        match next(run, agent, deadline, activity)? {
+        match next(run, agent, Some(deadline), activity)? {
             None => return Err(run.timed_out(activity, timeout)),
             Some(Response {
                 reply: Reply::Ready { kernel },
@@ -159,14 +205,14 @@ pub(super) fn wait_until_ready(
 fn next(
     run: &mut Run,
     agent: &mut AgentLine,
-    deadline: Instant,
+    deadline: Option<Instant>,
     activity: &str,
 ) -> Result<Option<Response>> {
     loop {
         if let Some(response) = agent.next_response() {
             return Ok(Some(response));
         }
-        if !run.wait(Some(&*agent), Some(deadline), activity)? {
+        if !run.wait(Some(&*agent), deadline, activity)? {
             return Ok(None);
         }
         let reason = match agent.receive() {
@@ -219,7 +265,9 @@ fn milliseconds(timeout: Duration) -> u64 {
 /// To be read after "the lab".
 fn activity(command: &Command) -> String {
     match command {
-        Command::Run { command, .. } => format!("ran `{}` in the guest", command.join(" ")),
+        Command::Run { command, .. } | Command::Stream { command } => {
+            format!("ran `{}` in the guest", command.join(" "))
+        }
         Command::Spawn { command } => format!("started `{}` in the guest", command.join(" ")),
         Command::Signal { process_id, signal } => {
             format!("sent signal {signal} to the guest's process {process_id}")

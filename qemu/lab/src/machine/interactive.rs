@@ -38,7 +38,11 @@ pub fn run_on_terminal(
     );
     run.start_devices(&launch)?;
     run.start_on_terminal("QEMU", &launch.qemu)?;
-    let status = run.wait_for_end("QEMU", None)?;
+    let status = match options.may_reboot {
+        true => run.wait_for_end_or_crash("QEMU")?,
+        false => run.wait_for_end("QEMU", None)?,
+    };
+    run.check_console()?;
     Ok((status, run.end()?))
 }
 

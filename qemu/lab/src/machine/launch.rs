@@ -12,8 +12,12 @@ use super::options::MachineOptions;
 use super::qemu_options::{Console, DeviceSockets, MachineFiles, qemu_options};
 use super::run_folder::INITRAMFS;
 use super::software::Software;
+use super::terminal_window::TerminalWindow;
 use crate::topology::{MIB, PlacedDevice, Topology};
 use crate::{acpi, host_bridge};
+
+/// What the guest's console said, in the run's folder.
+pub(super) const CONSOLE_LOG: &str = "console.log";
 
 /// Who sits at the guest's console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +76,7 @@ impl Launch {
         write(&register_block, &host_bridge::register_image(topology))?;
         let initramfs_file = folder.join(INITRAMFS);
         write(&initramfs_file, &initramfs(topology, &software.initramfs)?)?;
-        let console_log = folder.join("console.log");
+        let console_log = folder.join(CONSOLE_LOG);
         let agent = folder.join("agent.sock");
         let files = MachineFiles {
             kernel: software.kernel.clone(),
@@ -84,7 +88,10 @@ impl Launch {
                 .map(|device| device.sockets.clone())
                 .collect(),
             console: match attendance {
-                Attendance::Terminal => Console::Terminal,
+                Attendance::Terminal => Console::Terminal {
+                    log: console_log.clone(),
+                    window: TerminalWindow::of_the_user(),
+                },
                 Attendance::Agent => Console::Unattended {
                     log: console_log.clone(),
                     agent: agent.clone(),

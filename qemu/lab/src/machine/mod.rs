@@ -7,6 +7,7 @@
 
 mod agent;
 mod command_line;
+mod crash;
 mod device_config;
 mod device_settings;
 mod failure;
@@ -21,6 +22,7 @@ mod qemu_options;
 mod run;
 mod run_folder;
 mod software;
+mod terminal_window;
 mod wards;
 
 use std::os::unix::net::{UnixListener, UnixStream};

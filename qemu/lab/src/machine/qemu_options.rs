@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::options::{MachineOptions, MemoryAs};
+use super::terminal_window::TerminalWindow;
 use crate::size::ByteSize;
 use crate::topology::{Node, PlacedWindow, Topology};
 
@@ -43,8 +44,11 @@ pub(super) struct DeviceSockets {
 /// Where the guest's serial ports lead.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Console {
-    /// The first to the user's terminal; there is no second.
-    Terminal,
+    /// The first to the user's terminal, and to a file; there is no second.
+    Terminal {
+        log: PathBuf,
+        window: Option<TerminalWindow>,
+    },
     /// The first to a file; the second to a socket that the lab listens on.
     Unattended { log: PathBuf, agent: PathBuf },
 }
@@ -74,7 +78,15 @@ pub(super) fn qemu_options(
     }
     list.put("-kernel", files.kernel.to_string_lossy());
     list.put("-initrd", files.initramfs.to_string_lossy());
-    list.put("-append", kernel_command_line(topology, options));
+    let mut words = kernel_command_line(topology, options);
+    if let Console::Terminal {
+        window: Some(window),
+        ..
+    } = &files.console
+    {
+        words.push_str(&format!(" {window}"));
+    }
+    list.put("-append", words);
     list.0.extend(others);
     list.0
 }
@@ -117,7 +129,8 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
     let size = ByteSize(block.size_bytes);
     let mut words = vec![
         "console=ttyS0".to_owned(),
-        // The guest ends or restarts at once when its kernel panics.
+        // The guest ends or restarts at once when its kernel panics, and any oops is a panic.
+        "oops=panic".to_owned(),
         "panic=-1".to_owned(),
         // Keeps the kernel off the hot-pluggable nodes; kernel and initramfs are placed by
         // QEMU's SRAT, which does not mark them, so the kernel must not choose its own place.
@@ -129,6 +142,8 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         "no_timer_check".to_owned(),
         // Only what is under test moves pages.
         "numa_balancing=disable".to_owned(),
+        "transparent_hugepage=never".to_owned(),
+        "damon_stat.enabled=0".to_owned(),
     ];
     if options.mode.has_iommu() {
         words.push("intel_iommu=on iommu=pt".to_owned());
@@ -227,9 +242,13 @@ fn put_access(list: &mut OptionList, target: usize, node: &Node) {
 
 fn put_console(list: &mut OptionList, console: &Console) {
     match console {
-        Console::Terminal => {
+        Console::Terminal { log, .. } => {
             // Ctrl-C goes to the guest; Ctrl-A x ends QEMU.
-            list.put("-chardev", "stdio,id=console,mux=on,signal=off");
+            let log = option_value(log);
+            list.put(
+                "-chardev",
+                format!("stdio,id=console,mux=on,signal=off,logfile={log}"),
+            );
             list.put("-serial", "chardev:console");
             list.put("-mon", "chardev=console,mode=readline");
         }

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::command_line::CommandLine;
-use super::failure::{Cause, Failure, LogEnd, SHOWN_LINES, kernel_panic};
+use super::crash::{CrashWatch, crash_text};
+use super::failure::{Cause, Failure, LogEnd, SHOWN_LINES};
 use super::interruption::Interrupted;
-use super::launch::Launch;
+use super::launch::{CONSOLE_LOG, Launch};
 use super::listening::all_listen;
 use super::process::Process;
 use super::run_folder::RunFolder;
@@ -25,6 +26,9 @@ const LISTEN_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Exit code of a program that tells by it that SIGTERM ended it.
 const ENDED_BY_REQUEST: i32 = 128 + libc::SIGTERM;
+
+/// A kernel that gives up says why, and then nothing more for this long.
+const LAST_WORDS_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// For waits that are for processes only.
 const NOTHING: Option<&UnixListener> = None;
@@ -138,6 +142,34 @@ impl Run {
         }
     }
 
+    /// Waits for the end of QEMU; a crash of the guest's kernel, which may have restarted the guest,
+    /// is a failure.
+    pub(super) fn wait_for_end_or_crash(&mut self, expected: &str) -> Result<ExitStatus> {
+        let activity = format!("waited for the end of {expected}");
+        let mut watch = CrashWatch::start(&self.folder().join(CONSOLE_LOG))?;
+        let (mut has_crashed, mut deadline) = (false, None);
+        loop {
+            match self.wards.wait(Some(watch.as_fd()), deadline)? {
+                Wake::Ready => {
+                    has_crashed |= watch.has_crashed()?;
+                    deadline = has_crashed.then(|| Instant::now() + LAST_WORDS_TIMEOUT);
+                }
+                Wake::Ended { name, status } if name == expected => return Ok(status),
+                Wake::Ended { name, status } => return Err(self.ended(name, status, &activity)),
+                Wake::Interrupted => return Err(Interrupted.into()),
+                Wake::TimedOut => return Err(self.failure(Cause::Crashed)),
+            }
+        }
+    }
+
+    /// Fails if the guest's kernel has crashed.
+    pub(super) fn check_console(&mut self) -> Result<()> {
+        match crash_text(&self.folder().join(CONSOLE_LOG)).is_empty() {
+            true => Ok(()),
+            false => Err(self.failure(Cause::Crashed)),
+        }
+    }
+
     /// Ends what still runs. Returns the folder if it was to be kept.
     pub(super) fn end(mut self) -> Result<Option<PathBuf>> {
         for (name, status) in self.wards.end()? {
@@ -177,7 +209,7 @@ impl Run {
         let logs = self.logs.iter().map(|path| LogEnd::read(path, SHOWN_LINES));
         let failure = Failure {
             cause,
-            panic: self.logs.iter().find_map(|path| kernel_panic(path)),
+            crash: crash_text(&self.folder().join(CONSOLE_LOG)),
             logs: logs.collect(),
             folder: self.folder().to_owned(),
         };

@@ -54,6 +54,7 @@ impl Software {
                 busybox: &platform.busybox,
                 program: &programs.guest,
                 packages: platform.guest_packages.as_deref(),
+                files: &options.guest_files,
             }
             .build()?,
         };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::modules::{Module, ModuleFolder};
+use super::modules::{Module, ModuleFolder, ModuleRequest};
 
 /// What the region mode loads; what these depend on comes before them.
 const REGION_MODULES: [&str; 4] = ["cxl_port", "cxl_mem", "cxl_acpi", "cxl_pci"];
@@ -30,15 +30,17 @@ pub struct Kernel {
     pub dax_modules: Vec<Module>,
     /// For a guest with `vfio-pci` bound, in load order; empty when the kernel lacks VFIO.
     pub vfio_modules: Vec<Module>,
+    /// What a user wants besides, in load order; some may be in the others.
+    pub own_modules: Vec<Module>,
 }
 
 impl Kernel {
     /// Reads a kernel image, and its modules out of a `/lib/modules/X` folder. Without a folder the
-    /// CXL and VFIO drivers must be built into the kernel.
+    /// CXL and VFIO drivers must be built into the kernel. `own` are a user's modules.
     ///
     /// # Errors
     /// When the image is no x86 Linux kernel, or a module is missing or belongs to another kernel.
-    pub fn load(image: &Path, modules: Option<&Path>) -> Result<Self> {
+    pub fn load(image: &Path, modules: Option<&Path>, own: &[ModuleRequest]) -> Result<Self> {
         let release = image_release(image)?;
         let mut kernel = Self {
             image: image.to_owned(),
@@ -46,10 +48,16 @@ impl Kernel {
             region_modules: Vec::new(),
             dax_modules: Vec::new(),
             vfio_modules: Vec::new(),
+            own_modules: Vec::new(),
         };
-        if let Some(folder) = modules {
-            let folder = ModuleFolder::open(folder)?;
-            let release = &kernel.release;
+        let release = &kernel.release;
+        let mut folder = match modules {
+            Some(folder) => ModuleFolder::open(folder)?,
+            None => ModuleFolder::default(),
+        };
+        folder.replace(own);
+        kernel.own_modules = folder.load_order_of(own, release)?;
+        if modules.is_some() {
             kernel.region_modules = folder.load_order(&REGION_MODULES, release)?;
             kernel.dax_modules = optional_modules(&folder, release, &DAX_MODULES, "dax mode");
             let loaded = &kernel.region_modules;
@@ -59,10 +67,15 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// All modules of all modes; some more than once.
+    /// All modules of all modes, and a user's; some more than once.
     pub(crate) fn modules(&self) -> impl Iterator<Item = &Module> {
-        let modes = [&self.region_modules, &self.dax_modules, &self.vfio_modules];
-        modes.into_iter().flatten()
+        let sets = [
+            &self.region_modules,
+            &self.dax_modules,
+            &self.vfio_modules,
+            &self.own_modules,
+        ];
+        sets.into_iter().flatten()
     }
 }
 
@@ -120,7 +133,7 @@ mod tests {
     fn the_release_is_read_from_the_image() {
         let file = image(|_| ());
         assert_eq!(image_release(file.path()).unwrap(), "7.3.4+deb13-amd64");
-        let kernel = Kernel::load(file.path(), None).unwrap();
+        let kernel = Kernel::load(file.path(), None, &[]).unwrap();
         assert_eq!(kernel.region_modules, []);
     }
 

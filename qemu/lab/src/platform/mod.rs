@@ -5,6 +5,7 @@
 //! packages, which are unpacked into the [cache](crate::cache) and never installed.
 
 mod debian;
+mod guest_file;
 mod kernel;
 mod modules;
 mod qemu;
@@ -20,8 +21,9 @@ use crate::progress::Progress;
 
 pub(crate) use debian::check_tools;
 pub use debian::{Contents, PackageSet, Packages, TOOLS, mirror, reach};
+pub use guest_file::GuestFile;
 pub use kernel::Kernel;
-pub use modules::Module;
+pub use modules::{Module, ModuleRequest};
 pub use qemu::{QemuOrigin, QemuProgram};
 pub use version::QemuVersion;
 
@@ -48,6 +50,13 @@ pub struct PlatformOptions {
     /// Packages for the guest.
     #[command(flatten)]
     pub guest_packages: GuestPackages,
+    /// Kernel module that the guest loads, with what it depends on: a file of your own, which also
+    /// replaces the kernel's module of that name, or the NAME of one of the kernel's.
+    #[arg(long = "module", value_name = "FILE.ko")]
+    pub own_modules: Vec<ModuleRequest>,
+    /// File or folder for the guest, by default at the top of its file tree.
+    #[arg(long = "add", value_name = "FILE[:PATH]")]
+    pub guest_files: Vec<GuestFile>,
 }
 
 /// What the guest gets beside the lab's own programs.
@@ -93,7 +102,7 @@ impl PlatformOptions {
             QemuProgram::given(program)?;
         }
         if let Some(image) = &self.kernel {
-            Kernel::load(image, self.modules.as_deref())?;
+            Kernel::load(image, self.modules.as_deref(), &self.own_modules)?;
         }
         self.guest_packages.set()?;
         self.busybox.as_deref().map_or(Ok(()), check_static)
@@ -154,8 +163,8 @@ impl Platform {
             None => debian::qemu(&cache)?,
         };
         let kernel = match &options.kernel {
-            Some(image) => Kernel::load(image, options.modules.as_deref())?,
-            None => debian::kernel(&cache, options.kernel_suite)?,
+            Some(image) => Kernel::load(image, options.modules.as_deref(), &options.own_modules)?,
+            None => debian::kernel(&cache, options.kernel_suite, &options.own_modules)?,
         };
         let busybox = match &options.busybox {
             Some(busybox) => busybox.clone(),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
@@ -21,8 +22,50 @@ pub struct Module {
     pub content: Vec<u8>,
 }
 
+/// A module that a user wants in the guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModuleRequest {
+    /// One of the kernel's own, by its name.
+    Named(String),
+    /// A file; it takes the place of the kernel's own module of that name.
+    File {
+        /// The module's name.
+        name: String,
+        /// Where it is.
+        file: PathBuf,
+    },
+}
+
+impl ModuleRequest {
+    fn name(&self) -> &str {
+        match self {
+            Self::Named(name) | Self::File { name, .. } => name,
+        }
+    }
+}
+
+/// A file's path, or a name: without folder and extension. The file must be a module.
+impl FromStr for ModuleRequest {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let file = PathBuf::from(text);
+        match module_name(text) {
+            Some(name) => {
+                let read = || ModuleInformation::read(&read(&file)?);
+                read().map_err(|error| format!("{text} is no kernel module: {error:#}"))?;
+                Ok(Self::File { name, file })
+            }
+            None if text.is_empty() || text.contains(['/', '.']) => {
+                Err("write the name of one of the kernel's modules, or a file FILE.ko".to_owned())
+            }
+            None => Ok(Self::Named(normalized(text))),
+        }
+    }
+}
+
 /// The module files of one kernel.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct ModuleFolder {
     folder: PathBuf,
     files: BTreeMap<String, PathBuf>,
@@ -30,6 +73,32 @@ pub(super) struct ModuleFolder {
 }
 
 impl ModuleFolder {
+    /// Puts a user's files in the place of the folder's own.
+    pub(super) fn replace(&mut self, requests: &[ModuleRequest]) {
+        for request in requests {
+            if let ModuleRequest::File { name, file } = request {
+                self.files.insert(name.clone(), file.clone());
+                self.builtin.retain(|builtin| builtin != name);
+            }
+        }
+    }
+
+    /// What a user wants, after all that it depends on.
+    pub(super) fn load_order_of(
+        &self,
+        requests: &[ModuleRequest],
+        release: &str,
+    ) -> Result<Vec<Module>> {
+        let names: Vec<_> = requests.iter().map(ModuleRequest::name).collect();
+        self.load_order(&names, release)
+    }
+
+    /// The folder's files, by the names of their modules.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&str, &Path)> {
+        let files = self.files.iter();
+        files.map(|(name, file)| (name.as_str(), file.as_path()))
+    }
+
     /// Looks at a `/lib/modules/X` folder.
     pub(super) fn open(folder: &Path) -> Result<Self> {
         let mut files = BTreeMap::new();
@@ -71,7 +140,7 @@ impl ModuleFolder {
             path.join(", ")
         );
         let Some(file) = self.files.get(&name) else {
-            bail!("The kernel module {name} is neither in {folder} nor in its modules.builtin");
+            bail!("{}", self.missing(&name));
         };
         let content = read(file)?;
         let information = ModuleInformation::read(&content)
@@ -89,6 +158,21 @@ impl ModuleFolder {
         path.pop();
         order.push(Module { name, content });
         Ok(())
+    }
+
+    fn missing(&self, name: &str) -> String {
+        let folder = self.folder.display();
+        match self.folder.as_os_str().is_empty() {
+            true => format!(
+                "The kernel module {name} is missing; name the folder of the kernel's modules \
+                 with --modules"
+            ),
+            false => {
+                format!(
+                    "The kernel module {name} is neither in {folder} nor in its modules.builtin"
+                )
+            }
+        }
     }
 
     /// The content of `modules.builtin`, one name a line.

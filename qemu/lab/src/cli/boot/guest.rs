@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use chmu_lab::machine::{MachineOptions, MemoryAs, Mode};
 
+use super::script::Script;
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Guest")]
 #[group(skip)]
@@ -17,11 +19,19 @@ pub(super) struct Options {
     #[arg(long, value_enum, default_value_t)]
     memory_as: MemoryAs,
     /// Initramfs of your own; it boots behind the lab's ACPI tables.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["tools", "packages"])]
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["run", "own_modules", "guest_files", "packages", "tools"]
+    )]
     initrd: Option<PathBuf>,
     /// Words for the kernel's command line, after the lab's.
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     append: Vec<String>,
+    /// Script or static program of yours that the guest runs in place of a shell, - for stdin. Its
+    /// outputs are the lab's, and so is its exit code.
+    #[arg(long, value_name = "SCRIPT", conflicts_with_all = ["reboot", "dry_run"])]
+    pub(super) run: Option<Script>,
     /// Lets the guest restart; otherwise a restart ends the run.
     #[arg(long)]
     reboot: bool,
@@ -31,7 +41,9 @@ impl Options {
     pub(super) fn apply_to(&self, options: &mut MachineOptions) {
         options.mode = self.mode;
         options.memory_as = self.memory_as;
-        options.append.push("chmu.shell".to_owned());
+        if self.run.is_none() {
+            options.append.push("chmu.shell".to_owned());
+        }
         options.append.extend(self.append.iter().cloned());
         options.may_reboot = self.reboot;
     }

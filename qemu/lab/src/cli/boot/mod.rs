@@ -5,18 +5,24 @@ mod device;
 mod guest;
 mod machine;
 mod qemu;
+mod script;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 use chmu_harness::program;
-use chmu_lab::machine::{MachineOptions, Software, dry_run, run_on_terminal};
+use chmu_lab::machine::{Interrupted, MachineOptions, Software, dry_run, run_on_terminal};
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
 
 use super::usage_error;
+use script::Script;
+
+/// The lab's exit code when there is none of the user's script: as `timeout` and `env` have it, so
+/// that it is hardly one of the script's.
+const NO_SCRIPT_RESULT: u8 = 125;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -62,17 +68,47 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         .check()
         .map_err(|error| usage_error("boot", &error))?;
     let initramfs = options.guest.initramfs()?;
-    let (_, mut software) = Software::obtain(&options.platform, initramfs, &Progress::new())?;
+    let boot = || boot(options, &topology, &machine_options, initramfs);
+    match (boot(), &options.guest.run) {
+        (Err(error), Some(_)) if is_failure(&error) => {
+            program::print_error(&error);
+            Ok(ExitCode::from(NO_SCRIPT_RESULT))
+        }
+        (result, _) => result,
+    }
+}
+
+/// Whether an error is neither the user's wish to stop nor a reader that left.
+fn is_failure(error: &anyhow::Error) -> bool {
+    !error.is::<Interrupted>() && !program::is_closed_pipe(error)
+}
+
+fn boot(
+    options: &Options,
+    topology: &Topology,
+    machine_options: &MachineOptions,
+    initramfs: Option<Vec<u8>>,
+) -> Result<ExitCode> {
+    let progress = Progress::new();
+    let mut platform = options.platform.clone();
+    platform
+        .guest_files
+        .extend(options.guest.run.iter().map(Script::file));
+    let (_, mut software) = Software::obtain(&platform, initramfs, &progress)?;
     if options.device.no_plugin {
         software.plugin = None;
     }
+    if let Some(script) = &options.guest.run {
+        return script.run(topology, machine_options, &software, progress);
+    }
+    drop(progress);
     if options.dry_run {
-        let commands = dry_run(&topology, &machine_options, &software)?;
+        let commands = dry_run(topology, machine_options, &software)?;
         options.output.print(&commands)?;
         return Ok(ExitCode::SUCCESS);
     }
     program::say("Ctrl-A x ends the guest, Ctrl-A h shows more");
-    let (status, kept) = run_on_terminal(&topology, &machine_options, &software)?;
+    let (status, kept) = run_on_terminal(topology, machine_options, &software)?;
     if let Some(folder) = kept {
         program::say(format_args!("The run's files are in {}", folder.display()));
     }

@@ -65,8 +65,9 @@ fn the_default_machine_has_these_options() {
             "-device loader,file=/run/a,,b.bin,addr=0x70000000,force-raw=on",
             "-plugin /lib/plugin.so,socket=/run/device-0-access.sock",
             "-no-reboot",
-            "-append console=ttyS0 panic=-1 movable_node nokaslr memmap=64K$0x70000000 \
-             no_timer_check numa_balancing=disable chmu.mode=region",
+            "-append console=ttyS0 oops=panic panic=-1 movable_node nokaslr memmap=64K$0x70000000 \
+             no_timer_check numa_balancing=disable transparent_hugepage=never \
+             damon_stat.enabled=0 chmu.mode=region",
         ],
     );
     assert!(!lines.iter().any(|line| line.contains("iommu")));
@@ -113,13 +114,20 @@ fn the_callers_words_come_last() {
         ..MachineOptions::default()
     };
     let mut files = files(1);
-    files.console = Console::Terminal;
+    files.console = Console::Terminal {
+        log: "/run/console.log".into(),
+        window: Some(TerminalWindow {
+            rows: 50,
+            columns: 200,
+            kind: "xterm".into(),
+        }),
+    };
     let lines = lines(&Topology::default(), &options, &files);
     assert_eq!(lines.last().unwrap(), "-gdb tcp::1234");
     assert!(
         lines
             .iter()
-            .any(|line| line.ends_with("chmu.mode=region debug"))
+            .any(|line| line.ends_with("chmu.mode=region debug LINES=50 COLUMNS=200 TERM=xterm"))
     );
     assert!(
         lines
@@ -131,7 +139,10 @@ fn the_callers_words_come_last() {
             .iter()
             .any(|line| line == "-no-reboot" || line.contains("agent"))
     );
-    assert_has(&lines, &["-chardev stdio,id=console,mux=on,signal=off"]);
+    assert_has(
+        &lines,
+        &["-chardev stdio,id=console,mux=on,signal=off,logfile=/run/console.log"],
+    );
 }
 
 #[test]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::KernelChoice;
 use super::kernel::Kernel;
+use super::modules::ModuleRequest;
 use super::qemu::QemuProgram;
 use super::version::QemuVersion;
 use crate::cache::{Cache, Damage, EntryState, FetchLock};
@@ -82,8 +83,8 @@ impl Entry {
     fn name(self) -> &'static str {
         match self {
             Self::Qemu => QEMU_ENTRY,
-            Self::Kernel(KernelChoice::Backports) => "linux-backports",
-            Self::Kernel(KernelChoice::Lts612) => "linux-lts-6.12",
+            Self::Kernel(KernelChoice::Backports) => "debian-linux-backports",
+            Self::Kernel(KernelChoice::Lts612) => "debian-linux-lts-6.12",
             Self::Busybox => BUSYBOX_ENTRY,
         }
     }
@@ -352,11 +353,12 @@ pub(super) fn qemu(cache: &Cache) -> Result<QemuProgram> {
 }
 
 /// A cached kernel.
-pub(super) fn kernel(cache: &Cache, choice: KernelChoice) -> Result<Kernel> {
+pub(super) fn kernel(cache: &Cache, choice: KernelChoice, own: &[ModuleRequest]) -> Result<Kernel> {
     let folder = cache.entry(Entry::Kernel(choice).name());
     Kernel::load(
         &folder.join(unpack::KERNEL),
         Some(&folder.join(unpack::MODULES)),
+        own,
     )
 }
 

@@ -17,6 +17,8 @@ use crate::elf;
 pub(super) const KERNEL: &str = "vmlinuz";
 /// The module folder's name in the kernel's entry.
 pub(super) const MODULES: &str = "modules";
+/// The name of the kernel's configuration in its entry.
+pub(super) const CONFIG: &str = "config";
 /// The program's name in its entry.
 pub(super) const BUSYBOX: &str = "busybox";
 
@@ -120,7 +122,46 @@ fn copy_firmware(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Copies the kernel image and the modules the guest needs, decompressed; returns the release.
+/// Folders of modules that a guest may have a use for, beside those that the lab loads: the others
+/// drive hardware that it does not have.
+const MODULE_FOLDERS: [&str; 31] = [
+    "arch",
+    "block",
+    "crypto",
+    "drivers/acpi",
+    "drivers/base",
+    "drivers/block",
+    "drivers/char",
+    "drivers/cxl",
+    "drivers/dax",
+    "drivers/dca",
+    "drivers/dma",
+    "drivers/edac",
+    "drivers/firmware",
+    "drivers/iommu",
+    "drivers/md",
+    "drivers/misc",
+    "drivers/net/ethernet/intel/e1000",
+    "drivers/net/ethernet/intel/e1000e",
+    "drivers/nvdimm",
+    "drivers/nvme",
+    "drivers/pci",
+    "drivers/ras",
+    "drivers/uio",
+    "drivers/vfio",
+    "drivers/vhost",
+    "drivers/virt",
+    "drivers/virtio",
+    "fs",
+    "lib",
+    "mm",
+    "net",
+];
+/// The same, without the folders in them.
+const FLAT_MODULE_FOLDERS: [&str; 2] = ["drivers/net", "drivers/scsi"];
+
+/// Copies the kernel image, its configuration and modules: those the lab's guest loads
+/// decompressed, others that a user may ask for as they are. Returns the release.
 pub(super) fn kernel(root: &Path, folder: &Path) -> Result<String> {
     let image = kernel_image(root)?;
     let release = kernel::image_release(&image)?;
@@ -129,16 +170,50 @@ pub(super) fn kernel(root: &Path, folder: &Path) -> Result<String> {
         .into_iter()
         .find(|modules| modules.exists())
         .with_context(|| format!("The package has no modules for Linux {release}"))?;
-    let loaded = Kernel::load(&image, Some(&source))?;
+    let loaded = Kernel::load(&image, Some(&source), &[])?;
     let modules = folder.join(MODULES);
     fs::create_dir_all(&modules)?;
     for Module { name, content } in loaded.modules() {
         fs::write(modules.join(format!("{name}.ko")), content)?;
     }
-    let builtin = ModuleFolder::open(&source)?.builtin_list();
-    fs::write(modules.join("modules.builtin"), builtin)?;
+    let all = ModuleFolder::open(&source)?;
+    for (name, file) in all.files() {
+        let is_copied = loaded.modules().any(|module| module.name == name);
+        if !is_copied && is_for_guests(&source.join("kernel"), file) {
+            let file_name = file.file_name().context("A module has no name")?;
+            copy(file, &modules.join(file_name))?;
+        }
+    }
+    fs::write(modules.join("modules.builtin"), all.builtin_list())?;
     copy(&image, &folder.join(KERNEL))?;
+    copy(
+        &kernel_config(root, &source, &release)?,
+        &folder.join(CONFIG),
+    )?;
     Ok(release)
+}
+
+fn is_for_guests(modules: &Path, file: &Path) -> bool {
+    let parent = file.strip_prefix(modules).ok().and_then(Path::parent);
+    parent.is_some_and(|parent| {
+        MODULE_FOLDERS
+            .iter()
+            .any(|folder| parent.starts_with(folder))
+            || FLAT_MODULE_FOLDERS
+                .iter()
+                .any(|folder| parent == Path::new(folder))
+    })
+}
+
+/// Beside the modules in newer packages, in `boot` in older ones.
+fn kernel_config(root: &Path, modules: &Path, release: &str) -> Result<PathBuf> {
+    [
+        modules.join("config"),
+        root.join("boot").join(format!("config-{release}")),
+    ]
+    .into_iter()
+    .find(|file| file.is_file())
+    .with_context(|| format!("The package has no configuration of Linux {release}"))
 }
 
 /// Beside the modules in newer packages, in `boot` in older ones.
@@ -193,6 +268,19 @@ mod tests {
             None
         );
         assert_eq!(listed_library("\tlibz.so.1 => not found"), None);
+    }
+
+    #[test]
+    fn modules_of_hardware_that_a_guest_lacks_are_left_out() {
+        let is_kept = |file: &str| {
+            let modules = Path::new("/root/kernel");
+            is_for_guests(modules, &modules.join(file))
+        };
+        assert!(is_kept("drivers/net/virtio_net.ko.xz"));
+        assert!(is_kept("drivers/vfio/pci/vfio-pci-core.ko.xz"));
+        assert!(is_kept("mm/hwpoison-inject.ko.xz"));
+        assert!(!is_kept("drivers/net/wireless/ath/ath.ko.xz"));
+        assert!(!is_kept("drivers/gpu/drm/drm.ko.xz"));
     }
 
     #[test]

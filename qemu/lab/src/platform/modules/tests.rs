@@ -157,3 +157,45 @@ fn xz_and_zstd_are_expanded() {
     assert!(content("a.ko.zst", &zstd[..10]).is_err());
     assert!(content("a.ko.gz", &zstd).is_err());
 }
+
+#[test]
+fn a_users_file_takes_the_place_of_the_kernels_module() {
+    let kernel = folder(&[("cxl_core.ko", ""), ("cxl_pci.ko", "cxl_core")], "");
+    let own = folder(&[("cxl-core.ko", "helper"), ("helper.ko", "")], "");
+    let file = own.path().join("kernel/drivers/cxl-core.ko");
+    let request: ModuleRequest = file.to_str().unwrap().parse().unwrap();
+    let helper = own.path().join("kernel/drivers/helper.ko");
+    let helper: ModuleRequest = helper.to_str().unwrap().parse().unwrap();
+    let mut modules = ModuleFolder::open(kernel.path()).unwrap();
+    modules.replace(&[request.clone(), helper]);
+    let names = |modules: Vec<Module>| -> Vec<_> {
+        modules.into_iter().map(|module| module.name).collect()
+    };
+    let all = modules.load_order(&["cxl_pci"], "7.3.4").unwrap();
+    assert_eq!(names(all), ["helper", "cxl_core", "cxl_pci"]);
+    let own = modules.load_order_of(&[request], "7.3.4").unwrap();
+    assert_eq!(names(own), ["helper", "cxl_core"]);
+}
+
+#[test]
+fn what_is_no_module_is_refused_at_once() {
+    let request = |text: &str| text.parse::<ModuleRequest>();
+    assert_eq!(
+        request("virtio-net"),
+        Ok(ModuleRequest::Named("virtio_net".into()))
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("text.ko");
+    fs::write(&file, "no module").unwrap();
+    for text in ["", "a.out", "./x", "/no/such.ko", file.to_str().unwrap()] {
+        let error = request(text).unwrap_err();
+        assert!(error.contains("module"), "{error}");
+    }
+}
+
+#[test]
+fn without_a_folder_the_option_for_it_is_named() {
+    let error = ModuleFolder::default().load_order(&["cxl_core"], "7.3.4");
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("--modules"), "{error}");
+}
