@@ -74,6 +74,19 @@ pub mod capability {
     pub const MSI_X: u8 = 0x11;
 }
 
+/// Offsets and bits of the capability of MSI.
+pub mod msi {
+    /// Control, 16 bits.
+    pub const CONTROL: u16 = 0x02;
+
+    /// Control: interrupts are messages.
+    pub const ENABLE: u16 = 1 << 0;
+    /// Control: lowest bit of log2 of the messages that the host grants, 3 bits.
+    pub const GRANTED_SHIFT: u16 = 4;
+    /// Bits of that logarithm.
+    pub const GRANTED_MASK: u16 = 0x7;
+}
+
 /// Identifiers of extended capabilities.
 pub mod extended_capability {
     /// Advanced error reporting (AER).

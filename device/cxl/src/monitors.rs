@@ -230,6 +230,13 @@ impl Monitors {
         });
     }
 
+    /// The host grants so many messages, a power of two.
+    pub(crate) fn grant_messages(&mut self, messages: u16) {
+        for placed in &mut self.blocks {
+            placed.block.grant_messages(messages);
+        }
+    }
+
     pub(crate) fn reset(&mut self) {
         for placed in &mut self.blocks {
             placed.block.reset();

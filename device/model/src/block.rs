@@ -158,6 +158,14 @@ impl Block {
         (self.deadline_ns != u64::MAX).then_some(self.deadline_ns)
     }
 
+    /// The host grants the function so many messages, a power of two: message numbers wrap, in
+    /// the capability registers as well.
+    pub fn grant_messages(&mut self, messages: u16) {
+        for instance in &mut self.instances {
+            instance.grant_messages(messages);
+        }
+    }
+
     /// Whether an instance is enabled, so that accesses matter.
     pub fn is_counting(&self) -> bool {
         self.instances.iter().any(Instance::is_enabled)

@@ -10,7 +10,7 @@ mod tests;
 use chmu_spec::cxl::dvsec::{REGISTER_LOCATOR_ENTRIES, cxl_device};
 use chmu_spec::doe::register;
 use chmu_spec::interleave::DecoderWindow;
-use chmu_spec::pci::{CONFIG_SPACE_BYTES, DVSEC_ID, bar, express, header};
+use chmu_spec::pci::{CONFIG_SPACE_BYTES, DVSEC_ID, bar, express, header, msi};
 
 use crate::bar::Bar;
 use crate::behaviour::Behaviour;
@@ -24,6 +24,9 @@ use fields::{ERROR_REPORTING_BYTES, EXPRESS_CAPABILITY, Field, INTERRUPT_CAPABIL
 
 /// Where CXL.mem is switched on.
 const MEM_CONTROL: u64 = fields::DEVICE_DVSEC as u64 + cxl_device::CONTROL as u64;
+
+/// Where MSI is switched on.
+const MSI_CONTROL: u64 = INTERRUPT_CAPABILITY as u64 + msi::CONTROL as u64;
 
 /// What configuration space tells of the rest of the function.
 #[derive(Debug)]
@@ -52,6 +55,7 @@ pub(crate) enum Request {
 pub(crate) struct ConfigSpace {
     space: RegisterSpace,
     exchange: DataObjectExchange,
+    interrupts: Interrupts,
     behaviour: Behaviour,
 }
 
@@ -60,6 +64,7 @@ impl ConfigSpace {
         let mut config = Self {
             space: RegisterSpace::new(CONFIG_SPACE_BYTES.into()),
             exchange: DataObjectExchange::new(identity.attributes),
+            interrupts: identity.interrupts,
             behaviour: identity.behaviour,
         };
         config.define_all(0, fields::HEADER);
@@ -90,6 +95,19 @@ impl ConfigSpace {
         } else {
             Request::FunctionLevelReset
         }
+    }
+
+    /// The messages that the host grants with MSI: all, until that is on.
+    pub(crate) fn granted_messages(&self) -> Option<u16> {
+        let Interrupts::Msi(vectors) = self.interrupts else {
+            return None;
+        };
+        let control = self.space.get(MSI_CONTROL, 2);
+        if control & u64::from(msi::ENABLE) == 0 {
+            return Some(vectors);
+        }
+        let log2 = control >> msi::GRANTED_SHIFT & u64::from(msi::GRANTED_MASK);
+        Some(vectors.min(1 << log2))
     }
 
     /// Whether CXL.mem is on.

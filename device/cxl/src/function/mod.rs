@@ -153,6 +153,7 @@ impl Function {
                 if request == Request::FunctionLevelReset {
                     self.function_level_reset(host);
                 }
+                self.follow_messages();
                 self.follow_decoders(host);
             }
             Region::Bar(bar::COMPONENT) => {
@@ -172,6 +173,7 @@ impl Function {
         self.component.reset();
         self.device.reset();
         self.monitors.reset();
+        self.follow_messages();
         host.event(FunctionEvent::DeviceReset);
         self.follow_decoders(host);
     }
@@ -276,6 +278,13 @@ impl Function {
         }
         add(&mut self.function_level_resets, 1);
         host.event(FunctionEvent::FunctionLevelReset);
+    }
+
+    /// Message numbers follow what the host grants.
+    fn follow_messages(&mut self) {
+        if let Some(messages) = self.config_space.granted_messages() {
+            self.monitors.grant_messages(messages);
+        }
     }
 
     fn decode(&self) -> AddressMap {

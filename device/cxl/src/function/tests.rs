@@ -3,12 +3,13 @@
 
 use chmu_model::{Capabilities, Event};
 use chmu_spec::address::Hpa;
+use chmu_spec::chmu::Capabilities0;
 use proptest::prelude::*;
 
 use crate::testing::{
     Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, read_at, silent_config,
 };
-use crate::{FunctionConfig, FunctionEvent, HostAccess, Region};
+use crate::{FunctionConfig, FunctionEvent, HostAccess, Interrupts, Region};
 
 const BAR: Region = Region::Bar(4);
 
@@ -274,5 +275,45 @@ proptest! {
             .flat_map(|offset| bench.read(BAR, offset, 8))
             .collect();
         prop_assert!(whole == parts);
+    }
+}
+
+/// PCI Express 7.7.1.2: with fewer messages than the function asks for, numbers follow.
+#[test]
+fn message_numbers_follow_what_the_host_grants() {
+    let mut bench = Bench::new(&FunctionConfig {
+        interrupts: Interrupts::Msi(16),
+        blocks: vec![vec![Capabilities {
+            message_number: 5,
+            ..Capabilities::default()
+        }]],
+        ..config()
+    });
+    let number = |bench: &mut Bench| {
+        let capabilities = bench.read_u64(BAR, INSTANCE);
+        Capabilities0::from_bits(capabilities).message_number()
+    };
+    assert_eq!(number(&mut bench), 5);
+    // Of MSI's control: enable, and log2 of the messages from bit 4 on.
+    for (control, expected) in [
+        (0x01, 0),
+        (0x11, 1),
+        (0x21, 1),
+        (0x31, 5),
+        (0x41, 5),
+        (0x71, 5),
+        (0x20, 5),
+    ] {
+        bench.write(Region::Config, 0x82, &[control]);
+        assert_eq!(number(&mut bench), expected, "{control:#x}");
+        enable(&mut bench, 0, 1);
+        let now_ns = bench.now_ns;
+        let accesses = [read_at(4 * GIB)];
+        bench.function.access(now_ns, &accesses, &mut bench.host);
+        assert_eq!(bench.host.interrupts, [u16::from(expected)], "{control:#x}");
+        bench.host.interrupts.clear();
+        // Start anew, with nothing granted.
+        bench.write(Region::Config, 0x49, &[0x80]);
+        assert_eq!(number(&mut bench), 5);
     }
 }

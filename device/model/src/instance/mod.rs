@@ -59,6 +59,8 @@ pub(crate) struct Instance {
     counting: Option<Counting>,
     /// Counters that outlive a disable or a reset, where they do.
     former: Option<Counting>,
+    /// Bits of a message number that the host has messages for.
+    message_mask: u8,
     /// Units that are hot and not yet reported; empty between calls.
     hot: Hottest,
     /// An entry that the tail has passed and that is not stored yet: its offset and value.
@@ -91,6 +93,7 @@ impl Instance {
             ),
             operations: Operations::new(real.operation_delay_ns),
             counting: None,
+            message_mask: u8::MAX,
             former: None,
             hot: Hottest::default(),
             late_entry: None,
@@ -100,6 +103,11 @@ impl Instance {
         };
         instance.clear_ranges();
         instance
+    }
+
+    /// The host grants the function so many messages, a power of two: message numbers wrap.
+    pub(crate) fn grant_messages(&mut self, messages: u16) {
+        self.message_mask = u8::try_from(messages.saturating_sub(1)).unwrap_or(u8::MAX);
     }
 
     /// Goes back to power-on; the statistics stay.

@@ -2,8 +2,8 @@
 //! The registers of an instance, byte lane by byte lane, by the rules of the register table.
 
 use chmu_spec::chmu::{
-    BLOCK_HEADER_BYTES, Configuration0, Configuration1, Configuration2, INSTANCE_TABLE, Status,
-    offset,
+    BLOCK_HEADER_BYTES, Capabilities0, Configuration0, Configuration1, Configuration2,
+    INSTANCE_TABLE, Status, offset,
 };
 use chmu_spec::register::{FieldAccess, Register};
 
@@ -133,10 +133,17 @@ impl Instance {
         }
     }
 
+    /// The message number follows the messages that the host grants.
+    fn shown_capabilities_0(&self) -> u64 {
+        let shown = Capabilities0::from_bits(self.advertised.capabilities_0);
+        let number = shown.message_number() & self.message_mask;
+        shown.with_message_number(number).into_bits()
+    }
+
     /// What a register reads as.
     fn register(&self, offset: u64) -> u64 {
         match offset {
-            offset::CAPABILITIES_0 => self.advertised.capabilities_0,
+            offset::CAPABILITIES_0 => self.shown_capabilities_0(),
             offset::CAPABILITIES_1 => self.advertised.capabilities_1,
             offset::RANGE_BITMAP_OFFSET => self.advertised.range_bitmap,
             offset::HOTLIST_OFFSET => self.advertised.hotlist,

@@ -125,6 +125,6 @@ impl Instance {
 
     fn interrupt(&mut self, host: &mut impl Host) {
         count(&mut self.statistics.interrupts);
-        host.interrupt(self.capabilities.message_number);
+        host.interrupt(self.capabilities.message_number & self.message_mask);
     }
 }
