@@ -56,8 +56,15 @@ pub mod mailbox {
     pub const COMMAND: u64 = 0x08;
     /// Status, 64 bits.
     pub const STATUS: u64 = 0x10;
+    /// Status of the command in the background, 64 bits.
+    pub const BACKGROUND_STATUS: u64 = 0x18;
     /// Payload.
     pub const PAYLOAD: u64 = 0x20;
+    /// Capabilities: a message tells that the command in the background is done; bits 10:7 are its
+    /// number.
+    pub const BACKGROUND_INTERRUPTS: u32 = 1 << 6;
+    /// Control: that message is wanted.
+    pub const BACKGROUND_INTERRUPT_ENABLE: u32 = 1 << 2;
     /// Control: the host rings, the device clears when the command is done.
     pub const DOORBELL: u32 = 1 << 0;
 }
@@ -89,6 +96,23 @@ pub struct MailboxStatus {
     pub vendor_code: u16,
 }
 
+/// Background command status register.
+#[bitfield(u64)]
+#[derive(PartialEq, Eq)]
+pub struct BackgroundStatus {
+    /// Which command.
+    pub opcode: u16,
+    /// How much of it is done; 100 when it has ended.
+    #[bits(7)]
+    pub percent: u8,
+    #[bits(9)]
+    __: u16,
+    /// How the command ended.
+    pub return_code: u16,
+    /// The vendor's own code.
+    pub vendor_code: u16,
+}
+
 /// Memory device status register.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
@@ -112,6 +136,9 @@ pub struct MemoryDeviceStatus {
 /// [`MemoryDeviceStatus::media_status`]: ready.
 pub const MEDIA_READY: u8 = 1;
 
+/// [`MemoryDeviceStatus::media_status`]: the memory is being sanitized.
+pub const MEDIA_DISABLED: u8 = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -132,6 +159,11 @@ mod tests {
         assert_eq!(status.into_bits(), 0x14);
         let command = MailboxCommand::from_bits(0x45_4000 | 0xffff << 37);
         assert_eq!((command.opcode(), command.payload_bytes()), (0x4000, 0x45));
+        let status = BackgroundStatus::new()
+            .with_opcode(0x4400)
+            .with_percent(100)
+            .with_return_code(0x12);
+        assert_eq!(status.into_bits(), 0x12_0064_4400);
         let status = MailboxStatus::new().with_return_code(0x16);
         assert_eq!(status.into_bits(), 0x16_0000_0000);
     }

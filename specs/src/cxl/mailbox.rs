@@ -37,6 +37,10 @@ pub mod opcode {
     pub const INJECT_POISON: u16 = 0x4301;
     /// Clear Poison.
     pub const CLEAR_POISON: u16 = 0x4302;
+    /// Sanitize.
+    pub const SANITIZE: u16 = 0x4400;
+    /// Get Security State.
+    pub const GET_SECURITY_STATE: u16 = 0x4500;
 }
 
 /// How a command ends.
@@ -44,10 +48,16 @@ pub mod opcode {
 pub enum ReturnCode {
     /// Done.
     Success = 0x00,
+    /// The command goes on in the background.
+    BackgroundStarted = 0x01,
     /// The input makes no sense.
     InvalidInput = 0x02,
     /// The device has no such command.
     Unsupported = 0x03,
+    /// The device or its memory is in use.
+    Busy = 0x06,
+    /// The memory is being sanitized.
+    MediaDisabled = 0x07,
     /// A handle names no record, or not the oldest.
     InvalidHandle = 0x0e,
     /// The device has no memory there.
@@ -77,6 +87,10 @@ pub mod effect {
     pub const IMMEDIATE_POLICY_CHANGE: u16 = 1 << 3;
     /// A log, at once.
     pub const IMMEDIATE_LOG_CHANGE: u16 = 1 << 4;
+    /// The security state.
+    pub const SECURITY_STATE_CHANGE: u16 = 1 << 5;
+    /// The command goes on in the background.
+    pub const BACKGROUND: u16 = 1 << 6;
 }
 
 /// UUID of the command effects log, as it lies in a payload.
@@ -86,6 +100,9 @@ pub const COMMAND_EFFECTS_LOG: [u8; 16] = [
 
 /// Bytes of an entry of the command effects log: opcode and effects.
 pub const COMMAND_EFFECTS_ENTRY_BYTES: usize = 4;
+
+/// Bytes of the output of Get Security State; 0 is no security.
+pub const SECURITY_STATE_BYTES: usize = 4;
 
 /// Offsets in the output of Identify Memory Device. Capacities are in multiples of 256 MiB.
 pub mod identify {

@@ -8,8 +8,8 @@ use chmu_spec::cxl::CAPACITY_MULTIPLE_BYTES;
 use chmu_spec::cxl::event::{EventLog, clear, policy};
 use chmu_spec::cxl::health::set_alert_configuration;
 use chmu_spec::cxl::mailbox::{
-    COMMAND_EFFECTS_ENTRY_BYTES, COMMAND_EFFECTS_LOG, ReturnCode, effect, identify, opcode,
-    partition_info,
+    COMMAND_EFFECTS_ENTRY_BYTES, COMMAND_EFFECTS_LOG, ReturnCode, SECURITY_STATE_BYTES, effect,
+    identify, opcode, partition_info,
 };
 use chmu_spec::cxl::poison::{CLEAR_BYTES, INJECT_BYTES, PoisonSource, query};
 
@@ -21,6 +21,7 @@ use super::health::{Condition, Health};
 use super::media_event::{MediaEvent, Transaction};
 use super::poison::{self, Added, PoisonList};
 use super::record::Event;
+use super::sanitize::Sanitizing;
 use super::timestamp::Timestamp;
 use crate::bytes::{byte, put, u32_at, u64_at};
 
@@ -80,6 +81,12 @@ const COMMANDS: &[Command] = &[
         CLEAR_BYTES,
         effect::IMMEDIATE_DATA_CHANGE,
     ),
+    command(
+        opcode::SANITIZE,
+        0,
+        effect::IMMEDIATE_DATA_CHANGE | effect::SECURITY_STATE_CHANGE | effect::BACKGROUND,
+    ),
+    command(opcode::GET_SECURITY_STATE, 0, 0),
 ];
 
 /// What the mailbox talks to.
@@ -93,6 +100,7 @@ pub(super) struct MemoryDevice {
     health: Health,
     alerts: AlertConfiguration,
     poison: PoisonList,
+    sanitizing: Sanitizing,
     /// What became of records since [`MemoryDevice::take_recorded`].
     recorded: Vec<Recorded>,
 }
@@ -108,14 +116,17 @@ impl MemoryDevice {
             health: Health::default(),
             alerts: AlertConfiguration::default(),
             poison: PoisonList::default(),
+            sanitizing: Sanitizing::default(),
             recorded: Vec::new(),
         }
     }
 
-    /// Carries a command out. Input that is longer than the payload is none.
+    /// Carries a command out. Input that is longer than the payload is none; memory in use is memory
+    /// that a host reaches.
     pub(super) fn execute(
         &mut self,
         now_ns: u64,
+        memory_in_use: bool,
         opcode: u16,
         input: Option<&[u8]>,
     ) -> Result<Vec<u8>, ReturnCode> {
@@ -124,6 +135,9 @@ impl MemoryDevice {
         let input = input
             .filter(|input| command.input_bytes.contains(&input.len()))
             .ok_or(ReturnCode::InvalidPayloadLength)?;
+        if self.is_sanitizing() && needs_memory(opcode) {
+            return Err(ReturnCode::MediaDisabled);
+        }
         match opcode {
             opcode::GET_EVENT_RECORDS => Ok(self.log(byte(input, 0))?.output(PAYLOAD_BYTES)),
             opcode::CLEAR_EVENT_RECORDS => self.clear_event_records(input),
@@ -152,6 +166,12 @@ impl MemoryDevice {
                 self.poison.clear(self.line(input)?);
                 Ok(Vec::new())
             }
+            opcode::SANITIZE if memory_in_use => Err(ReturnCode::Busy),
+            opcode::SANITIZE => {
+                self.sanitizing.start(now_ns, self.capacity_bytes)?;
+                Err(ReturnCode::BackgroundStarted)
+            }
+            opcode::GET_SECURITY_STATE => Ok(vec![0; SECURITY_STATE_BYTES]),
             _ => Err(ReturnCode::Unsupported),
         }
     }
@@ -182,6 +202,24 @@ impl MemoryDevice {
     pub(super) fn set_condition(&mut self, now_ns: u64, condition: Condition) {
         self.health.set(condition);
         self.judge_health(now_ns);
+    }
+
+    /// The command in the background.
+    pub(super) fn sanitizing(&self) -> &Sanitizing {
+        &self.sanitizing
+    }
+
+    pub(super) fn is_sanitizing(&self) -> bool {
+        self.sanitizing.is_running()
+    }
+
+    /// Lets time pass; whether the command in the background ended. Its memory is without poison.
+    pub(super) fn advance(&mut self, now_ns: u64) -> bool {
+        let has_ended = self.sanitizing.advance(now_ns);
+        if has_ended {
+            self.poison.clear_all();
+        }
+        has_ended
     }
 
     /// What became of the records that were written since the last call.
@@ -346,6 +384,14 @@ impl MemoryDevice {
         put(&mut output, active, &capacity.to_le_bytes());
         output
     }
+}
+
+/// Whether a command is about what is in the memory.
+fn needs_memory(opcode: u16) -> bool {
+    matches!(
+        opcode,
+        opcode::GET_POISON_LIST | opcode::INJECT_POISON | opcode::CLEAR_POISON
+    )
 }
 
 /// The command effects log.

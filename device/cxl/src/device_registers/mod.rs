@@ -9,14 +9,15 @@ mod health;
 mod media_event;
 mod poison;
 mod record;
+mod sanitize;
 mod timestamp;
 
 #[cfg(test)]
 mod tests;
 
 use chmu_spec::cxl::device::{
-    ARRAY_ENTRY_BYTES, ArrayEntry, ArrayHeader, MEDIA_READY, MailboxCommand, MailboxStatus,
-    MemoryDeviceStatus, capability, mailbox,
+    ARRAY_ENTRY_BYTES, ArrayEntry, ArrayHeader, MEDIA_DISABLED, MEDIA_READY, MailboxCommand,
+    MailboxStatus, MemoryDeviceStatus, capability, mailbox,
 };
 use chmu_spec::cxl::event::{EventLog, policy};
 use chmu_spec::cxl::mailbox::ReturnCode;
@@ -75,8 +76,14 @@ impl DeviceRegisters {
             .with_mailbox_ready(true);
         let fixed = Rules::default();
         space.define(MEMORY_STATUS.into(), 8, status.into_bits(), fixed);
-        let capabilities = u64::from(PAYLOAD_LOG2);
-        space.define(at(mailbox::CAPABILITIES), 4, capabilities, fixed);
+        let mut capabilities = u32::from(PAYLOAD_LOG2);
+        let mut control = Rules::default();
+        if interrupts {
+            capabilities |= mailbox::BACKGROUND_INTERRUPTS;
+            control.writable = mailbox::BACKGROUND_INTERRUPT_ENABLE.into();
+        }
+        space.define(at(mailbox::CAPABILITIES), 4, capabilities.into(), fixed);
+        space.define(at(mailbox::CONTROL), 4, 0, control);
         let command = MailboxCommand::new()
             .with_opcode(u16::MAX)
             .with_payload_bytes(0x1f_ffff);
@@ -107,22 +114,51 @@ impl DeviceRegisters {
         }
     }
 
-    pub(crate) fn read(&self, offset: u64, data: &mut [u8]) {
+    pub(crate) fn read(
+        &mut self,
+        now_ns: u64,
+        offset: u64,
+        data: &mut [u8],
+        host: &mut impl FunctionHost,
+    ) {
+        self.advance(now_ns, host);
         self.space.read(offset, data);
     }
 
+    /// Writes. The memory is in use while a host can reach it.
     pub(crate) fn write(
         &mut self,
         now_ns: u64,
+        memory_in_use: bool,
         offset: u64,
         data: &[u8],
         host: &mut impl FunctionHost,
     ) {
+        self.advance(now_ns, host);
         self.space.write(offset, data);
         let written = written_bits(at(mailbox::CONTROL), 4, offset, data);
         if written & u64::from(mailbox::DOORBELL) != 0 {
-            self.run_command(now_ns, host);
+            self.run_command(now_ns, memory_in_use, host);
         }
+    }
+
+    /// Lets time pass for the command in the background, and tells the host when it is done.
+    pub(crate) fn advance(&mut self, now_ns: u64, host: &mut impl FunctionHost) {
+        if !self.device.is_sanitizing() {
+            return;
+        }
+        let has_ended = self.device.advance(now_ns);
+        self.show_background();
+        let control = self.space.get(at(mailbox::CONTROL), 4);
+        let is_wanted = control & u64::from(mailbox::BACKGROUND_INTERRUPT_ENABLE) != 0;
+        if has_ended && is_wanted {
+            host.interrupt(EVENT_VECTOR);
+        }
+    }
+
+    /// When the command in the background ends.
+    pub(crate) fn next_deadline_ns(&self) -> Option<u64> {
+        self.device.sanitizing().deadline_ns()
     }
 
     /// The memory fails: writes a record to an event log, and tells the host as the interrupt policy
@@ -153,6 +189,7 @@ impl DeviceRegisters {
     pub(crate) fn function_level_reset(&mut self) {
         self.space.reset(0..0);
         self.show_event_status();
+        self.show_background();
     }
 
     /// The power-on state.
@@ -165,14 +202,15 @@ impl DeviceRegisters {
         self.counts
     }
 
-    fn run_command(&mut self, now_ns: u64, host: &mut impl FunctionHost) {
+    fn run_command(&mut self, now_ns: u64, memory_in_use: bool, host: &mut impl FunctionHost) {
         let command = MailboxCommand::from_bits(self.space.get(at(mailbox::COMMAND), 8));
         let input_bytes = usize::try_from(command.payload_bytes()).unwrap_or(usize::MAX);
         let mut payload = vec![0; PAYLOAD_BYTES];
         self.space.read(at(mailbox::PAYLOAD), &mut payload);
+        let input = payload.get(..input_bytes);
         let outcome = self
             .device
-            .execute(now_ns, command.opcode(), payload.get(..input_bytes));
+            .execute(now_ns, memory_in_use, command.opcode(), input);
         let (return_code, output) = match outcome {
             Ok(output) => (ReturnCode::Success, output),
             Err(return_code) => (return_code, Vec::new()),
@@ -183,6 +221,7 @@ impl DeviceRegisters {
         self.space.set(at(mailbox::COMMAND), 8, answer.into_bits());
         let status = MailboxStatus::new().with_return_code(return_code.code());
         self.space.set(at(mailbox::STATUS), 8, status.into_bits());
+        self.show_background();
         self.counts.mailbox_commands = self.counts.mailbox_commands.saturating_add(1);
         host.event(FunctionEvent::MailboxCommand {
             opcode: command.opcode(),
@@ -211,6 +250,21 @@ impl DeviceRegisters {
                 host.interrupt(EVENT_VECTOR);
             }
         }
+    }
+
+    /// What runs in the background, in the three registers that tell of it.
+    fn show_background(&mut self) {
+        let runs = self.device.is_sanitizing();
+        let status = MailboxStatus::from_bits(self.space.get(at(mailbox::STATUS), 8));
+        let status = status.with_background(runs).into_bits();
+        self.space.set(at(mailbox::STATUS), 8, status);
+        let background = self.device.sanitizing().status().into_bits();
+        self.space
+            .set(at(mailbox::BACKGROUND_STATUS), 8, background);
+        let media = if runs { MEDIA_DISABLED } else { MEDIA_READY };
+        let memory = MemoryDeviceStatus::from_bits(self.space.get(MEMORY_STATUS.into(), 8));
+        let memory = memory.with_media_status(media).into_bits();
+        self.space.set(MEMORY_STATUS.into(), 8, memory);
     }
 
     /// Device status: which logs hold records.

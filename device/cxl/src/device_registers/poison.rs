@@ -64,6 +64,11 @@ impl PoisonList {
         Ok(self.add(dpa, PoisonSource::Injected, timestamp))
     }
 
+    /// The memory is new.
+    pub(super) fn clear_all(&mut self) {
+        *self = Self::default();
+    }
+
     /// Clear Poison: the line has new data, if it was poisoned at all.
     pub(super) fn clear(&mut self, dpa: Dpa) {
         self.lines.remove(&(dpa.0 / LINE_BYTES));

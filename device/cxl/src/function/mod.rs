@@ -132,7 +132,7 @@ impl Function {
         match region {
             Region::Config => self.config_space.read(offset, data),
             Region::Bar(bar::COMPONENT) => self.component.read(offset, data),
-            Region::Bar(bar::DEVICE) => self.device.read(offset, data),
+            Region::Bar(bar::DEVICE) => self.device.read(now_ns, offset, data, host),
             Region::Bar(bar::MONITORS) => self.monitors.read(now_ns, offset, data, host),
             Region::Bar(_) => data.fill(0),
         }
@@ -160,7 +160,10 @@ impl Function {
                 self.component.write(offset, data, host);
                 self.follow_decoders(host);
             }
-            Region::Bar(bar::DEVICE) => self.device.write(now_ns, offset, data, host),
+            Region::Bar(bar::DEVICE) => {
+                let memory_in_use = !self.address_map.windows().is_empty();
+                self.device.write(now_ns, memory_in_use, offset, data, host);
+            }
             Region::Bar(bar::MONITORS) => self.monitors.write(now_ns, offset, data, host),
             Region::Bar(_) => {}
         }
@@ -194,14 +197,19 @@ impl Function {
         self.monitors.access(now_ns, &self.batch, host);
     }
 
-    /// Lets time pass: ends epochs and completes operations.
+    /// Lets time pass: ends epochs, completes operations and commands in the background.
     pub fn advance(&mut self, now_ns: u64, host: &mut impl FunctionHost) {
+        self.device.advance(now_ns, host);
         self.monitors.advance(now_ns, host);
     }
 
     /// When [`Function::advance`] must be called again, unless another call comes first.
     pub fn next_deadline_ns(&self) -> Option<u64> {
-        self.monitors.next_deadline_ns()
+        let deadlines = [
+            self.device.next_deadline_ns(),
+            self.monitors.next_deadline_ns(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Whether an instance is enabled, so that accesses matter.
