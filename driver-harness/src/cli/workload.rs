@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use chmu_harness::topology::{NodeId, Topology};
+use chmu_harness::words;
 use chmu_harness::workload::state::{Phase, State};
 use chmu_harness::workload::touches::PageTouches;
 use chmu_harness::workload::traffic::{Distribution, Share, Shares, Traffic};
@@ -111,17 +112,27 @@ struct Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Accesses { reads, writes } = self.accesses;
-        writeln!(
-            f,
-            "{reads} loads and {writes} stores in {} rounds and {:.1} s, {} of them to cold pages",
-            self.rounds, self.seconds, self.cold_accesses
-        )?;
+        let loads = words::count(reads, "load", "loads");
+        let stores = words::count(writes, "store", "stores");
+        let rounds = words::count(self.rounds, "whole round", "rounds");
+        let time = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
+        let time = words::span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        write!(f, "{loads} and {stores} in {rounds} and {time}")?;
+        if self.cold_accesses > 0 {
+            write!(f, ", {} of them to cold pages", self.cold_accesses)?;
+        }
         let Verification {
             pages_checked,
             corrupt_pages,
             wrong_words,
         } = &self.verification;
-        writeln!(f, "{pages_checked} pages checked, {corrupt_pages} corrupt")?;
+        let checked = words::count(*pages_checked, "page", "pages");
+        let corrupt = match corrupt_pages {
+            0 => "none is".to_owned(),
+            1 => "1 is".to_owned(),
+            several => format!("{several} are"),
+        };
+        writeln!(f, "\n{checked} checked, {corrupt} corrupt")?;
         for wrong in wrong_words {
             writeln!(
                 f,
