@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::error::Error;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::RawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::rc::Rc;
 
@@ -12,13 +12,14 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use crate::device::Device;
 use crate::events::{unwatch, watch};
+use crate::listener::Listener;
 use crate::logging::chain;
 use crate::rate_limit::RateLimit;
 
 /// The access socket.
 #[derive(Debug)]
 pub(crate) struct AccessSocket {
-    listener: UnixListener,
+    listener: Listener,
     /// Socket of the attached producer, while its events are delivered.
     producer: Option<RawFd>,
     device: Rc<RefCell<Device>>,
@@ -31,9 +32,8 @@ impl AccessSocket {
     /// # Errors
     /// When the socket cannot be made non-blocking.
     pub(crate) fn new(listener: UnixListener, device: Rc<RefCell<Device>>) -> io::Result<Self> {
-        listener.set_nonblocking(true)?;
         Ok(Self {
-            listener,
+            listener: Listener::new(listener, "A producer of accesses")?,
             producer: None,
             device,
             complaints: RateLimit::default(),
@@ -41,10 +41,8 @@ impl AccessSocket {
     }
 
     fn accept(&mut self, ops: &mut EventOps) {
-        let stream = match self.listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(error) => return self.complain("cannot be accepted", &error),
+        let Some(stream) = self.listener.accept(ops) else {
+            return;
         };
         // One that left just now makes room for the one that comes.
         self.check_producer(ops);
@@ -56,13 +54,13 @@ impl AccessSocket {
                     watch(ops, producer, EventSet::IN);
                 }
             }
-            Err(error) => self.complain("is refused", &error),
+            Err(error) => self.complain(&error),
         }
     }
 
-    fn complain(&mut self, what: &str, error: &dyn Error) {
+    fn complain(&mut self, error: &dyn Error) {
         if let Some(suppressed) = self.complaints.permit() {
-            log::warn!("A producer {what}: {}{suppressed}", chain(error));
+            log::warn!("A producer is refused: {}{suppressed}", chain(error));
         }
     }
 
@@ -101,7 +99,7 @@ impl AccessSocket {
 impl MutEventSubscriber for AccessSocket {
     fn process(&mut self, events: Events, ops: &mut EventOps) {
         let descriptor = events.fd();
-        if descriptor == self.listener.as_raw_fd() {
+        if self.listener.owns(descriptor) {
             self.accept(ops);
         } else if Some(descriptor) == self.producer {
             self.check_producer(ops);
@@ -109,6 +107,6 @@ impl MutEventSubscriber for AccessSocket {
     }
 
     fn init(&mut self, ops: &mut EventOps) {
-        watch(ops, self.listener.as_raw_fd(), EventSet::IN);
+        self.listener.start(ops);
     }
 }
