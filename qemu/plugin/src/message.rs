@@ -58,7 +58,7 @@ mod tests {
     #[test]
     fn nobody_has_to_listen() {
         if std::env::var_os(TALKS).is_some() {
-            for number in 0..5000 {
+            for number in 0..200 {
                 say(format_args!("{number} {}", "long ".repeat(1000)));
             }
             return;
