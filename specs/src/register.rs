@@ -29,6 +29,23 @@ impl FieldAccess {
     }
 }
 
+/// What a host write may do to the bits of a register.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WriteRules {
+    /// Bits that take the written value.
+    pub writable: u64,
+    /// Bits that are cleared by writing 1.
+    pub clearable: u64,
+}
+
+impl WriteRules {
+    /// The value after a host wrote `value` to the bits in `lanes` of a register that held `old`.
+    pub const fn apply(self, old: u64, value: u64, lanes: u64) -> u64 {
+        let writable = self.writable & lanes;
+        ((old & !writable) | (value & writable)) & !(self.clearable & value & lanes)
+    }
+}
+
 /// A field of a register.
 #[derive(Debug, Clone, Copy)]
 pub struct Field {
@@ -106,12 +123,19 @@ impl Register {
     /// The value after a host wrote `value` to the bits in `lanes` of a register that held
     /// `old`. `locked` says that the unit is enabled. Bits that start actions are not kept.
     pub const fn write(&self, old: u64, value: u64, lanes: u64, locked: bool) -> u64 {
+        self.write_rules(locked).apply(old, value, lanes)
+    }
+
+    /// What a host write may do; `locked` says that the unit is enabled.
+    pub const fn write_rules(&self, locked: bool) -> WriteRules {
         let mut writable = self.mask(FieldAccess::ReadWrite);
         if !locked {
             writable |= self.mask(FieldAccess::ReadWriteUnlocked);
         }
-        let kept = (old & !(writable & lanes)) | (value & writable & lanes);
-        kept & !(self.mask(FieldAccess::WriteOneToClear) & value & lanes)
+        WriteRules {
+            writable,
+            clearable: self.mask(FieldAccess::WriteOneToClear),
+        }
     }
 
     /// The action bits that a write of `value` to the bits in `lanes` starts.

@@ -4,8 +4,9 @@
 use std::ops::Range;
 
 use chmu_spec::pci::MSIX_ENTRY_BYTES;
+use chmu_spec::register::WriteRules;
 
-use crate::register_space::{RegisterSpace, Rules};
+use crate::register_space::RegisterSpace;
 
 /// What the tables share with nothing else.
 const PAGE_BYTES: u64 = 0x1000;
@@ -37,7 +38,7 @@ impl MsixTables {
         for vector in 0..u64::from(vectors) {
             let base = vector.saturating_mul(MSIX_ENTRY_BYTES);
             for (offset, bytes, value, writable) in entry {
-                let rules = Rules {
+                let rules = WriteRules {
                     writable,
                     clearable: 0,
                 };

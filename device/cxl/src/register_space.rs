@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use chmu_spec::register::{FieldAccess, Register};
+use chmu_spec::register::{Register, WriteRules};
 
 /// One byte and its rules.
 #[derive(Debug, Clone, Copy, Default)]
@@ -24,13 +24,6 @@ pub(crate) struct RegisterSpace {
     cells: Vec<Cell>,
 }
 
-/// What a host may do with the bits of a register.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rules {
-    pub(crate) writable: u64,
-    pub(crate) clearable: u64,
-}
-
 impl RegisterSpace {
     /// A space of zeroes that nobody can write.
     pub(crate) fn new(bytes: u64) -> Self {
@@ -41,7 +34,7 @@ impl RegisterSpace {
     }
 
     /// Gives `bytes` bytes at `offset` a value, now and after resets, and rules.
-    pub(crate) fn define(&mut self, offset: u64, bytes: usize, value: u64, rules: Rules) {
+    pub(crate) fn define(&mut self, offset: u64, bytes: usize, value: u64, rules: WriteRules) {
         let lanes = value
             .to_le_bytes()
             .into_iter()
@@ -61,18 +54,9 @@ impl RegisterSpace {
     /// Defines the registers of a table whose offsets count from `base`.
     pub(crate) fn define_table(&mut self, base: u64, table: &[Register]) {
         for register in table {
-            let rules = Rules {
-                writable: register.mask(FieldAccess::ReadWrite)
-                    | register.mask(FieldAccess::ReadWriteUnlocked),
-                clearable: register.mask(FieldAccess::WriteOneToClear),
-            };
             let offset = base.saturating_add(register.offset);
-            self.define(
-                offset,
-                usize::from(register.width / 8),
-                register.reset,
-                rules,
-            );
+            let bytes = usize::from(register.width / 8);
+            self.define(offset, bytes, register.reset, register.write_rules(false));
         }
     }
 
@@ -124,8 +108,13 @@ impl RegisterSpace {
     pub(crate) fn write(&mut self, offset: u64, data: &[u8]) {
         for (cell, byte) in self.cells_at(offset, data.len()).zip(data) {
             if !cell.locked {
-                cell.value = (cell.value & !cell.writable) | (byte & cell.writable);
-                cell.value &= !(byte & cell.clearable);
+                let rules = WriteRules {
+                    writable: cell.writable.into(),
+                    clearable: cell.clearable.into(),
+                };
+                let written = rules.apply(cell.value.into(), (*byte).into(), u8::MAX.into());
+                let [value, ..] = written.to_le_bytes();
+                cell.value = value;
             }
         }
     }
@@ -164,7 +153,7 @@ mod tests {
 
     use super::*;
 
-    const RULES: Rules = Rules {
+    const RULES: WriteRules = WriteRules {
         writable: 0x00ff_00f0,
         clearable: 0x0f00_0000,
     };

@@ -14,12 +14,13 @@ use chmu_spec::cxl::component::{
     decoder_count_code, hdm,
 };
 use chmu_spec::interleave::{DecoderWindow, Interleave};
+use chmu_spec::register::WriteRules;
 
 use crate::address_map::MappedWindow;
 use crate::bar::Bar;
 use crate::event::{DecoderRefusal, FunctionEvent};
 use crate::host::FunctionHost;
-use crate::register_space::{RegisterSpace, Rules};
+use crate::register_space::RegisterSpace;
 
 /// Where the RAS capability lies, from [`CACHE_MEM`].
 const RAS_POINTER: u16 = 0x80;
@@ -255,7 +256,7 @@ fn define_capability_array(space: &mut RegisterSpace) {
         .with_pointer(HDM_POINTER);
     let dwords = [header.into_bits(), ras.into_bits(), decoders.into_bits()];
     for (offset, dword) in (CACHE_MEM..).step_by(4).zip(dwords) {
-        space.define(offset, 4, dword.into(), Rules::default());
+        space.define(offset, 4, dword.into(), WriteRules::default());
     }
 }
 

@@ -11,13 +11,14 @@ use chmu_spec::cxl::dvsec::{REGISTER_LOCATOR_ENTRIES, cxl_device};
 use chmu_spec::doe::register;
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::pci::{CONFIG_SPACE_BYTES, DVSEC_ID, bar, express, header, msi};
+use chmu_spec::register::WriteRules;
 
 use crate::bar::Bar;
 use crate::behaviour::Behaviour;
 use crate::cdat::AttributeTable;
 use crate::config::Interrupts;
 use crate::msix::MsixPlace;
-use crate::register_space::{RegisterSpace, Rules, written_bits};
+use crate::register_space::{RegisterSpace, written_bits};
 
 use doe::DataObjectExchange;
 use fields::{ERROR_REPORTING_BYTES, EXPRESS_CAPABILITY, Field, INTERRUPT_CAPABILITY};
@@ -159,7 +160,7 @@ impl ConfigSpace {
 
     fn define_all(&mut self, base: u16, fields: &[Field]) {
         for field in fields {
-            let rules = Rules {
+            let rules = WriteRules {
                 writable: field.writable,
                 clearable: field.clearable,
             };
@@ -178,7 +179,7 @@ impl ConfigSpace {
             if !described.mappable_areas.is_empty() {
                 flags |= bar::PREFETCHABLE;
             }
-            let rules = Rules {
+            let rules = WriteRules {
                 writable: !described.size_bytes.saturating_sub(1),
                 clearable: 0,
             };
@@ -206,7 +207,7 @@ impl ConfigSpace {
         let first =
             u64::from(fields::LOCATOR_DVSEC).saturating_add(REGISTER_LOCATOR_ENTRIES.into());
         for (offset, entry) in (first..).step_by(8).zip(entries) {
-            self.space.define(offset, 8, *entry, Rules::default());
+            self.space.define(offset, 8, *entry, WriteRules::default());
         }
         let id = u64::from(fields::LOCATOR_DVSEC.saturating_add(DVSEC_ID));
         let locator_id = self.behaviour.locator_id;

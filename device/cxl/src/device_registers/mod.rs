@@ -21,11 +21,12 @@ use chmu_spec::cxl::device::{
 };
 use chmu_spec::cxl::event::{EventLog, policy};
 use chmu_spec::cxl::mailbox::ReturnCode;
+use chmu_spec::register::WriteRules;
 
 use crate::bar::Bar;
 use crate::event::FunctionEvent;
 use crate::host::FunctionHost;
-use crate::register_space::{RegisterSpace, Rules, written_bits};
+use crate::register_space::{RegisterSpace, written_bits};
 
 use commands::MemoryDevice;
 
@@ -74,10 +75,10 @@ impl DeviceRegisters {
         let status = MemoryDeviceStatus::new()
             .with_media_status(MEDIA_READY)
             .with_mailbox_ready(true);
-        let fixed = Rules::default();
+        let fixed = WriteRules::default();
         space.define(MEMORY_STATUS.into(), 8, status.into_bits(), fixed);
         let mut capabilities = u32::from(PAYLOAD_LOG2);
-        let mut control = Rules::default();
+        let mut control = WriteRules::default();
         if interrupts {
             capabilities |= mailbox::BACKGROUND_INTERRUPTS;
             control.writable = mailbox::BACKGROUND_INTERRUPT_ENABLE.into();
@@ -87,12 +88,12 @@ impl DeviceRegisters {
         let command = MailboxCommand::new()
             .with_opcode(u16::MAX)
             .with_payload_bytes(0x1f_ffff);
-        let command = Rules {
+        let command = WriteRules {
             writable: command.into_bits(),
             clearable: 0,
         };
         space.define(at(mailbox::COMMAND), 8, 0, command);
-        let payload = Rules {
+        let payload = WriteRules {
             writable: u64::MAX,
             clearable: 0,
         };
@@ -290,7 +291,7 @@ fn define_capability_array(space: &mut RegisterSpace) {
         (capability::MEMORY_DEVICE_STATUS, MEMORY_STATUS, 8),
     ];
     let header = ArrayHeader::new().with_version(1).with_entries(3);
-    let fixed = Rules::default();
+    let fixed = WriteRules::default();
     space.define(0, 8, header.into_bits(), fixed);
     let mut start = ARRAY_ENTRY_BYTES;
     for (id, offset, bytes) in entries {
