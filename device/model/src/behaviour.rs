@@ -10,7 +10,9 @@ use chmu_spec::register::Register;
 use chmu_spec::request::RequestFilter;
 
 use crate::capabilities::Capabilities;
-use crate::instance::{Place, Rules, Settings};
+use crate::place::Place;
+use crate::rules::Rules;
+use crate::settings::Settings;
 
 /// What a block does, made once when the block is.
 #[derive(Debug, Clone, Copy, Default)]

@@ -13,8 +13,9 @@ use crate::caution::Caution;
 use crate::config::{BlockConfig, ConfigError};
 use crate::event::{Event, Fault};
 use crate::host::{Access, Host};
-use crate::instance::{Instance, Place};
+use crate::instance::Instance;
 use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
+use crate::place::Place;
 use crate::statistics::InstanceStatistics;
 use crate::word::WordWrite;
 

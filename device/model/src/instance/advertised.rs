@@ -5,8 +5,7 @@ use chmu_spec::chmu::{Capabilities0, Capabilities1};
 
 use crate::behaviour::CapabilityBehaviour;
 use crate::capabilities::Capabilities;
-
-use super::Place;
+use crate::place::Place;
 
 /// The capability registers and offsets, as they read.
 #[derive(Debug, Clone, Copy)]

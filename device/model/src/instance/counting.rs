@@ -7,10 +7,9 @@ use chmu_spec::address::UnitIndex;
 use chmu_spec::hotlist::Entry;
 
 use crate::host::Access;
+use crate::rules::{Comparison, Rules, class};
 use crate::statistics::InstanceStatistics;
 use crate::tracker::{Counters, Hottest, Sampler};
-
-use super::rules::{Comparison, Rules, class};
 
 /// When the epochs end that run.
 #[derive(Debug)]

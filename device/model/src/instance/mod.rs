@@ -2,13 +2,12 @@
 //! One instance: registers, operations, counting and hotlist.
 
 mod advertised;
+mod check;
 mod counting;
 mod hotlist;
 mod operation;
 mod registers;
 mod report;
-mod rules;
-mod settings;
 mod status;
 mod switch;
 
@@ -16,6 +15,7 @@ use crate::behaviour::Behaviour;
 use crate::capabilities::Capabilities;
 use crate::event::Event;
 use crate::host::{Access, Host};
+use crate::place::Place;
 use crate::statistics::InstanceStatistics;
 use crate::tracker::{Hottest, KEPT_UNITS, RangeBitmap};
 
@@ -25,22 +25,6 @@ use hotlist::Hotlist;
 use operation::Operations;
 use registers::Registers;
 use status::StatusLatches;
-
-pub(crate) use rules::{Comparison, Rules, classes};
-pub(crate) use settings::Settings;
-
-/// Where an instance lies in its block.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    /// Its number.
-    pub(crate) number: u8,
-    /// Its first byte, from the start of the block.
-    pub(crate) start: u64,
-    /// The first byte of its range bitmap, from its own start.
-    pub(crate) range_bitmap: u64,
-    /// The first byte of its hotlist, from the start of the block.
-    pub(crate) hotlist: u64,
-}
 
 /// One instance of a block.
 #[derive(Debug)]

@@ -3,8 +3,9 @@
 
 use chmu_spec::chmu;
 
+use crate::settings::Settings;
+
 use super::counting::Counting;
-use super::settings::Settings;
 
 /// What happens when an operation is complete.
 #[derive(Debug)]

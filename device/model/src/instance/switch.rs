@@ -3,13 +3,13 @@
 
 use crate::event::{Event, Refusal};
 use crate::host::Host;
+use crate::rules::Rules;
+use crate::settings::Settings;
 use crate::statistics::count;
 
 use super::Instance;
 use super::counting::Counting;
 use super::operation::Outcome;
-use super::rules::Rules;
-use super::settings::Settings;
 
 impl Instance {
     /// Whether an enable operation is in progress.

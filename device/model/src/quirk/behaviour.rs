@@ -12,8 +12,8 @@ use chmu_spec::request::{AccessKind, RequestFilter, RequestFilters};
 use chmu_spec::unit_size::{UnitSize, UnitSizes};
 
 use crate::behaviour::{Backlog, Behaviour, Full, OtherHeads};
-use crate::instance::{Comparison, Rules, classes};
 use crate::quirk::Quirk;
+use crate::rules::{Comparison, Rules, classes};
 use crate::tracker::Clearing;
 
 /// How long a slow operation takes.

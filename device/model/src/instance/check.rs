@@ -9,19 +9,7 @@ use chmu_spec::unit_size::UnitSize;
 use crate::behaviour::SettingsBehaviour;
 use crate::capabilities::Capabilities;
 use crate::event::Refusal;
-
-/// A configuration that an instance can run.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Settings {
-    pub(crate) filter: RequestFilter,
-    pub(crate) unit_size: UnitSize,
-    pub(crate) counter_width: u8,
-    pub(crate) threshold: u32,
-    /// None in always-on mode.
-    pub(crate) epoch: Option<EpochLength>,
-    pub(crate) down_sampling_log2: u8,
-    pub(crate) randomise: bool,
-}
+use crate::settings::Settings;
 
 impl Settings {
     /// Reads the registers; the first thing that the capabilities do not offer is the refusal.

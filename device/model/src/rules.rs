@@ -7,9 +7,8 @@ use chmu_spec::request::AccessKind;
 use chmu_spec::unit_size::UnitSize;
 
 use crate::capabilities::Capabilities;
+use crate::settings::Settings;
 use crate::tracker::{Clearing, RangeBitmap};
-
-use super::settings::Settings;
 
 /// When counts are compared with the threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
