@@ -111,3 +111,18 @@ fn has_nextest() -> bool {
 fn cargo() -> PathBuf {
     std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_test_runners_end_is_the_runs() {
+        for (script, code) in [("echo PASS >&2", 0), ("echo FAIL >&2; exit 100", 100)] {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            let status = pass_on(command, &Progress::hidden()).unwrap();
+            assert_eq!(status.code(), Some(code));
+        }
+    }
+}

@@ -40,7 +40,14 @@ impl Software {
         options.check()?;
         let (platform, programs) = thread::scope(|scope| {
             let fetching = progress.beside();
-            let platform = scope.spawn(move || Platform::obtain(options, &fetching));
+            let platform = scope.spawn(move || {
+                let platform = Platform::obtain(options, &fetching);
+                if let Err(error) = &platform {
+                    // A build takes minutes; nobody should wait that long for the reason.
+                    fetching.say(&format!("No platform, so the build is in vain: {error:#}"));
+                }
+                platform
+            });
             let programs = Programs::obtain(progress);
             (platform.join(), programs)
         });
