@@ -14,4 +14,5 @@ mod interleave;
 mod interrupts;
 mod reboot;
 mod script;
+mod tools;
 mod watch;
