@@ -13,6 +13,7 @@ mod filter;
 mod interleave;
 mod interrupts;
 mod reboot;
+mod refusals;
 mod script;
 mod tools;
 mod watch;
