@@ -119,10 +119,11 @@ impl AccessFeed {
     /// Whether nothing is missed from now on: the producer reports accesses, or there is none, or
     /// it has not answered for [`ANSWER_TIMEOUT`]. `now_ns` is any time that does not go back.
     pub(crate) fn is_ready(&mut self, now_ns: u64) -> bool {
-        let owes_answer = self.feed.producer_socket().is_some() && !self.feed.acknowledged();
-        if !self.feed.armed() || !owes_answer {
+        let attached = self.feed.producer_socket().is_some();
+        if !attached || !self.feed.armed() || self.feed.acknowledged() {
             self.asked = None;
-            return !owes_answer;
+            // What it may have acknowledged while disarmed is that it reports nothing.
+            return !attached || self.feed.armed();
         }
         let asked = self.asked.get_or_insert(Asked {
             at_ns: now_ns,

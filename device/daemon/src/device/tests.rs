@@ -79,6 +79,15 @@ fn an_enable_is_in_progress_until_the_producer_answers() {
     assert!(ring.push(Record::read(BASE)));
     let statistics = device.statistics().function.blocks;
     assert_eq!(statistics[0][0].requests_counted, 1);
+
+    // A producer that has stopped as it was asked to has to start again.
+    write(&mut device, 0x40, 0);
+    producer.acknowledge(producer.arming());
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, 0);
+    enable(&mut device);
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
+    producer.acknowledge(producer.arming());
+    assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
 }
 
 #[test]
