@@ -4,5 +4,6 @@
 
 pub mod device_process;
 pub mod guest;
+pub mod lab_program;
 pub mod processes;
 pub mod raw_client;

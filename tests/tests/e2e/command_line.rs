@@ -2,40 +2,23 @@
 //! The lab's verbs as a user types them.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 use chmu_lab::platform::KernelChoice;
 use chmu_tests::guest::Turn;
+use chmu_tests::lab_program::lab_program;
 use serde_json::Value;
 
 /// Runs the lab to its end.
 fn lab(arguments: &[&str]) -> Result<Output> {
-    let program = program()?;
+    let program = lab_program()?;
     let mut command = Command::new(&program);
     command.args(arguments);
     command
         .output()
         .with_context(|| format!("Cannot run {}", program.display()))
-}
-
-/// The lab that runs the tests, or the one beside this test.
-fn program() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CHMU_LAB") {
-        return Ok(path.into());
-    }
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent);
-    let program = folder
-        .context("The test is in no target folder")?
-        .join("chmu-lab");
-    ensure!(
-        program.exists(),
-        "{} is missing; build it with `cargo build -p chmu-lab`",
-        program.display()
-    );
-    Ok(program)
 }
 
 #[test]

@@ -6,11 +6,12 @@ mod output;
 mod refusals;
 mod signatures;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use chmu_lab::cache::Cache;
+use chmu_tests::lab_program::lab_program;
 use serde_json::json;
 
 /// The lab's entries for QEMU, the newest kernel and busybox.
@@ -22,7 +23,7 @@ const NO_MIRROR: &str = "file:///nonexistent/mirror";
 
 /// The lab with a cache of its own and no mirror.
 fn lab(cache: &Path, arguments: &[&str]) -> Result<Command> {
-    let mut command = Command::new(program()?);
+    let mut command = Command::new(lab_program()?);
     command
         .args(arguments)
         .env("CHMU_CACHE_DIR", cache)
@@ -31,24 +32,6 @@ fn lab(cache: &Path, arguments: &[&str]) -> Result<Command> {
         .env("PATH", path_without_qemu())
         .stdin(Stdio::null());
     Ok(command)
-}
-
-/// The lab that runs the tests, or the one beside this test.
-fn program() -> Result<PathBuf> {
-    if let Some(path) = std::env::var_os("CHMU_LAB") {
-        return Ok(path.into());
-    }
-    let test = std::env::current_exe()?;
-    let folder = test.parent().and_then(Path::parent);
-    let program = folder
-        .context("The test is in no target folder")?
-        .join("chmu-lab");
-    ensure!(
-        program.exists(),
-        "{} is missing; build it with `cargo build -p chmu-lab`",
-        program.display()
-    );
-    Ok(program)
 }
 
 fn path_without_qemu() -> std::ffi::OsString {

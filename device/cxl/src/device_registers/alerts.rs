@@ -4,7 +4,7 @@
 use chmu_spec::cxl::health::{alert, alert_configuration, set_alert_configuration as set};
 use chmu_spec::cxl::mailbox::ReturnCode;
 
-use super::health::{Health, Level, Levels};
+use super::readings::{Level, Levels, Readings};
 use crate::bytes::{byte, i16_at, put, u16_at};
 
 const LIFE_USED_CRITICAL_PERCENT: u8 = 95;
@@ -124,18 +124,18 @@ impl AlertConfiguration {
     }
 
     /// How bad things are; a threshold that is reached counts.
-    pub(super) fn levels(&self, health: &Health) -> Levels {
+    pub(super) fn levels(&self, readings: &Readings) -> Levels {
         let warned = |alert: u8, reached: bool| self.valid & alert != 0 && reached;
         let level = |critical: bool, warning: bool| match (critical, warning) {
             (true, _) => Level::Critical,
             (false, true) => Level::Warning,
             (false, false) => Level::Normal,
         };
-        let life_used = health.life_used_percent;
-        let celsius = health.temperature_celsius;
+        let life_used = readings.life_used_percent;
+        let celsius = readings.temperature_celsius;
         let too_warm = celsius >= self.over_temperature_celsius;
         let too_cold = celsius <= self.under_temperature_celsius;
-        let errors_reached = health.corrected_errors >= self.corrected_errors.into();
+        let errors_reached = readings.corrected_errors >= self.corrected_errors.into();
         Levels {
             life_used: level(
                 life_used >= LIFE_USED_CRITICAL_PERCENT,

@@ -5,6 +5,7 @@ use chmu_spec::cxl::event::{EventLog, memory_module};
 use chmu_spec::cxl::health::health_info;
 
 use super::alerts::AlertConfiguration;
+use super::readings::{Level, Levels, Readings};
 use crate::bytes::put;
 
 /// Something of the device's health that the outside can change.
@@ -14,41 +15,6 @@ pub enum Condition {
     Temperature(i16),
     /// Life used, in percent.
     LifeUsed(u8),
-}
-
-/// How bad something is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Level {
-    Normal,
-    Warning,
-    Critical,
-}
-
-impl Level {
-    /// Its 2 bits in the additional status.
-    const fn code(self) -> u8 {
-        match self {
-            Self::Normal => health_info::NORMAL,
-            Self::Warning => health_info::WARNING,
-            Self::Critical => health_info::CRITICAL,
-        }
-    }
-
-    const fn log(self) -> EventLog {
-        match self {
-            Self::Normal => EventLog::Informational,
-            Self::Warning => EventLog::Warning,
-            Self::Critical => EventLog::Failure,
-        }
-    }
-}
-
-/// How bad things are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Levels {
-    pub(super) life_used: Level,
-    pub(super) temperature: Level,
-    pub(super) corrected_errors: Level,
 }
 
 /// A change of health, as a memory module event tells it.
@@ -61,9 +27,7 @@ pub(super) struct Change {
 /// The device's health.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Health {
-    pub(super) temperature_celsius: i16,
-    pub(super) life_used_percent: u8,
-    pub(super) corrected_errors: u32,
+    readings: Readings,
     levels: Levels,
 }
 
@@ -71,9 +35,11 @@ impl Default for Health {
     /// A new card in a machine that cools it.
     fn default() -> Self {
         Self {
-            temperature_celsius: 40,
-            life_used_percent: 0,
-            corrected_errors: 0,
+            readings: Readings {
+                temperature_celsius: 40,
+                life_used_percent: 0,
+                corrected_errors: 0,
+            },
             levels: Levels {
                 life_used: Level::Normal,
                 temperature: Level::Normal,
@@ -85,24 +51,26 @@ impl Default for Health {
 
 impl Health {
     pub(super) fn set(&mut self, condition: Condition) {
+        let readings = &mut self.readings;
         match condition {
-            Condition::Temperature(celsius) => self.temperature_celsius = celsius,
-            Condition::LifeUsed(percent) => self.life_used_percent = percent,
+            Condition::Temperature(celsius) => readings.temperature_celsius = celsius,
+            Condition::LifeUsed(percent) => readings.life_used_percent = percent,
         }
     }
 
     pub(super) fn count_corrected_error(&mut self) {
-        self.corrected_errors = self.corrected_errors.saturating_add(1);
+        let errors = &mut self.readings.corrected_errors;
+        *errors = errors.saturating_add(1);
     }
 
     /// Power was lost: what is counted since power-on starts anew.
     pub(super) fn power_on(&mut self) {
-        self.corrected_errors = 0;
+        self.readings.corrected_errors = 0;
     }
 
     /// Judges anew, and tells what changed.
     pub(super) fn judge(&mut self, alerts: &AlertConfiguration) -> Vec<Change> {
-        let levels = alerts.levels(self);
+        let levels = alerts.levels(&self.readings);
         let before = self.levels;
         self.levels = levels;
         let all = [
@@ -145,11 +113,11 @@ impl Health {
             status |= health_info::CORRECTED_VOLATILE_WARNING;
         }
         put(&mut output, health_info::ADDITIONAL_STATUS, &[status]);
-        let life_used = [self.life_used_percent];
+        let life_used = [self.readings.life_used_percent];
         put(&mut output, health_info::LIFE_USED, &life_used);
-        let temperature = self.temperature_celsius.to_le_bytes();
+        let temperature = self.readings.temperature_celsius.to_le_bytes();
         put(&mut output, health_info::TEMPERATURE, &temperature);
-        let errors = self.corrected_errors.to_le_bytes();
+        let errors = self.readings.corrected_errors.to_le_bytes();
         put(&mut output, health_info::CORRECTED_VOLATILE_ERRORS, &errors);
         output
     }

@@ -8,6 +8,7 @@ mod firmware;
 mod health;
 mod media_event;
 mod poison;
+mod readings;
 mod record;
 mod sanitize;
 mod timestamp;

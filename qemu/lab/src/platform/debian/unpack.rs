@@ -273,7 +273,7 @@ mod tests {
     #[test]
     fn modules_of_hardware_that_a_guest_lacks_are_left_out() {
         let is_kept = |file: &str| {
-            let modules = Path::new("/root/kernel");
+            let modules = Path::new("/unpacked/kernel");
             is_for_guests(modules, &modules.join(file))
         };
         assert!(is_kept("drivers/net/virtio_net.ko.xz"));
