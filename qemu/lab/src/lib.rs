@@ -8,6 +8,7 @@ pub mod doctor;
 mod elf;
 pub mod guest_image;
 pub mod host_bridge;
+pub mod kernel_config;
 pub mod kernel_log;
 pub mod machine;
 pub mod output;

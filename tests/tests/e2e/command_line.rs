@@ -12,7 +12,7 @@ use chmu_tests::lab_program::lab_program;
 use serde_json::Value;
 
 /// Runs the lab to its end.
-fn lab(arguments: &[&str]) -> Result<Output> {
+pub(crate) fn lab(arguments: &[&str]) -> Result<Output> {
     let program = lab_program()?;
     let mut command = Command::new(&program);
     command.args(arguments);

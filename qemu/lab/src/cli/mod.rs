@@ -11,6 +11,7 @@ mod boot;
 mod demo;
 mod doctor;
 mod fetch;
+mod kernel_config;
 mod mutants;
 mod names;
 mod test;
@@ -48,6 +49,8 @@ enum Verb {
     Doctor(doctor::Options),
     /// Fetches QEMU, a kernel and busybox, so that later runs need no network.
     Fetch(fetch::Options),
+    /// Prints the options that a kernel of your own needs, as a fragment of its configuration.
+    KernelConfig,
     /// Breaks the device's rules one by one and shows which conformance cases notice.
     Mutants(mutants::Options),
     /// Runs all tests, those in guests included.
@@ -63,6 +66,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Boot(options) => boot::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Fetch(options) => fetch::run(&options),
+        Verb::KernelConfig => kernel_config::run(),
         Verb::Mutants(options) => mutants::run(&options),
         Verb::Test(options) => test::run(options),
         Verb::Unknown(words) => Err(refuse(&words)),

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use chmu_harness::program;
+use chmu_lab::kernel_config;
 use chmu_lab::machine::{Interrupted, MachineOptions, Software, dry_run, run_on_terminal};
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
@@ -94,7 +95,14 @@ fn boot(
     platform
         .guest_files
         .extend(options.guest.run.iter().map(Script::file));
-    let (_, mut software) = Software::obtain(&platform, initramfs, &progress)?;
+    let (obtained, mut software) = Software::obtain(&platform, initramfs, &progress)?;
+    if platform.kernel.is_some() {
+        let kernel = &obtained.kernel;
+        let modules = platform.modules.as_deref();
+        if let Some(said) = kernel_config::complaint(&kernel.image, &kernel.release, modules) {
+            program::say(said);
+        }
+    }
     if options.device.no_plugin {
         software.plugin = None;
     }
