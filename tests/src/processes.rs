@@ -80,6 +80,9 @@ fn send(target: i32, signal: i32) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Command, Stdio};
+
     use super::*;
 
     #[test]
@@ -90,11 +93,18 @@ mod tests {
 
     #[test]
     fn a_child_is_found_and_then_gone() -> Result<()> {
-        let mut sleeper = std::process::Command::new("sleep").arg("1234.5").spawn()?;
-        assert_eq!(child("1234.5")?, sleeper.id());
-        kill(sleeper.id())?;
-        sleeper.wait()?;
-        assert!(!children()?.contains_key(&sleeper.id()));
+        let mut shell = Command::new("sh")
+            .args(["-c", "echo; read line", "1234.5"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        // The kernel shows no command line before the program runs.
+        let said = shell.stdout.take().context("There is no pipe")?;
+        BufReader::new(said).read_line(&mut String::new())?;
+        assert_eq!(child("1234.5")?, shell.id());
+        kill(shell.id())?;
+        shell.wait()?;
+        assert!(!children()?.contains_key(&shell.id()));
         assert!(child("1234.5").is_err());
         Ok(())
     }

@@ -14,7 +14,10 @@ fn unknown_names_are_answered_with_known_ones() -> Result<()> {
         (&["demo", "--kernel-suite", "lts-6.21"], "lts-6.12"),
         (&["boot", "--mode", "regoin"], "region"),
         (&["demoo"], "did you mean demo"),
-        (&["xyzzy"], "demo, boot, doctor, fetch, mutants, test"),
+        (
+            &["xyzzy"],
+            "demo, boot, doctor, fetch, kernel-config, mutants, test",
+        ),
         (&["fetch", "-o", "jason"], "json"),
     ] {
         let output = lab(folder.path(), words)?.output()?;
