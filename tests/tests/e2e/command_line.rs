@@ -106,12 +106,27 @@ fn values_are_looked_at_before_anything_else() -> Result<()> {
         (&["boot", "--smp", "0"], "has no processors"),
         (&["boot", "--memory", "100M"], "a multiple of 256 MiB"),
         (&["boot", "--profile", "poor"], "is no profile"),
+        (&["boot", "--profile", "poor"], "huge-list"),
+        (
+            &["boot", "--mode", "vfio", "--memory-as", "dax"],
+            "leave one of the two out",
+        ),
         (&["boot", "--quirk", "none"], "is no quirk"),
         (&["boot", "--clock", "slow"], "is no clock"),
         (&["boot", "--clock", "manual"], "--clock-socket"),
         (
             &["boot", "--event-socket", "e", "--devices", "2"],
             "name one for each",
+        ),
+        (
+            &[
+                "boot",
+                "--devices",
+                "2",
+                "--event-socket=e",
+                "--event-socket=e",
+            ],
+            "for two devices",
         ),
         (&["boot", "--device-settings", settings], &wrong_key),
         (&["boot", "--qemu-args", "-name 'a"], "unclosed quote"),

@@ -37,7 +37,7 @@ pub enum ValueError {
     #[error("\"{0}\" is no quirk; vfio-user-chmu --list-quirks names them")]
     Quirk(String),
     /// A name that no profile has.
-    #[error("\"{0}\" is no profile; vfio-user-chmu --list-profiles names them")]
+    #[error("\"{0}\" is no profile; write one of {known}", known = profile_names())]
     Profile(String),
     /// A kind of interrupt that no device has.
     #[error("\"{0}\" is no kind of interrupt; write msi-x, msi or none")]
@@ -48,6 +48,11 @@ pub enum ValueError {
     /// A factor that no bit stands for.
     #[error("{0} is no down-sampling factor; write a power of two from 1 to 32768")]
     DownSampling(String),
+}
+
+fn profile_names() -> String {
+    let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
+    names.join(", ")
 }
 
 fn filter_names() -> String {

@@ -86,5 +86,12 @@ fn check_count(option: &str, paths: &[PathBuf], devices: usize) -> Result<()> {
         "There are {} of {option} for {devices} devices; name one for each",
         paths.len()
     );
+    for (index, path) in paths.iter().enumerate() {
+        ensure!(
+            !paths.iter().take(index).any(|earlier| earlier == path),
+            "{option} is {} for two devices; give each a path of its own",
+            path.display()
+        );
+    }
     Ok(())
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use chmu_lab::machine::{MachineOptions, MemoryAs, Mode};
 
 use super::script::Script;
@@ -38,7 +38,12 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn apply_to(&self, options: &mut MachineOptions) {
+    pub(super) fn apply_to(&self, options: &mut MachineOptions) -> Result<()> {
+        ensure!(
+            !(self.mode == Mode::Vfio && self.memory_as == MemoryAs::Dax),
+            "--memory-as dax needs Linux' CXL drivers on the device, which --mode vfio keeps away; \
+             leave one of the two out"
+        );
         options.mode = self.mode;
         options.memory_as = self.memory_as;
         if self.run.is_none() {
@@ -46,6 +51,7 @@ impl Options {
         }
         options.append.extend(self.append.iter().cloned());
         options.may_reboot = self.reboot;
+        Ok(())
     }
 
     /// The user's initramfs.

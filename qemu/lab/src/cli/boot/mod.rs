@@ -30,7 +30,8 @@ pub(super) struct Options {
     /// Keeps the run's folder with sockets, generated files and logs.
     #[arg(long)]
     keep: bool,
-    /// Prints the commands in place of running them; the files they name are kept.
+    /// Prints the commands in place of running them; the files they name stay until
+    /// a later run of the lab, or with --keep.
     #[arg(long)]
     dry_run: bool,
     /// The form in which --dry-run prints the commands.
@@ -57,7 +58,7 @@ impl Options {
             keep: self.keep,
             ..MachineOptions::default()
         };
-        self.guest.apply_to(&mut options);
+        self.guest.apply_to(&mut options)?;
         self.device.apply_to(&mut options, &topology)?;
         self.qemu.apply_to(&mut options)?;
         Ok((topology, options))
