@@ -52,7 +52,7 @@ pub struct Capabilities {
     pub postponed_insertion: bool,
     /// Bits of a counter, by unit size.
     pub counter_widths: CounterWidths,
-    /// How long enable, disable and reset take: an hour at most. Drivers wait 100 ms.
+    /// How long enable, disable and reset take: 10 s at most. Drivers wait 100 ms.
     pub operation_delay_ns: u64,
     /// Seed of the randomised down-sampling.
     pub seed: u64,

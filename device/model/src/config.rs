@@ -8,8 +8,8 @@ use chmu_spec::unit_size::UnitSize;
 use crate::capabilities::Capabilities;
 use crate::quirk::Quirk;
 
-/// An hour.
-const LONGEST_OPERATION_NS: u64 = 3_600_000_000_000;
+/// A hundred times what drivers wait.
+const LONGEST_OPERATION_NS: u64 = 10_000_000_000;
 
 /// What a block is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub enum ConfigError {
     )]
     DownSampling,
     /// Operations that take longer than anybody waits.
-    #[error("Enable, disable and reset take an hour at most, not {0} ns; drivers wait 100 ms")]
+    #[error("Enable, disable and reset take 10 s at most, not {0} ns; drivers wait 100 ms")]
     OperationDelay(u64),
 }
 

@@ -463,7 +463,7 @@ fn contradictions_point_to_the_key() {
         (4, 25)
     );
     assert_eq!(
-        place(&format!("{instance}operation_delay = \"3601s\"\n")),
+        place(&format!("{instance}operation_delay = \"11s\"\n")),
         (4, 19)
     );
     assert_eq!(place("[[decoder]]\ngranularity = 300\n"), (2, 15));
