@@ -32,6 +32,7 @@ address! {
     /// Number of a tracked unit: device physical address divided by the unit size.
     UnitIndex
 }
+
 impl Hpa {
     /// The page frame that holds the address.
     pub const fn pfn(self) -> Pfn {
@@ -55,6 +56,29 @@ address! {
     Pfn
 }
 
+/// A run of host physical addresses, such as a node's memory or what a decoder decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HpaRange {
+    /// The first byte's address.
+    pub start: Hpa,
+    /// Number of bytes; 0 for an empty range.
+    pub bytes: u64,
+}
+
+impl HpaRange {
+    /// The address after the last byte's; the last address of all for a range that leaves 64 bits.
+    pub const fn end(self) -> Hpa {
+        Hpa(self.start.0.saturating_add(self.bytes))
+    }
+
+    /// The page frames that hold any of the bytes, ascending.
+    pub fn pages(self) -> impl Iterator<Item = Pfn> {
+        let end = self.end().0.div_ceil(1 << BASE_PAGE_SHIFT);
+        let first = self.start.pfn().0;
+        (first..if self.bytes == 0 { first } else { end }).map(Pfn)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,5 +94,21 @@ mod tests {
         assert_eq!(Hpa(0x1_0000_0fff).pfn(), Pfn(0x10_0000));
         assert_eq!(Pfn(0x10_0000).start(), Some(Hpa(0x1_0000_0000)));
         assert_eq!(Pfn(1 << 52).start(), None);
+    }
+
+    #[test]
+    fn a_range_touches_the_pages_of_its_bytes() {
+        let pages = |start, bytes| -> Vec<u64> {
+            let range = HpaRange {
+                start: Hpa(start),
+                bytes,
+            };
+            range.pages().map(|page| page.0).collect()
+        };
+        assert_eq!(pages(0x3000, 0x2000), [3, 4]);
+        assert_eq!(pages(0x3fff, 2), [3, 4]);
+        assert_eq!(pages(0x3fff, 1), [3]);
+        assert_eq!(pages(0x3800, 0), []);
+        assert_eq!(pages(u64::MAX - 1, 9), [(1 << 52) - 1]);
     }
 }

@@ -5,7 +5,7 @@
 //! number n belongs to the device at position n mod ways (CXL r3.1, 8.2.4.20.13; Linux:
 //! `drivers/cxl/core/region.c`). Powers of two and the multiples of three follow the same rule.
 
-use crate::address::{Dpa, Hpa};
+use crate::address::{Dpa, Hpa, HpaRange};
 
 /// Interleave ways with their register codes.
 const WAYS: [(u8, u8); 8] = [
@@ -126,7 +126,8 @@ pub struct Share {
     pub dpa_offset: u64,
 }
 
-/// What one committed HDM decoder of a device decodes.
+/// What one committed HDM decoder of a device decodes: host physical addresses and the device's
+/// memory behind them. Who only needs the addresses takes its [`DecoderWindow::range`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct DecoderWindow {
     /// First host physical address.
@@ -142,6 +143,14 @@ pub struct DecoderWindow {
 }
 
 impl DecoderWindow {
+    /// The host physical addresses, those of the other devices of the interleave set among them.
+    pub const fn range(&self) -> HpaRange {
+        HpaRange {
+            start: self.base,
+            bytes: self.size_bytes,
+        }
+    }
+
     /// Bytes of the device's share of the window.
     pub const fn dpa_bytes(&self) -> u64 {
         self.size_bytes / self.interleave.ways as u64

@@ -2,20 +2,20 @@
 //! Host physical to device physical addresses, by the decoders that decode now.
 
 use chmu_model::Access;
-use chmu_spec::address::{Dpa, Hpa};
+use chmu_spec::address::{Dpa, HpaRange};
 use chmu_spec::interleave::DecoderWindow;
 
 use crate::host::HostAccess;
 
-/// A window that a committed decoder decodes.
+/// A decoder window with what the device alone knows of it: who may come through it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct MappedWindow {
+pub(crate) struct CommittedDecoder {
     pub(crate) window: DecoderWindow,
     /// Requests there come from trusted execution environments.
     pub(crate) tee: bool,
 }
 
-impl MappedWindow {
+impl CommittedDecoder {
     fn access(&self, access: &HostAccess) -> Option<Access> {
         Some(Access {
             dpa: self.window.dpa(access.hpa)?,
@@ -25,51 +25,49 @@ impl MappedWindow {
     }
 }
 
-/// The windows that decode now.
+/// The decoders that decode now.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddressMap {
-    windows: Vec<MappedWindow>,
+    decoders: Vec<CommittedDecoder>,
     /// Host physical addresses are taken for device physical ones.
     untranslated: bool,
 }
 
 impl AddressMap {
-    pub(crate) fn new(windows: Vec<MappedWindow>) -> Self {
+    pub(crate) fn new(decoders: Vec<CommittedDecoder>) -> Self {
         Self {
-            windows,
+            decoders,
             untranslated: false,
         }
     }
 
     /// A map that reports these windows, and takes host physical addresses for device physical
     /// ones.
-    pub(crate) fn untranslated(windows: Vec<MappedWindow>) -> Self {
+    pub(crate) fn untranslated(decoders: Vec<CommittedDecoder>) -> Self {
         Self {
-            windows,
+            decoders,
             untranslated: true,
         }
     }
 
-    /// First host physical address and bytes of each window.
-    pub(crate) fn windows(&self) -> Vec<(Hpa, u64)> {
-        let windows = self.windows.iter();
-        windows
-            .map(|mapped| (mapped.window.base, mapped.window.size_bytes))
-            .collect()
+    /// The host physical addresses of each window.
+    pub(crate) fn windows(&self) -> Vec<HpaRange> {
+        let decoders = self.decoders.iter();
+        decoders.map(|decoder| decoder.window.range()).collect()
     }
 
     /// Appends to `batch` those accesses that reach this device's memory.
     pub(crate) fn translate(&self, accesses: &[HostAccess], batch: &mut Vec<Access>) {
-        match self.windows.as_slice() {
+        match self.decoders.as_slice() {
             _ if self.untranslated => {
                 batch.extend(accesses.iter().map(untranslated));
             }
             [only] if only.window.interleave.ways() == 1 => direct(only, accesses, batch),
-            windows => batch.extend(
-                accesses
-                    .iter()
-                    .filter_map(|access| windows.iter().find_map(|mapped| mapped.access(access))),
-            ),
+            decoders => {
+                batch.extend(accesses.iter().filter_map(|access| {
+                    decoders.iter().find_map(|decoder| decoder.access(access))
+                }))
+            }
         }
     }
 }
@@ -84,30 +82,31 @@ fn untranslated(access: &HostAccess) -> Access {
 }
 
 /// The usual case, one window that belongs to this device alone, without a search.
-fn direct(mapped: &MappedWindow, accesses: &[HostAccess], batch: &mut Vec<Access>) {
-    let base = mapped.window.base.0;
-    let size_bytes = mapped.window.size_bytes;
-    let dpa_base = mapped.window.dpa_base.0;
+fn direct(decoder: &CommittedDecoder, accesses: &[HostAccess], batch: &mut Vec<Access>) {
+    let base = decoder.window.base.0;
+    let size_bytes = decoder.window.size_bytes;
+    let dpa_base = decoder.window.dpa_base.0;
     batch.extend(accesses.iter().filter_map(|access| {
         let offset = access.hpa.0.wrapping_sub(base);
         (offset < size_bytes).then_some(Access {
             dpa: Dpa(dpa_base.wrapping_add(offset)),
             kind: access.kind,
-            tee: mapped.tee,
+            tee: decoder.tee,
         })
     }));
 }
 
 #[cfg(test)]
 mod tests {
+    use chmu_spec::address::Hpa;
     use chmu_spec::interleave::Interleave;
     use chmu_spec::request::AccessKind;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn window(base: u64, ways: u8, position: u8, dpa_base: u64) -> MappedWindow {
-        MappedWindow {
+    fn window(base: u64, ways: u8, position: u8, dpa_base: u64) -> CommittedDecoder {
+        CommittedDecoder {
             window: DecoderWindow {
                 base: Hpa(base),
                 size_bytes: 0x1000_0000 * u64::from(ways),

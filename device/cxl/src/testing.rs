@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use chmu_model::Capabilities;
-use chmu_spec::address::Hpa;
+use chmu_spec::address::{Hpa, HpaRange};
 use chmu_spec::request::AccessKind;
 
 use crate::{
@@ -44,6 +44,14 @@ impl FunctionHost for RecordingHost {
 
     fn event(&mut self, event: FunctionEvent) {
         self.events.push(event);
+    }
+}
+
+/// Host physical addresses that a decoder decodes.
+pub(crate) fn range(start: u64, bytes: u64) -> HpaRange {
+    HpaRange {
+        start: Hpa(start),
+        bytes,
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chmu_cxl::HostAccess;
 use chmu_ring::{Feed, FeedConfig, Record, Window};
-use chmu_spec::address::Hpa;
+use chmu_spec::address::{Hpa, HpaRange};
 use chmu_spec::request::AccessKind;
 
 use crate::rate_limit::RateLimit;
@@ -62,16 +62,16 @@ pub(crate) struct AccessFeed {
 }
 
 impl AccessFeed {
-    /// `rings` rings for the accesses to `windows`, each given by its base and its bytes.
+    /// `rings` rings for the accesses to `windows`.
     ///
     /// # Errors
     /// When there are no rings, no windows, or too many.
-    pub(crate) fn new(rings: u32, windows: &[(Hpa, u64)]) -> Result<Self, chmu_ring::Error> {
+    pub(crate) fn new(rings: u32, windows: &[HpaRange]) -> Result<Self, chmu_ring::Error> {
         let windows = windows
             .iter()
-            .map(|(base, size)| Window {
-                base: base.0,
-                size: *size,
+            .map(|window| Window {
+                base: window.start.0,
+                size: window.bytes,
             })
             .collect();
         Ok(Self {

@@ -8,7 +8,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use chmu_spec::address::{Dpa, Hpa, Pfn};
+use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::unit_size::UnitSize;
 
@@ -16,6 +16,8 @@ use crate::device::{DeviceError, PciFunction};
 use crate::memory::PAGE_BYTES;
 use crate::sysfs_file::SysfsError;
 use crate::transport::{BarOffset, Transport, TransportError};
+
+pub use chmu_spec::address::HpaRange;
 
 mod cedt;
 mod component;
@@ -29,38 +31,16 @@ const GRANULES_MAX: u64 = 1 << 13;
 /// Where the machine's physical memory is a file.
 const PHYSICAL_MEMORY: &str = "/dev/mem";
 
-/// A run of whole pages of the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HpaRange {
-    /// First byte, a multiple of 4096.
-    pub start: Hpa,
-    /// Bytes, a multiple of 4096; at least one page.
-    pub bytes: u64,
-}
-
-impl HpaRange {
-    /// The pages that hold the bytes from `start` to `end`; none when there are no bytes.
-    fn covering(start: u64, end: u64) -> Option<HpaRange> {
-        let first = start - start % PAGE_BYTES;
-        // The last page of 64 bits is no memory anywhere.
-        let end = end.checked_next_multiple_of(PAGE_BYTES)?;
-        let bytes = end.checked_sub(first).filter(|&bytes| bytes > 0)?;
-        Some(HpaRange {
-            start: Hpa(first),
-            bytes,
-        })
-    }
-
-    /// The byte after the last one.
-    pub fn end(self) -> Hpa {
-        Hpa(self.start.0.saturating_add(self.bytes))
-    }
-
-    /// The page frames.
-    pub fn pages(self) -> impl Iterator<Item = Pfn> {
-        let first = self.start.pfn().0;
-        (first..first.saturating_add(self.bytes / PAGE_BYTES)).map(Pfn)
-    }
+/// The whole pages that hold the bytes from `start` to `end`; none when there are no bytes.
+fn covering_pages(start: u64, end: u64) -> Option<HpaRange> {
+    let first = start - start % PAGE_BYTES;
+    // The last page of 64 bits is no memory anywhere.
+    let end = end.checked_next_multiple_of(PAGE_BYTES)?;
+    let bytes = end.checked_sub(first).filter(|&bytes| bytes > 0)?;
+    Some(HpaRange {
+        start: Hpa(first),
+        bytes,
+    })
 }
 
 /// Where a device's memory appears in the host.
@@ -142,7 +122,7 @@ impl Translation {
         Ok(())
     }
 
-    /// The pages that hold a range of device memory, ascending; empty where none does. Pages that
+    /// The whole pages that hold a range of device memory, ascending; empty where none does. Pages that
     /// an interleave fills from several devices count for each of them.
     pub fn pages(&self, dpa: Range<Dpa>) -> Vec<HpaRange> {
         let mut found = Vec::new();
@@ -173,7 +153,7 @@ fn add_pages(window: &DecoderWindow, start: Dpa, end: Dpa, found: &mut Vec<HpaRa
     let mut add = |first: u64, end: u64| {
         // A granule's bytes are contiguous in the host, and `end` is no first byte of the next.
         if let (Some(first), Some(last)) = (hpa(first), hpa(end - 1)) {
-            found.extend(HpaRange::covering(first, last.saturating_add(1)));
+            found.extend(covering_pages(first, last.saturating_add(1)));
         }
     };
     // Without interleaving, or where every page has a granule of this device.

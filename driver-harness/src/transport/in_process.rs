@@ -13,7 +13,7 @@ use chmu_cxl::{
     ConfigError, Function, FunctionConfig, FunctionEvent, FunctionHost, FunctionStatistics,
     HostAccess, Region,
 };
-use chmu_spec::address::Hpa;
+use chmu_spec::address::HpaRange;
 
 use super::{
     BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
@@ -125,8 +125,8 @@ impl InProcessDevice {
         );
     }
 
-    /// Start and bytes of each window of host physical addresses that the device decodes.
-    pub fn windows(&self) -> Vec<(Hpa, u64)> {
+    /// The host physical addresses that each decoder of the device decodes.
+    pub fn windows(&self) -> Vec<HpaRange> {
         self.function.borrow().windows()
     }
 

@@ -28,7 +28,7 @@ const DECODER_COMMITTED: u32 = 0x1700;
 
 /// The register block's content, 64 KiB.
 pub fn register_image(topology: &Topology) -> Vec<u8> {
-    let size = usize::try_from(topology.register_block().size_bytes).unwrap_or(usize::MAX);
+    let size = usize::try_from(topology.register_block().bytes).unwrap_or(usize::MAX);
     let mut image = Image(vec![0; size]);
     let windows = topology.windows();
     let capability = CACHEMEM_OFFSET + HDM_DECODER_OFFSET;

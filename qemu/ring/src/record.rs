@@ -65,7 +65,8 @@ impl fmt::Debug for Record {
     }
 }
 
-/// A range of host physical addresses whose accesses the consumer asks for.
+/// A range of host physical addresses whose accesses the consumer asks for, as the shared memory
+/// carries it: page aligned and not empty, without a word on who decodes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Window {
     /// Host physical address of the first byte; a multiple of 4 KiB.

@@ -16,7 +16,7 @@ use chmu_spec::cxl::component::{
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 use chmu_spec::register::WriteRules;
 
-use crate::address_map::MappedWindow;
+use crate::address_map::CommittedDecoder;
 use crate::bar::Bar;
 use crate::event::{DecoderRefusal, FunctionEvent};
 use crate::host::FunctionHost;
@@ -30,7 +30,7 @@ const HDM_POINTER: u16 = 0x100;
 /// A decoder that firmware commits.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FirmwareDecoder {
-    pub(crate) mapped: MappedWindow,
+    pub(crate) committed: CommittedDecoder,
     pub(crate) dpa_skip_bytes: u64,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct ComponentRegisters {
     capacity_bytes: u64,
     firmware: Vec<FirmwareDecoder>,
     /// What each decoder decodes; none while it is not committed.
-    committed: Vec<Option<MappedWindow>>,
+    committed: Vec<Option<CommittedDecoder>>,
 }
 
 impl ComponentRegisters {
@@ -86,8 +86,8 @@ impl ComponentRegisters {
         }
     }
 
-    /// The windows that decode now, as far as these registers say.
-    pub(crate) fn windows(&self) -> Vec<MappedWindow> {
+    /// The decoders that decode now, as far as these registers say.
+    pub(crate) fn decoding(&self) -> Vec<CommittedDecoder> {
         let enabled = self.space.get(global_control(), 4) & u64::from(hdm::DECODER_ENABLE) != 0;
         let committed = self.committed.iter().filter(|_| enabled);
         committed.copied().flatten().collect()
@@ -110,7 +110,7 @@ impl ComponentRegisters {
         self.committed.fill(None);
         for (index, decoder) in self.firmware.iter().enumerate() {
             if let Some(committed) = self.committed.get_mut(index) {
-                *committed = Some(decoder.mapped);
+                *committed = Some(decoder.committed);
             }
             let start = decoder_offset(index);
             let range = start..start.saturating_add(DECODER_BYTES);
@@ -143,8 +143,8 @@ impl ComponentRegisters {
             (true, true) => return,
             (true, false) if control.error_not_committed() => return,
             (true, false) => match self.decide(index) {
-                Ok(window) => {
-                    self.set_committed(index, Some(window));
+                Ok(decoder) => {
+                    self.set_committed(index, Some(decoder));
                     control.with_committed(true)
                 }
                 Err(refusal) => {
@@ -170,8 +170,8 @@ impl ComponentRegisters {
         }
     }
 
-    /// The window of a decoder that a driver wants to commit.
-    fn decide(&self, index: usize) -> Result<MappedWindow, DecoderRefusal> {
+    /// A decoder that a driver wants to commit.
+    fn decide(&self, index: usize) -> Result<CommittedDecoder, DecoderRefusal> {
         let below = self.committed.get(..index).unwrap_or_default();
         if self.control(index).interleave().map(Interleave::ways) != Some(1) {
             return Err(DecoderRefusal::Interleave);
@@ -191,7 +191,7 @@ impl ComponentRegisters {
         if dpa_base.saturating_add(size_bytes) > self.capacity_bytes {
             return Err(DecoderRefusal::Capacity);
         }
-        Ok(MappedWindow {
+        Ok(CommittedDecoder {
             window: DecoderWindow {
                 base: Hpa(base),
                 size_bytes,
@@ -209,16 +209,16 @@ impl ComponentRegisters {
         DecoderControl::from_bits(u32::try_from(bits).unwrap_or(0))
     }
 
-    fn set_committed(&mut self, index: usize, window: Option<MappedWindow>) {
+    fn set_committed(&mut self, index: usize, decoder: Option<CommittedDecoder>) {
         if let Some(committed) = self.committed.get_mut(index) {
-            *committed = window;
+            *committed = decoder;
         }
     }
 }
 
 /// Where a window ends in host and in device physical addresses.
-fn ends(mapped: &MappedWindow) -> (u64, u64) {
-    let window = &mapped.window;
+fn ends(decoder: &CommittedDecoder) -> (u64, u64) {
+    let window = &decoder.window;
     (
         window.base.0.saturating_add(window.size_bytes),
         window.dpa_base.0.saturating_add(window.dpa_bytes()),
@@ -261,7 +261,7 @@ fn define_capability_array(space: &mut RegisterSpace) {
 }
 
 fn set_firmware_decoder(space: &mut RegisterSpace, start: u64, decoder: &FirmwareDecoder) {
-    let window = &decoder.mapped.window;
+    let window = &decoder.committed.window;
     let control = DecoderControl::new()
         .with_granularity_code(window.interleave.granularity_code())
         .with_ways_code(window.interleave.ways_code())

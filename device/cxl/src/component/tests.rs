@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Component registers against bytes that were written down by hand, and drivers' decoders.
 
-use chmu_spec::address::Hpa;
 use proptest::prelude::*;
 
-use crate::testing::{Bench, GIB, MIB_256, config, decoder};
+use crate::testing::{Bench, GIB, MIB_256, config, decoder, range};
 use crate::{DecoderRefusal, FunctionConfig, FunctionEvent, Region};
 
 const BAR: Region = Region::Bar(0);
@@ -82,9 +81,9 @@ fn decoders_show_ways_granularity_and_skip() {
     assert_eq!(
         bench.function.windows(),
         [
-            (Hpa(4 * GIB), MIB_256),
-            (Hpa(0x11_4000_0000), 6 * MIB_256),
-            (Hpa(0x20_0000_0000), MIB_256),
+            range(4 * GIB, MIB_256),
+            range(0x11_4000_0000, 6 * MIB_256),
+            range(0x20_0000_0000, MIB_256),
         ]
     );
 }
@@ -107,7 +106,7 @@ fn the_global_control_switches_all_decoders() {
     assert_eq!(bench.function.windows(), []);
     bench.write(BAR, HDM + 4, &[0xff, 0xff, 0xff, 0xff]);
     assert_eq!(bench.read_u32(BAR, HDM + 4), 2);
-    assert_eq!(bench.function.windows(), [(Hpa(4 * GIB), GIB)]);
+    assert_eq!(bench.function.windows(), [range(4 * GIB, GIB)]);
     assert_eq!(
         bench.host.events,
         [FunctionEvent::WindowsChanged, FunctionEvent::WindowsChanged]
@@ -146,7 +145,7 @@ fn a_driver_commits_and_takes_back() {
     let mut bench = Bench::new(&two_of_four());
     let seen = program(&mut bench, 0x30_0000_0000, GIB, COMMIT);
     assert_eq!(seen, COMMITTED);
-    let window = (Hpa(0x30_0000_0000), GIB);
+    let window = range(0x30_0000_0000, GIB);
     assert_eq!(bench.function.windows().last(), Some(&window));
     assert_eq!(bench.host.events, [FunctionEvent::WindowsChanged]);
 

@@ -9,10 +9,10 @@ mod quirk_tests;
 mod tests;
 
 use chmu_model::{Access, Caution};
-use chmu_spec::address::{Dpa, Hpa};
+use chmu_spec::address::{Dpa, Hpa, HpaRange};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 
-use crate::address_map::{AddressMap, MappedWindow};
+use crate::address_map::{AddressMap, CommittedDecoder};
 use crate::bar::{self, Bar};
 use crate::behaviour::Behaviour;
 use crate::cdat::AttributeTable;
@@ -232,9 +232,9 @@ impl Function {
         }
     }
 
-    /// First host physical address and bytes of each window that a committed decoder decodes; a
+    /// The host physical addresses that each committed decoder decodes; a
     /// [`FunctionEvent::WindowsChanged`] tells when they change.
-    pub fn windows(&self) -> Vec<(Hpa, u64)> {
+    pub fn windows(&self) -> Vec<HpaRange> {
         self.address_map.windows()
     }
 
@@ -297,10 +297,10 @@ impl Function {
 
     fn decode(&self) -> AddressMap {
         if self.config_space.mem_enabled() {
-            let windows = self.component.windows();
+            let decoders = self.component.decoding();
             match self.behaviour.decodes {
-                true => AddressMap::new(windows),
-                false => AddressMap::untranslated(windows),
+                true => AddressMap::new(decoders),
+                false => AddressMap::untranslated(decoders),
             }
         } else {
             AddressMap::default()
@@ -339,7 +339,7 @@ fn firmware_decoders(config: &FunctionConfig, windows: &[DecoderWindow]) -> Vec<
     let decoders = config.decoders.iter().zip(windows);
     decoders
         .map(|(decoder, window)| FirmwareDecoder {
-            mapped: MappedWindow {
+            committed: CommittedDecoder {
                 window: *window,
                 tee: decoder.tee,
             },

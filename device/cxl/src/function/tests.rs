@@ -2,12 +2,11 @@
 //! The function as a whole: units behind BAR4, accesses, interrupts, resets.
 
 use chmu_model::{Capabilities, Event};
-use chmu_spec::address::Hpa;
 use chmu_spec::chmu::Capabilities0;
 use proptest::prelude::*;
 
 use crate::testing::{
-    Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, read_at, silent_config,
+    Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, range, read_at, silent_config,
 };
 use crate::{FunctionConfig, FunctionEvent, HostAccess, Interrupts, Region};
 
@@ -178,7 +177,7 @@ fn both_resets_return_the_units_to_power_on() {
         reset(&mut bench);
         assert!(!bench.function.is_counting());
         assert_eq!(bench.read(BAR, INSTANCE, 0x200), before);
-        assert_eq!(bench.function.windows(), [(Hpa(4 * GIB), GIB)]);
+        assert_eq!(bench.function.windows(), [range(4 * GIB, GIB)]);
     }
 }
 

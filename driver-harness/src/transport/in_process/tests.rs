@@ -3,7 +3,7 @@
 
 use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, Interrupts, Performance};
 use chmu_model::Capabilities;
-use chmu_spec::address::Dpa;
+use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::chmu::Mode;
 use chmu_spec::cxl::dvsec::block_id;
 use chmu_spec::request::AccessKind;

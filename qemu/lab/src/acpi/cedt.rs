@@ -31,8 +31,8 @@ fn host_bridge_structure(topology: &Topology) -> Vec<u8> {
     bytes.extend(u32::from(topology.host_bridge_bus).to_le_bytes());
     bytes.extend(HOST_BRIDGE_VERSION.to_le_bytes());
     bytes.extend(0_u32.to_le_bytes());
-    bytes.extend(block.base.0.to_le_bytes());
-    bytes.extend(block.size_bytes.to_le_bytes());
+    bytes.extend(block.start.0.to_le_bytes());
+    bytes.extend(block.bytes.to_le_bytes());
     bytes
 }
 

@@ -5,10 +5,10 @@
 //! With `movable_node` on its command line Linux then keeps its own memory off those nodes: all of
 //! it becomes `ZONE_MOVABLE` (Linux `mm/memblock.c`, `mm/mm_init.c`).
 
-use chmu_spec::address::Hpa;
+use chmu_spec::address::{Hpa, HpaRange};
 
 use super::proximity_domain;
-use crate::topology::{KIB, MIB, MemoryRange, Topology};
+use crate::topology::{KIB, MIB, Topology};
 
 const TABLE_REVISION: u8 = 1;
 const PROCESSOR_AFFINITY: u8 = 0;
@@ -45,9 +45,9 @@ pub(super) fn build(topology: &Topology) -> Vec<u8> {
         }
     }
     // QEMU pads with disabled entries, two more than there are nodes.
-    let nothing = MemoryRange {
-        base: Hpa(0),
-        size_bytes: 0,
+    let nothing = HpaRange {
+        start: Hpa(0),
+        bytes: 0,
     };
     for _ in memory_entries..topology.nodes.len() + 2 {
         content.extend(memory_affinity(0, nothing, 0));
@@ -66,12 +66,12 @@ fn processor_affinity(node: usize, apic_id: u8) -> [u8; 16] {
     bytes
 }
 
-fn memory_affinity(node: usize, range: MemoryRange, flags: u32) -> [u8; 40] {
+fn memory_affinity(node: usize, range: HpaRange, flags: u32) -> [u8; 40] {
     let mut bytes = [0; 40];
     bytes[..2].copy_from_slice(&[MEMORY_AFFINITY, 40]);
     bytes[2..6].copy_from_slice(&proximity_domain(node));
-    bytes[8..16].copy_from_slice(&range.base.0.to_le_bytes());
-    bytes[16..24].copy_from_slice(&range.size_bytes.to_le_bytes());
+    bytes[8..16].copy_from_slice(&range.start.0.to_le_bytes());
+    bytes[16..24].copy_from_slice(&range.bytes.to_le_bytes());
     bytes[28..32].copy_from_slice(&flags.to_le_bytes());
     bytes
 }
@@ -88,16 +88,16 @@ fn generic_port_affinity(topology: &Topology) -> [u8; 32] {
 }
 
 /// The node's memory without the hole below 1 MiB.
-fn memory_ranges(topology: &Topology, node: usize) -> Vec<MemoryRange> {
+fn memory_ranges(topology: &Topology, node: usize) -> Vec<HpaRange> {
     let mut ranges = topology.memory_ranges(node);
     if let Some(first) = ranges.first_mut()
-        && first.base.0 == 0
+        && first.start.0 == 0
     {
-        let end = first.size_bytes;
-        first.size_bytes = HOLE_START;
-        let above = MemoryRange {
-            base: Hpa(HOLE_END),
-            size_bytes: end - HOLE_END,
+        let end = first.bytes;
+        first.bytes = HOLE_START;
+        let above = HpaRange {
+            start: Hpa(HOLE_END),
+            bytes: end - HOLE_END,
         };
         ranges.insert(1, above);
     }

@@ -126,7 +126,7 @@ fn names_bus(device: &str) -> bool {
 /// The kernel's command line.
 pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions) -> String {
     let block = topology.register_block();
-    let size = ByteSize(block.size_bytes);
+    let size = ByteSize(block.bytes);
     let mut words = vec![
         "console=ttyS0".to_owned(),
         // The guest ends or restarts at once when its kernel panics, and any oops is a panic.
@@ -137,7 +137,7 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         "movable_node".to_owned(),
         "nokaslr".to_owned(),
         // The host bridge's registers are no memory.
-        format!("memmap={size}${:#x}", block.base.0),
+        format!("memmap={size}${:#x}", block.start.0),
         // On a busy host the kernel's test of the timer finds no ticks in time, and gives it up.
         "no_timer_check".to_owned(),
         // Only what is under test moves pages.
@@ -293,7 +293,7 @@ fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles)
         list.put("-device", device.to_string());
     }
     let block = option_value(&files.register_block);
-    let address = topology.register_block().base.0;
+    let address = topology.register_block().start.0;
     list.put(
         "-device",
         format!("loader,file={block},addr={address:#x},force-raw=on"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Where QEMU's `q35` machine puts the memory (QEMU `hw/i386/pc_q35.c` and `hw/core/numa.c`).
 
-use chmu_spec::address::Hpa;
+use chmu_spec::address::{Hpa, HpaRange};
 
 use super::{GIB, KIB, MIB, PlacedDevice, PlacedWindow, Topology, WINDOW_ALIGNMENT_BYTES};
 
@@ -14,15 +14,6 @@ const REGISTER_BLOCK_BYTES: u64 = 64 * KIB;
 /// QEMU loads the initramfs and the firmware its tables at the top of low memory, the kernel lies at
 /// 16 MiB: this far below the top is clear of all three.
 const REGISTER_BLOCK_BELOW_TOP_BYTES: u64 = 256 * MIB;
-
-/// A range of guest physical addresses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MemoryRange {
-    /// First address.
-    pub base: Hpa,
-    /// Length.
-    pub size_bytes: u64,
-}
 
 impl Topology {
     /// All memory, in bytes.
@@ -38,7 +29,7 @@ impl Topology {
     }
 
     /// The node's memory: nodes follow each other from address 0 and skip the hole below 4 GiB.
-    pub fn memory_ranges(&self, node: usize) -> Vec<MemoryRange> {
+    pub fn memory_ranges(&self, node: usize) -> Vec<HpaRange> {
         let start: u64 = self.nodes[..node]
             .iter()
             .map(|node| node.memory_bytes)
@@ -47,16 +38,16 @@ impl Topology {
         let low_end = self.low_memory_bytes();
         let mut ranges = Vec::new();
         if start < low_end {
-            ranges.push(MemoryRange {
-                base: Hpa(start),
-                size_bytes: end.min(low_end) - start,
+            ranges.push(HpaRange {
+                start: Hpa(start),
+                bytes: end.min(low_end) - start,
             });
         }
         if end > low_end {
             let start = start.max(low_end);
-            ranges.push(MemoryRange {
-                base: Hpa(HIGH_MEMORY_BASE + start - low_end),
-                size_bytes: end - start,
+            ranges.push(HpaRange {
+                start: Hpa(HIGH_MEMORY_BASE + start - low_end),
+                bytes: end - start,
             });
         }
         ranges
@@ -71,8 +62,8 @@ impl Topology {
             for range in self.memory_ranges(index) {
                 windows.push(PlacedWindow {
                     node: index,
-                    base: range.base,
-                    size_bytes: range.size_bytes,
+                    base: range.start,
+                    size_bytes: range.bytes,
                     first_root_port: next_root_port,
                     window,
                 });
@@ -105,11 +96,11 @@ impl Topology {
     ///
     /// QEMU's own host bridge has its decoders uncommitted after each reset and nothing in the
     /// firmware commits them, so Linux is shown a block in DRAM that QEMU fills at each reset.
-    pub fn register_block(&self) -> MemoryRange {
+    pub fn register_block(&self) -> HpaRange {
         let top = self.low_memory_bytes();
-        MemoryRange {
-            base: Hpa(top.saturating_sub(REGISTER_BLOCK_BELOW_TOP_BYTES)),
-            size_bytes: REGISTER_BLOCK_BYTES,
+        HpaRange {
+            start: Hpa(top.saturating_sub(REGISTER_BLOCK_BELOW_TOP_BYTES)),
+            bytes: REGISTER_BLOCK_BYTES,
         }
     }
 

@@ -10,7 +10,6 @@ mod validation;
 
 use chmu_spec::address::Hpa;
 
-pub use layout::MemoryRange;
 pub use performance::DevicePerformance;
 pub use validation::TopologyError;
 
@@ -61,7 +60,8 @@ pub struct Access {
     pub bandwidth_mib_per_s: u32,
 }
 
-/// A CXL fixed memory window that covers exactly one node.
+/// A CXL fixed memory window that covers exactly one node, as it is wished for; where it lies is
+/// in the [`PlacedWindow`], and what each device behind it decodes in the device's configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Window {
     /// The devices behind it; several are interleaved in this order.

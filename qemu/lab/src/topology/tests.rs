@@ -36,16 +36,16 @@ fn nodes_cover_all_memory_once_and_leave_the_pci_hole() {
         let mut ranges: Vec<_> = (0..3)
             .flat_map(|node| topology.memory_ranges(node))
             .collect();
-        ranges.sort_by_key(|range| range.base.0);
-        let total: u64 = ranges.iter().map(|range| range.size_bytes).sum();
+        ranges.sort_by_key(|range| range.start.0);
+        let total: u64 = ranges.iter().map(|range| range.bytes).sum();
         assert_eq!(total, topology.memory_bytes());
         for pair in ranges.windows(2) {
-            let end = pair[0].base.0 + pair[0].size_bytes;
-            assert!(end <= pair[1].base.0, "{pair:x?}");
+            let end = pair[0].start.0 + pair[0].bytes;
+            assert!(end <= pair[1].start.0, "{pair:x?}");
         }
         for range in &ranges {
-            let end = range.base.0 + range.size_bytes;
-            assert!(end <= 2 * GIB || range.base.0 >= 4 * GIB, "{range:x?}");
+            let end = range.start.0 + range.bytes;
+            assert!(end <= 2 * GIB || range.start.0 >= 4 * GIB, "{range:x?}");
         }
     }
 }
@@ -56,8 +56,8 @@ fn the_register_block_lies_in_low_dram() {
         let mut topology = Topology::default();
         topology.nodes[0].memory_bytes = dram_bytes;
         let block = topology.register_block();
-        let end = block.base.0 + block.size_bytes;
-        assert!(block.base.0.is_multiple_of(block.size_bytes));
+        let end = block.start.0 + block.bytes;
+        assert!(block.start.0.is_multiple_of(block.bytes));
         assert!(end + topology.initramfs_limit_bytes() < topology.low_memory_bytes());
     }
 }

@@ -44,7 +44,7 @@ fn dram_beyond_two_gibibytes_continues_above_four() {
     let mut topology = Topology::default();
     topology.nodes[0].memory_bytes += 256 * MIB;
     let ranges = memory_ranges(&topology, 0);
-    let found: Vec<_> = ranges.iter().map(|r| (r.base.0, r.size_bytes)).collect();
+    let found: Vec<_> = ranges.iter().map(|r| (r.start.0, r.bytes)).collect();
     let low = (0x10_0000, 0x7ff0_0000);
     assert_eq!(found, [(0, 0xa_0000), low, (0x1_0000_0000, 0x1000_0000)]);
 }
