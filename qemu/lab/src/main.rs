@@ -3,7 +3,7 @@
 
 use std::process::ExitCode;
 
-use chmu_harness::program;
+use chmu::program;
 use chmu_lab::machine::Interrupted;
 
 mod cli;

@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use chmu_harness::program::{self, OutputError};
+use chmu::program::{self, OutputError};
 use serde::Serialize;
 
 /// For whom a result is.

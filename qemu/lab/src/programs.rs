@@ -116,7 +116,7 @@ const PLUGIN: Recipe = Recipe {
 const GUEST: Recipe = Recipe {
     label: "the guest's chmu",
     variable: GUEST_VARIABLE,
-    package: "chmu-harness",
+    package: "chmu",
     target: Target::StaticProgram("chmu"),
 };
 

@@ -10,7 +10,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 
 use anyhow::{Context, Result};
-use chmu_harness::program;
+use chmu::program;
 
 use crate::platform::{GuestPackages, KernelChoice, Platform, PlatformOptions};
 use crate::programs::{self, Programs};

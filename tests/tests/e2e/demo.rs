@@ -4,12 +4,12 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use chmu_harness::workload::traffic::Distribution;
 use chmu_lab::machine::MachineOptions;
 use chmu_lab::platform::KernelChoice;
 use chmu_lab::progress::Progress;
 use chmu_lab::scenario::demo::{self, MINIMUM_RECALL, Verdict, Workload};
 use chmu_lab::topology::Topology;
+use chmu_proof::workload::traffic::Distribution;
 use chmu_tests::guest::Turn;
 
 #[test]

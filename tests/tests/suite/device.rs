@@ -4,13 +4,13 @@
 use std::fmt::Write as _;
 
 use anyhow::{Context, Result};
-use chmu_harness::conformance::bench::BlockPlace;
-use chmu_harness::conformance::case::Case;
-use chmu_harness::conformance::judge::Verdict;
-use chmu_harness::conformance::paths::socket::{SocketSubject, Sockets};
-use chmu_harness::conformance::run::{CaseResult, RunError, RunOptions, run};
-use chmu_harness::conformance::subject::Subject;
-use chmu_harness::device::block_places;
+use chmu_conformance::bench::BlockPlace;
+use chmu_conformance::case::Case;
+use chmu_conformance::judge::Verdict;
+use chmu_conformance::paths::socket::{SocketSubject, Sockets};
+use chmu_conformance::run::{CaseResult, RunError, RunOptions, run};
+use chmu_conformance::subject::Subject;
+use chmu_driver::device::block_places;
 use chmu_tests::device_process::DeviceProcess;
 
 /// Devices that share the window in front of this one's memory.

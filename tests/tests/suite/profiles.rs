@@ -2,8 +2,8 @@
 //! Every ready-made device passes, strictly judged.
 
 use anyhow::Result;
-use chmu_harness::conformance::case::Case;
-use chmu_harness::conformance::cases;
+use chmu_conformance::case::Case;
+use chmu_conformance::cases;
 
 use crate::device::{ALONE, Device, Share, failures, ran};
 

@@ -2,7 +2,7 @@
 //! A device process that breaks a rule fails the case that is about the rule.
 
 use anyhow::Result;
-use chmu_harness::conformance::cases;
+use chmu_conformance::cases;
 
 use crate::device::{ALONE, Device, failures};
 

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use chmu_harness::conformance::cases;
+use chmu_conformance::cases;
 
 use crate::device::{Device, failures};
 

@@ -4,7 +4,7 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chmu_harness::program;
+use chmu::program;
 use chmu_lab::machine::{self, MachineOptions, Software};
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;

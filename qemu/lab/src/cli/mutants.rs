@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Context;
-use chmu_harness::conformance::cases;
-use chmu_harness::conformance::catalogue::Catalogue;
-use chmu_harness::conformance::mutants::{Mutant, Setting, run_all};
+use chmu_conformance::cases;
+use chmu_conformance::catalogue::Catalogue;
+use chmu_conformance::mutants::{Mutant, Setting, run_all};
 use chmu_lab::output::Format;
 use chmu_lab::progress::Progress;
 use chmu_model::Quirk;

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
-use chmu_harness::agent::protocol::{Command, Request, Response};
+use chmu::agent::protocol::{Command, Request, Response};
 
 /// QEMU takes a request from the socket when the guest reads it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(30);
@@ -87,8 +87,9 @@ impl AsFd for AgentLine {
 
 #[cfg(test)]
 mod tests {
+    use chmu::agent::protocol::Reply;
+
     use super::*;
-    use chmu_harness::agent::protocol::Reply;
 
     #[test]
     fn answers_come_out_whole_and_other_lines_do_not() {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use chmu_harness::agent::protocol::{Command, Reply, Response};
+use chmu::agent::protocol::{Command, Reply, Response};
 
 use super::Machine;
 use super::agent::{AgentLine, Received};

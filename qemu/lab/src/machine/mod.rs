@@ -30,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use chmu_harness::agent::protocol::Command;
+use chmu::agent::protocol::Command;
 
 use self::agent::AgentLine;
 use self::launch::{Attendance, Launch};

@@ -10,7 +10,7 @@ mod script;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use chmu_harness::program;
+use chmu::program;
 use chmu_lab::kernel_config;
 use chmu_lab::machine::{Interrupted, MachineOptions, Software, dry_run, run_on_terminal};
 use chmu_lab::output::Format;

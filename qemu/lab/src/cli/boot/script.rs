@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::Result;
-use chmu_harness::program;
+use chmu::program;
 use chmu_lab::kernel_log;
 use chmu_lab::machine::{Machine, MachineOptions, Software};
 use chmu_lab::output;

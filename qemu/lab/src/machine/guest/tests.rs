@@ -55,7 +55,7 @@ fn machine(device: &str, guest: impl FnOnce(UnixStream) + Send + 'static) -> Mac
 
 fn serve(stream: UnixStream) {
     let output = stream.try_clone().unwrap();
-    chmu_harness::agent::serve(stream, output).unwrap();
+    chmu::agent::serve(stream, output).unwrap();
 }
 
 /// The failure's cause; its folder, which stays, is removed.

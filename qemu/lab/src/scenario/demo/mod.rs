@@ -7,9 +7,9 @@ mod result;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use chmu_harness::memory::PAGE_BYTES;
-use chmu_harness::workload::check_counts;
-use chmu_harness::workload::traffic::{Distribution, Share};
+use chmu_machine::memory::PAGE_BYTES;
+use chmu_proof::workload::check_counts;
+use chmu_proof::workload::traffic::{Distribution, Share};
 
 use crate::kernel_log;
 use crate::machine::{Machine, MachineOptions, Software};

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The options of `chmu conformance run`, and the command that says them again.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use chmu_conformance::case::Case;
+use chmu_conformance::cases;
+use chmu_cxl::Profile;
+use chmu_machine::names::{instead, nearest};
+use chmu_model::Quirk;
+use clap::error::ErrorKind;
+
+use super::usage_error;
+
+/// How the device is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Transport {
+    /// A model of a device in this process.
+    InProcess,
+    /// A device process that listens on a vfio-user socket.
+    Socket,
+    /// A device of this machine with vfio-pci bound to it.
+    Guest,
+    /// A device of this machine beside the kernel's driver; no interrupts, no reset.
+    Region,
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::InProcess => "in-process",
+            Self::Socket => "socket",
+            Self::Guest => "guest",
+            Self::Region => "region",
+        }
+    }
+}
+
+/// The form of the results on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Output {
+    /// Line by line as cases end.
+    Ktap,
+    /// One object at the end.
+    Json,
+}
+
+/// `BLOCK.INSTANCE`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct InstanceName(pub(super) (usize, u8));
+
+impl FromStr for InstanceName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = text.split_once('.');
+        let numbers = numbers
+            .and_then(|(block, instance)| Some((block.parse().ok()?, instance.parse().ok()?)));
+        numbers
+            .map(Self)
+            .ok_or_else(|| "write block and instance, such as 0.1".to_owned())
+    }
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct RunOptions {
+    /// Cases, areas, or names with * for any text [default: all cases].
+    #[arg(value_name = "PATTERN")]
+    patterns: Vec<String>,
+    /// How the device is reached.
+    #[arg(long, value_enum, default_value = "in-process")]
+    pub(super) transport: Transport,
+    /// The device of this machine: its address or its memory device [default: the only one].
+    #[arg(long, value_name = "DEVICE", help_heading = "Guest and region")]
+    pub(super) device: Option<String>,
+    /// Each access reaches the device exactly once and nothing else does; true of emulators without
+    /// a model of caches only. Without it cases that count are skipped.
+    #[arg(long, help_heading = "Guest and region")]
+    pub(super) exact_traffic: bool,
+    /// MiB of the device's memory to make traffic on, at most [default: 320].
+    #[arg(long, value_name = "MIB", help_heading = "Guest and region")]
+    pub(super) traffic_memory: Option<u64>,
+    /// Where the device process listens for vfio-user clients.
+    #[arg(
+        long,
+        value_name = "PATH",
+        help_heading = "Socket",
+        required_if_eq("transport", "socket")
+    )]
+    pub(super) socket: Option<PathBuf>,
+    /// Where it listens for producers of accesses [default: no traffic].
+    #[arg(long, value_name = "PATH", help_heading = "Socket")]
+    pub(super) access_socket: Option<PathBuf>,
+    /// Where it listens for whoever moves its manual clock [default: a clock that runs].
+    #[arg(long, value_name = "PATH", help_heading = "Socket")]
+    pub(super) clock_socket: Option<PathBuf>,
+    /// The device's position in interleaved windows, which its registers do not tell [default: 0].
+    #[arg(long, value_name = "NUMBER", help_heading = "Socket")]
+    pub(super) position: Option<u8>,
+    /// The ready-made device [default: full].
+    #[arg(long, value_name = "NAME", value_parser = profile, help_heading = "In-process")]
+    pub(super) profile: Option<Profile>,
+    /// Devices that share the model's windows [default: 1].
+    #[arg(long, value_name = "NUMBER", value_parser = ways, help_heading = "In-process")]
+    pub(super) ways: Option<u8>,
+    /// The rule that the model breaks.
+    #[arg(long, value_name = "NAME", value_parser = quirk, help_heading = "In-process")]
+    pub(super) quirk: Option<Quirk>,
+    /// Block and instance under test [default: the first].
+    #[arg(long, value_name = "BLOCK.INSTANCE", conflicts_with = "all_instances")]
+    pub(super) instance: Option<InstanceName>,
+    /// Tests one instance after the other.
+    #[arg(long)]
+    pub(super) all_instances: bool,
+    /// Takes this project's decisions as the only readings, and information for requirements.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// Runs only cases that write no register of the units: a first look at unknown hardware.
+    #[arg(long)]
+    pub(super) read_only: bool,
+    /// Writes the results in the XML of junit as well.
+    #[arg(long, value_name = "FILE")]
+    pub(super) junit: Option<PathBuf>,
+    /// The form of the results on stdout.
+    #[arg(short, long, value_enum, default_value = "ktap")]
+    pub(super) output: Output,
+    /// Where sysfs is.
+    #[arg(long, value_name = "FOLDER", default_value = "/sys", hide = true)]
+    pub(super) sysfs: PathBuf,
+}
+
+fn profile(name: &str) -> Result<Profile, String> {
+    Profile::from_name(name).ok_or_else(|| {
+        let names = Profile::ALL.map(Profile::name);
+        instead(name, &names, "chmu conformance list --profiles")
+    })
+}
+
+fn quirk(name: &str) -> Result<Quirk, String> {
+    Quirk::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Quirk::ALL.iter().map(|quirk| quirk.name()).collect();
+        instead(name, &names, "chmu conformance list --quirks")
+    })
+}
+
+fn ways(text: &str) -> Result<u8, String> {
+    match text.parse() {
+        Ok(ways @ (1 | 2 | 4 | 8 | 16 | 3 | 6 | 12)) => Ok(ways),
+        _ => Err("write 1, 2, 3, 4, 6, 8, 12 or 16".to_owned()),
+    }
+}
+
+/// What to say of a pattern that means no case.
+fn unknown_case(pattern: &str) -> String {
+    let all = cases::all();
+    let names: Vec<_> = all.iter().map(|case| case.name).collect();
+    let mut areas: Vec<_> = all.iter().map(Case::area).collect();
+    areas.dedup();
+    let meant = match pattern.contains('/') {
+        true => &names,
+        false => &areas,
+    };
+    let nearest = nearest(pattern, meant).or_else(|| nearest(pattern, &names));
+    let question = nearest.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+    format!(
+        "no case and no area is named {pattern:?}{question}\nThe areas are {}; chmu conformance \
+         list prints all {} cases",
+        areas.join(", "),
+        names.len()
+    )
+}
+
+/// An option that was given: its name, its value if it takes one, and the transports it belongs to.
+struct Given {
+    name: &'static str,
+    value: Option<String>,
+    transports: &'static [Transport],
+}
+
+const FUNCTION: &[Transport] = &[Transport::Guest, Transport::Region];
+const SOCKET: &[Transport] = &[Transport::Socket];
+const IN_PROCESS: &[Transport] = &[Transport::InProcess];
+
+impl RunOptions {
+    /// The cases that the patterns mean; a pattern that means none is a usage error.
+    pub(super) fn cases(&self) -> Vec<Case> {
+        for pattern in &self.patterns {
+            if cases::matching(std::slice::from_ref(pattern)).is_empty() {
+                usage_error(ErrorKind::InvalidValue, unknown_case(pattern));
+            }
+        }
+        cases::matching(&self.patterns)
+    }
+
+    /// Ends the process for options that do not go with the transport.
+    pub(super) fn check(&self) {
+        let strange = self
+            .given()
+            .into_iter()
+            .find(|given| !given.transports.contains(&self.transport));
+        if let Some(Given { name, .. }) = strange {
+            let message = format!(
+                "{name} does not go with --transport {}",
+                self.transport.name()
+            );
+            usage_error(ErrorKind::ArgumentConflict, message);
+        }
+    }
+
+    /// The command that runs cases again, without instance and cases.
+    pub(super) fn repeat_command(&self) -> String {
+        let mut words = vec!["chmu".to_owned(), "conformance".into(), "run".into()];
+        words.extend(["--transport".into(), self.transport.name().into()]);
+        for Given { name, value, .. } in self.given() {
+            words.push(name.into());
+            words.extend(value);
+        }
+        for (name, is_given) in [("--strict", self.strict), ("--read-only", self.read_only)] {
+            words.extend(is_given.then(|| name.to_owned()));
+        }
+        let quoted: Vec<_> = words
+            .iter()
+            // Only a NUL cannot be quoted, and no argument can contain one.
+            .map(|word| shlex::try_quote(word).unwrap_or_default())
+            .collect();
+        quoted.join(" ")
+    }
+
+    /// Options of single transports that were given.
+    fn given(&self) -> Vec<Given> {
+        let mut given = Vec::new();
+        let mut add = |name, value: Option<String>, transports| {
+            if value.is_some() {
+                given.push(Given {
+                    name,
+                    value,
+                    transports,
+                });
+            }
+        };
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let number = |number: Option<u64>| number.map(|number| number.to_string());
+        add("--device", self.device.clone(), FUNCTION);
+        add("--traffic-memory", number(self.traffic_memory), FUNCTION);
+        add("--socket", path(&self.socket), SOCKET);
+        add("--access-socket", path(&self.access_socket), SOCKET);
+        add("--clock-socket", path(&self.clock_socket), SOCKET);
+        add("--position", number(self.position.map(u64::from)), SOCKET);
+        let name = self.profile.map(|profile| profile.name().to_owned());
+        add("--profile", name, IN_PROCESS);
+        add("--ways", number(self.ways.map(u64::from)), IN_PROCESS);
+        let name = self.quirk.map(|quirk| quirk.name().to_owned());
+        add("--quirk", name, IN_PROCESS);
+        if self.exact_traffic {
+            given.push(Given {
+                name: "--exact-traffic",
+                value: None,
+                transports: FUNCTION,
+            });
+        }
+        given
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: RunOptions,
+    }
+
+    fn parse(words: &[&str]) -> Result<RunOptions, clap::Error> {
+        let line = Line::try_parse_from([&["run"], words].concat())?;
+        Ok(line.options)
+    }
+
+    #[test]
+    fn the_command_is_said_again() {
+        let words = [
+            "--transport=socket",
+            "--socket=/tmp/a b",
+            "--clock-socket=/c",
+            "--strict",
+            "hotlist",
+        ];
+        assert_eq!(
+            parse(&words).unwrap().repeat_command(),
+            "chmu conformance run --transport socket --socket '/tmp/a b' --clock-socket /c --strict"
+        );
+        let guest = ["--transport=guest", "--exact-traffic"];
+        assert_eq!(
+            parse(&guest).unwrap().repeat_command(),
+            "chmu conformance run --transport guest --exact-traffic"
+        );
+    }
+
+    #[test]
+    fn a_socket_transport_has_a_socket() {
+        let error = parse(&["--transport=socket"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+    }
+
+    #[test]
+    fn values_are_names_that_exist() {
+        for words in [
+            "--profile=rich",
+            "--quirk=none",
+            "--ways=5",
+            "--instance=1",
+            "--instance=1.x",
+        ] {
+            let error = parse(&[words]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{words}");
+        }
+        let options = parse(&["--instance=1.2", "--ways=12"]).unwrap();
+        assert_eq!(options.instance, Some(InstanceName((1, 2))));
+    }
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Which units a verb uses, and what they are told to do.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chmu_driver::device::{Access, Selection, Wishes};
+use chmu_machine::names::instead;
+use chmu_promotion::source::{OpenError, ProgrammedUnits};
+use chmu_spec::chmu::Mode;
+use chmu_spec::request::RequestFilter;
+use chmu_spec::unit_size::UnitSize;
+
+use super::values::{self, positive};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct UnitOptions {
+    /// The device: a PCI address or a memory device such as mem0 [default: every device].
+    #[arg(long)]
+    device: Option<String>,
+    /// The unit, as chmu list names it [default: the first of each device].
+    #[arg(long)]
+    unit: Option<String>,
+    /// How registers are reached [default: vfio when vfio-pci is bound, else sysfs].
+    #[arg(long, value_enum)]
+    transport: Option<Access>,
+    /// Size of a unit, for example 4K or 2M [default: 4K where supported].
+    #[arg(long, value_name = "SIZE")]
+    unit_size: Option<UnitSize>,
+    /// Accesses within one epoch that make a unit hot [default: 32].
+    #[arg(long, value_name = "COUNT", value_parser = positive::<u32>)]
+    threshold: Option<u32>,
+    /// Length of an epoch, for example 100ms; where a unit has no such length, the closest it has.
+    #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "100ms")]
+    epoch: Duration,
+    /// When hot units are reported [default: at the end of each epoch where supported].
+    #[arg(long, value_enum)]
+    mode: Option<ModeName>,
+    /// Which requests count, for example non-tee-read [default: reads and writes].
+    #[arg(long, value_name = "REQUESTS", value_parser = parse_requests)]
+    requests: Option<RequestFilter>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum ModeName {
+    /// At the end of each epoch, with counts.
+    Epoch,
+    /// As soon as a unit is hot.
+    AlwaysOn,
+}
+
+impl UnitOptions {
+    /// Length of an epoch that the user wishes.
+    pub(super) fn wished_epoch_ns(&self) -> u64 {
+        u64::try_from(self.epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Finds and programs the units; says where these cannot do quite what they should.
+    pub(super) fn find(&self) -> Result<ProgrammedUnits, OpenError> {
+        let selection = Selection {
+            device: self.device.clone(),
+            unit: self.unit.clone(),
+            access: self.transport,
+        };
+        let wishes = Wishes {
+            unit_size: self.unit_size,
+            threshold: self.threshold,
+            epoch_ns: Some(self.wished_epoch_ns()),
+            filter: self.requests,
+            mode: self.mode.map(|mode| match mode {
+                ModeName::Epoch => Mode::Epoch,
+                ModeName::AlwaysOn => Mode::AlwaysOn,
+            }),
+            ..Wishes::default()
+        };
+        let units = ProgrammedUnits::find(Path::new("/sys"), &selection, &wishes)?;
+        for unit in units.units() {
+            let granted = unit.settings().map(|settings| settings.epoch);
+            if let Some(granted) = granted.filter(|one| one.nanoseconds() != self.wished_epoch_ns())
+            {
+                log::warn!(
+                    "{} has no epoch of {:?}; it takes the closest it has, {granted}",
+                    unit.name(),
+                    self.epoch
+                );
+            }
+        }
+        Ok(units)
+    }
+}
+
+fn parse_requests(text: &str) -> Result<RequestFilter, String> {
+    let mut filters = RequestFilter::ALL.into_iter();
+    filters.find(|filter| filter.name() == text).ok_or_else(|| {
+        let names = RequestFilter::ALL.map(RequestFilter::name);
+        format!("no requests are called so; {}", instead(text, &names, ""))
+    })
+}

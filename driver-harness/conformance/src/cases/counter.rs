@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Counters and unit ids.
+
+use chmu_spec::address::{Dpa, UnitIndex};
+use chmu_spec::hotlist::{Entry, maximum_count};
+use chmu_spec::unit_size::UnitSize;
+
+use crate::bench::{Bench, HOT, Setup};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+use crate::subject::Request;
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "counter/width",
+        "Writes each unit size and reads the counter width.",
+        width,
+    ),
+    case(
+        "counter/exact-count",
+        "Accesses a unit 3, 10 and 100 times and reads the counts.",
+        exact_count,
+    ),
+    case(
+        "counter/units-apart",
+        "Accesses neighbouring units differently often and reads the counts.",
+        units_apart,
+    ),
+    case(
+        "counter/saturation",
+        "Accesses a unit more often than its counter can count.",
+        saturation,
+    ),
+    case(
+        "counter/unit-id",
+        "Makes the highest reachable unit hot in each unit size and reads its id.",
+        unit_id,
+    ),
+    case(
+        "counter/unit-borders",
+        "Accesses first and last lines of two neighbouring units and reads both counts.",
+        unit_borders,
+    ),
+    case(
+        "counter/width-follows-unit-size",
+        "Writes the unit sizes up and down and compares the counter widths, enabled as well.",
+        width_follows_unit_size,
+    ),
+    case(
+        "counter/last-unit",
+        "Makes the last reachable unit hot.",
+        last_unit,
+    ),
+    case(
+        "counter/large-unit",
+        "Accesses eight places all over a unit of 2 MiB or more.",
+        large_unit,
+    ),
+];
+
+/// Requests that a saturation case is worth.
+const SATURATION_LIMIT: u64 = 1 << 17;
+
+fn pairs(entries: &[Entry]) -> Vec<(UnitIndex, u64)> {
+    let mut pairs: Vec<_> = entries
+        .iter()
+        .map(|entry| (entry.unit, entry.count))
+        .collect();
+    pairs.sort();
+    pairs
+}
+
+fn width(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    for unit_size in bench.unit_sizes()?.iter() {
+        bench.configure(&Setup {
+            unit_size,
+            ..setup.clone()
+        })?;
+        let width = bench.status()?.counter_width();
+        let what = format!("counter width for units of {unit_size}");
+        expect(
+            (1..=56).contains(&width),
+            what,
+            width.to_string(),
+            "1 to 56 bits",
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn exact_count(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    for count in [HOT, 10, 100] {
+        let seen = pairs(&bench.observe(&setup, &[(unit, count)])?);
+        expect_equal(
+            format!("unit and count after {count} accesses"),
+            seen,
+            vec![(unit, count)],
+        )?;
+        bench.stop()?;
+        bench.reset()?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn units_apart(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    let units = bench.units(setup.unit_size, room.min(4))?;
+    let touches: Vec<_> = units.iter().copied().zip([7, 5, 11, 6]).collect();
+    let seen = pairs(&bench.observe(&setup, &touches)?);
+    expect_equal(
+        "units and counts after accesses to units side by side",
+        seen,
+        touches,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn saturation(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.epoch_setup()?;
+    // The unit size with the narrowest counter makes the shortest case.
+    let mut narrowest: Option<(u8, UnitSize)> = None;
+    for unit_size in bench.unit_sizes()?.iter() {
+        bench.configure(&Setup {
+            unit_size,
+            ..setup.clone()
+        })?;
+        let width = bench.status()?.counter_width();
+        if narrowest.is_none_or(|(least, _)| width < least) {
+            narrowest = Some((width, unit_size));
+        }
+    }
+    let Some((width, unit_size)) = narrowest else {
+        return skip("the instance has no unit size");
+    };
+    let largest = maximum_count(width);
+    if largest >= SATURATION_LIMIT {
+        return skip(format!(
+            "a counter of {width} bits takes too many requests to fill"
+        ));
+    }
+    setup.unit_size = unit_size;
+    setup.threshold = 1;
+    let unit = bench.units(unit_size, 1)?[0];
+    let seen = pairs(&bench.observe(&setup, &[(unit, largest + 3)])?);
+    let what = format!(
+        "unit and count of a counter of {width} bits after {} accesses",
+        largest + 3
+    );
+    expect_equal(what, seen, vec![(unit, largest)])?;
+    Ok(Passed::Plainly)
+}
+
+fn unit_id(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    for unit_size in bench.unit_sizes()?.iter() {
+        let setup = Setup {
+            unit_size,
+            ..setup.clone()
+        };
+        let reachable = bench.reachable(false)?;
+        // A high address tells a shifted or masked id from a right one.
+        let Some(dpa) = reachable.last().map(|range| Dpa(range.end.0 - 1)) else {
+            return skip("the traffic source reaches nothing of the device's memory");
+        };
+        let unit = UnitIndex(dpa.0 / unit_size.bytes());
+        let seen = pairs(&bench.observe(&setup, &[(unit, HOT)])?);
+        let what = format!("unit and count of DPA {dpa} in units of {unit_size}");
+        expect_equal(what, seen, vec![(unit, HOT)])?;
+        bench.stop()?;
+        bench.reset()?;
+    }
+    Ok(Passed::Plainly)
+}
+
+/// Requests to the addresses, in order, as `setup` tracks them.
+fn requests(setup: &Setup, addresses: &[Dpa]) -> Vec<Request> {
+    let request = |dpa: &Dpa| Request {
+        dpa: *dpa,
+        kind: setup.tracked_kind(),
+        tee: false,
+    };
+    addresses.iter().map(request).collect()
+}
+
+/// The first pair of neighbouring units that traffic reaches whole.
+fn whole_neighbours(bench: &mut Bench<'_>, unit_size: UnitSize) -> Result<Dpa, Stop> {
+    let bytes = unit_size.bytes();
+    for range in bench.reachable(false)? {
+        let start = range.start.0.next_multiple_of(bytes);
+        if start + 2 * bytes <= range.end.0 {
+            return Ok(Dpa(start));
+        }
+    }
+    skip(format!(
+        "traffic reaches no two whole units of {unit_size} side by side"
+    ))
+}
+
+fn unit_borders(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    if bench.capabilities_0()?.hotlist_entries() < 3 {
+        return skip("the list holds fewer than 2 entries");
+    }
+    let bytes = setup.unit_size.bytes();
+    let start = whole_neighbours(bench, setup.unit_size)?;
+    let first = UnitIndex(start.0 / bytes);
+    let next = UnitIndex(first.0 + 1);
+    let at = |offset: u64| Dpa(start.0 + offset);
+    let addresses = [
+        at(0),
+        at(bytes - 64),
+        at(bytes - 64),
+        at(bytes),
+        at(bytes),
+        at(2 * bytes - 64),
+        at(2 * bytes - 64),
+    ];
+    bench.start(&setup)?;
+    bench.perform(&requests(&setup, &addresses))?;
+    bench.end_epoch(&setup)?;
+    let seen = pairs(&bench.drain()?);
+    let what = "units and counts after accesses to first and last bytes of neighbours";
+    expect_equal(what, seen, vec![(first, 3), (next, 4)])?;
+    Ok(Passed::Plainly)
+}
+
+fn width_follows_unit_size(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    let sizes: Vec<_> = bench.unit_sizes()?.iter().collect();
+    let mut first = Vec::new();
+    for unit_size in &sizes {
+        bench.configure(&Setup {
+            unit_size: *unit_size,
+            ..setup.clone()
+        })?;
+        first.push(bench.status()?.counter_width());
+    }
+    for (unit_size, width) in sizes.iter().zip(first).rev() {
+        bench.configure(&Setup {
+            unit_size: *unit_size,
+            ..setup.clone()
+        })?;
+        let what = format!("counter width for units of {unit_size}, written again");
+        expect_equal(what, bench.status()?.counter_width(), width)?;
+        bench.start(&Setup {
+            unit_size: *unit_size,
+            ..setup.clone()
+        })?;
+        let what = format!("counter width for units of {unit_size} while enabled");
+        expect_equal(what, bench.status()?.counter_width(), width)?;
+        bench.stop()?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn last_unit(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let end = bench
+        .reachable(false)?
+        .last()
+        .map_or(0, |range| range.end.0);
+    let unit = UnitIndex((end - 1) / setup.unit_size.bytes());
+    let seen = pairs(&bench.observe(&setup, &[(unit, HOT)])?);
+    expect_equal(
+        "unit and count of the last reachable unit",
+        seen,
+        vec![(unit, HOT)],
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn large_unit(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.epoch_setup()?;
+    let Some(unit_size) = bench
+        .unit_sizes()?
+        .iter()
+        .filter(|size| size.bytes() >= 2 << 20)
+        .last()
+    else {
+        return skip("the instance has no units of 2 MiB or more");
+    };
+    setup.unit_size = unit_size;
+    let reachable = bench.reachable(false)?;
+    let Some(range) = reachable.first() else {
+        return skip("the traffic source reaches nothing of the device's memory");
+    };
+    let unit = UnitIndex(range.start.0 / unit_size.bytes());
+    let end = range
+        .end
+        .0
+        .min((unit.0 + 1).saturating_mul(unit_size.bytes()));
+    let step = ((end - range.start.0) / 8).max(64) / 64 * 64;
+    let addresses: Vec<_> = (0..8)
+        .map(|number| Dpa(range.start.0 + number * step))
+        .filter(|dpa| dpa.0 < end)
+        .collect();
+    bench.start(&setup)?;
+    bench.perform(&requests(&setup, &addresses))?;
+    bench.end_epoch(&setup)?;
+    let seen = pairs(&bench.drain()?);
+    let what = format!("unit and count after accesses all over a unit of {unit_size}");
+    expect_equal(what, seen, vec![(unit, addresses.len() as u64)])?;
+    Ok(Passed::Plainly)
+}

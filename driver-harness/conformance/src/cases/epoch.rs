@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Epochs: when counters are compared, and when they start again.
+
+use std::time::Duration;
+
+use chmu_spec::chmu::EpochType;
+use chmu_spec::epoch::EpochLength;
+
+use crate::bench::{Bench, HOT, Setup};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail, skip};
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "epoch/hot-unit-reported",
+        "Makes a unit hot, lets the epoch end and looks for it on the list.",
+        hot_unit_reported,
+    ),
+    case(
+        "epoch/not-before-its-end",
+        "Makes a unit hot and looks at the list at once and in the middle of the epoch.",
+        not_before_its_end,
+    ),
+    case(
+        "epoch/counters-cleared",
+        "Makes a unit hot in three epochs and reads each count.",
+        counters_cleared,
+    ),
+    case(
+        "epoch/cold-unit-forgotten",
+        "Accesses a unit too seldom in each of two epochs, often enough in both together.",
+        cold_unit_forgotten,
+    ),
+    case(
+        "epoch/length",
+        "Looks at the list at 90 % and at 110 % of an epoch.",
+        length,
+    ),
+    case(
+        "epoch/change-of-length",
+        "Measures an epoch, then one three times as long.",
+        change_of_length,
+    ),
+    case(
+        "epoch/silent-epoch",
+        "Lets an epoch without accesses follow one with a hot unit.",
+        silent_epoch,
+    ),
+    case(
+        "epoch/once-per-epoch",
+        "Makes a unit hot in three epochs and drains once.",
+        once_per_epoch,
+    ),
+    case(
+        "epoch/per-counter-start",
+        "Spreads the accesses of a hot unit around the time at which an epoch from the enable would end.",
+        per_counter_start,
+    ),
+    case(
+        "epoch/per-counter-end",
+        "Accesses a unit too seldom in each of two epochs of its own.",
+        per_counter_end,
+    ),
+    case(
+        "epoch/per-counter-independent",
+        "Makes two units hot at different times and looks when each is listed.",
+        per_counter_independent,
+    ),
+    case(
+        "epoch/global-end-for-all",
+        "Makes a unit hot late in an epoch and looks at the list after the epoch's end.",
+        global_end_for_all,
+    ),
+];
+
+/// A configuration with epochs of a type; skips the case where the instance has another.
+fn setup_of(bench: &mut Bench<'_>, wanted: EpochType) -> Result<Setup, Stop> {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    match bench.capabilities_0()?.epoch_type() {
+        Some(found) if found == wanted => Ok(setup),
+        _ => skip(match wanted {
+            EpochType::Global => "the instance has no global epochs",
+            EpochType::PerCounter => "the instance has no epochs per counter",
+        }),
+    }
+}
+
+/// A part of the epoch, in hundredths.
+fn part(setup: &Setup, hundredths: u32) -> Duration {
+    setup.epoch_duration() * hundredths / 100
+}
+
+/// The entries at `moment`, which is before the end of an epoch that began at `start` or later.
+fn entries_before_end(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    start: Duration,
+    moment: Duration,
+) -> Result<usize, Stop> {
+    bench.pass_until(moment)?;
+    let entries = bench.peek()?.len();
+    bench.need_before(start + setup.epoch_duration())?;
+    Ok(entries)
+}
+
+fn hot_unit_reported(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.epoch_setup()?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let seen: Vec<_> = bench
+        .observe(&setup, &[(unit, HOT)])?
+        .iter()
+        .map(|entry| entry.unit)
+        .collect();
+    match seen.contains(&unit) {
+        true => Ok(Passed::Plainly),
+        false => fail(
+            format!("units reported after {HOT} accesses to unit {unit} and the end of the epoch"),
+            format!("{seen:?}"),
+            format!("unit {unit} among them"),
+        ),
+    }
+}
+
+fn not_before_its_end(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let start = bench.now();
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    let now = bench.now();
+    let entries = entries_before_end(bench, &setup, start, now)?;
+    expect_equal("entries right after the accesses", entries, 0)?;
+    let middle = start + part(&setup, 50);
+    let entries = entries_before_end(bench, &setup, start, middle)?;
+    expect_equal("entries in the middle of the epoch", entries, 0)?;
+    Ok(Passed::Plainly)
+}
+
+fn counters_cleared(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    for round in 0..3 {
+        bench.touch(&setup, &[(unit, HOT)])?;
+        bench.end_epoch(&setup)?;
+        let counts: Vec<_> = bench.drain()?.iter().map(|entry| entry.count).collect();
+        expect_equal(
+            format!("counts reported for epoch {round}"),
+            counts,
+            vec![HOT],
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn cold_unit_forgotten(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup_of(bench, EpochType::Global)?;
+    // Neither epoch reaches the threshold, both together pass it.
+    setup.threshold = 4;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    for round in 0..2 {
+        bench.touch(&setup, &[(unit, 3)])?;
+        bench.end_epoch(&setup)?;
+        let what = format!("entries after epoch {round} with 3 accesses at threshold 4");
+        expect_equal(what, bench.drain()?.len(), 0)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+/// Epochs of `length` end when they should: nothing a tenth before, an entry a tenth after.
+fn ends_in_time(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let epoch = setup.epoch;
+    let before = bench.now();
+    bench.start(setup)?;
+    let after = bench.now();
+    bench.touch(setup, &[(unit, HOT)])?;
+    let early = entries_before_end(bench, setup, before, before + part(setup, 90))?;
+    expect_equal(
+        format!("entries after 90 % of an epoch of {epoch}"),
+        early,
+        0,
+    )?;
+    bench.pass_until(after + part(setup, 110))?;
+    let late = bench.peek()?.len();
+    expect_equal(
+        format!("entries after 110 % of an epoch of {epoch}"),
+        late,
+        1,
+    )?;
+    bench.stop()
+}
+
+fn length(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    ends_in_time(bench, &setup)?;
+    Ok(Passed::Plainly)
+}
+
+fn change_of_length(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup_of(bench, EpochType::Global)?;
+    let longest = bench
+        .capabilities_0()?
+        .maximum_epoch()
+        .map_or(0, EpochLength::nanoseconds);
+    let tripled = setup.epoch.nanoseconds().saturating_mul(3);
+    let Some(longer) = EpochLength::from_nanoseconds(tripled).filter(|_| tripled <= longest) else {
+        return skip("the instance has no longer epoch to change to");
+    };
+    ends_in_time(bench, &setup)?;
+    bench.quiesce()?;
+    setup.epoch = longer;
+    ends_in_time(bench, &setup)?;
+    Ok(Passed::Plainly)
+}
+
+fn silent_epoch(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.end_epoch(&setup)?;
+    bench.drain()?;
+    bench.end_epoch(&setup)?;
+    expect_equal(
+        "entries after an epoch without accesses",
+        bench.drain()?.len(),
+        0,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn once_per_epoch(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let rounds = 3.min(usize::from(
+        bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
+    ));
+    bench.start(&setup)?;
+    for _ in 0..rounds {
+        bench.touch(&setup, &[(unit, HOT)])?;
+        bench.end_epoch(&setup)?;
+    }
+    let units: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    expect_equal(
+        format!("entries after {rounds} epochs in which one unit is hot"),
+        units,
+        vec![unit; rounds],
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn per_counter_start(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::PerCounter)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    // An epoch that began with the enable would end before all accesses are made.
+    bench.pass(part(&setup, 70))?;
+    let first = bench.now();
+    bench.touch(&setup, &[(unit, 1)])?;
+    bench.pass_until(first + part(&setup, 60))?;
+    bench.touch(&setup, &[(unit, HOT - 1)])?;
+    bench.need_before(first + part(&setup, 95))?;
+    bench.pass(part(&setup, 60))?;
+    let counts: Vec<_> = bench.drain()?.iter().map(|entry| entry.count).collect();
+    expect_equal(
+        "counts of a unit accessed within one epoch from its first access on",
+        counts,
+        vec![HOT],
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn per_counter_end(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup_of(bench, EpochType::PerCounter)?;
+    setup.threshold = 4;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    for round in 0..2 {
+        bench.touch(&setup, &[(unit, 3)])?;
+        bench.pass(part(&setup, 120))?;
+        let what = format!("entries after the unit's epoch {round} with 3 accesses at threshold 4");
+        expect_equal(what, bench.drain()?.len(), 0)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn per_counter_independent(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::PerCounter)?;
+    let units = bench.units(setup.unit_size, 2)?;
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(units[0], HOT)])?;
+    bench.pass(part(&setup, 60))?;
+    let start = bench.now();
+    bench.touch(&setup, &[(units[1], HOT)])?;
+    bench.pass_until(start + part(&setup, 60))?;
+    let first: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    bench.need_before(start + part(&setup, 95))?;
+    expect_equal(
+        "units listed after the first one's epoch",
+        first,
+        vec![units[0]],
+    )?;
+    bench.pass(part(&setup, 60))?;
+    let second: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    expect_equal(
+        "units listed after the second one's epoch",
+        second,
+        vec![units[1]],
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn global_end_for_all(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup_of(bench, EpochType::Global)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let before = bench.now();
+    bench.start(&setup)?;
+    let after = bench.now();
+    bench.pass_until(before + part(&setup, 70))?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.need_before(before + part(&setup, 95))?;
+    bench.pass_until(after + part(&setup, 120))?;
+    let what = "entries after 120 % of an epoch with accesses at 70 %";
+    expect_equal(what, bench.drain()?.len(), 1)?;
+    Ok(Passed::Plainly)
+}

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Which requests are tracked.
+
+use chmu_spec::address::Dpa;
+use chmu_spec::request::{AccessKind, RequestFilter};
+
+use crate::bench::{Bench, HOT};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, skip};
+use crate::subject::Request;
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "filter/reads-counted",
+        "Reads under each read filter.",
+        reads_counted,
+    ),
+    case(
+        "filter/writes-not-counted-as-reads",
+        "Writes, and reads and writes, under each read filter.",
+        writes_not_counted_as_reads,
+    ),
+    case(
+        "filter/writes-counted",
+        "Writes under each write filter.",
+        writes_counted,
+    ),
+    case(
+        "filter/reads-not-counted-as-writes",
+        "Reads, and reads and writes, under each write filter.",
+        reads_not_counted_as_writes,
+    ),
+    case(
+        "filter/both-counted",
+        "Reads and writes under each filter for both.",
+        both_counted,
+    ),
+    case(
+        "filter/non-tee-leaves-tee-out",
+        "Makes TEE requests under each non-TEE filter.",
+        non_tee_leaves_tee_out,
+    ),
+    case(
+        "filter/all-includes-tee",
+        "Makes TEE requests under each filter for all requests.",
+        all_includes_tee,
+    ),
+];
+
+use AccessKind::{Read, Write};
+use RequestFilter::{AllRead, AllReadWrite, AllWrite, NonTeeRead, NonTeeReadWrite, NonTeeWrite};
+
+/// The count reported for one unit under `filter`, after requests of each of `kinds`, [`HOT`]
+/// times each; none when nothing is reported.
+fn count(
+    bench: &mut Bench<'_>,
+    filter: RequestFilter,
+    kinds: &[AccessKind],
+    tee: bool,
+) -> Result<Option<u64>, Stop> {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.epoch_setup()?;
+    setup.filter = filter;
+    let Some(start) = bench.reachable(tee)?.first().map(|range| range.start) else {
+        return skip("the traffic source reaches nothing of the device's memory");
+    };
+    let request = |kind: &AccessKind| Request {
+        dpa: Dpa(start.0),
+        kind: *kind,
+        tee,
+    };
+    let each = kinds.iter().map(request);
+    let requests: Vec<_> = (0..HOT).flat_map(|_| each.clone()).collect();
+    bench.start(&setup)?;
+    bench.perform(&requests)?;
+    bench.end_epoch(&setup)?;
+    let entries = bench.drain()?;
+    bench.stop()?;
+    bench.reset()?;
+    expect_equal("units listed at most", entries.len().max(1), 1)?;
+    Ok(entries.first().map(|entry| entry.count))
+}
+
+/// Checks every filter of `filters` that the instance offers; skips the case where it offers none.
+fn check(
+    bench: &mut Bench<'_>,
+    filters: &[RequestFilter],
+    kinds: &[AccessKind],
+    tee: bool,
+    expected: Option<u64>,
+) -> Outcome {
+    let offered = bench.filters()?;
+    let offered: Vec<_> = filters
+        .iter()
+        .copied()
+        .filter(|filter| offered.contains(*filter))
+        .collect();
+    if offered.is_empty() {
+        return skip("the instance offers no such filter");
+    }
+    for filter in offered {
+        let seen = count(bench, filter, kinds, tee)?;
+        let source = if tee { "TEE" } else { "non-TEE" };
+        let what = format!("count under filter {} of {source} {kinds:?}", filter.name());
+        expect_equal(what, seen, expected)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn reads_counted(bench: &mut Bench<'_>) -> Outcome {
+    check(bench, &[NonTeeRead, AllRead], &[Read], false, Some(HOT))
+}
+
+fn writes_not_counted_as_reads(bench: &mut Bench<'_>) -> Outcome {
+    check(bench, &[NonTeeRead, AllRead], &[Write], false, None)?;
+    check(
+        bench,
+        &[NonTeeRead, AllRead],
+        &[Read, Write],
+        false,
+        Some(HOT),
+    )
+}
+
+fn writes_counted(bench: &mut Bench<'_>) -> Outcome {
+    check(bench, &[NonTeeWrite, AllWrite], &[Write], false, Some(HOT))
+}
+
+fn reads_not_counted_as_writes(bench: &mut Bench<'_>) -> Outcome {
+    check(bench, &[NonTeeWrite, AllWrite], &[Read], false, None)?;
+    check(
+        bench,
+        &[NonTeeWrite, AllWrite],
+        &[Read, Write],
+        false,
+        Some(HOT),
+    )
+}
+
+fn both_counted(bench: &mut Bench<'_>) -> Outcome {
+    let filters = [NonTeeReadWrite, AllReadWrite];
+    check(bench, &filters, &[Read, Write], false, Some(2 * HOT))
+}
+
+fn non_tee_leaves_tee_out(bench: &mut Bench<'_>) -> Outcome {
+    let filters = [NonTeeRead, NonTeeWrite, NonTeeReadWrite];
+    check(bench, &filters, &[Read, Write], true, None)
+}
+
+fn all_includes_tee(bench: &mut Bench<'_>) -> Outcome {
+    let offered = bench.filters()?;
+    let mut seen = false;
+    for (filter, expected) in [(AllRead, HOT), (AllWrite, HOT), (AllReadWrite, 2 * HOT)] {
+        if offered.contains(filter) {
+            check(bench, &[filter], &[Read, Write], true, Some(expected))?;
+            seen = true;
+        }
+    }
+    match seen {
+        true => Ok(Passed::Plainly),
+        false => skip("the instance offers no filter for all requests"),
+    }
+}

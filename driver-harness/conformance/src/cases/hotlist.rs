@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The ring of entries.
+
+use chmu_spec::address::UnitIndex;
+use chmu_spec::hotlist::Entry;
+
+use crate::bench::{Bench, HOT, Setup};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, fail, skip};
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "hotlist/empty-after-reset",
+        "Resets and compares head and tail.",
+        empty_after_reset,
+    ),
+    case(
+        "hotlist/holds-size-less-one",
+        "Makes as many units hot as the list holds and drains it.",
+        holds_size_less_one,
+    ),
+    case(
+        "hotlist/tail-counts-entries",
+        "Makes some units hot and looks how far the tail moved.",
+        tail_counts_entries,
+    ),
+    case(
+        "hotlist/wraps",
+        "Fills and drains the list three times.",
+        wraps,
+    ),
+    case(
+        "hotlist/head-frees-entries",
+        "Lists three units, moves the head by one and reads the list.",
+        head_frees_entries,
+    ),
+    case(
+        "hotlist/head-out-of-range",
+        "Writes a head beyond the last entry.",
+        head_out_of_range,
+    ),
+    case(
+        "hotlist/head-past-tail",
+        "Writes a head one past the tail.",
+        head_past_tail,
+    ),
+    case(
+        "hotlist/full-list-keeps-entries",
+        "Makes units hot again while the list is full and reads it.",
+        full_list_keeps_entries,
+    ),
+    case(
+        "hotlist/hottest-kept",
+        "Makes two units more hot than the list holds, the two highest hottest.",
+        hottest_kept,
+    ),
+    case(
+        "hotlist/order",
+        "Makes three units hot, the middle one hottest, and reads their order.",
+        order,
+    ),
+    case(
+        "hotlist/no-duplicates",
+        "Accesses several units in turn and looks for repeated entries.",
+        no_duplicates,
+    ),
+    case(
+        "hotlist/units-exist",
+        "Makes units hot and compares each entry with the end of the memory.",
+        units_exist,
+    ),
+    case(
+        "hotlist/tail-in-range",
+        "Takes the tail around the list and compares it with the size each time.",
+        tail_in_range,
+    ),
+    case(
+        "hotlist/reuse-after-drain",
+        "Overflows the list, drains it and fills it again.",
+        reuse_after_drain,
+    ),
+];
+
+/// The names of the two known orders, and of anything else.
+const HOTTEST_FIRST: &str = "hottest first";
+
+const LOWEST_FIRST: &str = "lowest address first";
+
+const OTHER_ORDER: &str = "another order";
+
+/// The units of entries, in their order.
+pub(super) fn listed(entries: &[Entry]) -> Vec<UnitIndex> {
+    entries.iter().map(|entry| entry.unit).collect()
+}
+
+pub(super) fn sorted(mut units: Vec<UnitIndex>) -> Vec<UnitIndex> {
+    units.sort();
+    units
+}
+
+pub(super) fn hot(units: &[UnitIndex]) -> Vec<(UnitIndex, u64)> {
+    units.iter().map(|unit| (*unit, HOT)).collect()
+}
+
+/// Entries that the list holds when it is full.
+pub(super) fn room(bench: &Bench<'_>) -> Result<usize, Stop> {
+    Ok(usize::from(
+        bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
+    ))
+}
+
+/// Starts and makes the list exactly as full as it gets, with `more` hot units above that.
+pub(super) fn fill(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    more: usize,
+) -> Result<Vec<UnitIndex>, Stop> {
+    bench.need_exact_traffic()?;
+    let room = room(bench)?;
+    let units = bench.units(setup.unit_size, room + more)?;
+    bench.start(setup)?;
+    bench.touch(setup, &hot(&units))?;
+    bench.end_epoch(setup)?;
+    Ok(units)
+}
+
+fn empty_after_reset(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    let units = bench.units(setup.unit_size, 2)?;
+    bench.start(&setup)?;
+    bench.touch(&setup, &hot(&units))?;
+    bench.end_epoch(&setup)?;
+    bench.stop()?;
+    bench.reset()?;
+    let (head, tail) = (bench.head()?, bench.tail()?);
+    expect_equal("hotlist tail after a reset", tail, head)?;
+    expect_equal("entries after a reset", bench.peek()?.len(), 0)?;
+    Ok(Passed::Plainly)
+}
+
+fn holds_size_less_one(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    let units = fill(bench, &setup, 0)?;
+    let entries = bench.drain()?;
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let what = format!(
+        "entries of a list of size {size} after {} hot units",
+        units.len()
+    );
+    expect_equal(what, entries.len(), units.len())?;
+    expect_equal("units of the full list", sorted(listed(&entries)), units)?;
+    Ok(Passed::Plainly)
+}
+
+fn tail_counts_entries(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.setup()?;
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let wanted = room(bench)?.min(3);
+    let units = bench.units(setup.unit_size, wanted)?;
+    bench.start(&setup)?;
+    let before = bench.tail()?;
+    bench.touch(&setup, &hot(&units))?;
+    bench.end_epoch(&setup)?;
+    let moved = chmu_spec::hotlist::occupancy(before, bench.tail()?, size);
+    expect_equal(
+        "entries that the tail moved by",
+        usize::from(moved),
+        units.len(),
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn wraps(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let room = room(bench)?;
+    let units = bench.units(setup.unit_size, room)?;
+    bench.start(&setup)?;
+    // Each round fills the list but for one place, so that three rounds cross its end.
+    for round in 0..3 {
+        bench.touch(&setup, &hot(&units))?;
+        bench.end_epoch(&setup)?;
+        let seen = sorted(listed(&bench.drain()?));
+        expect_equal(
+            format!("units listed in round {round}"),
+            seen,
+            units.clone(),
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.setup()?;
+    if room(bench)? < 3 {
+        return skip("the list holds fewer than 3 entries");
+    }
+    let units = bench.units(setup.unit_size, 3)?;
+    bench.start(&setup)?;
+    bench.touch(&setup, &hot(&units))?;
+    bench.end_epoch(&setup)?;
+    let before = bench.peek()?;
+    let next =
+        chmu_spec::hotlist::next_index(bench.head()?, bench.capabilities_0()?.hotlist_entries());
+    bench.set_head(next)?;
+    expect_equal("head after it was moved by one", bench.head()?, next)?;
+    let expected = before.get(1..).unwrap_or_default().to_vec();
+    expect_equal(
+        "entries after the head was moved by one",
+        bench.peek()?,
+        expected,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+/// What became of a head that no driver should write.
+fn strange_head(bench: &mut Bench<'_>, head: u16) -> Outcome {
+    let kept = bench.head()?;
+    bench.set_head(head)?;
+    match bench.head()? {
+        read if read == kept => Ok(Passed::As("ignored")),
+        read if read == head => Ok(Passed::As("taken over")),
+        read => fail(
+            format!("head after a write of {head} to {kept}"),
+            read.to_string(),
+            format!("{kept} (or {head})"),
+        ),
+    }
+}
+
+fn head_out_of_range(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let setup = bench.setup()?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.end_epoch(&setup)?;
+    // Taken modulo the size it would be the tail: a head that frees the entry.
+    match size.checked_add(bench.tail()?) {
+        Some(beyond) => strange_head(bench, beyond),
+        None => skip("16 bits hold no index that far beyond the list"),
+    }
+}
+
+fn head_past_tail(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.setup()?;
+    if room(bench)? < 3 {
+        return skip("the list holds fewer than 3 entries");
+    }
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.end_epoch(&setup)?;
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let past = chmu_spec::hotlist::next_index(bench.tail()?, size);
+    strange_head(bench, past)
+}
+
+fn full_list_keeps_entries(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    let units = fill(bench, &setup, 0)?;
+    let before = bench.peek()?;
+    bench.touch(&setup, &hot(&units))?;
+    bench.end_epoch(&setup)?;
+    expect_equal(
+        "entries of a full list after another epoch",
+        bench.peek()?,
+        before,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn hottest_kept(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let room = room(bench)?;
+    let units = bench.units(setup.unit_size, room + 2)?;
+    bench.start(&setup)?;
+    // The hottest are the two highest, so that hottest first and lowest first differ.
+    let hottest = &units[room..];
+    let mut touches = hot(&units);
+    touches.extend(hottest.iter().map(|unit| (*unit, 2)));
+    bench.touch(&setup, &touches)?;
+    bench.end_epoch(&setup)?;
+    let kept = listed(&bench.peek()?);
+    Ok(Passed::As(match kept {
+        kept if hottest.iter().all(|unit| kept.contains(unit)) => HOTTEST_FIRST,
+        kept if sorted(kept.clone()) == units[..kept.len().min(units.len())] => LOWEST_FIRST,
+        _ => OTHER_ORDER,
+    }))
+}
+
+fn order(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    if room(bench)? < 3 {
+        return skip("the list holds fewer than 3 entries");
+    }
+    let units = bench.units(setup.unit_size, 3)?;
+    let touches = [(units[0], HOT), (units[1], HOT + 2), (units[2], HOT)];
+    let seen = listed(&bench.observe(&setup, &touches)?);
+    expect_equal("number of units listed", seen.len(), units.len())?;
+    Ok(Passed::As(match seen {
+        seen if seen == [units[1], units[0], units[2]] => HOTTEST_FIRST,
+        seen if seen == units => LOWEST_FIRST,
+        _ => OTHER_ORDER,
+    }))
+}
+
+fn no_duplicates(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let wanted = room(bench)?.min(8);
+    let units = bench.units(setup.unit_size, wanted)?;
+    let touches: Vec<_> = (0..HOT * 4)
+        .flat_map(|_| units.iter().map(|unit| (*unit, 1)))
+        .collect();
+    let seen = sorted(listed(&bench.observe(&setup, &touches)?));
+    expect_equal("units listed after interleaved accesses", seen, units)?;
+    Ok(Passed::Plainly)
+}
+
+fn units_exist(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    let wanted = room(bench)?.min(16);
+    let units = bench.units(setup.unit_size, wanted)?;
+    let end = bench
+        .reachable(false)?
+        .last()
+        .map_or(0, |range| range.end.0);
+    let last = setup
+        .unit_size
+        .index_of(chmu_spec::address::Dpa(end.saturating_sub(1)));
+    for entry in bench.observe(&setup, &hot(&units))? {
+        let read = entry.unit.to_string();
+        let expected = format!("{last} at most, the last unit in use");
+        expect(entry.unit <= last, "a listed unit", read, expected)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn tail_in_range(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.setup()?;
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let units = bench.units(setup.unit_size, 2.min(room(bench)?))?;
+    bench.start(&setup)?;
+    // The rounds that take the tail once around, bounded for long lists.
+    let rounds = usize::from(size).div_ceil(units.len()).min(600) + 1;
+    for round in 0..rounds {
+        bench.touch(&setup, &hot(&units))?;
+        bench.end_epoch(&setup)?;
+        let tail = bench.tail()?;
+        let what = format!("tail in round {round}");
+        expect(tail < size, what, tail.to_string(), format!("below {size}"))?;
+        bench.set_head(tail)?;
+        if !bench.subject().has_manual_clock() && round == 2 {
+            break;
+        }
+    }
+    Ok(Passed::Plainly)
+}
+
+fn reuse_after_drain(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.epoch_setup()?;
+    let units = fill(bench, &setup, 1)?;
+    // What found no room may follow a first drain.
+    bench.drain()?;
+    bench.drain()?;
+    let again = &units[..units.len() - 1];
+    bench.touch(&setup, &hot(again))?;
+    bench.end_epoch(&setup)?;
+    let seen = sorted(listed(&bench.drain()?));
+    expect_equal(
+        "units listed after a full list was drained",
+        seen,
+        again.to_vec(),
+    )?;
+    Ok(Passed::Plainly)
+}

@@ -1,0 +1,252 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Interrupts of overflow and fill level.
+
+use chmu_spec::address::UnitIndex;
+use chmu_spec::chmu::{Status, offset};
+
+use crate::bench::{Bench, HOT, Setup};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "interrupt/overflow",
+        "Loses a unit and waits for the interrupt.",
+        overflow,
+    ),
+    case(
+        "interrupt/fill-level",
+        "Raises the fill level and waits for the interrupt.",
+        fill_level,
+    ),
+    case(
+        "interrupt/not-enabled",
+        "Sets each status bit with its interrupt not enabled.",
+        not_enabled,
+    ),
+    case(
+        "interrupt/message",
+        "Causes each interrupt and listens to all messages.",
+        message,
+    ),
+    case(
+        "interrupt/edge",
+        "Causes an interrupt, then lets its condition hold for another epoch.",
+        edge,
+    ),
+    case(
+        "interrupt/overflow-again",
+        "Loses units three times with a drain and a clear in between.",
+        overflow_again,
+    ),
+    case(
+        "interrupt/fill-level-again",
+        "Raises the fill level three times with a drain and a clear in between.",
+        fill_level_again,
+    ),
+    case(
+        "interrupt/silent-when-disabled",
+        "Disables, then does what causes an interrupt otherwise.",
+        silent_when_disabled,
+    ),
+];
+
+/// Which interrupt a case is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Overflow,
+    FillLevel,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Overflow => "overflow",
+            Self::FillLevel => "fill-level",
+        }
+    }
+
+    fn status(self) -> Status {
+        match self {
+            Self::Overflow => Status::new().with_overflow(true),
+            Self::FillLevel => Status::new().with_fill_level(true),
+        }
+    }
+}
+
+/// A configuration whose interrupt comes, the units that cause it, and the message it comes with.
+#[derive(Debug)]
+struct Cause {
+    setup: Setup,
+    units: Vec<UnitIndex>,
+    message: u16,
+}
+
+/// Prepares an interrupt; skips the case where the instance or the path has none.
+fn cause(bench: &mut Bench<'_>, kind: Kind) -> Result<Cause, Stop> {
+    bench.need_exact_traffic()?;
+    bench.need_interrupts()?;
+    let (first, second) = (bench.capabilities_0()?, bench.capabilities_1()?);
+    let mut setup = bench.setup()?;
+    let room = usize::from(first.hotlist_entries().saturating_sub(1));
+    let (supported, count) = match kind {
+        Kind::Overflow => (first.overflow_interrupt(), room + 1),
+        Kind::FillLevel => (first.fill_level_interrupt(), 2.min(room)),
+    };
+    if !supported {
+        return skip(format!("the instance has no {} interrupt", kind.name()));
+    }
+    match kind {
+        Kind::Overflow if second.postponed_insertion() => {
+            return skip("the instance postpones insertions instead of losing them");
+        }
+        Kind::Overflow => setup.overflow_interrupt = true,
+        Kind::FillLevel => {
+            setup.fill_level_interrupt = true;
+            setup.fill_level = 0;
+        }
+    }
+    Ok(Cause {
+        units: bench.units(setup.unit_size, count)?,
+        setup,
+        message: first.message_number().into(),
+    })
+}
+
+fn heat(bench: &mut Bench<'_>, cause: &Cause) -> Result<(), Stop> {
+    let touches: Vec<_> = cause.units.iter().map(|unit| (*unit, HOT)).collect();
+    bench.touch(&cause.setup, &touches)?;
+    bench.end_epoch(&cause.setup)
+}
+
+fn expect_interrupt(bench: &Bench<'_>, cause: &Cause, when: &str) -> Result<(), Stop> {
+    let came = bench.wait_for_interrupts(cause.message)?;
+    let what = format!("interrupts at message {} {when}", cause.message);
+    expect(came > 0, what, "0", "at least one")
+}
+
+fn expect_silence(bench: &Bench<'_>, message: u16, when: &str) -> Result<(), Stop> {
+    let came = bench.unexpected_interrupts(message)?;
+    expect_equal(format!("interrupts at message {message} {when}"), came, 0)
+}
+
+fn comes(bench: &mut Bench<'_>, kind: Kind) -> Outcome {
+    let cause = cause(bench, kind)?;
+    bench.start(&cause.setup)?;
+    expect_silence(bench, cause.message, "before anything happened")?;
+    heat(bench, &cause)?;
+    expect_interrupt(bench, &cause, &format!("after {} was set", kind.name()))?;
+    Ok(Passed::Plainly)
+}
+
+fn overflow(bench: &mut Bench<'_>) -> Outcome {
+    comes(bench, Kind::Overflow)
+}
+
+fn fill_level(bench: &mut Bench<'_>) -> Outcome {
+    comes(bench, Kind::FillLevel)
+}
+
+/// The kinds that the instance has.
+fn kinds(bench: &Bench<'_>) -> Result<Vec<Kind>, Stop> {
+    let capabilities = bench.capabilities_0()?;
+    let postponed = bench.capabilities_1()?.postponed_insertion();
+    let overflow = capabilities.overflow_interrupt() && !postponed;
+    let offered = [
+        (overflow, Kind::Overflow),
+        (capabilities.fill_level_interrupt(), Kind::FillLevel),
+    ];
+    let kinds: Vec<_> = offered
+        .into_iter()
+        .filter(|(has, _)| *has)
+        .map(|(_, kind)| kind)
+        .collect();
+    match kinds.is_empty() {
+        true => skip("the instance has no interrupts"),
+        false => Ok(kinds),
+    }
+}
+
+fn not_enabled(bench: &mut Bench<'_>) -> Outcome {
+    for kind in kinds(bench)? {
+        let mut cause = cause(bench, kind)?;
+        cause.setup.overflow_interrupt = false;
+        cause.setup.fill_level_interrupt = false;
+        bench.start(&cause.setup)?;
+        heat(bench, &cause)?;
+        let when = format!(
+            "after {} was set with its interrupt not enabled",
+            kind.name()
+        );
+        expect_silence(bench, cause.message, &when)?;
+        bench.quiesce()?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn message(bench: &mut Bench<'_>) -> Outcome {
+    let messages = bench.need_interrupts()?;
+    for kind in kinds(bench)? {
+        let cause = cause(bench, kind)?;
+        bench.start(&cause.setup)?;
+        heat(bench, &cause)?;
+        expect_interrupt(bench, &cause, &format!("after {} was set", kind.name()))?;
+        for other in (0..messages).filter(|other| *other != cause.message) {
+            expect_silence(bench, other, "that is not the instance's own")?;
+        }
+        bench.quiesce()?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn edge(bench: &mut Bench<'_>) -> Outcome {
+    let kind = kinds(bench)?.remove(0);
+    let cause = cause(bench, kind)?;
+    bench.start(&cause.setup)?;
+    heat(bench, &cause)?;
+    expect_interrupt(bench, &cause, &format!("after {} was set", kind.name()))?;
+    heat(bench, &cause)?;
+    Ok(Passed::As(
+        match bench.unexpected_interrupts(cause.message)? {
+            0 => "once per rise",
+            _ => "while the condition holds",
+        },
+    ))
+}
+
+/// After a clear, the next rise is announced again.
+fn comes_again(bench: &mut Bench<'_>, kind: Kind) -> Outcome {
+    let cause = cause(bench, kind)?;
+    bench.start(&cause.setup)?;
+    for round in 0..3 {
+        heat(bench, &cause)?;
+        expect_interrupt(
+            bench,
+            &cause,
+            &format!("after rise {round} of {}", kind.name()),
+        )?;
+        bench.drain()?;
+        bench.set_register(offset::STATUS, kind.status().into())?;
+        let when = format!("after {} was drained and cleared", kind.name());
+        expect_silence(bench, cause.message, &when)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn overflow_again(bench: &mut Bench<'_>) -> Outcome {
+    comes_again(bench, Kind::Overflow)
+}
+
+fn fill_level_again(bench: &mut Bench<'_>) -> Outcome {
+    comes_again(bench, Kind::FillLevel)
+}
+
+fn silent_when_disabled(bench: &mut Bench<'_>) -> Outcome {
+    let kind = kinds(bench)?.remove(0);
+    let cause = cause(bench, kind)?;
+    bench.start(&cause.setup)?;
+    bench.stop()?;
+    bench.drop_interrupts()?;
+    heat(bench, &cause)?;
+    expect_silence(bench, cause.message, "of a disabled instance")?;
+    Ok(Passed::Plainly)
+}

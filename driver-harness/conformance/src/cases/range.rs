@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The range bitmap: which parts of the memory are tracked.
+
+use std::cmp::Ordering;
+
+use chmu_driver::transport::Width;
+use chmu_spec::address::{Dpa, UnitIndex};
+use chmu_spec::chmu::RANGE_BYTES;
+
+use crate::bench::{Bench, Enabled, HOT, Ranges, Setup};
+use crate::case::{
+    Case, Outcome, Passed, Stop, case, expect_bits, expect_equal, reading_case, skip,
+};
+use crate::subject::Request;
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "range/clear-bit",
+        "Sets one range's bit and accesses another range.",
+        clear_bit,
+    ),
+    case(
+        "range/set-bit",
+        "Sets one range's bit and accesses it and another range.",
+        set_bit,
+    ),
+    case(
+        "range/border",
+        "Accesses the lines on the two sides of a range's end with one of both bits set.",
+        border,
+    ),
+    case(
+        "range/empty",
+        "Makes a unit hot with a clear bitmap.",
+        empty,
+    ),
+    case(
+        "range/covers-memory",
+        "Sets the bit of the memory's last range and reads it back.",
+        covers_memory,
+    ),
+    case(
+        "range/single-bits",
+        "Sets each bit of the bitmap on its own and reads it back.",
+        single_bits,
+    ),
+    reading_case(
+        "range/reaches-hotlist",
+        "Compares the words between the bitmap's start and the hotlist with what the memory needs.",
+        reaches_hotlist,
+    ),
+    case(
+        "range/overlap-refused",
+        "Enables two instances without the capability on the same ranges.",
+        overlap_refused,
+    ),
+    case(
+        "range/overlap-allowed",
+        "Enables two instances with the capability on the same ranges and makes a unit hot.",
+        overlap_allowed,
+    ),
+];
+
+/// Words with a single range's bit.
+fn only(range: u64) -> Ranges {
+    let word = usize::try_from(range / 64).unwrap_or(0);
+    let mut words = vec![0; word + 1];
+    words[word] = 1 << (range % 64);
+    Ranges::Words(words)
+}
+
+/// An address in each of two ranges that traffic reaches; skips the case where it is one only.
+fn two_ranges(bench: &mut Bench<'_>) -> Result<[Dpa; 2], Stop> {
+    let reachable = bench.reachable(false)?;
+    let first = reachable.first().map_or(Dpa(0), |range| range.start);
+    let last = reachable
+        .last()
+        .map_or(Dpa(0), |range| Dpa((range.end.0 - 1) / 64 * 64));
+    match first.0 / RANGE_BYTES == last.0 / RANGE_BYTES {
+        false => Ok([first, last]),
+        true => skip("traffic reaches one range of 256 MiB only"),
+    }
+}
+
+/// The units that are reported after accesses to `addresses`.
+fn reported(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    addresses: &[Dpa],
+) -> Result<Vec<UnitIndex>, Stop> {
+    let requests: Vec<_> = addresses
+        .iter()
+        .flat_map(|dpa| (0..HOT).map(|_| *dpa))
+        .map(|dpa| Request {
+            dpa,
+            kind: setup.tracked_kind(),
+            tee: false,
+        })
+        .collect();
+    bench.start(setup)?;
+    bench.perform(&requests)?;
+    bench.end_epoch(setup)?;
+    let mut units: Vec<_> = bench.drain()?.iter().map(|entry| entry.unit).collect();
+    units.sort();
+    bench.stop()?;
+    bench.reset()?;
+    Ok(units)
+}
+
+fn clear_bit(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.setup()?;
+    let [first, last] = two_ranges(bench)?;
+    for (tracked, other) in [(first, last), (last, first)] {
+        setup.ranges = only(tracked.0 / RANGE_BYTES);
+        let seen = reported(bench, &setup, &[other])?;
+        let what =
+            format!("units reported with the bit of DPA {tracked} set, after accesses to {other}");
+        expect_equal(what, seen, Vec::new())?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn set_bit(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.setup()?;
+    let [first, last] = two_ranges(bench)?;
+    for tracked in [first, last] {
+        setup.ranges = only(tracked.0 / RANGE_BYTES);
+        let seen = reported(bench, &setup, &[first, last])?;
+        let expected = vec![setup.unit_size.index_of(tracked)];
+        let what = format!("units reported with the bit of DPA {tracked} set");
+        expect_equal(what, seen, expected)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+/// Two lines on the two sides of a range's end that traffic reaches.
+fn reachable_border(bench: &mut Bench<'_>) -> Result<u64, Stop> {
+    for range in bench.reachable(false)? {
+        let border = (range.start.0 + 64).next_multiple_of(RANGE_BYTES);
+        if border + 64 <= range.end.0 {
+            return Ok(border);
+        }
+    }
+    skip("traffic reaches no border between two ranges of 256 MiB")
+}
+
+fn border(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.setup()?;
+    if setup.unit_size.bytes() > RANGE_BYTES {
+        return skip("the units are larger than a range");
+    }
+    let border = reachable_border(bench)?;
+    let (below, above) = (Dpa(border - 64), Dpa(border));
+    for (tracked, range) in [
+        (below, border / RANGE_BYTES - 1),
+        (above, border / RANGE_BYTES),
+    ] {
+        setup.ranges = only(range);
+        let seen = reported(bench, &setup, &[below, above])?;
+        let expected = vec![setup.unit_size.index_of(tracked)];
+        expect_equal(
+            format!("units reported around DPA {above} with range {range}"),
+            seen,
+            expected,
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn empty(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.setup()?;
+    setup.ranges = Ranges::Words(Vec::new());
+    let Some(start) = bench.reachable(false)?.first().map(|range| range.start) else {
+        return skip("the traffic source reaches nothing of the device's memory");
+    };
+    if bench.try_start(&setup)? == Enabled::Refused {
+        return skip("the instance refuses a clear bitmap");
+    }
+    bench.quiesce()?;
+    let seen = reported(bench, &setup, &[start])?;
+    expect_equal("units reported with a clear bitmap", seen, Vec::new())?;
+    Ok(Passed::Plainly)
+}
+
+fn covers_memory(bench: &mut Bench<'_>) -> Outcome {
+    let bits = bench.range_bits()?;
+    let mut setup = bench.setup()?;
+    setup.ranges = only(bits - 1);
+    bench.configure(&setup)?;
+    let word = (bits - 1) / 64;
+    let place = bench.ranges_place()?.plus(word * 8);
+    let what = format!("word {word} of the bitmap after the bit of the last range was set");
+    expect_bits(
+        what,
+        bench.read_at(place, Width::Eight)?,
+        1 << ((bits - 1) % 64),
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn single_bits(bench: &mut Bench<'_>) -> Outcome {
+    let bits = bench.range_bits()?;
+    let place = bench.ranges_place()?;
+    for bit in 0..bits {
+        let word = place.plus(bit / 64 * 8);
+        bench.write_at(word, Width::Eight, 1 << (bit % 64))?;
+        let read = bench.read_at(word, Width::Eight)?;
+        expect_bits(
+            format!("word {} with bit {bit} set", bit / 64),
+            read,
+            1 << (bit % 64),
+        )?;
+        bench.write_at(word, Width::Eight, 0)?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn reaches_hotlist(bench: &mut Bench<'_>) -> Outcome {
+    let needed = bench.range_bits()?.div_ceil(64);
+    let (bitmap, hotlist) = (bench.ranges_place()?, bench.hotlist_place()?);
+    let place = bench.place();
+    let block = bench.blocks().iter().find(|one| one.block == place.block);
+    let length = block.map_or(0, |block| u64::from(block.instance_length));
+    let end = place.start.offset.saturating_add(length);
+    if !(bitmap.offset..end).contains(&hotlist.offset) {
+        return skip("the hotlist lies before the range bitmap, or outside of the instance");
+    }
+    let words = (hotlist.offset - bitmap.offset) / 8;
+    Ok(Passed::As(match words.cmp(&needed) {
+        Ordering::Equal => "as long as the memory needs",
+        Ordering::Greater => "longer than the memory needs, or something lies between",
+        Ordering::Less => "shorter than the memory needs",
+    }))
+}
+
+fn overlap_refused(bench: &mut Bench<'_>) -> Outcome {
+    let other = bench.neighbour()?;
+    if bench.capabilities_1()?.overlapping_ranges() {
+        return skip("the instance may track ranges that another one tracks");
+    }
+    let setup = bench.setup()?;
+    bench.start(&setup)?;
+    bench.switch_to(other);
+    let setup = bench.setup()?;
+    Ok(Passed::As(match bench.try_start(&setup)? {
+        Enabled::Refused => "the second enable is refused",
+        Enabled::Yes => "both count",
+    }))
+}
+
+fn overlap_allowed(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let (place, other) = (bench.place(), bench.neighbour()?);
+    for instance in [place, other] {
+        bench.switch_to(instance);
+        if !bench.capabilities_1()?.overlapping_ranges() {
+            return skip("the instances may not track the same range");
+        }
+    }
+    let mut setups = Vec::new();
+    for instance in [place, other] {
+        bench.switch_to(instance);
+        let setup = bench.epoch_setup()?;
+        bench.start(&setup)?;
+        setups.push(setup);
+    }
+    let unit = bench.units(setups[0].unit_size, 1)?[0];
+    bench.touch(&setups[0], &[(unit, HOT)])?;
+    bench.end_epoch(&setups[0])?;
+    bench.end_epoch(&setups[1])?;
+    for instance in [place, other] {
+        bench.switch_to(instance);
+        let what = format!(
+            "entries of instance {} that shares a range",
+            instance.instance
+        );
+        expect_equal(what, bench.drain()?.len(), 1)?;
+    }
+    Ok(Passed::Plainly)
+}

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Function level reset.
+
+use chmu_spec::chmu::offset;
+
+use crate::bench::{Bench, HOT, Setup};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, skip};
+use crate::cases::address::{decoders, memory_enable};
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "reset/function-level",
+        "Enables, resets the function and reads status and configuration of every instance.",
+        function_level,
+    ),
+    case(
+        "reset/lists-empty",
+        "Lists a unit, resets the function and compares head and tail.",
+        lists_empty,
+    ),
+    case(
+        "reset/capabilities-stay",
+        "Reads the capability registers before and after a reset of the function.",
+        capabilities_stay,
+    ),
+    case(
+        "reset/decoders-stay",
+        "Reads HDM decoders and memory enable before and after a reset of the function.",
+        decoders_stay,
+    ),
+    case(
+        "reset/works-again",
+        "Lists a unit, resets the function and lists one again.",
+        works_again,
+    ),
+];
+
+/// Resets the function; skips the case where the path cannot.
+fn reset_function(bench: &mut Bench<'_>) -> Result<(), Stop> {
+    let path = bench.subject().path();
+    match bench.subject().reset_function().map_err(Stop::Broken)? {
+        true => Ok(()),
+        false => skip(format!("the {path} path cannot reset the function")),
+    }
+}
+
+/// Enables the instance and lists a unit.
+fn list_one(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
+    let setup = bench.setup()?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    bench.start(&setup)?;
+    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.end_epoch(&setup)?;
+    Ok(setup)
+}
+
+fn function_level(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    bench.start(&setup)?;
+    reset_function(bench)?;
+    let mut registers = 0;
+    for place in bench.instances() {
+        bench.switch_to(place);
+        let what = format!(
+            "enabled of instance {}.{} after a reset",
+            place.block, place.instance
+        );
+        expect_equal(what, bench.status()?.enabled(), false)?;
+        for register in [
+            offset::CONFIGURATION_0,
+            offset::CONFIGURATION_1,
+            offset::CONFIGURATION_2,
+        ] {
+            registers |= bench.register(register)?;
+        }
+        registers |= bench.read_at(bench.ranges_place()?, chmu_driver::transport::Width::Eight)?;
+    }
+    Ok(Passed::As(match registers {
+        0 => "power-on state",
+        _ => "configuration kept",
+    }))
+}
+
+fn lists_empty(bench: &mut Bench<'_>) -> Outcome {
+    list_one(bench)?;
+    reset_function(bench)?;
+    Ok(Passed::As(match bench.head()? == bench.tail()? {
+        true => "empty",
+        false => "kept",
+    }))
+}
+
+fn capabilities_stay(bench: &mut Bench<'_>) -> Outcome {
+    let read = |bench: &Bench<'_>| -> Result<Vec<u64>, Stop> {
+        let registers = [
+            offset::CAPABILITIES_0,
+            offset::CAPABILITIES_1,
+            offset::RANGE_BITMAP_OFFSET,
+            offset::HOTLIST_OFFSET,
+        ];
+        registers
+            .into_iter()
+            .map(|register| bench.register(register))
+            .collect()
+    };
+    let before = read(bench)?;
+    reset_function(bench)?;
+    expect_equal("capability registers after a reset", read(bench)?, before)?;
+    Ok(Passed::Plainly)
+}
+
+fn decoders_stay(bench: &mut Bench<'_>) -> Outcome {
+    let before = (decoders(bench)?, memory_enable(bench)?);
+    reset_function(bench)?;
+    let after = (decoders(bench)?, memory_enable(bench)?);
+    expect_equal(
+        "HDM decoders and memory enable after a reset",
+        after,
+        before,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn works_again(bench: &mut Bench<'_>) -> Outcome {
+    list_one(bench)?;
+    reset_function(bench)?;
+    list_one(bench)?;
+    expect_equal(
+        "whether a unit is listed after a reset",
+        bench.drain()?.is_empty(),
+        false,
+    )?;
+    Ok(Passed::Plainly)
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Down-sampling.
+
+use chmu_spec::hotlist::maximum_count;
+use chmu_spec::request::{AccessKind, RequestFilter};
+
+use crate::bench::{Bench, Setup};
+use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+use crate::subject::Request;
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "sampling/one-of-many",
+        "Makes 8 times the factor of requests and reads the count.",
+        one_of_many,
+    ),
+    case(
+        "sampling/not-scaled-back",
+        "Makes 6 times the factor of requests and compares the count with them.",
+        not_scaled_back,
+    ),
+    case(
+        "sampling/factor-one",
+        "Makes 9 requests with factor 1.",
+        factor_one,
+    ),
+    case(
+        "sampling/filter-first",
+        "Puts filtered writes between reads so that sampling before the filter would see no read.",
+        filter_first,
+    ),
+    case(
+        "sampling/randomised-mean",
+        "Makes thousands of requests to one unit and compares the count with the mean.",
+        randomised_mean,
+    ),
+    case(
+        "sampling/randomised-breaks-periods",
+        "Accesses as many units as the factor in turn and counts how many are seen.",
+        randomised_breaks_periods,
+    ),
+];
+
+/// Requests of a randomised case: enough for a mean.
+const MANY_REQUESTS: u64 = 16_384;
+
+/// An epoch configuration with the smallest factor above 1 that is at least 2^`least_log2`.
+fn setup(bench: &mut Bench<'_>, least_log2: u8, randomise: bool) -> Result<Setup, Stop> {
+    bench.need_exact_traffic()?;
+    let mut setup = bench.epoch_setup()?;
+    let capabilities = bench.capabilities_1()?;
+    let factors = capabilities.down_sampling_factors();
+    match (least_log2..16).find(|log2| factors >> log2 & 1 == 1) {
+        Some(log2) => setup.down_sampling_log2 = log2,
+        None => return skip("the instance has no such down-sampling factor"),
+    }
+    if randomise && !capabilities.randomised_down_sampling() {
+        return skip("the instance has no randomised down-sampling");
+    }
+    setup.randomise = randomise;
+    setup.threshold = 1;
+    Ok(setup)
+}
+
+/// The count that is reported after `requests` requests to one unit.
+fn count(bench: &mut Bench<'_>, setup: &Setup, requests: u64) -> Result<u64, Stop> {
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let entries = bench.observe(setup, &[(unit, requests)])?;
+    Ok(entries.first().map_or(0, |entry| entry.count))
+}
+
+fn one_of_many(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup(bench, 1, false)?;
+    let factor = 1 << setup.down_sampling_log2;
+    let seen = count(bench, &setup, 8 * factor)?;
+    expect_equal(
+        format!("count of {} requests, one of {factor} sampled", 8 * factor),
+        seen,
+        8,
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn not_scaled_back(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup(bench, 1, false)?;
+    let factor = 1 << setup.down_sampling_log2;
+    let requests = 6 * factor;
+    let seen = count(bench, &setup, requests)?;
+    let what = format!("count of {requests} requests, one of {factor} sampled");
+    expect(
+        seen < requests,
+        what,
+        seen.to_string(),
+        format!("6, not {requests}"),
+    )?;
+    Ok(Passed::Plainly)
+}
+
+fn factor_one(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup(bench, 0, false)?;
+    if setup.down_sampling_log2 != 0 {
+        return skip("the instance has no factor 1");
+    }
+    setup.threshold = 2;
+    let seen = count(bench, &setup, 9)?;
+    expect_equal("count of 9 requests with factor 1", seen, 9)?;
+    Ok(Passed::Plainly)
+}
+
+fn filter_first(bench: &mut Bench<'_>) -> Outcome {
+    let mut setup = setup(bench, 1, false)?;
+    let filters = bench.filters()?;
+    let reads = [RequestFilter::NonTeeRead, RequestFilter::AllRead];
+    match reads.into_iter().find(|filter| filters.contains(*filter)) {
+        Some(filter) => setup.filter = filter,
+        None => return skip("the instance cannot track reads alone"),
+    }
+    let Some(dpa) = bench.reachable(false)?.first().map(|range| range.start) else {
+        return skip("the traffic source reaches nothing of the device's memory");
+    };
+    let factor: usize = 1 << setup.down_sampling_log2;
+    let request = |kind| Request {
+        dpa,
+        kind,
+        tee: false,
+    };
+    // Between two reads come so many writes that sampling before the filter would see no read.
+    let round = [
+        vec![request(AccessKind::Write); factor - 1],
+        vec![request(AccessKind::Read)],
+    ];
+    let requests = round.concat().repeat(4 * factor);
+    bench.start(&setup)?;
+    bench.perform(&requests)?;
+    bench.end_epoch(&setup)?;
+    let seen = bench.drain()?.first().map_or(0, |entry| entry.count);
+    let what = format!(
+        "count of {} reads among writes, one of {factor} sampled",
+        4 * factor
+    );
+    expect_equal(what, seen, 4)?;
+    Ok(Passed::Plainly)
+}
+
+fn randomised_mean(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup(bench, 2, true)?;
+    let factor = 1 << setup.down_sampling_log2;
+    bench.configure(&setup)?;
+    let largest = maximum_count(bench.status()?.counter_width());
+    let expected = (MANY_REQUESTS / factor).min(largest / 2);
+    if expected < 64 {
+        return skip("the smallest factor samples too few requests for a mean");
+    }
+    let requests = expected * factor;
+    let seen = count(bench, &setup, requests)?;
+    // Half the mean off is many standard deviations.
+    let near = (expected / 2..=expected + expected / 2).contains(&seen);
+    let what = format!("count of {requests} requests, one of {factor} sampled at random");
+    expect(near, what, seen.to_string(), format!("about {expected}"))?;
+    Ok(Passed::Plainly)
+}
+
+fn randomised_breaks_periods(bench: &mut Bench<'_>) -> Outcome {
+    let setup = setup(bench, 2, true)?;
+    let factor: u64 = 1 << setup.down_sampling_log2;
+    let rounds = MANY_REQUESTS / factor;
+    if rounds < 64 || factor > 16 {
+        return skip("the factors on offer make the case too long");
+    }
+    if u64::from(bench.capabilities_0()?.hotlist_entries()) <= factor {
+        return skip("the list holds fewer entries than the pattern has units");
+    }
+    let units = bench.units(
+        setup.unit_size,
+        usize::try_from(factor).unwrap_or(usize::MAX),
+    )?;
+    // One access to each unit in turn: sampling at fixed gaps would see one unit only.
+    let touches: Vec<_> = (0..rounds)
+        .flat_map(|_| units.iter().map(|unit| (*unit, 1)))
+        .collect();
+    let seen = bench.observe(&setup, &touches)?.len();
+    let what = format!("units sampled of {factor} accessed in turn, one of {factor} at random");
+    expect(
+        seen > units.len() / 2,
+        what,
+        seen.to_string(),
+        "most of them",
+    )?;
+    Ok(Passed::Plainly)
+}

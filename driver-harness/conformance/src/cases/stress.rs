@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Long runs.
+
+use chmu_spec::address::UnitIndex;
+
+use crate::bench::{Bench, HOT};
+use crate::case::{Case, Outcome, Passed, case, expect, expect_equal, skip};
+
+pub(super) const CASES: &[Case] = &[
+    case(
+        "stress/drain-under-fire",
+        "Makes units hot epoch after epoch, drains now and then, and adds up.",
+        drain_under_fire,
+    ),
+    case(
+        "stress/wraps-over-and-over",
+        "Fills and drains the list until it has wrapped very often.",
+        wraps_over_and_over,
+    ),
+    case(
+        "stress/enable-disable",
+        "Enables and disables very often, then makes a unit hot.",
+        enable_disable,
+    ),
+];
+
+/// How often a short list wraps.
+const WRAPS: u64 = 1_000_000;
+/// A list of so many entries is short.
+const SHORT_LIST: u64 = 4;
+/// Entries that pass through a longer list.
+const ENTRIES: u64 = 200_000;
+/// What a clock that runs by itself has patience for.
+const UNHURRIED_ROUNDS: u64 = 10;
+
+fn drain_under_fire(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    let setup = bench.epoch_setup()?;
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let room = usize::from(size.saturating_sub(1));
+    let units = bench.units(setup.unit_size, room.min(64))?;
+    let rounds = match bench.subject().has_manual_clock() {
+        true => 500,
+        false => UNHURRIED_ROUNDS,
+    };
+    bench.start(&setup)?;
+    let mut reported = 0;
+    let mut seen = Vec::new();
+    for round in 0..rounds {
+        // A part of the units in each round, drained in every third only.
+        let part = units.len() - usize::try_from(round).unwrap_or(0) % units.len();
+        let touches: Vec<_> = units[..part].iter().map(|unit| (*unit, HOT)).collect();
+        bench.touch(&setup, &touches)?;
+        bench.end_epoch(&setup)?;
+        reported += part;
+        if round % 3 == 2 || bench.status()?.overflow() {
+            seen.extend(bench.drain()?);
+        }
+    }
+    // A backlog may refill the list as often as it is drained, but not for ever.
+    while seen.len() <= reported {
+        let entries = bench.drain()?;
+        if entries.is_empty() {
+            break;
+        }
+        seen.extend(entries);
+    }
+    let read = seen.len().to_string();
+    expect(
+        seen.len() <= reported,
+        "entries drained",
+        read,
+        format!("{reported} at most"),
+    )?;
+    if !bench.status()?.overflow() {
+        expect_equal("entries drained, with no overflow", seen.len(), reported)?;
+    }
+    for entry in seen {
+        let known = units.contains(&entry.unit) && entry.count == HOT;
+        expect(
+            known,
+            "a drained entry",
+            format!("{entry:?}"),
+            format!("a touched unit with count {HOT}"),
+        )?;
+    }
+    Ok(Passed::Plainly)
+}
+
+fn wraps_over_and_over(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_exact_traffic()?;
+    if !bench.subject().has_manual_clock() {
+        return skip("so many wraps take too long on a clock that runs by itself");
+    }
+    let size = u64::from(bench.capabilities_0()?.hotlist_entries());
+    let mut setup = match bench.always_on_setup() {
+        Ok(setup) => setup,
+        Err(_) => bench.epoch_setup()?,
+    };
+    setup.threshold = 2;
+    let room = usize::try_from(size.saturating_sub(1)).unwrap_or(usize::MAX);
+    let units = bench.units(setup.unit_size, room.min(256))?;
+    let entries = match size <= SHORT_LIST {
+        true => WRAPS * size,
+        false => ENTRIES,
+    };
+    let rounds = entries / units.len() as u64 + 1;
+    let touches: Vec<(UnitIndex, u64)> = units.iter().map(|unit| (*unit, 2)).collect();
+    bench.start(&setup)?;
+    for round in 0..rounds {
+        bench.touch(&setup, &touches)?;
+        bench.end_epoch(&setup)?;
+        let seen = bench.drain()?;
+        if seen.len() != units.len() {
+            expect_equal(
+                format!("entries drained in round {round}"),
+                seen.len(),
+                units.len(),
+            )?;
+        }
+        let wrong = seen
+            .iter()
+            .zip(&units)
+            .find(|(entry, unit)| entry.unit != **unit);
+        if let Some((entry, unit)) = wrong {
+            expect_equal(format!("unit drained in round {round}"), entry.unit, *unit)?;
+        }
+    }
+    Ok(Passed::Plainly)
+}
+
+fn enable_disable(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.setup()?;
+    let rounds = match bench.subject().has_manual_clock() {
+        true => 2000,
+        false => 50,
+    };
+    for _ in 0..rounds {
+        bench.start(&setup)?;
+        bench.stop()?;
+    }
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let seen: Vec<_> = bench
+        .observe(&setup, &[(unit, HOT)])?
+        .iter()
+        .map(|entry| entry.unit)
+        .collect();
+    let what = format!("whether a hot unit is listed after {rounds} enables and disables");
+    expect_equal(what, seen.contains(&unit), true)?;
+    Ok(Passed::Plainly)
+}

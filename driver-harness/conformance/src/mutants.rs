@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The suite proves itself: every way in which a device can break a rule must fail some case.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
+use chmu_cxl::Profile;
+use chmu_driver::device;
+use chmu_model::Quirk;
+
+use super::case::Case;
+use super::cases;
+use super::judge::Verdict;
+use super::paths::in_process::{InProcessSubject, Model};
+use super::run::{CaseResult, RunError, RunOptions, run};
+use super::subject::Subject as _;
+
+/// Long cases only run when no other case fails.
+const LONG_AREA: &str = "stress/";
+/// What is named as the killer when the suite does not even begin.
+const NO_START: &str = "the suite does not start";
+
+/// A device and the instance of it that a quirk is looked for at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Setting {
+    /// The device.
+    pub profile: Profile,
+    /// Devices that share its windows.
+    pub ways: u8,
+    /// Block and instance under test.
+    pub instance: (usize, u8),
+}
+
+/// Where quirks are looked for, in this order, until one of them fails a case.
+pub const SETTINGS: [Setting; 9] = [
+    setting(Profile::Full, 1, (0, 0)),
+    setting(Profile::Minimal, 1, (0, 0)),
+    setting(Profile::Full, 1, (0, 1)),
+    setting(Profile::Full, 1, (0, 2)),
+    setting(Profile::Full, 1, (1, 0)),
+    setting(Profile::NoInterrupts, 1, (0, 0)),
+    setting(Profile::AlwaysOnOnly, 1, (0, 0)),
+    setting(Profile::Default, 4, (0, 0)),
+    setting(Profile::HugeList, 1, (0, 0)),
+];
+
+const fn setting(profile: Profile, ways: u8, instance: (usize, u8)) -> Setting {
+    Setting {
+        profile,
+        ways,
+        instance,
+    }
+}
+
+/// What became of a quirk.
+#[derive(Debug, Clone)]
+pub struct Mutant {
+    /// The broken rule.
+    pub quirk: Quirk,
+    /// The cases that failed because of it, at the first setting where some did; empty when none
+    /// did at any.
+    pub killers: Vec<&'static str>,
+    /// That setting.
+    pub setting: Option<Setting>,
+    /// Only our own decision is broken: a run that is not strict accepts it.
+    pub only_strict: bool,
+}
+
+/// Breaks one rule after the other. `progress` hears of each, in no order.
+pub fn run_all(quirks: &[Quirk], progress: impl Fn(&Mutant) + Sync) -> Vec<Mutant> {
+    let next = AtomicUsize::new(0);
+    let found = Mutex::new(Vec::with_capacity(quirks.len()));
+    let workers = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                while let Some(quirk) = quirks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let mutant = hunt(*quirk);
+                    progress(&mutant);
+                    found
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(mutant);
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
+    found.sort_by_key(|mutant| mutant.quirk);
+    found
+}
+
+/// Looks for a case that fails.
+fn hunt(quirk: Quirk) -> Mutant {
+    let is_long = |case: &Case| case.name.starts_with(LONG_AREA);
+    let (long, short): (Vec<_>, Vec<_>) = cases::all().into_iter().partition(is_long);
+    for cases in [short, long] {
+        for setting in SETTINGS {
+            let killers = failures(quirk, setting, &cases, true);
+            if !killers.is_empty() {
+                let lenient: Vec<_> = cases
+                    .iter()
+                    .filter(|case| killers.contains(&case.name))
+                    .copied()
+                    .collect();
+                return Mutant {
+                    quirk,
+                    only_strict: failures(quirk, setting, &lenient, false).is_empty()
+                        && killers != [NO_START],
+                    killers,
+                    setting: Some(setting),
+                };
+            }
+        }
+    }
+    Mutant {
+        quirk,
+        killers: Vec::new(),
+        setting: None,
+        only_strict: false,
+    }
+}
+
+/// The cases that fail with the quirk and not without it: the device itself passes all.
+fn failures(quirk: Quirk, setting: Setting, cases: &[Case], strict: bool) -> Vec<&'static str> {
+    let model = Model {
+        profile: setting.profile,
+        ways: setting.ways,
+        quirk: Some(quirk),
+    };
+    match results(model, setting, cases, strict) {
+        Some(results) => results
+            .into_iter()
+            .filter(|result| matches!(result.verdict, Verdict::Failed(_) | Verdict::Broken(_)))
+            .map(|result| result.case)
+            .collect(),
+        None => vec![NO_START],
+    }
+}
+
+/// The results of a run; none when it does not begin.
+fn results(
+    model: Model,
+    setting: Setting,
+    cases: &[Case],
+    strict: bool,
+) -> Option<Vec<CaseResult>> {
+    let mut subject = InProcessSubject::new(model).ok()?;
+    let blocks = device::block_places(subject.transport()).ok()?;
+    let options = RunOptions {
+        strict,
+        instance: Some(setting.instance),
+        ..RunOptions::default()
+    };
+    match run(&mut subject, &blocks, cases, &options, |_| ()) {
+        Ok(results) | Err(RunError::Restore { results, .. }) => Some(results),
+        Err(_) => None,
+    }
+}

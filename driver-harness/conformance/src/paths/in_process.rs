@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The model in this process: exact traffic, a clock that only moves by hand, microseconds a case.
+
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use chmu_cxl::{
+    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, HostAccess, Performance,
+    Profile,
+};
+use chmu_driver::transport::Transport;
+use chmu_driver::transport::in_process::InProcessDevice;
+use chmu_model::Quirk;
+use chmu_spec::address::{Dpa, Hpa};
+
+use crate::subject::{Request, Subject, Traffic};
+
+/// Where the first window lies; the others follow.
+const WINDOW_BASE: u64 = 1 << 32;
+const GIB: u64 = 1 << 30;
+
+/// A device of the suite's own making.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Model {
+    /// What its instances can do.
+    pub profile: Profile,
+    /// Devices that share its windows; it is the second of several.
+    pub ways: u8,
+    /// The rule it breaks.
+    pub quirk: Option<Quirk>,
+}
+
+impl Model {
+    /// One device on its own that breaks no rule.
+    pub const fn new(profile: Profile) -> Self {
+        Self {
+            profile,
+            ways: 1,
+            quirk: None,
+        }
+    }
+
+    /// Two windows of 1 GiB of the device's memory, the second one with TEE requests.
+    fn config(self) -> FunctionConfig {
+        let ways = u64::from(self.ways);
+        let decoder = |number: u64| DecoderConfig {
+            base: Hpa(WINDOW_BASE + number * ways * GIB),
+            size_bytes: ways * GIB,
+            ways: self.ways,
+            granularity_bytes: 1024,
+            position: self.ways.min(2) - 1,
+            dpa_skip_bytes: 0,
+            tee: number == 1,
+        };
+        FunctionConfig {
+            serial_number: 0xc4a0_0000_0000_0001,
+            capacity_bytes: 2 * GIB,
+            performance: Performance::default(),
+            hdm_decoders: DEFAULT_HDM_DECODERS,
+            decoders: vec![decoder(0), decoder(1)],
+            blocks: self.profile.blocks(),
+            interrupts: self.profile.interrupts(),
+            quirk: self.quirk,
+        }
+    }
+}
+
+/// A model as a device under test.
+#[derive(Debug)]
+pub struct InProcessSubject {
+    device: Rc<InProcessDevice>,
+    traffic: ModelTraffic,
+    memory_bytes: u64,
+}
+
+impl InProcessSubject {
+    /// Powers a model on.
+    ///
+    /// # Errors
+    /// When the profile does not make a possible device.
+    pub fn new(model: Model) -> Result<Self, ConfigError> {
+        let config = model.config();
+        let device = Rc::new(InProcessDevice::new(&config)?);
+        Ok(Self {
+            traffic: ModelTraffic::new(Rc::clone(&device), &config),
+            memory_bytes: config.capacity_bytes,
+            device,
+        })
+    }
+}
+
+impl Subject for InProcessSubject {
+    fn path(&self) -> &'static str {
+        "in-process"
+    }
+
+    fn transport(&self) -> &dyn Transport {
+        &*self.device
+    }
+
+    fn traffic(&mut self) -> Option<&mut dyn Traffic> {
+        Some(&mut self.traffic)
+    }
+
+    fn memory_bytes(&self) -> u64 {
+        self.memory_bytes
+    }
+
+    fn pass_time(&mut self, time: Duration) -> Result<()> {
+        self.device
+            .advance(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        Ok(())
+    }
+
+    fn has_manual_clock(&self) -> bool {
+        true
+    }
+
+    fn reset_function(&mut self) -> Result<bool> {
+        Ok(self.device.reset()?)
+    }
+}
+
+/// Accesses by host physical address, through the device's own decoders.
+///
+/// In an interleaved window each access has a twin that belongs to the next device: what the device
+/// counts of those is wrong.
+#[derive(Debug)]
+struct ModelTraffic {
+    device: Rc<InProcessDevice>,
+    windows: Vec<Window>,
+    /// Without and with TEE requests.
+    reachable: [Vec<Range<Dpa>>; 2],
+    accesses: Vec<HostAccess>,
+}
+
+/// A decoder, with its arithmetic done here and not by the device.
+#[derive(Debug)]
+struct Window {
+    dpa: Range<Dpa>,
+    decoder: DecoderConfig,
+}
+
+impl Window {
+    fn hpa(&self, dpa: Dpa, position: u8) -> Hpa {
+        let granularity = u64::from(self.decoder.granularity_bytes);
+        let offset = dpa.0 - self.dpa.start.0;
+        let granule = offset / granularity * u64::from(self.decoder.ways) + u64::from(position);
+        Hpa(self.decoder.base.0 + granule * granularity + offset % granularity)
+    }
+}
+
+impl ModelTraffic {
+    fn new(device: Rc<InProcessDevice>, config: &FunctionConfig) -> Self {
+        let mut start = 0;
+        let windows: Vec<_> = config
+            .decoders
+            .iter()
+            .map(|decoder| {
+                let end = start + decoder.size_bytes / u64::from(decoder.ways);
+                let dpa = Dpa(start)..Dpa(end);
+                start = end;
+                Window {
+                    dpa,
+                    decoder: *decoder,
+                }
+            })
+            .collect();
+        let reachable = [false, true].map(|tee| {
+            let windows = windows.iter().filter(|window| window.decoder.tee == tee);
+            windows.map(|window| window.dpa.clone()).collect()
+        });
+        Self {
+            device,
+            windows,
+            reachable,
+            accesses: Vec::new(),
+        }
+    }
+}
+
+impl Traffic for ModelTraffic {
+    fn reachable(&self, tee: bool) -> &[Range<Dpa>] {
+        &self.reachable[usize::from(tee)]
+    }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn perform(&mut self, requests: &[Request]) -> Result<()> {
+        self.accesses.clear();
+        for Request { dpa, kind, tee } in requests {
+            let window = self
+                .windows
+                .iter()
+                .find(|window| window.dpa.contains(dpa) && window.decoder.tee == *tee)
+                .with_context(|| format!("No window reaches DPA {dpa}"))?;
+            let own = window.decoder.position;
+            let positions = match window.decoder.ways {
+                1 => own..own + 1,
+                _ => own..own + 2,
+            };
+            self.accesses.extend(positions.map(|position| HostAccess {
+                hpa: window.hpa(*dpa, position % window.decoder.ways),
+                kind: *kind,
+            }));
+        }
+        self.device.access(&self.accesses);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The producer of accesses, which answers whatever the device asks of it before the next access
+//! to a register: an enable waits for that answer.
+
+use std::cell::Cell;
+use std::fmt;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chmu_driver::transport::socket::SocketTransport;
+use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
+use chmu_ring::{Arming, RingProducer};
+
+/// A producer and what it answered last.
+#[derive(Debug)]
+pub(super) struct Producer {
+    producer: chmu_ring::Producer,
+    answered: Cell<Option<Arming>>,
+}
+
+impl Producer {
+    /// Attaches to the access socket at `path`; returns the first ring, too.
+    pub(super) fn connect(path: &Path) -> Result<(Self, RingProducer), chmu_ring::Error> {
+        let mut producer = chmu_ring::Producer::connect(path)?;
+        let ring = producer.ring(0)?;
+        let answered = Cell::new(None);
+        Ok((Self { producer, answered }, ring))
+    }
+
+    /// Tells the device that what it asked for last is in effect.
+    pub(super) fn answer(&self) {
+        let arming = self.producer.arming();
+        if self.answered.replace(Some(arming)) != Some(arming) {
+            self.producer.acknowledge(arming);
+        }
+    }
+
+    /// Whether the device wants accesses.
+    pub(super) fn is_armed(&self) -> bool {
+        self.producer.arming().is_armed()
+    }
+}
+
+/// Registers of a device whose producer answers at once.
+pub(super) struct AnsweredTransport {
+    pub(super) transport: Rc<SocketTransport>,
+    /// None where there is no producer.
+    pub(super) producer: Option<Rc<Producer>>,
+}
+
+impl AnsweredTransport {
+    fn answered<T>(&self, outcome: Result<T, TransportError>) -> Result<T, TransportError> {
+        if let Some(producer) = &self.producer {
+            producer.answer();
+        }
+        outcome
+    }
+}
+
+impl fmt::Debug for AnsweredTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.transport.fmt(f)
+    }
+}
+
+impl Transport for AnsweredTransport {
+    fn device(&self) -> &str {
+        self.transport.device()
+    }
+
+    fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
+        self.transport.read_config(offset, width)
+    }
+
+    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
+        self.answered(self.transport.write_config(offset, width, value))
+    }
+
+    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
+        self.transport.bar_bytes(bar)
+    }
+
+    fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
+        self.transport.read(place, width)
+    }
+
+    fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
+        self.answered(self.transport.write(place, width, value))
+    }
+
+    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
+        self.transport.map(place, bytes)
+    }
+
+    fn interrupt_messages(&self) -> u16 {
+        self.transport.interrupt_messages()
+    }
+
+    fn wait_for_interrupt(
+        &self,
+        message: u16,
+        timeout: Duration,
+    ) -> Result<Option<u64>, TransportError> {
+        self.transport.wait_for_interrupt(message, timeout)
+    }
+
+    fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
+        self.transport.interrupt_event(message)
+    }
+
+    fn reset(&self) -> Result<bool, TransportError> {
+        self.answered(self.transport.reset())
+    }
+}

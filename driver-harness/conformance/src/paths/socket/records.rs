@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Traffic as records in the rings of a device process.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, ensure};
+use chmu_driver::translation::Translation;
+use chmu_driver::transport::socket::SocketTransport;
+use chmu_driver::transport::{Transport, Width};
+use chmu_ring::{Record, RingProducer};
+use chmu_spec::address::{Dpa, Hpa};
+use chmu_spec::interleave::{DecoderWindow, Share};
+use chmu_spec::request::AccessKind;
+
+use super::producer::Producer;
+use crate::subject::{Request, Traffic};
+
+/// Records of host physical addresses, which the device translates back.
+///
+/// In an interleaved window each access has a twin that belongs to the next device: what the device
+/// counts of those is wrong.
+#[derive(Debug)]
+pub(super) struct RecordTraffic {
+    transport: Rc<SocketTransport>,
+    producer: Rc<Producer>,
+    ring: RingProducer,
+    translation: Translation,
+    reachable: Vec<Range<Dpa>>,
+}
+
+impl RecordTraffic {
+    /// Traffic through the first ring of `producer`.
+    pub(super) fn new(
+        producer: Rc<Producer>,
+        ring: RingProducer,
+        transport: Rc<SocketTransport>,
+        translation: Translation,
+    ) -> Self {
+        Self {
+            transport,
+            producer,
+            ring,
+            reachable: translation.dpa_ranges(),
+            translation,
+        }
+    }
+
+    fn push(&mut self, hpa: Hpa, kind: AccessKind) -> Result<()> {
+        let record = match kind {
+            AccessKind::Read => Record::read(hpa.0),
+            AccessKind::Write => Record::write(hpa.0),
+        };
+        // A device that does not listen has nothing to count.
+        ensure!(
+            self.ring.push(record) || !self.producer.is_armed(),
+            "The device does not take accesses from its ring"
+        );
+        Ok(())
+    }
+}
+
+/// The address of the access and, in an interleaved window, that of its twin.
+fn addresses(window: &DecoderWindow, dpa: Dpa) -> Option<(Hpa, Option<Hpa>)> {
+    let own = window.hpa(dpa)?;
+    let ways = window.interleave.ways();
+    let twin = || {
+        let offset = window.interleave.join(Share {
+            position: (window.position + 1) % ways,
+            dpa_offset: dpa.0 - window.dpa_base.0,
+        })?;
+        Some(Hpa(window.base.0.checked_add(offset)?))
+    };
+    Some((own, if ways > 1 { twin() } else { None }))
+}
+
+impl Traffic for RecordTraffic {
+    fn reachable(&self, tee: bool) -> &[Range<Dpa>] {
+        // Which windows belong to trusted execution environments is in no register.
+        match tee {
+            true => &[],
+            false => &self.reachable,
+        }
+    }
+
+    fn is_exact(&self) -> bool {
+        true
+    }
+
+    fn perform(&mut self, requests: &[Request]) -> Result<()> {
+        for Request { dpa, kind, .. } in requests {
+            let windows = self.translation.windows().iter();
+            let (own, twin) = windows
+                .copied()
+                .find_map(|window| addresses(&window, *dpa))
+                .with_context(|| format!("No window shows DPA {dpa}"))?;
+            self.push(own, *kind)?;
+            if let Some(twin) = twin {
+                self.push(twin, *kind)?;
+            }
+        }
+        // The device takes what waits in its rings before it answers.
+        self.transport.read_config(0, Width::Four)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chmu_spec::interleave::Interleave;
+
+    #[test]
+    fn the_twin_of_the_last_position_is_the_first() {
+        let window = DecoderWindow {
+            base: Hpa(1 << 32),
+            size_bytes: 4 << 28,
+            interleave: Interleave::new(4, 1024).unwrap(),
+            position: 3,
+            dpa_base: Dpa(1 << 28),
+        };
+        let found = addresses(&window, Dpa((1 << 28) + 1024 + 64));
+        let own = Hpa((1 << 32) + 4096 + 3072 + 64);
+        assert_eq!(found, Some((own, Some(Hpa((1 << 32) + 4096 + 64)))));
+        assert_eq!(addresses(&window, Dpa(0)), None);
+        let alone = DecoderWindow {
+            interleave: Interleave::NONE,
+            position: 0,
+            ..window
+        };
+        let found = addresses(&alone, Dpa(1 << 28));
+        assert_eq!(found, Some((Hpa(1 << 32), None)));
+    }
+}

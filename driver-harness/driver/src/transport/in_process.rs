@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The device model in this process: no kernel, no socket, and a clock that is moved by hand.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use chmu_cxl::{
+    ConfigError, Function, FunctionConfig, FunctionEvent, FunctionHost, FunctionStatistics,
+    HostAccess, Region,
+};
+use chmu_spec::address::HpaRange;
+
+use super::{
+    BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
+    switch_on,
+};
+
+/// What a device in this process is called.
+const NAME: &str = "in-process";
+
+/// A device whose model runs in this process.
+pub struct InProcessDevice {
+    function: RefCell<Function>,
+    outside: RefCell<Outside>,
+    messages: u16,
+    clock_ns: Cell<u64>,
+}
+
+/// What the device reaches outside of itself.
+#[derive(Debug)]
+struct Outside {
+    memory: Rc<Memory>,
+    /// Messages that came and were not waited for yet.
+    interrupts: BTreeMap<u16, u64>,
+    events: Vec<FunctionEvent>,
+}
+
+/// The words that the device stores in its mappable areas.
+#[derive(Debug, Default)]
+struct Memory {
+    words: RefCell<BTreeMap<(u8, u64), u64>>,
+}
+
+impl Memory {
+    fn load(&self, bar: u8, offset: u64) -> u64 {
+        let words = self.words.borrow();
+        words.get(&(bar, offset)).copied().unwrap_or(0)
+    }
+}
+
+impl FunctionHost for Outside {
+    fn store(&mut self, bar: u8, offset: u64, value: u64) {
+        self.memory.words.borrow_mut().insert((bar, offset), value);
+    }
+
+    fn load(&mut self, bar: u8, offset: u64) -> u64 {
+        self.memory.load(bar, offset)
+    }
+
+    fn interrupt(&mut self, vector: u16) {
+        *self.interrupts.entry(vector).or_default() += 1;
+    }
+
+    fn event(&mut self, event: FunctionEvent) {
+        self.events.push(event);
+    }
+}
+
+impl InProcessDevice {
+    /// A device after power-on, with memory decoding and bus mastering switched on; its clock stands
+    /// at zero.
+    pub fn new(config: &FunctionConfig) -> Result<InProcessDevice, ConfigError> {
+        let device = InProcessDevice {
+            function: RefCell::new(Function::new(config)?),
+            outside: RefCell::new(Outside {
+                memory: Rc::default(),
+                interrupts: BTreeMap::new(),
+                events: Vec::new(),
+            }),
+            messages: config.interrupts.vectors(),
+            clock_ns: Cell::new(0),
+        };
+        device.switch_on();
+        Ok(device)
+    }
+
+    /// The device's clock, in nanoseconds.
+    pub fn clock_ns(&self) -> u64 {
+        self.clock_ns.get()
+    }
+
+    /// Lets so many nanoseconds pass; whatever is due meanwhile happens at its own time.
+    pub fn advance(&self, nanoseconds: u64) {
+        let target = self.clock_ns.get().saturating_add(nanoseconds);
+        while self.advance_to_deadline(target) {}
+        self.clock_ns.set(target);
+        self.function
+            .borrow_mut()
+            .advance(target, &mut *self.outside.borrow_mut());
+    }
+
+    /// Moves the clock to what is due next, if that is before `target`; returns whether it is.
+    fn advance_to_deadline(&self, target: u64) -> bool {
+        let mut function = self.function.borrow_mut();
+        let due = function.next_deadline_ns();
+        let due = due.filter(|&due| due > self.clock_ns.get() && due < target);
+        if let Some(due) = due {
+            self.clock_ns.set(due);
+            function.advance(due, &mut *self.outside.borrow_mut());
+        }
+        due.is_some()
+    }
+
+    /// The host accesses its memory, now and in this order.
+    pub fn access(&self, accesses: &[HostAccess]) {
+        self.function.borrow_mut().access(
+            self.clock_ns.get(),
+            accesses,
+            &mut *self.outside.borrow_mut(),
+        );
+    }
+
+    /// The host physical addresses that each decoder of the device decodes.
+    pub fn windows(&self) -> Vec<HpaRange> {
+        self.function.borrow().windows()
+    }
+
+    /// What the device has done since power-on.
+    pub fn statistics(&self) -> FunctionStatistics {
+        self.function.borrow().statistics()
+    }
+
+    /// Takes what happened in the device since the last call.
+    pub fn take_events(&self) -> Vec<FunctionEvent> {
+        std::mem::take(&mut self.outside.borrow_mut().events)
+    }
+
+    /// Resets the device as the machine does.
+    pub fn reset_machine(&self) {
+        self.function
+            .borrow_mut()
+            .reset(&mut *self.outside.borrow_mut());
+        self.switch_on();
+    }
+
+    fn switch_on(&self) {
+        // Configuration space in this process is always reached.
+        if let Err(error) = switch_on(self) {
+            log::warn!("Cannot switch {NAME} on: {error}");
+        }
+    }
+
+    fn take_interrupts(&self, message: u16) -> Option<u64> {
+        self.outside.borrow_mut().interrupts.remove(&message)
+    }
+
+    fn mappable_areas(&self, bar: u8) -> Vec<Range<u64>> {
+        let function = self.function.borrow();
+        let bar = function.bars().get(usize::from(bar));
+        bar.map_or_else(Vec::new, |bar| bar.mappable_areas.clone())
+    }
+}
+
+impl fmt::Debug for InProcessDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InProcessDevice")
+            .field("clock_ns", &self.clock_ns)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transport for InProcessDevice {
+    fn device(&self) -> &str {
+        NAME
+    }
+
+    fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
+        let mut data = [0; 4];
+        let count = width.bytes().min(4);
+        self.function.borrow_mut().read(
+            self.clock_ns.get(),
+            Region::Config,
+            offset.into(),
+            &mut data[..count],
+            &mut *self.outside.borrow_mut(),
+        );
+        Ok(u32::from_le_bytes(data))
+    }
+
+    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
+        let count = width.bytes().min(4);
+        self.function.borrow_mut().write(
+            self.clock_ns.get(),
+            Region::Config,
+            offset.into(),
+            &value.to_le_bytes()[..count],
+            &mut *self.outside.borrow_mut(),
+        );
+        Ok(())
+    }
+
+    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
+        let function = self.function.borrow();
+        let area = function.bars().get(usize::from(bar));
+        area.map(|area| area.size_bytes)
+            .filter(|&bytes| bytes > 0)
+            .ok_or_else(|| TransportError::NoBar {
+                device: NAME.into(),
+                bar,
+            })
+    }
+
+    fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
+        check_range(place, width.bytes() as u64, self.bar_bytes(place.bar)?)?;
+        let mut data = [0; 8];
+        self.function.borrow_mut().read(
+            self.clock_ns.get(),
+            Region::Bar(place.bar),
+            place.offset,
+            &mut data[..width.bytes()],
+            &mut *self.outside.borrow_mut(),
+        );
+        Ok(u64::from_le_bytes(data))
+    }
+
+    fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
+        check_range(place, width.bytes() as u64, self.bar_bytes(place.bar)?)?;
+        self.function.borrow_mut().write(
+            self.clock_ns.get(),
+            Region::Bar(place.bar),
+            place.offset,
+            &value.to_le_bytes()[..width.bytes()],
+            &mut *self.outside.borrow_mut(),
+        );
+        Ok(())
+    }
+
+    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
+        let end = place.plus(bytes).offset;
+        let areas = self.mappable_areas(place.bar);
+        let inside = |area: &Range<u64>| area.start <= place.offset && end <= area.end;
+        if !areas.iter().any(inside) || !place.offset.is_multiple_of(8) {
+            return Err(TransportError::Access {
+                action: "map",
+                place: place.to_string(),
+                bytes,
+                source: io::ErrorKind::InvalidInput.into(),
+            });
+        }
+        Ok(Box::new(Words {
+            memory: Rc::clone(&self.outside.borrow().memory),
+            place,
+            count: bytes / 8,
+        }))
+    }
+
+    fn interrupt_messages(&self) -> u16 {
+        self.messages
+    }
+
+    fn wait_for_interrupt(
+        &self,
+        message: u16,
+        timeout: Duration,
+    ) -> Result<Option<u64>, TransportError> {
+        if message >= self.messages {
+            return Err(TransportError::NoInterrupt {
+                device: NAME.into(),
+                message,
+                available: self.messages,
+            });
+        }
+        let end = self.clock_ns.get().saturating_add(nanoseconds(timeout));
+        loop {
+            let came = self.take_interrupts(message);
+            if came.is_some() {
+                return Ok(came);
+            }
+            if !self.advance_to_deadline(end) {
+                self.advance(end.saturating_sub(self.clock_ns.get()));
+                return Ok(self.take_interrupts(message));
+            }
+        }
+    }
+
+    fn reset(&self) -> Result<bool, TransportError> {
+        let found = function_level_reset(self)?;
+        self.switch_on();
+        Ok(found)
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.clock_ns.get())
+    }
+
+    fn pause(&self, time: Duration) {
+        self.advance(nanoseconds(time));
+    }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A mapped area of the device's memory.
+#[derive(Debug)]
+struct Words {
+    memory: Rc<Memory>,
+    place: BarOffset,
+    count: u64,
+}
+
+impl MappedWords for Words {
+    fn len(&self) -> u64 {
+        self.count
+    }
+
+    fn read(&self, index: u64) -> Option<u64> {
+        let place = self.place.plus(index.checked_mul(8)?);
+        (index < self.count).then(|| self.memory.load(place.bar, place.offset))
+    }
+}

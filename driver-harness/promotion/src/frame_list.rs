@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Frames listed in a file, for promotion without a source.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use chmu_machine::sysfs_file;
+use chmu_spec::address::Pfn;
+
+/// A list that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameListError {
+    /// It cannot be read.
+    #[error("Cannot read the list of frames in {}", path.display())]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A line is no frame.
+    #[error("Line {line} of {} holds {text:?}, which is no page frame number", path.display())]
+    Line {
+        /// Which file.
+        path: PathBuf,
+        /// The line's number, from 1.
+        line: usize,
+        /// What it holds.
+        text: String,
+    },
+}
+
+/// Page frame numbers, one a line, decimal or hexadecimal after `0x`; what follows `#` is a remark.
+pub fn read(path: &Path) -> Result<Vec<Pfn>, FrameListError> {
+    let text = fs::read_to_string(path).map_err(|source| FrameListError::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    let mut frames = Vec::new();
+    for (number, line) in (1..).zip(text.lines()) {
+        let content = line.split('#').next().unwrap_or_default().trim();
+        if content.is_empty() {
+            continue;
+        }
+        let frame = sysfs_file::parse_number(content).ok_or_else(|| FrameListError::Line {
+            path: path.to_owned(),
+            line: number,
+            text: content.to_owned(),
+        })?;
+        frames.push(Pfn(frame));
+    }
+    Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_read_around_remarks() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("frames");
+        fs::write(&path, "# hot\n0x100000\n\n12 # cold\n").unwrap();
+        assert_eq!(read(&path).unwrap(), [Pfn(1 << 20), Pfn(12)]);
+        fs::write(&path, "1\n-2\n").unwrap();
+        let message = read(&path).unwrap_err().to_string();
+        assert!(message.starts_with("Line 2 of ") && message.contains(r#"holds "-2""#));
+        assert!(read(Path::new("/nowhere")).is_err());
+    }
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! From hot memory to promoted pages.
+//!
+//! Whoever finds hot memory offers its frames; one worker takes the hottest as fast as the rate
+//! allows, looks at each just before it moves, computes its target from the node it is on, and hands
+//! pages of the same source and target to the actuator in batches. A frame number is a hint: the page
+//! that was hot there may have gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
+use chmu_machine::sysfs_file::SysfsError;
+use chmu_machine::topology::target::{NoTarget, Targets, promotion_targets};
+use chmu_machine::topology::{NodeId, Topology};
+use chmu_spec::address::Pfn;
+
+use crate::actuator::{Actuator, ActuatorError};
+use crate::source::HotUnit;
+
+use crate::folio::{self, Folio};
+use crate::machine::Machine;
+use crate::outcome::{Outcome, Rejection, Route};
+use crate::queue::{Queue, Waiting};
+use crate::rate::RateLimit;
+
+/// Memory that stays free on a target, for those who allocate there.
+pub(crate) const HEADROOM_BYTES: u64 = 16 << 20;
+
+/// Where pages are to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Destination {
+    /// To this node: the caller knows who uses the pages.
+    Node(NodeId),
+    /// To a node computed for each page from the node that it is on.
+    #[default]
+    Deferred,
+}
+
+/// What may be promoted, and how fast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Where pages are to go.
+    pub destination: Destination,
+    /// Units reported with a lower count are not promoted.
+    pub minimum_count: u64,
+    /// At most so many pages per second.
+    pub pages_per_second: Option<u64>,
+    /// At most so many frames in one batch; the actuator may want fewer.
+    pub batch_frames: Option<usize>,
+    /// After a page moved, reports about its old frame are of no use for so long.
+    pub settle_ns: u64,
+}
+
+/// A step that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PromotionError {
+    /// The topology cannot be read.
+    #[error(transparent)]
+    Topology(#[from] SysfsError),
+    /// Frames cannot be looked at.
+    #[error(transparent)]
+    PageFlags(#[from] PageFlagsError),
+    /// The reclaim lists cannot be brought up to date.
+    #[error("Cannot bring the reclaim lists up to date")]
+    Drain(#[source] io::Error),
+    /// The actuator failed.
+    #[error("Cannot promote pages from node {source_node} to node {target}")]
+    Actuator {
+        /// Where the pages are.
+        source_node: NodeId,
+        /// Where they should go.
+        target: NodeId,
+        /// What failed.
+        source: ActuatorError,
+    },
+}
+
+/// The worker that promotes.
+#[derive(Debug)]
+pub struct Promoter {
+    machine: Box<dyn Machine>,
+    actuator: Box<dyn Actuator>,
+    policy: Policy,
+    rate: RateLimit,
+    queue: Queue,
+    /// Old frames of pages moved a moment ago, and when.
+    moved: BTreeMap<Pfn, u64>,
+    /// Counted since the last step.
+    refused: Outcome,
+}
+
+/// A folio with what waits for it.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    folio: Folio,
+    waiting: Waiting,
+}
+
+impl Promoter {
+    /// A worker without work.
+    pub fn new(machine: Box<dyn Machine>, actuator: Box<dyn Actuator>, policy: Policy) -> Promoter {
+        Promoter {
+            machine,
+            actuator,
+            policy,
+            rate: RateLimit::new(policy.pages_per_second),
+            queue: Queue::default(),
+            moved: BTreeMap::new(),
+            refused: Outcome::default(),
+        }
+    }
+
+    /// Adds the pages of hot units to those that wait.
+    pub fn offer(&mut self, units: &[HotUnit], now_ns: u64) {
+        for unit in units {
+            for frame in unit.ranges.iter().flat_map(|range| range.pages()) {
+                self.offer_frame(frame, unit.count, now_ns);
+            }
+        }
+    }
+
+    /// Adds one page to those that wait.
+    pub fn offer_frame(&mut self, frame: Pfn, count: u64, now_ns: u64) {
+        let moved = self.moved.get(&frame);
+        let is_recent =
+            moved.is_some_and(|moved| now_ns.saturating_sub(*moved) < self.policy.settle_ns);
+        let waiting = Waiting {
+            frame,
+            count,
+            tried: false,
+        };
+        if count < self.policy.minimum_count {
+            self.refused.reject(Rejection::BelowMinimumCount);
+        } else if is_recent {
+            self.refused.reject(Rejection::RecentlyMoved);
+        } else if !self.queue.add(waiting) {
+            self.refused.reject(Rejection::QueueFull);
+        }
+    }
+
+    /// How many frames wait.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// The actuator's name.
+    pub fn actuator(&self) -> &'static str {
+        self.actuator.name()
+    }
+
+    /// Promotes the hottest of the waiting pages: as many as the rate allows now and one batch may
+    /// have, so that the source is asked again before the next.
+    pub fn step(&mut self, now_ns: u64) -> Result<Outcome, PromotionError> {
+        let mut outcome = std::mem::take(&mut self.refused);
+        let settle_ns = self.policy.settle_ns;
+        self.moved
+            .retain(|_, moved| now_ns.saturating_sub(*moved) < settle_ns);
+        let most = self.policy.batch_frames.unwrap_or(usize::MAX).max(1);
+        let most = most.min(self.actuator.batch_frames_max());
+        let allowed = usize::try_from(self.rate.allowed(now_ns)).unwrap_or(usize::MAX);
+        let taken = self.queue.take(most.min(allowed));
+        if taken.is_empty() {
+            return Ok(outcome);
+        }
+        let mut topology = self.machine.topology()?;
+        let candidates = self.look_at(&taken, &mut outcome)?;
+        let destination = self.policy.destination;
+        let groups = group(destination, &mut topology, candidates, &mut outcome);
+        for (route, candidates) in groups {
+            for waiting in self.promote(route, &candidates, now_ns, &mut outcome)? {
+                self.queue.add(waiting);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// The folios of the frames, each once; frames that cannot move are counted.
+    fn look_at(
+        &self,
+        slice: &[Waiting],
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Candidate>, PromotionError> {
+        let look = |waiting: &Waiting| folio::of_frame(&*self.machine, waiting.frame);
+        let mut looks = slice.iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        if looks.contains(&Err(Rejection::NotLru)) {
+            // Pages used for the first time wait in a list of their processor before they are found.
+            self.machine
+                .drain_reclaim_batches()
+                .map_err(PromotionError::Drain)?;
+            looks = slice.iter().map(look).collect::<Result<Vec<_>, _>>()?;
+        }
+        let mut heads = BTreeSet::new();
+        let mut candidates = Vec::new();
+        for (&waiting, look) in slice.iter().zip(looks) {
+            match look {
+                Ok(folio) if heads.insert(folio.head) => {
+                    candidates.push(Candidate { folio, waiting });
+                }
+                // Another frame of a folio that is a candidate already.
+                Ok(_) => {}
+                Err(rejection) => outcome.reject(rejection),
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Hands one batch to the actuator; returns what stayed and is worth another attempt.
+    fn promote(
+        &mut self,
+        route: Route,
+        candidates: &[Candidate],
+        now_ns: u64,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<Waiting>, PromotionError> {
+        let frames: Vec<_> = candidates
+            .iter()
+            .map(|candidate| candidate.folio.head)
+            .collect();
+        let result = self.actuator.promote_batch(&frames, route.target);
+        let result = result.map_err(|source| PromotionError::Actuator {
+            source_node: route.source,
+            target: route.target,
+            source,
+        })?;
+        let selected = pages(candidates);
+        let moved = result.moved_bytes / PAGE_BYTES;
+        outcome.batches += 1;
+        outcome.pages_selected += selected;
+        *outcome.pages_promoted.entry(route).or_default() += moved;
+        self.rate.charge(moved);
+        if self.actuator.is_dry() {
+            return Ok(Vec::new());
+        }
+        let mut again = Vec::new();
+        for candidate in candidates {
+            let flags = self.machine.flags(candidate.folio.head)?;
+            // When all moved, what the frame holds now is another page.
+            if moved >= selected || !flags.contains(PageFlags::LRU) {
+                self.moved.insert(candidate.folio.head, now_ns);
+            } else if candidate.waiting.tried {
+                outcome.reject(Rejection::Stayed);
+            } else {
+                again.push(Waiting {
+                    tried: true,
+                    ..candidate.waiting
+                });
+            }
+        }
+        Ok(again)
+    }
+}
+
+fn pages(candidates: &[Candidate]) -> u64 {
+    candidates
+        .iter()
+        .map(|candidate| candidate.folio.pages)
+        .sum()
+}
+
+/// Candidates by where they are and where they go; those that go nowhere are counted.
+///
+/// The free memory in `topology` shrinks by what is on its way.
+fn group(
+    destination: Destination,
+    topology: &mut Topology,
+    candidates: Vec<Candidate>,
+    outcome: &mut Outcome,
+) -> BTreeMap<Route, Vec<Candidate>> {
+    let mut groups: BTreeMap<Route, Vec<Candidate>> = BTreeMap::new();
+    for candidate in candidates {
+        let bytes = candidate.folio.pages * PAGE_BYTES;
+        match route(destination, topology, candidate.folio.head, bytes) {
+            Ok(route) => {
+                if let Some(node) = topology.nodes.get_mut(&route.target) {
+                    node.free_bytes = node.free_bytes.saturating_sub(bytes);
+                }
+                groups.entry(route).or_default().push(candidate);
+            }
+            Err(rejection) => outcome.reject(rejection),
+        }
+    }
+    groups
+}
+
+fn route(
+    destination: Destination,
+    topology: &Topology,
+    frame: Pfn,
+    bytes: u64,
+) -> Result<Route, Rejection> {
+    let source = topology.node_of(frame).ok_or(Rejection::UnknownNode)?;
+    let targets = match destination {
+        Destination::Node(target) if target == source => return Err(Rejection::AlreadyThere),
+        Destination::Node(target) => Targets {
+            preferred: vec![target],
+            fallback: Vec::new(),
+        },
+        Destination::Deferred => {
+            promotion_targets(topology, source).map_err(|reason| match reason {
+                NoTarget::TopTier(_) => Rejection::TopTier,
+                NoTarget::NoTier(_) | NoTarget::NoFasterMemory(_) => Rejection::NoTarget,
+            })?
+        }
+    };
+    let target = targets.with_room(topology, bytes.saturating_add(HEADROOM_BYTES));
+    let target = target.ok_or(Rejection::TargetFull)?;
+    Ok(Route { source, target })
+}

@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A workload whose hot pages are known: what a promotion is measured against.
+//!
+//! Its pages lie on one node, carry content that names them, and are touched through all their cache
+//! lines; at the end every word is checked, also for writes that a move might have lost.
+
+use std::io;
+
+use chmu_machine::clock;
+use chmu_machine::memory::numa::{self, Placement};
+use chmu_machine::memory::page_map;
+use chmu_machine::memory::{Buffer, PAGE_BYTES, PAGE_LINES};
+use chmu_machine::topology::{NodeId, Topology, name_nodes};
+
+pub mod hot_set;
+pub mod pattern;
+pub mod state;
+pub mod touches;
+pub mod traffic;
+mod verification;
+
+pub use verification::{Verification, WrongWord};
+
+use pattern::Pattern;
+use state::{Phase, State};
+use traffic::{Direction, Touch, TrafficError};
+
+/// A workload that cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkloadError {
+    /// There are more hot pages than pages.
+    #[error("{hot} hot pages do not fit into {pages} pages")]
+    HotPages {
+        /// How many hot pages were asked for.
+        hot: u64,
+        /// How many pages there would be.
+        pages: u64,
+    },
+    /// The traffic would touch nothing.
+    #[error(transparent)]
+    Traffic(#[from] TrafficError),
+    /// Every node has processors, or there is no memory without any.
+    #[error("No node has memory but no processors; name the node of the slow memory with --node")]
+    NoSlowNode,
+    /// The node is not there.
+    #[error("There is no node {node} with memory; {}", name_nodes(with_memory))]
+    NoNode {
+        /// The node.
+        node: NodeId,
+        /// The nodes with memory.
+        with_memory: Vec<NodeId>,
+    },
+    /// The node is too full.
+    #[error("{pages} pages do not fit into the {free_bytes} free bytes of node {node}")]
+    NoRoom {
+        /// How many pages were asked for.
+        pages: u64,
+        /// The node.
+        node: NodeId,
+        /// Its free memory.
+        free_bytes: u64,
+    },
+    /// The system call failed.
+    #[error("Cannot map {pages} pages of memory")]
+    Map {
+        /// How many pages.
+        pages: u64,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The memory policy was refused.
+    #[error("Cannot set the policy of pages on node {node}")]
+    Bind {
+        /// The node.
+        node: NodeId,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel does not say where pages are.
+    #[error("Cannot ask where the workload's pages are")]
+    Query(#[source] io::Error),
+    /// The kernel put pages elsewhere.
+    #[error("{elsewhere} of {pages} pages are not on node {node}")]
+    Elsewhere {
+        /// So many.
+        elsewhere: u64,
+        /// Of so many.
+        pages: u64,
+        /// The node they should be on.
+        node: NodeId,
+    },
+}
+
+/// What to set up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// How many pages of 4 KiB.
+    pub pages: u64,
+    /// The node they are put on.
+    pub node: NodeId,
+    /// Names the content and the choice of hot pages.
+    pub seed: u64,
+}
+
+impl Layout {
+    /// Pages on `node`, or else on the slowest node without processors; there must be room.
+    pub fn choose(
+        topology: &Topology,
+        node: Option<NodeId>,
+        pages: u64,
+        seed: u64,
+    ) -> Result<Layout, WorkloadError> {
+        let node = node
+            .or_else(|| topology.slowest_node_without_cpu())
+            .ok_or(WorkloadError::NoSlowNode)?;
+        let memory = topology.nodes.get(&node).filter(|node| node.has_memory);
+        let free_bytes = memory.ok_or_else(|| WorkloadError::NoNode {
+            node,
+            with_memory: topology.nodes_with_memory(),
+        });
+        let free_bytes = free_bytes?.free_bytes;
+        if pages.saturating_mul(PAGE_BYTES) > free_bytes {
+            return Err(WorkloadError::NoRoom {
+                pages,
+                node,
+                free_bytes,
+            });
+        }
+        Ok(Layout { pages, node, seed })
+    }
+}
+
+/// Refuses numbers of pages that no traffic can have: at least one page is hot, and no more than
+/// there are.
+pub fn check_counts(pages: u64, hot: u64) -> Result<(), WorkloadError> {
+    match hot {
+        0 => Err(TrafficError::NothingHot.into()),
+        hot if hot > pages => Err(WorkloadError::HotPages { hot, pages }),
+        _ => Ok(()),
+    }
+}
+
+/// How many accesses were made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Accesses {
+    /// Loads.
+    pub reads: u64,
+    /// Stores.
+    pub writes: u64,
+}
+
+/// The pages and what was written to them.
+#[derive(Debug)]
+pub struct Workload {
+    buffer: Buffer,
+    pattern: Pattern,
+    node: NodeId,
+    /// Writes to each line, in this process's own memory: what the lines must hold.
+    writes: Vec<u32>,
+    accesses: Accesses,
+    /// The last word loaded is kept, so that no load is in vain.
+    last_word: u64,
+}
+
+impl Workload {
+    /// Maps and fills the pages, all on their node and where migration finds them.
+    pub fn prepare(layout: Layout) -> Result<Workload, WorkloadError> {
+        let Layout { pages, node, seed } = layout;
+        let map_failed = |source| WorkloadError::Map { pages, source };
+        let mut buffer = Buffer::map(pages).map_err(map_failed)?;
+        let pattern = Pattern { seed };
+        buffer
+            .fill(node, |page, place| pattern.word(page, place, 0))
+            .map_err(|source| WorkloadError::Bind { node, source })?;
+        let lines = usize::try_from(buffer.lines())
+            .map_err(|_| map_failed(io::ErrorKind::OutOfMemory.into()))?;
+        let workload = Workload {
+            buffer,
+            pattern,
+            node,
+            writes: vec![0; lines],
+            accesses: Accesses::default(),
+            last_word: 0,
+        };
+        workload.check_placement()?;
+        numa::drain_reclaim_batches().map_err(WorkloadError::Query)?;
+        Ok(workload)
+    }
+
+    fn check_placement(&self) -> Result<(), WorkloadError> {
+        let places = numa::query_pages(std::process::id(), &self.buffer.page_addresses())
+            .map_err(WorkloadError::Query)?;
+        let here = Placement::Node(self.node);
+        let elsewhere = places.iter().filter(|&&place| place != here).count() as u64;
+        match elsewhere {
+            0 => Ok(()),
+            _ => Err(WorkloadError::Elsewhere {
+                elsewhere,
+                pages: self.buffer.pages(),
+                node: self.node,
+            }),
+        }
+    }
+
+    /// Lets the kernel's NUMA balancing move the pages as well: without, only promotion does.
+    pub fn allow_balancing(&self) -> Result<(), WorkloadError> {
+        let node = self.node;
+        let released = self.buffer.release();
+        released.map_err(|source| WorkloadError::Bind { node, source })
+    }
+
+    /// What the state file says of this workload before the first touch.
+    pub fn state(&self, hot_pages: &[u64]) -> State {
+        let (address, pages) = (self.buffer.address(), self.buffer.pages());
+        let mut hot_pages = hot_pages.to_vec();
+        hot_pages.sort_unstable();
+        State {
+            phase: Phase::Ready,
+            process_id: std::process::id(),
+            address,
+            page_bytes: PAGE_BYTES,
+            pages,
+            node: self.node,
+            seed: self.pattern.seed,
+            hot_pages,
+            start_frames: frames(address, pages),
+            ready_monotonic_ns: clock::monotonic_ns(),
+            first_touch_monotonic_ns: None,
+            first_touch_boottime_ns: None,
+        }
+    }
+
+    /// Makes one access.
+    ///
+    /// # Panics
+    /// When the touch names a page that the workload does not have.
+    pub fn touch(&mut self, touch: Touch) {
+        let (page, place) = (touch.page, touch.place());
+        match touch.direction {
+            Direction::Read => {
+                self.last_word = self.buffer.read(page, place);
+                self.accesses.reads += 1;
+            }
+            Direction::Write => {
+                let writes = &mut self.writes[line_index(page, touch.line)];
+                *writes = writes.wrapping_add(1);
+                let word = self.pattern.word(page, place, *writes);
+                self.buffer.write(page, place, word);
+                self.accesses.writes += 1;
+            }
+        }
+    }
+
+    /// How many pages there are.
+    pub fn pages(&self) -> u64 {
+        self.buffer.pages()
+    }
+
+    /// The accesses made so far.
+    pub fn accesses(&self) -> Accesses {
+        self.accesses
+    }
+
+    /// Reads every word and compares it with what it must be.
+    pub fn verify(&self) -> Verification {
+        verification::verify(&self.buffer, self.pattern, |page, line| {
+            self.writes[line_index(page, line)]
+        })
+    }
+}
+
+/// The frame of each page; none when the kernel hides them or a page is absent.
+fn frames(address: u64, pages: u64) -> Option<Vec<u64>> {
+    let mapped = page_map::read(std::process::id(), address, pages);
+    let mapped = mapped
+        .inspect_err(|error| log::info!("The state file names no frames: {error}"))
+        .ok()?;
+    let frames = mapped.frames.into_iter();
+    frames.map(|frame| frame.map(|frame| frame.0)).collect()
+}
+
+/// The place of a line in [`Workload::writes`], which has an entry for every line of the buffer.
+#[expect(clippy::cast_possible_truncation)]
+fn line_index(page: u64, line: u64) -> usize {
+    (page * PAGE_LINES + line) as usize
+}
+
+#[cfg(test)]
+mod tests;
