@@ -45,10 +45,61 @@ impl Alarm {
             Err(error) => log::error!("A timer cannot be set: {error}"),
         }
     }
+
+    /// Sets the alarm to `at` unless it is set to an earlier moment, as is cheaper where coming
+    /// back too early costs no more than a look.
+    pub(crate) fn set_by(&mut self, at: Instant) {
+        if self.at.is_none_or(|set| at < set) {
+            self.set(Some(at));
+        }
+    }
 }
 
 impl AsRawFd for Alarm {
     fn as_raw_fd(&self) -> RawFd {
         self.timer.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+    use super::*;
+
+    const FAR: Duration = Duration::from_secs(3600);
+
+    /// Whether the alarm rings; one that is set soon is waited for.
+    fn rings(alarm: &Alarm) -> bool {
+        // SAFETY: the alarm keeps its descriptor open.
+        let descriptor = unsafe { std::os::fd::BorrowedFd::borrow_raw(alarm.as_raw_fd()) };
+        let mut polled = [PollFd::from_borrowed_fd(descriptor, PollFlags::IN)];
+        let is_soon = alarm.at.is_some_and(|at| at < Instant::now() + FAR / 2);
+        let at_once = Timespec::default();
+        poll(&mut polled, Some(&at_once).filter(|_| !is_soon)).unwrap() == 1
+    }
+
+    #[test]
+    fn an_alarm_rings_until_it_is_set_anew() {
+        let mut alarm = Alarm::new().unwrap();
+        assert!(!rings(&alarm));
+        alarm.set(Some(Instant::now()));
+        assert!(rings(&alarm) && rings(&alarm));
+        alarm.set(Some(Instant::now() + FAR));
+        assert!(!rings(&alarm));
+        alarm.set(Some(Instant::now()));
+        assert!(rings(&alarm));
+        alarm.set(None);
+        assert!(!rings(&alarm));
+    }
+
+    #[test]
+    fn an_earlier_moment_stays() {
+        let mut alarm = Alarm::new().unwrap();
+        alarm.set_by(Instant::now() + FAR);
+        assert!(!rings(&alarm));
+        alarm.set_by(Instant::now());
+        alarm.set_by(Instant::now() + FAR);
+        assert!(rings(&alarm));
     }
 }

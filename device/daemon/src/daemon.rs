@@ -17,7 +17,7 @@ use crate::arguments::{Arguments, STANDARD_ERROR};
 use crate::clock::{Clock, ClockSource};
 use crate::clock_socket;
 use crate::config::Config;
-use crate::device::Device;
+use crate::device::{Device, Wakeup};
 use crate::event_socket;
 use crate::inherited_socket::InheritedSocket;
 use crate::line_socket::LineSocket;
@@ -27,7 +27,6 @@ use crate::server::Server;
 use crate::signals::Signals;
 use crate::socket_file::SocketFile;
 use crate::statistics_socket::StatisticsSocket;
-use crate::timer::Timer;
 
 /// Why the device has ended, other than by a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +70,7 @@ struct Process {
     events: EventManager<Rc<dyn EventSubscriber>>,
     device: Rc<RefCell<Device>>,
     server: Rc<RefCell<Server<Device>>>,
-    timer: Rc<RefCell<Timer>>,
+    wakeup: Rc<RefCell<Wakeup>>,
     signals: Rc<RefCell<Signals>>,
     /// Names of the sockets; they go with the process.
     _socket_files: Vec<SocketFile>,
@@ -100,16 +99,16 @@ impl Process {
         // The clients' socket comes last: once it is there, all others are.
         let server = shared(sockets.server(arguments)?);
         let socket_files = sockets.files;
-        let timer = Timer::new(device.clone()).context("The timer cannot be made")?;
-        let timer = shared(timer);
+        let wakeup = Wakeup::new(device.clone()).context("The timer cannot be made")?;
+        let wakeup = shared(wakeup);
         events.add_subscriber(server.clone());
-        events.add_subscriber(timer.clone());
+        events.add_subscriber(wakeup.clone());
         events.add_subscriber(signals.clone());
         Ok(Self {
             events,
             device,
             server,
-            timer,
+            wakeup,
             signals,
             _socket_files: socket_files,
         })
@@ -125,8 +124,7 @@ impl Process {
                 log::info!("The device ends");
                 return Ok(Ending::Served);
             }
-            let wakeup = self.device.borrow().next_wakeup();
-            self.timer.borrow_mut().expire_within(wakeup);
+            self.wakeup.borrow_mut().prepare();
             self.events.run().context("The event loop fails")?;
         }
     }

@@ -39,5 +39,4 @@ mod signals;
 mod socket_file;
 mod statistics;
 mod statistics_socket;
-mod timer;
 mod vectors;

@@ -2,7 +2,6 @@
 //! Version 7 of QEMU's plugin API (QEMU 11.1): the only file that knows QEMU's names and types.
 //! Another version would be another file like this one.
 
-use std::error::Error;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
 
@@ -120,7 +119,7 @@ pub(crate) unsafe extern "C" fn qemu_plugin_install(
     match install(id, info, &arguments) {
         Ok(()) => 0,
         Err(error) => {
-            say(format_args!("{}", chain(&error)));
+            say(format_args!("{:#}", anyhow::Error::from(error)));
             1
         }
     }
@@ -156,18 +155,6 @@ fn install(id: PluginId, info: &Info, arguments: &[Option<String>]) -> Result<()
     // SAFETY: no vCPU exists yet.
     unsafe { instrument(plugin) };
     Ok(())
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }
 
 /// Puts into effect what the devices ask for.

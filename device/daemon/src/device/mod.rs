@@ -2,6 +2,7 @@
 //! The device that the server serves: the function, its time, its accesses and its outside.
 
 mod backend;
+mod wakeup;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 use anyhow::Context;
 use chmu_cxl::{Condition, Function, FunctionConfig, HostAccess, Interrupts, MediaEvent};
 use chmu_model::Quirk;
+
+pub(crate) use wakeup::Wakeup;
 
 use crate::clock::Clock;
 use crate::feed::AccessFeed;

@@ -5,6 +5,7 @@ mod sink;
 
 use std::error::Error;
 use std::io::{self, IsTerminal};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 pub(crate) use sink::Sink;
@@ -69,12 +70,7 @@ pub fn say_causes(error: &anyhow::Error) {
 
 /// An error and its sources on one line, outermost first.
 pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
+    let errors = iter::successors(Some(error), |error: &&dyn Error| (*error).source());
+    let texts: Vec<_> = errors.map(ToString::to_string).collect();
+    texts.join(": ")
 }
