@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The driver over the device model.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chmu_cxl::{
@@ -51,12 +51,12 @@ fn config() -> FunctionConfig {
     }
 }
 
-fn device(config: &FunctionConfig) -> Rc<InProcessDevice> {
-    Rc::new(InProcessDevice::new(config).unwrap())
+fn device(config: &FunctionConfig) -> Arc<InProcessDevice> {
+    Arc::new(InProcessDevice::new(config).unwrap())
 }
 
-fn unit(device: &Rc<InProcessDevice>) -> Unit {
-    open_instance(Rc::clone(device) as SharedTransport, FIRST).unwrap()
+fn unit(device: &Arc<InProcessDevice>) -> Unit {
+    open_instance(Arc::clone(device) as SharedTransport, FIRST).unwrap()
 }
 
 fn tracking() -> Surroundings {
@@ -112,7 +112,7 @@ fn the_listing_shows_what_the_driver_programmed() {
     let settings = Settings::choose(unit.capabilities(), &wishes(77), tracking()).unwrap();
     unit.program(settings).unwrap();
     unit.enable().unwrap();
-    let shared = Rc::clone(&device) as SharedTransport;
+    let shared = Arc::clone(&device) as SharedTransport;
     let blocks = list_blocks(&shared, "mem0").unwrap();
     let instance = &blocks[0].instances[0];
     assert_eq!(instance.name, "cxl_hmu_mem0.0.0");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Units of the device model as a source.
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chmu_cxl::{
@@ -48,12 +48,12 @@ fn config() -> FunctionConfig {
     }
 }
 
-fn device(config: &FunctionConfig) -> Rc<InProcessDevice> {
-    Rc::new(InProcessDevice::new(config).unwrap())
+fn device(config: &FunctionConfig) -> Arc<InProcessDevice> {
+    Arc::new(InProcessDevice::new(config).unwrap())
 }
 
-fn unit(device: &Rc<InProcessDevice>) -> Unit {
-    open_instance(Rc::clone(device) as SharedTransport, FIRST).unwrap()
+fn unit(device: &Arc<InProcessDevice>) -> Unit {
+    open_instance(Arc::clone(device) as SharedTransport, FIRST).unwrap()
 }
 
 fn translation(device: &InProcessDevice) -> Translation {
@@ -78,7 +78,7 @@ fn wishes(threshold: u32) -> Wishes {
     }
 }
 
-fn source(device: &Rc<InProcessDevice>, wishes: &Wishes) -> ChmuSource {
+fn source(device: &Arc<InProcessDevice>, wishes: &Wishes) -> ChmuSource {
     let members = vec![(unit(device), translation(device))];
     ProgrammedUnits::program(members, wishes)
         .and_then(ProgrammedUnits::start)
@@ -171,7 +171,7 @@ fn several_units_make_one_source() {
     let members = (0..2)
         .map(|block| {
             let id = InstanceId { block, instance: 0 };
-            let transport = Rc::clone(&device) as SharedTransport;
+            let transport = Arc::clone(&device) as SharedTransport;
             let unit = open_instance(transport, id).unwrap();
             (unit, translation(&device))
         })

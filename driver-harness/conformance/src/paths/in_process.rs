@@ -2,7 +2,7 @@
 //! The model in this process: exact traffic, a clock that only moves by hand, microseconds a case.
 
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -70,7 +70,7 @@ impl Model {
 /// A model as a device under test.
 #[derive(Debug)]
 pub struct InProcessSubject {
-    device: Rc<InProcessDevice>,
+    device: Arc<InProcessDevice>,
     traffic: ModelTraffic,
     memory_bytes: u64,
 }
@@ -82,9 +82,9 @@ impl InProcessSubject {
     /// When the profile does not make a possible device.
     pub fn new(model: Model) -> Result<Self, ConfigError> {
         let config = model.config();
-        let device = Rc::new(InProcessDevice::new(&config)?);
+        let device = Arc::new(InProcessDevice::new(&config)?);
         Ok(Self {
-            traffic: ModelTraffic::new(Rc::clone(&device), &config),
+            traffic: ModelTraffic::new(Arc::clone(&device), &config),
             memory_bytes: config.capacity_bytes,
             device,
         })
@@ -129,7 +129,7 @@ impl Subject for InProcessSubject {
 /// counts of those is wrong.
 #[derive(Debug)]
 struct ModelTraffic {
-    device: Rc<InProcessDevice>,
+    device: Arc<InProcessDevice>,
     windows: Vec<Window>,
     /// Without and with TEE requests.
     reachable: [Vec<Range<Dpa>>; 2],
@@ -153,7 +153,7 @@ impl Window {
 }
 
 impl ModelTraffic {
-    fn new(device: Rc<InProcessDevice>, config: &FunctionConfig) -> Self {
+    fn new(device: Arc<InProcessDevice>, config: &FunctionConfig) -> Self {
         let mut start = 0;
         let windows: Vec<_> = config
             .decoders

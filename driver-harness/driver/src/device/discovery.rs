@@ -2,7 +2,7 @@
 //! From what a user asks for to functions and units.
 
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use chmu_machine::refusal::without_pci;
 use chmu_machine::words::describe;
@@ -112,8 +112,8 @@ pub fn open_function(
     access: Option<Access>,
 ) -> Result<SharedTransport, TransportError> {
     let transport: SharedTransport = match access.unwrap_or_else(|| Access::of(function)) {
-        Access::Sysfs => Rc::new(SysfsTransport::open(&function.folder)?),
-        Access::Vfio => Rc::new(VfioTransport::open(&function.folder)?),
+        Access::Sysfs => Arc::new(SysfsTransport::open(&function.folder)?),
+        Access::Vfio => Arc::new(VfioTransport::open(&function.folder)?),
     };
     Ok(transport)
 }

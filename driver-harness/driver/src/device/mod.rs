@@ -6,7 +6,7 @@
 //! the device says itself.
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use chmu_machine::sysfs_file::SysfsError;
 use chmu_spec::cxl::dvsec::block_id;
@@ -79,7 +79,7 @@ pub fn block_places(transport: &dyn Transport) -> Result<Vec<BarOffset>, DeviceE
 }
 
 /// A function's registers, shared by all its units.
-pub type SharedTransport = Rc<dyn Transport>;
+pub type SharedTransport = Arc<dyn Transport>;
 
 /// A function whose hotness monitoring units cannot be used.
 #[derive(Debug, thiserror::Error)]

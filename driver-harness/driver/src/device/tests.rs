@@ -100,12 +100,12 @@ fn function(parts: Parts) -> FakeFunction {
     function
 }
 
-fn first_unit(function: &Rc<FakeFunction>) -> Result<Unit, DeviceError> {
+fn first_unit(function: &Arc<FakeFunction>) -> Result<Unit, DeviceError> {
     let id = InstanceId {
         block: 0,
         instance: 0,
     };
-    open_instance(Rc::clone(function) as SharedTransport, id)
+    open_instance(Arc::clone(function) as SharedTransport, id)
 }
 
 fn tracking(ranges: Vec<Range<Dpa>>) -> Surroundings {
@@ -117,7 +117,7 @@ fn tracking(ranges: Vec<Range<Dpa>>) -> Surroundings {
 }
 
 /// A unit that counts, over a device whose parts lie elsewhere than ours do.
-fn counting_unit(function: &Rc<FakeFunction>) -> Unit {
+fn counting_unit(function: &Arc<FakeFunction>) -> Unit {
     let mut unit = first_unit(function).unwrap();
     let ranges = vec![Dpa(0)..Dpa(1 << 30)];
     let settings =
@@ -142,7 +142,7 @@ fn put_tail(function: &FakeFunction, tail: u16) {
 
 #[test]
 fn parts_may_lie_anywhere_in_the_bar() {
-    let function = Rc::new(function(FOREIGN));
+    let function = Arc::new(function(FOREIGN));
     let mut unit = counting_unit(&function);
     assert!(unit.is_hotlist_mapped());
     assert_eq!(unit.name(), "cxl_hmu_0000:35:00.0.0.0");
@@ -168,7 +168,7 @@ fn parts_may_lie_anywhere_in_the_bar() {
 
 #[test]
 fn entries_that_cannot_be_mapped_are_read_one_by_one() {
-    let function = Rc::new(function(FOREIGN).without_maps());
+    let function = Arc::new(function(FOREIGN).without_maps());
     let mut unit = counting_unit(&function);
     assert!(!unit.is_hotlist_mapped());
     let entry = Entry {
@@ -188,7 +188,7 @@ type Change<'a> = &'a dyn Fn(&FakeFunction);
 #[test]
 fn contradictions_of_a_block_are_sentences() {
     let message = |change: Change<'_>| {
-        let function = Rc::new(function(FOREIGN));
+        let function = Arc::new(function(FOREIGN));
         change(&function);
         first_unit(&function).unwrap_err().to_string()
     };
@@ -229,14 +229,14 @@ fn a_block_outside_its_bar_is_a_sentence() {
     ] {
         let mut function = function(FOREIGN);
         function.config = locator(&[low, 0]);
-        let message = first_unit(&Rc::new(function)).unwrap_err().to_string();
+        let message = first_unit(&Arc::new(function)).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     }
 }
 
 #[test]
 fn indices_out_of_range_are_never_followed() {
-    let function = Rc::new(function(FOREIGN));
+    let function = Arc::new(function(FOREIGN));
     let mut unit = counting_unit(&function);
     put_tail(&function, ENTRIES);
     let error = unit.drain(&mut Vec::new()).unwrap_err();
@@ -248,7 +248,7 @@ fn indices_out_of_range_are_never_followed() {
 
 #[test]
 fn a_device_that_is_gone_or_stopped_is_noticed() {
-    let function = Rc::new(function(FOREIGN));
+    let function = Arc::new(function(FOREIGN));
     let mut unit = counting_unit(&function);
     function.put(4, INSTANCE + 0x60, u64::from(WIDTH) << 32);
     let error = unit.drain(&mut Vec::new()).unwrap_err();
@@ -260,18 +260,18 @@ fn a_device_that_is_gone_or_stopped_is_noticed() {
 
 #[test]
 fn an_operation_that_does_not_end_is_waited_for_in_vain() {
-    let function = Rc::new(FakeFunction::new(BAR_BYTES));
+    let function = Arc::new(FakeFunction::new(BAR_BYTES));
     let whole = self::function(FOREIGN);
     for at in (0..BAR_BYTES).step_by(8) {
         function.put(4, at, whole.word(4, at));
     }
-    let mut function = Rc::into_inner(function).unwrap();
+    let mut function = Arc::into_inner(function).unwrap();
     function.config = whole.config.clone();
     let busy = Status::new()
         .with_operation_code(3)
         .with_counter_width(WIDTH);
     function.put(4, INSTANCE + 0x60, busy.into_bits());
-    let mut unit = first_unit(&Rc::new(function)).unwrap();
+    let mut unit = first_unit(&Arc::new(function)).unwrap();
     let start = unit.transport().now();
     let message = unit.reset().unwrap_err().to_string();
     assert!(
@@ -284,7 +284,7 @@ fn an_operation_that_does_not_end_is_waited_for_in_vain() {
 
 #[test]
 fn a_threshold_must_fit_the_counters() {
-    let function = Rc::new(function(FOREIGN));
+    let function = Arc::new(function(FOREIGN));
     let mut unit = first_unit(&function).unwrap();
     let wishes = Wishes {
         threshold: Some(0x1_0000),
@@ -306,7 +306,7 @@ fn a_range_bitmap_never_runs_into_the_hotlist() {
         hotlist: 0xc8,
         ..FOREIGN
     };
-    let function = Rc::new(function(parts));
+    let function = Arc::new(function(parts));
     let mut unit = first_unit(&function).unwrap();
     let program = |unit: &mut Unit, gibibytes: u64| {
         let ranges = vec![Dpa(0)..Dpa(gibibytes << 30)];
@@ -325,7 +325,7 @@ fn a_range_bitmap_never_runs_into_the_hotlist() {
 
 #[test]
 fn range_bits_cover_what_is_asked_for() {
-    let function = Rc::new(function(FOREIGN));
+    let function = Arc::new(function(FOREIGN));
     let mut unit = first_unit(&function).unwrap();
     let quarter = 256 << 20;
     let ranges = vec![
@@ -359,7 +359,7 @@ proptest! {
     /// The driver against a plain queue: every entry once, in order, none invented.
     #[test]
     fn what_is_appended_is_drained(steps in steps()) {
-        let function = Rc::new(function(FOREIGN));
+        let function = Arc::new(function(FOREIGN));
         let mut unit = counting_unit(&function);
         let mut queue = std::collections::VecDeque::new();
         let mut tail = 0;
@@ -404,7 +404,7 @@ proptest! {
         }
         function.put(4, INSTANCE + 0x10, offsets.0);
         function.put(4, INSTANCE + 0x18, offsets.1);
-        if let Ok(mut unit) = first_unit(&Rc::new(function)) {
+        if let Ok(mut unit) = first_unit(&Arc::new(function)) {
             let ranges = vec![Dpa(0)..Dpa(1 << 30)];
             let settings = Settings::choose(unit.capabilities(), &Wishes::default(), tracking(ranges));
             if let Ok(settings) = settings {

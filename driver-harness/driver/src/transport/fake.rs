@@ -1,21 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A function made of plain bytes, for tests of what hostile devices show.
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
 
 /// What the bytes of a memory area do when a place in them was written.
-type Reaction = Box<dyn Fn(&mut [u8], u64)>;
+type Reaction = Box<dyn Fn(&mut [u8], u64) + Send + Sync>;
 
 /// A function made of plain bytes.
 pub(crate) struct FakeFunction {
     pub(crate) config: Vec<u8>,
-    bars: [Rc<RefCell<Vec<u8>>>; 6],
+    bars: [Arc<Mutex<Vec<u8>>>; 6],
     reaction: Option<Reaction>,
-    clock: Cell<Duration>,
+    clock: Mutex<Duration>,
     can_map: bool,
 }
 
@@ -26,15 +25,18 @@ impl FakeFunction {
             config: vec![0; 4096],
             bars: Default::default(),
             reaction: None,
-            clock: Cell::default(),
+            clock: Mutex::default(),
             can_map: true,
         };
-        function.bars[4].borrow_mut().resize(bar4_bytes, 0);
+        function.bars[4].lock().unwrap().resize(bar4_bytes, 0);
         function
     }
 
     /// Calls `reaction` with the bytes of BAR4 and the offset of each write.
-    pub(crate) fn reacting(mut self, reaction: impl Fn(&mut [u8], u64) + 'static) -> FakeFunction {
+    pub(crate) fn reacting(
+        mut self,
+        reaction: impl Fn(&mut [u8], u64) + Send + Sync + 'static,
+    ) -> FakeFunction {
         self.reaction = Some(Box::new(reaction));
         self
     }
@@ -47,22 +49,22 @@ impl FakeFunction {
 
     /// Resizes a memory area.
     pub(crate) fn resize(&self, bar: usize, bytes: usize) {
-        self.bars[bar].borrow_mut().resize(bytes, 0);
+        self.bars[bar].lock().unwrap().resize(bytes, 0);
     }
 
     /// Stores a 64-bit word without any reaction.
     pub(crate) fn put(&self, bar: usize, offset: usize, value: u64) {
-        self.bars[bar].borrow_mut()[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
+        self.bars[bar].lock().unwrap()[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
     }
 
     /// Stores a 32-bit word without any reaction.
     pub(crate) fn put_dword(&self, bar: usize, offset: usize, value: u32) {
-        self.bars[bar].borrow_mut()[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+        self.bars[bar].lock().unwrap()[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
     }
 
     /// A 64-bit word.
     pub(crate) fn word(&self, bar: usize, offset: usize) -> u64 {
-        word(&self.bars[bar].borrow(), offset)
+        word(&self.bars[bar].lock().unwrap(), offset)
     }
 }
 
@@ -94,7 +96,7 @@ impl Transport for FakeFunction {
     }
 
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
-        match self.bars[usize::from(bar)].borrow().len() {
+        match self.bars[usize::from(bar)].lock().unwrap().len() {
             0 => Err(TransportError::NoBar {
                 device: self.device().into(),
                 bar,
@@ -107,7 +109,7 @@ impl Transport for FakeFunction {
         check_range(place, width.bytes() as u64, self.bar_bytes(place.bar)?)?;
         let at = usize::try_from(place.offset).unwrap();
         let mut bytes = [0; 8];
-        let bar = self.bars[usize::from(place.bar)].borrow();
+        let bar = self.bars[usize::from(place.bar)].lock().unwrap();
         bytes[..width.bytes()].copy_from_slice(&bar[at..at + width.bytes()]);
         Ok(u64::from_le_bytes(bytes))
     }
@@ -115,7 +117,7 @@ impl Transport for FakeFunction {
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
         check_range(place, width.bytes() as u64, self.bar_bytes(place.bar)?)?;
         let at = usize::try_from(place.offset).unwrap();
-        let mut bar = self.bars[usize::from(place.bar)].borrow_mut();
+        let mut bar = self.bars[usize::from(place.bar)].lock().unwrap();
         bar[at..at + width.bytes()].copy_from_slice(&value.to_le_bytes()[..width.bytes()]);
         if let Some(reaction) = &self.reaction {
             reaction(&mut bar, place.offset);
@@ -131,7 +133,7 @@ impl Transport for FakeFunction {
         };
         check_range(place, bytes, bar_bytes)?;
         Ok(Box::new(Words {
-            bar: Rc::clone(&self.bars[usize::from(place.bar)]),
+            bar: Arc::clone(&self.bars[usize::from(place.bar)]),
             place,
             bytes,
         }))
@@ -158,16 +160,16 @@ impl Transport for FakeFunction {
     }
 
     fn now(&self) -> Duration {
-        self.clock.get()
+        *self.clock.lock().unwrap()
     }
 
     fn pause(&self, time: Duration) {
-        self.clock.set(self.clock.get() + time);
+        *self.clock.lock().unwrap() += time;
     }
 }
 
 struct Words {
-    bar: Rc<RefCell<Vec<u8>>>,
+    bar: Arc<Mutex<Vec<u8>>>,
     place: BarOffset,
     bytes: u64,
 }
@@ -186,6 +188,6 @@ impl MappedWords for Words {
     fn read(&self, index: u64) -> Option<u64> {
         let inside = index < self.len();
         let at = self.place.plus(index.checked_mul(8)?).offset;
-        inside.then(|| word(&self.bar.borrow(), usize::try_from(at).unwrap()))
+        inside.then(|| word(&self.bar.lock().unwrap(), usize::try_from(at).unwrap()))
     }
 }

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The device model in this process: no kernel, no socket, and a clock that is moved by hand.
 
-use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chmu_cxl::{
@@ -25,16 +24,65 @@ const NAME: &str = "in-process";
 
 /// A device whose model runs in this process.
 pub struct InProcessDevice {
-    function: RefCell<Function>,
-    outside: RefCell<Outside>,
+    model: Mutex<Model>,
+    memory: Arc<Memory>,
     messages: u16,
-    clock_ns: Cell<u64>,
+}
+
+/// The device and its clock.
+struct Model {
+    function: Function,
+    outside: Outside,
+    clock_ns: u64,
+}
+
+impl Model {
+    /// Lets so many nanoseconds pass; whatever is due meanwhile happens at its own time.
+    fn advance(&mut self, nanoseconds: u64) {
+        let target = self.clock_ns.saturating_add(nanoseconds);
+        while self.advance_to_deadline(target) {}
+        self.clock_ns = target;
+        self.function.advance(target, &mut self.outside);
+    }
+
+    /// Moves the clock to what is due next, if that is before `target`; returns whether it is.
+    fn advance_to_deadline(&mut self, target: u64) -> bool {
+        let due = self.function.next_deadline_ns();
+        let due = due.filter(|&due| due > self.clock_ns && due < target);
+        if let Some(due) = due {
+            self.clock_ns = due;
+            self.function.advance(due, &mut self.outside);
+        }
+        due.is_some()
+    }
+
+    fn take_interrupts(&mut self, message: u16) -> Option<u64> {
+        self.outside.interrupts.remove(&message)
+    }
+
+    fn read(&mut self, region: Region, offset: u64, data: &mut [u8]) {
+        let Model {
+            function,
+            outside,
+            clock_ns,
+        } = self;
+        function.read(*clock_ns, region, offset, data, outside);
+    }
+
+    fn write(&mut self, region: Region, offset: u64, data: &[u8]) {
+        let Model {
+            function,
+            outside,
+            clock_ns,
+        } = self;
+        function.write(*clock_ns, region, offset, data, outside);
+    }
 }
 
 /// What the device reaches outside of itself.
 #[derive(Debug)]
 struct Outside {
-    memory: Rc<Memory>,
+    memory: Arc<Memory>,
     /// Messages that came and were not waited for yet.
     interrupts: BTreeMap<u16, u64>,
     events: Vec<FunctionEvent>,
@@ -43,19 +91,18 @@ struct Outside {
 /// The words that the device stores in its mappable areas.
 #[derive(Debug, Default)]
 struct Memory {
-    words: RefCell<BTreeMap<(u8, u64), u64>>,
+    words: Mutex<BTreeMap<(u8, u64), u64>>,
 }
 
 impl Memory {
     fn load(&self, bar: u8, offset: u64) -> u64 {
-        let words = self.words.borrow();
-        words.get(&(bar, offset)).copied().unwrap_or(0)
+        lock(&self.words).get(&(bar, offset)).copied().unwrap_or(0)
     }
 }
 
 impl FunctionHost for Outside {
     fn store(&mut self, bar: u8, offset: u64, value: u64) {
-        self.memory.words.borrow_mut().insert((bar, offset), value);
+        lock(&self.memory.words).insert((bar, offset), value);
     }
 
     fn load(&mut self, bar: u8, offset: u64) -> u64 {
@@ -75,76 +122,70 @@ impl InProcessDevice {
     /// A device after power-on, with memory decoding and bus mastering switched on; its clock stands
     /// at zero.
     pub fn new(config: &FunctionConfig) -> Result<InProcessDevice, ConfigError> {
-        let device = InProcessDevice {
-            function: RefCell::new(Function::new(config)?),
-            outside: RefCell::new(Outside {
-                memory: Rc::default(),
+        let memory = Arc::<Memory>::default();
+        let model = Model {
+            function: Function::new(config)?,
+            outside: Outside {
+                memory: Arc::clone(&memory),
                 interrupts: BTreeMap::new(),
                 events: Vec::new(),
-            }),
+            },
+            clock_ns: 0,
+        };
+        let device = InProcessDevice {
+            model: Mutex::new(model),
+            memory,
             messages: config.interrupts.vectors(),
-            clock_ns: Cell::new(0),
         };
         device.switch_on();
         Ok(device)
     }
 
+    fn model(&self) -> MutexGuard<'_, Model> {
+        lock(&self.model)
+    }
+
     /// The device's clock, in nanoseconds.
     pub fn clock_ns(&self) -> u64 {
-        self.clock_ns.get()
+        self.model().clock_ns
     }
 
     /// Lets so many nanoseconds pass; whatever is due meanwhile happens at its own time.
     pub fn advance(&self, nanoseconds: u64) {
-        let target = self.clock_ns.get().saturating_add(nanoseconds);
-        while self.advance_to_deadline(target) {}
-        self.clock_ns.set(target);
-        self.function
-            .borrow_mut()
-            .advance(target, &mut *self.outside.borrow_mut());
-    }
-
-    /// Moves the clock to what is due next, if that is before `target`; returns whether it is.
-    fn advance_to_deadline(&self, target: u64) -> bool {
-        let mut function = self.function.borrow_mut();
-        let due = function.next_deadline_ns();
-        let due = due.filter(|&due| due > self.clock_ns.get() && due < target);
-        if let Some(due) = due {
-            self.clock_ns.set(due);
-            function.advance(due, &mut *self.outside.borrow_mut());
-        }
-        due.is_some()
+        self.model().advance(nanoseconds);
     }
 
     /// The host accesses its memory, now and in this order.
     pub fn access(&self, accesses: &[HostAccess]) {
-        self.function.borrow_mut().access(
-            self.clock_ns.get(),
-            accesses,
-            &mut *self.outside.borrow_mut(),
-        );
+        let Model {
+            function,
+            outside,
+            clock_ns,
+        } = &mut *self.model();
+        function.access(*clock_ns, accesses, outside);
     }
 
     /// The host physical addresses that each decoder of the device decodes.
     pub fn windows(&self) -> Vec<HpaRange> {
-        self.function.borrow().windows()
+        self.model().function.windows()
     }
 
     /// What the device has done since power-on.
     pub fn statistics(&self) -> FunctionStatistics {
-        self.function.borrow().statistics()
+        self.model().function.statistics()
     }
 
     /// Takes what happened in the device since the last call.
     pub fn take_events(&self) -> Vec<FunctionEvent> {
-        std::mem::take(&mut self.outside.borrow_mut().events)
+        std::mem::take(&mut self.model().outside.events)
     }
 
     /// Resets the device as the machine does.
     pub fn reset_machine(&self) {
-        self.function
-            .borrow_mut()
-            .reset(&mut *self.outside.borrow_mut());
+        let Model {
+            function, outside, ..
+        } = &mut *self.model();
+        function.reset(outside);
         self.switch_on();
     }
 
@@ -155,13 +196,9 @@ impl InProcessDevice {
         }
     }
 
-    fn take_interrupts(&self, message: u16) -> Option<u64> {
-        self.outside.borrow_mut().interrupts.remove(&message)
-    }
-
     fn mappable_areas(&self, bar: u8) -> Vec<Range<u64>> {
-        let function = self.function.borrow();
-        let bar = function.bars().get(usize::from(bar));
+        let model = self.model();
+        let bar = model.function.bars().get(usize::from(bar));
         bar.map_or_else(Vec::new, |bar| bar.mappable_areas.clone())
     }
 }
@@ -169,7 +206,7 @@ impl InProcessDevice {
 impl fmt::Debug for InProcessDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("InProcessDevice")
-            .field("clock_ns", &self.clock_ns)
+            .field("clock_ns", &self.clock_ns())
             .finish_non_exhaustive()
     }
 }
@@ -182,31 +219,21 @@ impl Transport for InProcessDevice {
     fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
         let mut data = [0; 4];
         let count = width.bytes().min(4);
-        self.function.borrow_mut().read(
-            self.clock_ns.get(),
-            Region::Config,
-            offset.into(),
-            &mut data[..count],
-            &mut *self.outside.borrow_mut(),
-        );
+        let mut model = self.model();
+        model.read(Region::Config, offset.into(), &mut data[..count]);
         Ok(u32::from_le_bytes(data))
     }
 
     fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
         let count = width.bytes().min(4);
-        self.function.borrow_mut().write(
-            self.clock_ns.get(),
-            Region::Config,
-            offset.into(),
-            &value.to_le_bytes()[..count],
-            &mut *self.outside.borrow_mut(),
-        );
+        let data = &value.to_le_bytes()[..count];
+        self.model().write(Region::Config, offset.into(), data);
         Ok(())
     }
 
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
-        let function = self.function.borrow();
-        let area = function.bars().get(usize::from(bar));
+        let model = self.model();
+        let area = model.function.bars().get(usize::from(bar));
         area.map(|area| area.size_bytes)
             .filter(|&bytes| bytes > 0)
             .ok_or_else(|| TransportError::NoBar {
@@ -218,25 +245,17 @@ impl Transport for InProcessDevice {
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
         check_range(place, width.bytes() as u64, self.bar_bytes(place.bar)?)?;
         let mut data = [0; 8];
-        self.function.borrow_mut().read(
-            self.clock_ns.get(),
-            Region::Bar(place.bar),
-            place.offset,
-            &mut data[..width.bytes()],
-            &mut *self.outside.borrow_mut(),
-        );
+        let region = Region::Bar(place.bar);
+        self.model()
+            .read(region, place.offset, &mut data[..width.bytes()]);
         Ok(u64::from_le_bytes(data))
     }
 
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
         check_range(place, width.bytes() as u64, self.bar_bytes(place.bar)?)?;
-        self.function.borrow_mut().write(
-            self.clock_ns.get(),
-            Region::Bar(place.bar),
-            place.offset,
-            &value.to_le_bytes()[..width.bytes()],
-            &mut *self.outside.borrow_mut(),
-        );
+        let data = &value.to_le_bytes()[..width.bytes()];
+        self.model()
+            .write(Region::Bar(place.bar), place.offset, data);
         Ok(())
     }
 
@@ -253,7 +272,7 @@ impl Transport for InProcessDevice {
             });
         }
         Ok(Box::new(Words {
-            memory: Rc::clone(&self.outside.borrow().memory),
+            memory: Arc::clone(&self.memory),
             place,
             count: bytes / 8,
         }))
@@ -275,15 +294,17 @@ impl Transport for InProcessDevice {
                 available: self.messages,
             });
         }
-        let end = self.clock_ns.get().saturating_add(nanoseconds(timeout));
+        let mut model = self.model();
+        let end = model.clock_ns.saturating_add(nanoseconds(timeout));
         loop {
-            let came = self.take_interrupts(message);
+            let came = model.take_interrupts(message);
             if came.is_some() {
                 return Ok(came);
             }
-            if !self.advance_to_deadline(end) {
-                self.advance(end.saturating_sub(self.clock_ns.get()));
-                return Ok(self.take_interrupts(message));
+            if !model.advance_to_deadline(end) {
+                let left = end.saturating_sub(model.clock_ns);
+                model.advance(left);
+                return Ok(model.take_interrupts(message));
             }
         }
     }
@@ -295,12 +316,17 @@ impl Transport for InProcessDevice {
     }
 
     fn now(&self) -> Duration {
-        Duration::from_nanos(self.clock_ns.get())
+        Duration::from_nanos(self.clock_ns())
     }
 
     fn pause(&self, time: Duration) {
         self.advance(nanoseconds(time));
     }
+}
+
+/// What a lock guards; whoever panicked with it has left nothing half done that matters here.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn nanoseconds(time: Duration) -> u64 {
@@ -310,7 +336,7 @@ fn nanoseconds(time: Duration) -> u64 {
 /// A mapped area of the device's memory.
 #[derive(Debug)]
 struct Words {
-    memory: Rc<Memory>,
+    memory: Arc<Memory>,
     place: BarOffset,
     count: u64,
 }

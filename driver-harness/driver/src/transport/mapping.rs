@@ -29,6 +29,13 @@ pub(super) struct FileArea<'a> {
     pub(super) writable: bool,
 }
 
+// SAFETY: the mapping belongs to no thread, and stays until the last owner drops it.
+unsafe impl Send for Mapping {}
+
+// SAFETY: every access is one volatile load or store of registers that the device changes at any
+// time anyway; what several threads do at once, they see as a device shows it.
+unsafe impl Sync for Mapping {}
+
 impl Mapping {
     /// Maps `area`, whose first byte is `place`.
     pub(super) fn new(area: FileArea<'_>, place: BarOffset) -> Result<Mapping, TransportError> {

@@ -80,8 +80,8 @@ impl fmt::Display for BarOffset {
     }
 }
 
-/// One PCI function's registers.
-pub trait Transport: fmt::Debug {
+/// One PCI function's registers, which units in several threads may share.
+pub trait Transport: fmt::Debug + Send + Sync {
     /// The function as users name it, for example `0000:35:00.0`.
     fn device(&self) -> &str;
 
@@ -136,7 +136,7 @@ pub trait Transport: fmt::Debug {
 }
 
 /// An area of 64-bit words that a device writes.
-pub trait MappedWords: fmt::Debug {
+pub trait MappedWords: fmt::Debug + Send {
     /// Number of words.
     fn len(&self) -> u64;
 

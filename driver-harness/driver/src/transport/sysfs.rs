@@ -4,12 +4,12 @@
 //! The base address registers are mapped, so an access is the processor's own load or store. There
 //! are no interrupts on this path.
 
-use std::cell::OnceCell;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use chmu_machine::refusal::Host;
@@ -31,7 +31,7 @@ pub struct SysfsTransport {
     config: File,
     host: Host,
     bar_bytes: [u64; BARS],
-    mapped: [OnceCell<Mapping>; BARS],
+    mapped: [OnceLock<Mapping>; BARS],
 }
 
 impl SysfsTransport {

@@ -7,7 +7,7 @@ mod producer;
 mod records;
 
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl SocketSubject {
     /// # Errors
     /// When it does not listen, or its decoders cannot be read while traffic needs them.
     pub fn connect(sockets: &Sockets) -> Result<Self> {
-        let transport = Rc::new(SocketTransport::connect(&sockets.device)?);
+        let transport = Arc::new(SocketTransport::connect(&sockets.device)?);
         let translation = read_decoders(&*transport, sockets.position);
         let memory_bytes = translation.as_ref().map_or(0, Translation::end);
         let mut producer = None;
@@ -62,9 +62,9 @@ impl SocketSubject {
             let connected = Producer::connect(path);
             let (connected, ring) =
                 connected.with_context(|| format!("Cannot send accesses to {}", path.display()))?;
-            let connected = Rc::new(connected);
-            producer = Some(Rc::clone(&connected));
-            let registers = Rc::clone(&transport);
+            let connected = Arc::new(connected);
+            producer = Some(Arc::clone(&connected));
+            let registers = Arc::clone(&transport);
             traffic = Some(RecordTraffic::new(connected, ring, registers, translation));
         }
         let clock = sockets.clock.as_deref().map(ManualClock::connect);

@@ -2,11 +2,10 @@
 //! The producer of accesses, which answers whatever the device asks of it before the next access
 //! to a register: an enable waits for that answer.
 
-use std::cell::Cell;
 use std::fmt;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chmu_driver::transport::socket::SocketTransport;
@@ -17,7 +16,7 @@ use chmu_ring::{Arming, RingProducer};
 #[derive(Debug)]
 pub(super) struct Producer {
     producer: chmu_ring::Producer,
-    answered: Cell<Option<Arming>>,
+    answered: Mutex<Option<Arming>>,
 }
 
 impl Producer {
@@ -25,14 +24,15 @@ impl Producer {
     pub(super) fn connect(path: &Path) -> Result<(Self, RingProducer), chmu_ring::Error> {
         let mut producer = chmu_ring::Producer::connect(path)?;
         let ring = producer.ring(0)?;
-        let answered = Cell::new(None);
+        let answered = Mutex::new(None);
         Ok((Self { producer, answered }, ring))
     }
 
     /// Tells the device that what it asked for last is in effect.
     pub(super) fn answer(&self) {
         let arming = self.producer.arming();
-        if self.answered.replace(Some(arming)) != Some(arming) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        if answered.replace(arming) != Some(arming) {
             self.producer.acknowledge(arming);
         }
     }
@@ -45,9 +45,9 @@ impl Producer {
 
 /// Registers of a device whose producer answers at once.
 pub(super) struct AnsweredTransport {
-    pub(super) transport: Rc<SocketTransport>,
+    pub(super) transport: Arc<SocketTransport>,
     /// None where there is no producer.
-    pub(super) producer: Option<Rc<Producer>>,
+    pub(super) producer: Option<Arc<Producer>>,
 }
 
 impl AnsweredTransport {

@@ -2,7 +2,7 @@
 //! Traffic as records in the rings of a device process.
 
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context, Result, ensure};
 use chmu_driver::translation::Translation;
@@ -22,8 +22,8 @@ use crate::subject::{Request, Traffic};
 /// counts of those is wrong.
 #[derive(Debug)]
 pub(super) struct RecordTraffic {
-    transport: Rc<SocketTransport>,
-    producer: Rc<Producer>,
+    transport: Arc<SocketTransport>,
+    producer: Arc<Producer>,
     ring: RingProducer,
     translation: Translation,
     reachable: Vec<Range<Dpa>>,
@@ -32,9 +32,9 @@ pub(super) struct RecordTraffic {
 impl RecordTraffic {
     /// Traffic through the first ring of `producer`.
     pub(super) fn new(
-        producer: Rc<Producer>,
+        producer: Arc<Producer>,
         ring: RingProducer,
-        transport: Rc<SocketTransport>,
+        transport: Arc<SocketTransport>,
         translation: Translation,
     ) -> Self {
         Self {

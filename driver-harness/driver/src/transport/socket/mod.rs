@@ -3,13 +3,13 @@
 //!
 //! This client has no memory for the device to reach, and takes one event per interrupt message.
 
-use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::mapping::{FileArea, Mapping};
@@ -46,7 +46,7 @@ const REGION_INFO_MAX_BYTES: u32 = 1 << 15;
 pub struct SocketTransport {
     name: String,
     path: PathBuf,
-    connection: RefCell<Connection>,
+    connection: Mutex<Connection>,
     bars: Vec<Region>,
     messages: Messages,
 }
@@ -101,7 +101,7 @@ impl SocketTransport {
         let mut transport = SocketTransport {
             name: path.display().to_string(),
             path: path.to_owned(),
-            connection: RefCell::new(connection.map_err(|error| failed(path, "use", error))?),
+            connection: Mutex::new(connection.map_err(|error| failed(path, "use", error))?),
             bars: Vec::new(),
             messages: Messages::default(),
         };
@@ -129,7 +129,10 @@ impl SocketTransport {
     }
 
     fn call(&self, command: Command, payload: &[u8], fds: &[RawFd]) -> io::Result<Reply> {
-        self.connection.borrow_mut().call(command, payload, fds)
+        let connection = self.connection.lock();
+        connection
+            .unwrap_or_else(PoisonError::into_inner)
+            .call(command, payload, fds)
     }
 
     /// Agrees on the version; returns how many descriptors a message may carry.
