@@ -213,11 +213,13 @@ impl MemoryDevice {
         self.sanitizing.is_running()
     }
 
-    /// Lets time pass; whether the command in the background ended. Its memory is without poison.
+    /// Lets time pass; whether the command in the background ended. Nothing is left of what was
+    /// there: neither poison nor events.
     pub(super) fn advance(&mut self, now_ns: u64) -> bool {
         let has_ended = self.sanitizing.advance(now_ns);
         if has_ended {
             self.poison.clear_all();
+            self.logs.iter_mut().for_each(Log::clear_all);
         }
         has_ended
     }

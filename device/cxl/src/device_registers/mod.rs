@@ -151,6 +151,7 @@ impl DeviceRegisters {
         }
         let has_ended = self.device.advance(now_ns);
         self.show_background();
+        self.show_event_status();
         let control = self.space.get(at(mailbox::CONTROL), 4);
         let is_wanted = control & u64::from(mailbox::BACKGROUND_INTERRUPT_ENABLE) != 0;
         if has_ended && is_wanted {

@@ -4,6 +4,7 @@
 use super::*;
 
 const SECOND_NS: u64 = 1_000_000_000;
+const EVENT_STATUS: u64 = 0x80;
 const MEMORY_STATUS: u64 = 0x88;
 
 /// Rings for a command without input; returns the mailbox' status.
@@ -42,6 +43,7 @@ fn memory_in_use_is_not_sanitized() {
 fn memory_is_sanitized_in_the_background() {
     let mut bench = Bench::new(&config());
     succeed(&mut bench, 0x4301, &0x1000_u64.to_le_bytes());
+    assert_eq!(bench.read_u32(BAR, EVENT_STATUS), 1);
     take_memory(&mut bench);
     bench.now_ns = SECOND_NS;
     // Started, and in the background; the memory is disabled.
@@ -68,6 +70,8 @@ fn memory_is_sanitized_in_the_background() {
     assert_eq!(background(&mut bench), 100 << 16 | 0x4400);
     assert_eq!(bench.read_u64(BAR, MAILBOX + 0x10), 7 << 32);
     assert_eq!(bench.read_u64(BAR, MEMORY_STATUS), 0x14);
+    // It leaves no event of what was there before, nor one of its own.
+    assert_eq!(bench.read_u32(BAR, EVENT_STATUS), 0);
     assert_eq!(bench.function.next_deadline_ns(), None);
     let whole = [0, GIB / 64].map(u64::to_le_bytes).concat();
     assert_eq!(succeed(&mut bench, 0x4300, &whole), [0; 0x20]);
