@@ -4,13 +4,14 @@
 use chmu_cxl::{Condition, MediaEvent, Transaction};
 use chmu_spec::address::Dpa;
 use chmu_spec::cxl::event::EventLog;
+use chmu_spec::cxl::health::health_info;
 
 use crate::config::quantity::Hexadecimal;
 use crate::device::Device;
 
 const USAGE: &str = "write media-error LOG ADDRESS [uncorrectable] [host-read|host-write|scrub], \
                      where LOG is informational, warning, failure or fatal; or temperature \
-                     DEGREES, in Celsius; or life-used PERCENT, 0 to 100";
+                     DEGREES, in Celsius, -273 to 32766; or life-used PERCENT, 0 to 100";
 
 /// What a device may have been doing.
 const TRANSACTIONS: [(&str, Transaction); 3] = [
@@ -53,7 +54,8 @@ fn parse(line: &str) -> Option<Command> {
         "media-error" => media_error(words).map(Command::Fail),
         "temperature" => {
             let degrees = only(words)?.parse().ok()?;
-            Some(Command::Change(Condition::Temperature(degrees)))
+            let exists = health_info::TEMPERATURES_CELSIUS.contains(&degrees);
+            exists.then_some(Command::Change(Condition::Temperature(degrees)))
         }
         "life-used" => {
             let percent = only(words)?.parse().ok()?;
@@ -148,6 +150,8 @@ mod tests {
             "temperature warm",
             "temperature 40 50",
             "temperature 40000",
+            "temperature -274",
+            "temperature 32767",
             "life-used 101",
             "life-used -1",
         ] {
@@ -165,6 +169,13 @@ mod tests {
     }
 
     #[test]
+    fn the_usage_names_the_range() {
+        let (coldest, warmest) = health_info::TEMPERATURES_CELSIUS.into_inner();
+        let range = format!("DEGREES, in Celsius, {coldest} to {warmest};");
+        assert!(USAGE.contains(&range), "{USAGE}");
+    }
+
+    #[test]
     fn words_name_what_the_record_says() {
         let event = parse("media-error warning 0x40 host-write uncorrectable").unwrap();
         let expected = MediaEvent {
@@ -176,6 +187,8 @@ mod tests {
         assert_eq!(event, Command::Fail(expected));
         let cold = Command::Change(Condition::Temperature(-5));
         assert_eq!(parse("temperature -5"), Some(cold));
+        let coldest = Command::Change(Condition::Temperature(-273));
+        assert_eq!(parse("temperature -273"), Some(coldest));
         let worn = Command::Change(Condition::LifeUsed(100));
         assert_eq!(parse(" life-used 100 "), Some(worn));
     }

@@ -3,6 +3,8 @@
 
 /// Offsets in the output of Get Health Info, which memory module events carry as well.
 pub mod health_info {
+    use std::ops::RangeInclusive;
+
     /// Health status, 8 bits; 0 is healthy.
     pub const HEALTH_STATUS: usize = 0x00;
     /// Media status, 8 bits; 0 is normal.
@@ -11,8 +13,11 @@ pub mod health_info {
     pub const ADDITIONAL_STATUS: usize = 0x02;
     /// Life used, in percent.
     pub const LIFE_USED: usize = 0x03;
-    /// Temperature in degrees Celsius, 16 bits, signed.
+    /// Temperature in degrees Celsius, 16 bits, signed: one of [`TEMPERATURES_CELSIUS`], or 0x7fff
+    /// where it is not measured.
     pub const TEMPERATURE: usize = 0x04;
+    /// What there is of temperatures, from absolute zero to the highest that the field can say.
+    pub const TEMPERATURES_CELSIUS: RangeInclusive<i16> = -273..=0x7ffe;
     /// Shutdowns that lost data, 32 bits.
     pub const DIRTY_SHUTDOWNS: usize = 0x06;
     /// Corrected errors of volatile memory, 32 bits.

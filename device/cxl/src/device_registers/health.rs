@@ -11,9 +11,9 @@ use crate::bytes::put;
 /// Something of the device's health that the outside can change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Condition {
-    /// Degrees Celsius.
+    /// The temperature in degrees Celsius, one of [`health_info::TEMPERATURES_CELSIUS`].
     Temperature(i16),
-    /// Life used, in percent.
+    /// Life used, in percent, 0 to 100.
     LifeUsed(u8),
 }
 
