@@ -11,6 +11,7 @@ use vmm_sys_util::sock_ctrl_msg::ScmSocket;
 use super::backend::Backend;
 use super::error::{Refusal, RequestError};
 use super::protocol::Command;
+use super::queue::Caller;
 use super::receiver::{ReceiveError, Received, Receiver};
 use super::session::{Reply, Session};
 use crate::logging::chain;
@@ -46,8 +47,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Takes a connected non-blocking socket over.
-    pub(super) fn new(socket: UnixStream, peer: Peer) -> Self {
+    /// It is a client's turn. Its time to say its version began when it arrived.
+    pub(super) fn new(caller: Caller) -> Self {
+        let Caller {
+            socket,
+            peer,
+            arrived,
+        } = caller;
         Self {
             socket,
             receiver: Receiver::default(),
@@ -56,7 +62,7 @@ impl Connection {
             sent: 0,
             ends_after_reply: false,
             peer,
-            connected_at: Instant::now(),
+            connected_at: arrived,
             negotiated_at: None,
             message_began: None,
         }

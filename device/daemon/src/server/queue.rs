@@ -11,15 +11,16 @@ use super::receiver::{Received, Receiver};
 use super::session::Reply;
 use crate::peer::Peer;
 
-/// Clients that wait; more stay in the kernel's queue.
-const MAX_CALLERS: usize = 8;
+/// Clients that wait here, each with its own time; more stay in the kernel's queue, where no time
+/// runs. Their descriptors are among the [reserved](crate::descriptors::RESERVED) ones.
+const MAX_CALLERS: usize = 64;
 
 /// A client whose turn has not come.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) socket: UnixStream,
     pub(super) peer: Peer,
-    arrived: Instant,
+    pub(super) arrived: Instant,
 }
 
 impl Caller {

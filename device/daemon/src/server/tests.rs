@@ -141,10 +141,9 @@ impl Peers {
         let (client, server) = UnixStream::pair().unwrap();
         client.set_nonblocking(true).unwrap();
         server.set_nonblocking(true).unwrap();
-        let peer = Peer::of(&server);
         Self {
             client,
-            connection: Connection::new(server, peer),
+            connection: Connection::new(Caller::new(server)),
             backend: Memory::new(),
             complaints: RateLimit::default(),
         }

@@ -46,7 +46,7 @@ impl Listening {
     fn negotiate(&mut self, mut client: &UnixStream) -> bool {
         client.write_all(&message(VERSION, 0, &[0; 4])).unwrap();
         self.settle();
-        client.read_exact(&mut [0; HEADER_BYTES + 4]).is_ok()
+        answered(client)
     }
 }
 
@@ -90,14 +90,46 @@ fn hung_up(listening: &mut Listening, mut client: &UnixStream) -> bool {
     matches!(client.read(&mut [0; 64]), Ok(0))
 }
 
+fn answered(mut client: &UnixStream) -> bool {
+    client.read_exact(&mut [0; HEADER_BYTES + 4]).is_ok()
+}
+
 #[test]
 fn a_silent_client_is_let_go_for_the_next() {
     let mut listening = Listening::with_timeout(false, SHORT);
     let silent = listening.connect();
-    let next = listening.connect();
+    let mut next = listening.connect();
+    next.write_all(&message(VERSION, 0, &[0; 4])).unwrap();
     listening.settle();
     while !hung_up(&mut listening, &silent) {}
-    assert!(listening.negotiate(&next));
+    assert!(answered(&next));
+}
+
+#[test]
+fn a_client_that_waits_uses_up_its_own_time() {
+    let mut listening = Listening::new(false);
+    let first = listening.connect();
+    let second = listening.connect();
+    listening.settle();
+    let both_are_there = Instant::now();
+    drop(first);
+    listening.settle();
+    let began = |server: &Server<Memory>| server.connection.as_ref()?.unfinished_since();
+    assert!(began(&listening.server.borrow()).unwrap() < both_are_there);
+    assert!(listening.negotiate(&second));
+}
+
+#[test]
+fn what_a_client_said_while_it_waited_counts_however_long_it_waited() {
+    let mut listening = Listening::with_timeout(false, SHORT);
+    let silent: Vec<_> = (0..50).map(|_| listening.connect()).collect();
+    let mut honest = listening.connect();
+    honest.write_all(&message(VERSION, 0, &[0; 4])).unwrap();
+    listening.settle();
+    while !hung_up(&mut listening, &silent[49]) {}
+    listening.settle();
+    assert!(answered(&honest));
+    assert_eq!(listening.backend.borrow().clients_left, 50);
 }
 
 #[test]
@@ -168,9 +200,9 @@ fn clients_that_hang_up_while_they_wait_leave_nothing() {
 #[test]
 fn more_clients_than_places_wait_all_the_same() {
     let mut listening = Listening::new(false);
-    let mut clients: Vec<_> = (0..20).map(|_| listening.connect()).collect();
+    let mut clients: Vec<_> = (0..100).map(|_| listening.connect()).collect();
     listening.settle();
-    for served in 1..=20 {
+    for served in 1..=100 {
         assert!(listening.negotiate(&clients[0]));
         assert_eq!(listening.backend.borrow().clients_arrived, served);
         clients.remove(0);
