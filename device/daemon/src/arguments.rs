@@ -120,15 +120,15 @@ pub struct Arguments {
     pub trace_registers: Option<PathBuf>,
 
     /// Prints the configuration with everything that was left out filled in, and ends.
-    #[arg(long)]
+    #[arg(long, group = "printed")]
     pub print_config: bool,
 
     /// Prints the rules that can be broken, and ends.
-    #[arg(long)]
+    #[arg(long, group = "printed")]
     pub list_quirks: bool,
 
     /// Prints the ready-made devices, and ends.
-    #[arg(long)]
+    #[arg(long, group = "printed")]
     pub list_profiles: bool,
 }
 
@@ -136,8 +136,9 @@ impl Arguments {
     /// Refuses options that contradict each other in their values.
     ///
     /// # Errors
-    /// When only one of a manual clock and its socket is there, when two options name the same
-    /// file, or when clients would get no time at all.
+    /// When only one of a manual clock and its socket is there, when there are rings and no socket
+    /// to get them from, when two options name the same file, or when clients would get no time at
+    /// all.
     pub fn check(&self) -> Result<(), clap::Error> {
         let conflict = |message: String| {
             let error = Self::command().error(ErrorKind::ArgumentConflict, message);
@@ -145,6 +146,10 @@ impl Arguments {
         };
         if self.clock_socket.is_some() && self.clock != ClockSource::Manual {
             let message = "--clock-socket moves a manual clock; add --clock manual";
+            return conflict(message.to_owned());
+        }
+        if self.access_rings.is_some() && self.access_socket.is_none() && !self.print_config {
+            let message = "--access-rings are for a producer; add --access-socket";
             return conflict(message.to_owned());
         }
         if self.fd == Some(libc::STDERR_FILENO) {
@@ -257,6 +262,27 @@ mod tests {
         );
         let both = parse(&["--fd=3", "--clock=manual", "--clock-socket=/c"]).unwrap();
         both.check().unwrap();
+    }
+
+    #[test]
+    fn rings_and_the_socket_that_gives_them_come_together() {
+        let alone = parse(&["--fd=3", "--access-rings=8"]).unwrap();
+        alone.check().unwrap_err();
+        let both = parse(&["--fd=3", "--access-rings=8", "--access-socket=/a"]).unwrap();
+        both.check().unwrap();
+        let printed = parse(&["--print-config", "--access-rings=8"]).unwrap();
+        printed.check().unwrap();
+    }
+
+    #[test]
+    fn one_thing_is_printed() {
+        for arguments in [
+            ["--print-config", "--list-quirks"],
+            ["--list-quirks", "--list-profiles"],
+        ] {
+            let error = parse(&arguments).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ArgumentConflict);
+        }
     }
 
     #[test]

@@ -202,7 +202,7 @@ impl Sockets<'_> {
 /// Where a trace goes.
 fn trace_sink(path: &Path) -> anyhow::Result<Sink> {
     if path == Path::new(STANDARD_ERROR) {
-        return Sink::standard_error().context("The standard error cannot be used for the trace");
+        return Ok(Sink::standard_error());
     }
     Sink::append_to(path)
         .with_context(|| format!("The trace file {} cannot be opened", path.display()))

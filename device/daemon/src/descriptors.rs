@@ -4,8 +4,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Descriptors that a device needs beside those of its client's vectors: sockets and their
-/// connections, timers, memory, and those of the message at hand.
-pub const RESERVED: u64 = 64;
+/// connections, timers, memory, those of the message at hand, and clients that wait.
+pub const RESERVED: u64 = 128;
 
 /// Raises the limit as far as an ordinary process may; returns how many descriptors it can have
 /// then.

@@ -237,10 +237,55 @@ fn wrong_usage_ends_with_2() -> Result<()> {
         &["--fd=3", "--memory=lots"],
         &["--fd=3", "--clock=sundial"],
         &["--fd=3", "--quirk=unheard-of"],
+        &["--print-config", "--list-quirks"],
+        &["--list-profiles", "--list-quirks"],
+        &["--fd=3", "--access-rings=8"],
     ] {
         let output = run(arguments)?;
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
     }
+    Ok(())
+}
+
+#[test]
+fn the_nearest_quirk_is_named() -> Result<()> {
+    let output = run(&["--fd=3", "--quirk=count-warps"])?;
+    let error = standard_error(&output);
+    assert!(error.contains("did you mean count-wraps?"), "{error}");
+    let error = standard_error(&run(&["--fd=3", "--quirk=xyz"])?);
+    assert!(!error.contains("did you mean"), "{error}");
+    assert!(error.contains("--list-quirks"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn too_few_descriptors_for_anything_are_said_all_the_same() -> Result<()> {
+    let limited = |descriptors: u32, stderr: Stdio| -> Result<Output> {
+        let script = format!("ulimit -n {descriptors}; exec \"$0\" --socket-path /nonexistent/s");
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg(device_program()?);
+        let child = shell.stdout(Stdio::null()).stderr(stderr).spawn()?;
+        Ok(child.wait_with_output()?)
+    };
+    for descriptors in [4, 5, 64] {
+        let output = limited(descriptors, Stdio::piped())?;
+        assert_eq!(output.status.code(), Some(1));
+        let error = standard_error(&output);
+        let named = format!("this process may have {descriptors} (RLIMIT_NOFILE)");
+        assert!(
+            error.starts_with("0: ") && error.contains(&named),
+            "{error}"
+        );
+        assert!(!error.contains(" 0 vectors"), "{error}");
+    }
+    // With nobody to tell, it still ends.
+    let folder = TempDir::new()?;
+    let file = fs::File::create(folder.path().join("log"))?;
+    assert_eq!(limited(4, file.into())?.status.code(), Some(1));
+    let log = fs::read_to_string(folder.path().join("log"))?;
+    assert!(log.starts_with("0: "), "{log}");
+    let full = fs::OpenOptions::new().write(true).open("/dev/full")?;
+    assert_eq!(limited(4, full.into())?.status.code(), Some(1));
     Ok(())
 }
 

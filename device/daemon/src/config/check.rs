@@ -48,10 +48,15 @@ impl Config {
         if vectors <= possible {
             return Ok(());
         }
+        let needed = vectors.saturating_add(RESERVED);
+        let fewer = match possible {
+            0 => String::new(),
+            possible => format!(", or configure {possible} vectors at most"),
+        };
         let message = format!(
             "{vectors} interrupt vectors need as many file descriptors, and the device {RESERVED} \
              more, but this process may have {limit} (RLIMIT_NOFILE); raise its limit, as by \
-             `ulimit -n`, or configure {possible} vectors at most"
+             `ulimit -n {needed}`{fewer}"
         );
         Err(match file {
             Some(file) => file.error_in(&[&["vectors"], &["profile"]], message),

@@ -484,16 +484,21 @@ fn contradictions_point_to_the_key() {
 #[test]
 fn vectors_that_the_process_cannot_take_are_refused_at_their_key() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(b"memory = \"1G\"\nvectors = 961\n").unwrap();
+    file.write_all(b"memory = \"1G\"\nvectors = 897\n").unwrap();
     let file = ConfigFile::read(file.path()).unwrap();
     let config = file.parse().unwrap().completed();
     config.check_descriptors(1025, Some(&file)).unwrap();
     let refusal = config.check_descriptors(1024, Some(&file)).unwrap_err();
     let refusal = refusal.to_string();
-    let expected = ":2:11: 961 interrupt vectors need as many file descriptors, and the device 64 \
+    let expected = ":2:11: 897 interrupt vectors need as many file descriptors, and the device 128 \
                     more, but this process may have 1024 (RLIMIT_NOFILE); raise its limit, as by \
-                    `ulimit -n`, or configure 960 vectors at most";
+                    `ulimit -n 1025`, or configure 896 vectors at most";
     assert!(refusal.ends_with(expected), "{refusal}");
+    for limit in [4, 128] {
+        let refusal = config.check_descriptors(limit, None).unwrap_err();
+        let refusal = refusal.to_string();
+        assert!(refusal.ends_with("as by `ulimit -n 1025`"), "{refusal}");
+    }
     let silent = Config {
         interrupts: Some(InterruptKind::None),
         ..Config::default()

@@ -21,6 +21,9 @@ const COUNTER_BITS: std::ops::RangeInclusive<u8> = 1..=32;
 /// Bits of a counter where a table names no `default`.
 const DEFAULT_WIDTH: u8 = 16;
 
+/// How alike two names are that one may stand for the other, out of 1; as clap has it.
+const ALIKE: f64 = 0.8;
+
 /// A value that the registers cannot express.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ValueError {
@@ -34,7 +37,7 @@ pub enum ValueError {
     #[error("\"{0}\" is no kind of request; write one of {known}", known = filter_names())]
     RequestFilter(String),
     /// A name that no quirk has.
-    #[error("\"{0}\" is no quirk; vfio-user-chmu --list-quirks names them")]
+    #[error("\"{0}\" is no quirk; {meant}vfio-user-chmu --list-quirks names them", meant = meant_quirk(.0))]
     Quirk(String),
     /// A name that no profile has.
     #[error("\"{0}\" is no profile; write one of {known}", known = profile_names())]
@@ -53,6 +56,17 @@ pub enum ValueError {
 fn profile_names() -> String {
     let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
     names.join(", ")
+}
+
+/// Asks for the quirk with the most similar name, if one is similar.
+fn meant_quirk(name: &str) -> String {
+    let names = Quirk::ALL.iter().map(|quirk| quirk.name());
+    let rated = names.map(|existing| (strsim::jaro_winkler(name, existing), existing));
+    let nearest = rated.max_by(|one, two| one.0.total_cmp(&two.0));
+    match nearest.filter(|(likeness, _)| *likeness > ALIKE) {
+        Some((_, nearest)) => format!("did you mean {nearest}? "),
+        None => String::new(),
+    }
 }
 
 fn filter_names() -> String {

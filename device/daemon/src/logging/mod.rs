@@ -22,9 +22,6 @@ pub enum LogError {
         #[source]
         source: io::Error,
     },
-    /// The standard error cannot be used.
-    #[error("The standard error cannot be used for the log")]
-    StandardError(#[source] io::Error),
 }
 
 /// Starts the log on stderr, or at the end of `file`. `verbose` counts from warnings (0) to
@@ -44,7 +41,7 @@ pub fn start(verbose: u8, file: Option<&Path>) -> Result<(), LogError> {
             path: path.to_owned(),
             source,
         })?,
-        None => Sink::standard_error().map_err(LogError::StandardError)?,
+        None => Sink::standard_error(),
     };
     let environment = env_logger::Env::default().default_filter_or(level);
     let mut builder = env_logger::Builder::from_env(environment);
@@ -61,10 +58,9 @@ pub fn start(verbose: u8, file: Option<&Path>) -> Result<(), LogError> {
 /// Says on stderr why the process ends: the causes as numbered lines. A reader that takes nothing
 /// misses it.
 pub fn say_causes(error: &anyhow::Error) {
-    if let Ok(mut sink) = Sink::standard_error() {
-        for (number, cause) in error.chain().enumerate() {
-            sink.put(format!("{number}: {cause}\n").as_bytes());
-        }
+    let mut sink = Sink::standard_error();
+    for (number, cause) in error.chain().enumerate() {
+        sink.put(format!("{number}: {cause}\n").as_bytes());
     }
 }
 

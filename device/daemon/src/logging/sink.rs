@@ -34,16 +34,16 @@ enum Output {
     Socket(OwnedFd),
     /// What can only be asked for room beforehand.
     Polled(File),
+    /// The standard error itself, asked beforehand too, where there is no descriptor for another.
+    StandardError,
 }
 
 impl Sink {
-    /// Lines go to the standard error.
-    ///
-    /// # Errors
-    /// When the process has no descriptor left.
-    pub(crate) fn standard_error() -> io::Result<Self> {
-        let descriptor = io::stderr().as_fd().try_clone_to_owned()?;
-        Ok(Self::new(Output::of(descriptor)?))
+    /// Lines go to the standard error, even when the process has no descriptor left.
+    pub(crate) fn standard_error() -> Self {
+        let own = io::stderr().as_fd().try_clone_to_owned();
+        let output = own.and_then(Output::of);
+        Self::new(output.unwrap_or(Output::StandardError))
     }
 
     /// Lines go to the end of the file at `path`, which is made if need be. A named pipe must have
@@ -122,6 +122,7 @@ impl Output {
                     send(socket, rest, flags).map_err(io::Error::from)
                 }
                 Self::Polled(file) => write_if_ready(file, rest),
+                Self::StandardError => write_if_ready(io::stderr(), rest),
             };
             match count {
                 Ok(count) if count > 0 => written = written.saturating_add(count),
@@ -135,15 +136,15 @@ impl Output {
 
 /// Writes what surely finds room, if there is room for it. Another process that fills the
 /// descriptor between the two calls makes this one wait.
-fn write_if_ready(file: &mut File, bytes: &[u8]) -> io::Result<usize> {
-    let mut request = [PollFd::new(file, PollFlags::OUT)];
+fn write_if_ready(descriptor: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let mut request = [PollFd::new(&descriptor, PollFlags::OUT)];
     let ready = poll(&mut request, Some(&Timespec::default()))?;
     if ready == 0 {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     // A pipe that is ready has room for as many.
     let piece = bytes.get(..libc::PIPE_BUF).unwrap_or(bytes);
-    file.write(piece)
+    Ok(rustix::io::write(descriptor, piece)?)
 }
 
 impl Write for Sink {
