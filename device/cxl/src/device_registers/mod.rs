@@ -2,6 +2,7 @@
 //! BAR2: memory device registers. A mailbox command runs while its doorbell is written.
 
 mod alerts;
+mod command_set;
 mod commands;
 mod event_log;
 mod firmware;
