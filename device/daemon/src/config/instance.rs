@@ -5,8 +5,10 @@ use chmu_model::Capabilities;
 use chmu_spec::chmu::EpochType;
 use serde::{Deserialize, Serialize};
 
+use super::number::within;
 use super::quantity::Nanoseconds;
-use super::values::{Epoch, EpochKind, Factor, Requests, Unit, Widths, within};
+use super::values::{Epoch, EpochKind, Factor, Requests, Unit};
+use super::widths::Widths;
 
 /// The keys of `[[block.instance]]`, which are the fields of [`Capabilities`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,10 @@
 mod check;
 mod file;
 mod instance;
+mod number;
 pub mod quantity;
 mod values;
+mod widths;
 
 #[cfg(test)]
 mod tests;
@@ -22,8 +24,8 @@ pub use file::{ConfigError, ConfigFile};
 pub use instance::InstanceTable;
 pub use values::{InterruptKind, ProfileName, QuirkName};
 
+use number::within;
 use quantity::{Hexadecimal, Nanoseconds, Size};
-use values::within;
 
 /// Serial number unless configured otherwise.
 const DEFAULT_SERIAL_NUMBER: u64 = 0xc4a0_0001;
