@@ -17,6 +17,16 @@ pub struct Buffer {
 impl Buffer {
     /// Maps `pages` base pages; none is there before it is written to.
     pub fn map(pages: u64) -> io::Result<Buffer> {
+        Buffer::map_with(pages, 0)
+    }
+
+    /// The same without a promise that there will be memory for all of them, so that there may be
+    /// more pages than the machine has.
+    pub fn reserve(pages: u64) -> io::Result<Buffer> {
+        Buffer::map_with(pages, libc::MAP_NORESERVE)
+    }
+
+    fn map_with(pages: u64, flags: i32) -> io::Result<Buffer> {
         let bytes = usize::try_from(pages.saturating_mul(PAGE_BYTES))
             .map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
@@ -25,7 +35,7 @@ impl Buffer {
                 std::ptr::null_mut(),
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags,
                 -1,
                 0,
             )

@@ -2,9 +2,13 @@
 //! The machine's pages: what a frame holds, where a process's pages lie, on which node they are.
 
 mod buffer;
+mod frame_words;
 pub mod numa;
+pub mod owners;
+pub mod page_count;
 pub mod page_flags;
 pub mod page_map;
+mod page_scan;
 
 pub use buffer::Buffer;
 

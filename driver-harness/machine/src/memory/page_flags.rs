@@ -4,17 +4,25 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use chmu_spec::address::Pfn;
 
+use super::frame_words;
+
 bitflags::bitflags! {
-    /// The flags of one frame that decide whether it can move; the file has more.
+    /// The flags of one frame that say whether it can move; the file has more.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub struct PageFlags: u64 {
+        /// Locked by somebody who changes the page.
+        const LOCKED = 1 << 0;
+        /// Changed since it was read from its file.
+        const DIRTY = 1 << 4;
         /// On one of the reclaim lists: what migration looks for.
         const LRU = 1 << 5;
+        /// On its way to its file.
+        const WRITEBACK = 1 << 8;
         /// Free.
         const BUDDY = 1 << 10;
         /// Mapped by a process.
@@ -27,10 +35,16 @@ bitflags::bitflags! {
         const COMPOUND_TAIL = 1 << 16;
         /// Part of a hugetlb page.
         const HUGE = 1 << 17;
+        /// Locked into memory, or otherwise out of reclaim's reach.
+        const UNEVICTABLE = 1 << 18;
         /// There is no such page.
         const NOPAGE = 1 << 20;
+        /// Shared by pages of equal content.
+        const KSM = 1 << 21;
         /// Part of a transparent huge page.
         const THP = 1 << 22;
+        /// Taken out of the machine while it runs, as by a balloon.
+        const OFFLINE = 1 << 23;
     }
 }
 
@@ -70,20 +84,26 @@ impl PageFlagsFile {
 
     /// The flags of one frame; a frame past the end of memory is [`PageFlags::NOPAGE`].
     pub fn read(&self, frame: Pfn) -> Result<PageFlags, PageFlagsError> {
-        let Some(offset) = frame.0.checked_mul(8) else {
-            return Ok(PageFlags::NOPAGE);
-        };
-        let mut word = [0; 8];
-        match self.file.read_at(&mut word, offset) {
-            Ok(8) => Ok(PageFlags::from_bits_truncate(u64::from_ne_bytes(word))),
-            Ok(_) => Ok(PageFlags::NOPAGE),
-            // What the kernel says of an offset that does not fit a file position.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(PageFlags::NOPAGE),
-            Err(source) => Err(PageFlagsError {
-                path: self.path.clone(),
-                source,
-            }),
-        }
+        let flags = self.read_range(frame.0..frame.0.saturating_add(1))?;
+        Ok(flags.first().copied().unwrap_or(PageFlags::NOPAGE))
+    }
+
+    /// The flags of each frame of a range, in one read; those past the end of memory are
+    /// [`PageFlags::NOPAGE`].
+    pub fn read_range(&self, frames: Range<u64>) -> Result<Vec<PageFlags>, PageFlagsError> {
+        let nowhere = PageFlags::NOPAGE.bits();
+        let words = frame_words::read(&self.file, frames, nowhere);
+        let words = words.map_err(|source| PageFlagsError {
+            path: self.path.clone(),
+            source,
+        })?;
+        let flags = words.into_iter().map(PageFlags::from_bits_truncate);
+        Ok(flags.collect())
+    }
+
+    /// The flags of each of `frames`, in their order. Frames that lie close together share a read.
+    pub fn read_each(&self, frames: &[Pfn]) -> Result<Vec<PageFlags>, PageFlagsError> {
+        frame_words::each(frames, PageFlags::NOPAGE, |range| self.read_range(range))
     }
 }
 
@@ -95,7 +115,7 @@ mod tests {
     fn flags_are_those_of_the_frame() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kpageflags");
-        let words = [1_u64 << 10, (1 << 5) | (1 << 12) | 1];
+        let words = [1_u64 << 10, (1 << 5) | (1 << 12) | 1 << 2];
         std::fs::write(&path, words.map(u64::to_ne_bytes).as_flattened()).unwrap();
         let flags = PageFlagsFile::open(&path).unwrap();
         assert_eq!(flags.read(Pfn(0)).unwrap(), PageFlags::BUDDY);
@@ -104,5 +124,26 @@ mod tests {
         for beyond in [2, 1 << 60, u64::MAX] {
             assert_eq!(flags.read(Pfn(beyond)).unwrap(), PageFlags::NOPAGE);
         }
+        let whole = [PageFlags::BUDDY, anonymous, PageFlags::NOPAGE];
+        assert_eq!(flags.read_range(0..3).unwrap(), whole);
+        let scattered = [Pfn(1), Pfn(1 << 60), Pfn(0), Pfn(1)];
+        let expected = [anonymous, PageFlags::NOPAGE, PageFlags::BUDDY, anonymous];
+        assert_eq!(flags.read_each(&scattered).unwrap(), expected);
+    }
+
+    #[test]
+    fn the_kernel_says_the_same_of_a_range_as_of_each_of_its_frames() {
+        let Ok(flags) = PageFlagsFile::open(Path::new("/proc/kpageflags")) else {
+            // Only root may.
+            return;
+        };
+        // The first frames hold firmware tables, which do not change.
+        let range = flags.read_range(0..16).unwrap();
+        let single: Vec<_> = (0..16)
+            .map(|frame| flags.read(Pfn(frame)).unwrap())
+            .collect();
+        assert_eq!(range, single);
+        let beyond = flags.read_range(1 << 40..(1 << 40) + 3).unwrap();
+        assert_eq!(beyond, [PageFlags::NOPAGE; 3]);
     }
 }
