@@ -36,7 +36,7 @@ mod rate_limit;
 mod register_trace;
 mod server;
 mod signals;
-mod socket_file;
+pub mod socket_file;
 mod statistics;
 mod statistics_socket;
 mod vectors;

@@ -7,12 +7,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::Access;
+
 /// Longest path of a socket: `sun_path` less its final NUL.
 const MAX_PATH_BYTES: usize = 107;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum SocketFileError {
+pub enum SocketFileError {
     /// The kernel's limit on socket paths.
     #[error(
         "The socket path {} has {bytes} bytes, the kernel allows {MAX_PATH_BYTES}; choose a shorter one",
@@ -33,6 +35,15 @@ pub(crate) enum SocketFileError {
     /// Something that is not a socket has the name.
     #[error("{} exists and is not a socket; remove it or choose another path", .0.display())]
     NotASocket(PathBuf),
+    /// No socket can be made in the folder.
+    #[error("No socket can be made in {}", .folder.display())]
+    Folder {
+        /// Where the socket was to be.
+        folder: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The socket cannot be made.
     #[error("The socket {} cannot be created", .path.display())]
     Create {
@@ -58,13 +69,7 @@ impl SocketFile {
     /// # Errors
     /// When the path is too long, taken, or cannot be created.
     pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self), SocketFileError> {
-        let bytes = path.as_os_str().len();
-        if bytes > MAX_PATH_BYTES {
-            return Err(SocketFileError::PathTooLong {
-                path: path.to_owned(),
-                bytes,
-            });
-        }
+        check_place(path)?;
         let create_error = |source| SocketFileError::Create {
             path: path.to_owned(),
             source,
@@ -107,8 +112,55 @@ impl Drop for SocketFile {
     }
 }
 
+/// Refuses a path where no socket can be made, without making one.
+///
+/// # Errors
+/// When the path is too long or taken, or its folder cannot be used.
+pub fn check(path: &Path) -> Result<(), SocketFileError> {
+    check_place(path)?;
+    match fs::symlink_metadata(path) {
+        Ok(_) => check_stale(path),
+        Err(_) => Ok(()),
+    }
+}
+
+fn check_place(path: &Path) -> Result<(), SocketFileError> {
+    let bytes = path.as_os_str().len();
+    if bytes > MAX_PATH_BYTES {
+        return Err(SocketFileError::PathTooLong {
+            path: path.to_owned(),
+            bytes,
+        });
+    }
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    // What is no folder has no such entry.
+    let entry = folder.join(".");
+    rustix::fs::access(&entry, Access::WRITE_OK | Access::EXEC_OK).map_err(|error| {
+        SocketFileError::Folder {
+            folder: folder.to_owned(),
+            source: error.into(),
+        }
+    })
+}
+
 /// Removes a socket file that nobody listens on.
 fn remove_stale(path: &Path) -> Result<(), SocketFileError> {
+    check_stale(path)?;
+    log::info!(
+        "{} is left from an earlier run and replaced",
+        path.display()
+    );
+    fs::remove_file(path).map_err(|source| SocketFileError::Create {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Whether what has the name is a socket that nobody listens on.
+fn check_stale(path: &Path) -> Result<(), SocketFileError> {
     let create_error = |source| SocketFileError::Create {
         path: path.to_owned(),
         source,
@@ -118,13 +170,7 @@ fn remove_stale(path: &Path) -> Result<(), SocketFileError> {
         return Err(SocketFileError::NotASocket(path.to_owned()));
     }
     match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            log::info!(
-                "{} is left from an earlier run and replaced",
-                path.display()
-            );
-            fs::remove_file(path).map_err(create_error)
-        }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(create_error(error)),
         Ok(_) => Err(SocketFileError::InUse(path.to_owned())),
     }
@@ -178,15 +224,48 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 
+    /// Refused alike by who looks only and by who binds.
+    fn refused(path: &Path) -> String {
+        let looked = check(path).unwrap_err().to_string();
+        assert_eq!(SocketFile::bind(path).unwrap_err().to_string(), looked);
+        looked
+    }
+
     #[test]
     fn long_paths_are_refused_with_their_length() {
         let path = PathBuf::from(format!("/{}", "x".repeat(107)));
-        let error = SocketFile::bind(&path).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .ends_with("has 108 bytes, the kernel allows 107; choose a shorter one"),
-            "{error}"
-        );
+        let said = refused(&path);
+        let end = "has 108 bytes, the kernel allows 107; choose a shorter one";
+        assert!(said.ends_with(end), "{said}");
+    }
+
+    #[test]
+    fn folders_that_cannot_be_used_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        for place in [&file, &folder.path().join("missing")] {
+            let said = refused(&place.join("s"));
+            assert_eq!(
+                said,
+                format!("No socket can be made in {}", place.display())
+            );
+        }
+    }
+
+    #[test]
+    fn looking_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        check(&path).unwrap();
+        assert!(!path.exists());
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(refused(&path).starts_with("Another process listens on"));
+        drop(listener);
+        check(&path).unwrap();
+        assert!(path.exists());
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "precious").unwrap();
+        assert!(refused(&path).contains("exists and is not a socket"));
     }
 }

@@ -8,9 +8,6 @@ use chmu_lab::machine::Interrupted;
 
 mod cli;
 
-/// As a shell has it for a program that SIGINT ended.
-const INTERRUPTED: u8 = 130;
-
 fn main() -> ExitCode {
     let arguments: cli::Arguments = match program::parse_arguments() {
         Ok(arguments) => arguments,
@@ -22,9 +19,9 @@ fn main() -> ExitCode {
             usage.exit();
         }
         let code = program::last_words(&error);
-        match error.is::<Interrupted>() {
-            true => ExitCode::from(INTERRUPTED),
-            false => code,
+        match error.downcast_ref::<Interrupted>() {
+            Some(interrupted) => ExitCode::from(interrupted.exit_code()),
+            None => code,
         }
     })
 }

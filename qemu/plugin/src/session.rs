@@ -120,7 +120,7 @@ impl Session {
     /// before [`Session::configure`].
     pub(crate) fn start(arguments: &Arguments, vcpu_count: u32) -> Result<Self, StartError> {
         let mut vcpus: Vec<Vcpu> = (0..vcpu_count)
-            .map(|_| Vcpu::new(arguments.filter_lines))
+            .map(|_| Vcpu::new(arguments.options.filter_lines))
             .collect();
         let mut devices = Vec::new();
         for path in &arguments.sockets {

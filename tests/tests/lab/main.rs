@@ -2,6 +2,7 @@
 //! The lab's command line without guests: what it prints and where, its cache, its refusals.
 
 mod cache;
+mod doctor;
 mod output;
 mod refusals;
 mod signatures;

@@ -52,10 +52,11 @@ pub struct FetchLock {
 }
 
 impl Cache {
-    /// `$CHMU_CACHE_DIR`, else `$XDG_CACHE_HOME/chmu-lab`, else `~/.cache/chmu-lab`.
+    /// `$CHMU_CACHE_DIR`, else `$XDG_CACHE_HOME/chmu-lab` unless that is relative, else
+    /// `~/.cache/chmu-lab`.
     ///
     /// # Errors
-    /// When none of the three variables is set, or the path is none that all programs take.
+    /// When none of the three variables names a folder, or the path is none that all programs take.
     pub fn open() -> Result<Self> {
         let folder = folder(|name| std::env::var_os(name).map(PathBuf::from))?;
         ensure!(
@@ -223,7 +224,8 @@ fn folder(variable: impl Fn(&str) -> Option<PathBuf>) -> Result<PathBuf> {
     if let Some(folder) = set("CHMU_CACHE_DIR") {
         return Ok(folder);
     }
-    if let Some(folder) = set("XDG_CACHE_HOME") {
+    // The XDG base directory specification has relative paths ignored.
+    if let Some(folder) = set("XDG_CACHE_HOME").filter(|folder| folder.is_absolute()) {
         return Ok(folder.join("chmu-lab"));
     }
     match set("HOME") {
@@ -287,7 +289,9 @@ mod tests {
         assert_eq!(chosen(&all[2..]).unwrap(), Path::new("/c/.cache/chmu-lab"));
         let empty = [("CHMU_CACHE_DIR", ""), ("HOME", "/c")];
         assert_eq!(chosen(&empty).unwrap(), Path::new("/c/.cache/chmu-lab"));
-        assert!(chosen(&[]).is_err());
+        let relative = [("XDG_CACHE_HOME", "b"), ("HOME", "/c")];
+        assert_eq!(chosen(&relative).unwrap(), Path::new("/c/.cache/chmu-lab"));
+        assert!(chosen(&[]).is_err() && chosen(&relative[..1]).is_err());
     }
 
     #[test]

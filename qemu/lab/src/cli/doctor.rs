@@ -18,7 +18,7 @@ pub(super) struct Options {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let report = doctor::examine(&options.platform, &Progress::new())?;
+    let report = doctor::examine(&options.platform, &Progress::new());
     options.output.print(&report)?;
     Ok(match report.is_ready() {
         true => ExitCode::SUCCESS,

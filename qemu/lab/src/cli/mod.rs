@@ -20,7 +20,7 @@ mod test;
 const ENDS: &str = "\
 Results are on stdout, for people or, with -o json, for programs. All else is on stderr.
 Exit codes: 0 done, 1 failed or a negative result, 2 wrong usage, 100 tests failed,
-130 interrupted, 141 nobody reads the output.";
+130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP, 141 nobody reads the output.";
 
 /// Runs CXL hotness monitoring in a guest: gets QEMU and Linux, boots, promotes, tests.
 #[derive(Debug, Parser)]

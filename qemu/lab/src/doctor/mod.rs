@@ -76,26 +76,26 @@ pub struct Report {
 }
 
 /// Looks at everything. Reads and tries; changes and fetches nothing.
-///
-/// # Errors
-/// When there is no place for a cache.
-pub fn examine(options: &PlatformOptions, progress: &Progress) -> anyhow::Result<Report> {
+pub fn examine(options: &PlatformOptions, progress: &Progress) -> Report {
     progress.step("Looking at this machine");
-    let cache = Cache::open()?;
+    let cache = Cache::open();
     let mut findings = vec![machine::architecture()];
-    findings.extend(software::platform(options, &cache));
+    findings.extend(software::platform(options, cache.as_ref().ok()));
     let fetches = findings.iter().any(|finding| finding.state == State::Fetch);
     if fetches {
         progress.step("Asking Debian's mirror");
         findings.push(software::mirror());
     }
-    findings.push(machine::disk(&cache, fetches));
+    findings.push(match &cache {
+        Ok(cache) => machine::disk(cache, fetches),
+        Err(error) => software::no_cache(error),
+    });
     findings.push(machine::memory());
     progress.step("Linking a program");
     findings.extend(toolchain::compiler());
     findings.push(toolchain::test_runner());
     findings.push(machine::user());
-    Ok(Report { findings })
+    Report { findings }
 }
 
 impl Report {

@@ -5,16 +5,20 @@ use super::{Finding, State};
 use crate::cache::{Cache, EntryState};
 use crate::platform::{self, Contents, Kernel, PlatformOptions, QemuOrigin, QemuProgram};
 
-/// QEMU, Linux and busybox, in this order.
-pub(super) fn platform(options: &PlatformOptions, cache: &Cache) -> Vec<Finding> {
+/// There is no folder for what is fetched, or it cannot be read.
+pub(super) fn no_cache(error: &anyhow::Error) -> Finding {
+    let fix = "Name a folder of your own in CHMU_CACHE_DIR";
+    unusable("Cache", error, fix)
+}
+
+/// QEMU, Linux and busybox, in this order; without a cache nothing of them was fetched.
+pub(super) fn platform(options: &PlatformOptions, cache: Option<&Cache>) -> Vec<Finding> {
     let qemu = platform::chosen_qemu(options);
     let has_qemu = !matches!(qemu, Ok(None));
-    let mut cached = match options.packages(has_qemu).states(cache) {
-        Ok(states) => states.into_iter(),
-        Err(error) => {
-            let fix = "Name a folder of your own in CHMU_CACHE_DIR";
-            return vec![unusable("Cache", &error, fix)];
-        }
+    let states = cache.map(|cache| options.packages(has_qemu).states(cache));
+    let mut cached = match states.transpose() {
+        Ok(states) => states.unwrap_or_default().into_iter(),
+        Err(error) => return vec![no_cache(&error)],
     };
     let tools = platform::check_tools();
     let mut from_packages = |subject, fix| {

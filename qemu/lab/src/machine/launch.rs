@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::command_line::CommandLine;
 use super::device_config::device_config;
 use super::options::MachineOptions;
+use super::plugin_options::check_plugin_options;
 use super::qemu_options::{Console, DeviceSockets, MachineFiles, qemu_options};
 use super::run_folder::INITRAMFS;
 use super::software::Software;
@@ -58,6 +59,7 @@ impl Launch {
         folder: &Path,
     ) -> Result<Self> {
         topology.validate()?;
+        check_plugin_options(&options.plugin_options)?;
         let placed = topology.devices();
         ensure!(
             options.device_settings.len() <= placed.len(),

@@ -17,6 +17,7 @@ mod interruption;
 mod launch;
 mod listening;
 mod options;
+mod plugin_options;
 mod process;
 mod qemu_options;
 mod run;
@@ -46,6 +47,7 @@ pub use self::guest::Output;
 pub use self::interactive::{DeviceCommand, DryRun, dry_run, run_on_terminal};
 pub use self::interruption::Interrupted;
 pub use self::options::{MachineOptions, MemoryAs, Mode, READY_TIMEOUT};
+pub use self::plugin_options::check_plugin_options;
 pub use self::software::Software;
 
 /// A guest without anything to do goes down within this time.

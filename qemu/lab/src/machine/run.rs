@@ -12,7 +12,6 @@ use anyhow::Result;
 use super::command_line::CommandLine;
 use super::crash::{CrashWatch, crash_text};
 use super::failure::{Cause, Failure, LogEnd, SHOWN_LINES};
-use super::interruption::Interrupted;
 use super::launch::{CONSOLE_LOG, Launch};
 use super::listening::all_listen;
 use super::process::Process;
@@ -108,7 +107,7 @@ impl Run {
         match self.wards.wait(source.map(AsFd::as_fd), deadline)? {
             Wake::Ready => Ok(true),
             Wake::TimedOut => Ok(false),
-            Wake::Interrupted => Err(Interrupted.into()),
+            Wake::Interrupted(interrupted) => Err(interrupted.into()),
             Wake::Ended { name, status } => Err(self.ended(name, status, activity)),
         }
     }
@@ -135,7 +134,7 @@ impl Run {
         match self.wards.wait(None, deadline)? {
             Wake::Ended { name, status } if name == expected => Ok(status),
             Wake::Ended { name, status } => Err(self.ended(name, status, &activity)),
-            Wake::Interrupted => Err(Interrupted.into()),
+            Wake::Interrupted(interrupted) => Err(interrupted.into()),
             Wake::Ready | Wake::TimedOut => {
                 Err(self.timed_out(&activity, timeout.unwrap_or_default()))
             }
@@ -156,7 +155,7 @@ impl Run {
                 }
                 Wake::Ended { name, status } if name == expected => return Ok(status),
                 Wake::Ended { name, status } => return Err(self.ended(name, status, &activity)),
-                Wake::Interrupted => return Err(Interrupted.into()),
+                Wake::Interrupted(interrupted) => return Err(interrupted.into()),
                 Wake::TimedOut => return Err(self.failure(Cause::Crashed)),
             }
         }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 
-use super::interruption::Interruption;
+use super::interruption::{Interrupted, Interruption};
 use super::process::Process;
 
 /// Running processes; the last that was added ends first.
@@ -26,7 +26,7 @@ pub(super) enum Wake {
     /// A process ended.
     Ended { name: String, status: ExitStatus },
     /// The user wants to stop.
-    Interrupted,
+    Interrupted(Interrupted),
     /// The time is up.
     TimedOut,
 }
@@ -69,7 +69,7 @@ impl Wards {
             let ready: Vec<_> = polled.iter().map(|fd| !fd.revents().is_empty()).collect();
             let (interrupted, processes) = (ready[0], &ready[1..=self.processes.len()]);
             if interrupted {
-                return Ok(Wake::Interrupted);
+                return Ok(Wake::Interrupted(self.interruption.arrived()));
             }
             let ended = processes.iter().position(|ended| *ended);
             // What a process said before it ended comes first.

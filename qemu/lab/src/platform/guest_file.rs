@@ -83,6 +83,11 @@ impl FromStr for GuestFile {
             Some((source, path)) if !Path::new(text).exists() => (source, Some(path)),
             _ => (text, None),
         };
+        if source.is_empty() {
+            return Err(format!(
+                "{text:?} names no file; write FILE, or FILE:PATH with the path in the guest"
+            ));
+        }
         let source = PathBuf::from(source);
         if let Err(error) = fs::metadata(&source) {
             return Err(format!("Cannot read {}: {error}", source.display()));
@@ -94,6 +99,13 @@ impl FromStr for GuestFile {
             .ok_or_else(|| format!("{} has no name that the guest could use", source.display()))?;
         let path = match path {
             None => format!("/{name}"),
+            Some("") => {
+                let source = source.display();
+                return Err(format!(
+                    "There is no path behind the colon; write {source} for /{name} in the guest, \
+                     or {source}:/bin/{name}"
+                ));
+            }
             Some(folder) if folder.ends_with('/') => format!("{folder}{name}"),
             Some(path) => path.to_owned(),
         };
@@ -129,6 +141,10 @@ mod tests {
             (format!("{file}:/../x"), "no path from the guest's root"),
             ("/no/such/file".to_owned(), "Cannot read /no/such/file"),
             ("/no/such:/bin/x".to_owned(), "Cannot read /no/such:"),
+            (format!("{file}:"), "no path behind the colon"),
+            (":".to_owned(), "\":\" names no file"),
+            (":/bin/x".to_owned(), "\":/bin/x\" names no file"),
+            (String::new(), "\"\" names no file"),
         ] {
             let error = path(&text).unwrap_err();
             assert!(error.contains(sentence), "{error}");

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What the devices are like, and what their programs and QEMU's plugin are told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
-use chmu_lab::machine::{DeviceSettings, MachineOptions};
+use anyhow::{Context, Result, bail, ensure};
+use chmu_lab::machine::{DeviceSettings, MachineOptions, check_plugin_options};
 use chmu_lab::topology::Topology;
+use clap::Parser;
+use vfio_user_chmu::arguments;
 use vfio_user_chmu::clock::ClockSource;
 use vfio_user_chmu::config::{ProfileName, QuirkName};
+use vfio_user_chmu::socket_file;
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
@@ -50,8 +53,9 @@ impl Options {
             self.clock_socket.is_empty() || self.clock == ClockSource::Manual,
             "--clock-socket moves a manual clock; add --clock manual"
         );
-        check_count("--clock-socket", &self.clock_socket, devices)?;
-        check_count("--event-socket", &self.event_socket, devices)?;
+        check_sockets("--clock-socket", &self.clock_socket, devices)?;
+        check_sockets("--event-socket", &self.event_socket, devices)?;
+        check_plugin_options(&self.plugin_option)?;
         let settings = DeviceSettings {
             file: self.device_settings.as_deref(),
             profile: self.profile,
@@ -59,6 +63,10 @@ impl Options {
         };
         options.device_settings = vec![settings.read(topology)?; devices];
         options.device_arguments = (0..devices).map(|index| self.arguments(index)).collect();
+        options
+            .device_arguments
+            .iter()
+            .try_for_each(|arguments| check_arguments(arguments))?;
         options.plugin_options.clone_from(&self.plugin_option);
         Ok(())
     }
@@ -80,7 +88,7 @@ impl Options {
     }
 }
 
-fn check_count(option: &str, paths: &[PathBuf], devices: usize) -> Result<()> {
+fn check_sockets(option: &str, paths: &[PathBuf], devices: usize) -> Result<()> {
     ensure!(
         paths.is_empty() || paths.len() == devices,
         "There are {} of {option} for {devices} devices; name one for each",
@@ -91,6 +99,39 @@ fn check_count(option: &str, paths: &[PathBuf], devices: usize) -> Result<()> {
             !paths.iter().take(index).any(|earlier| earlier == path),
             "{option} is {} for two devices; give each a path of its own",
             path.display()
+        );
+        check_socket(path).with_context(|| format!("{option} cannot be used"))?;
+    }
+    Ok(())
+}
+
+fn check_socket(path: &Path) -> Result<()> {
+    ensure!(
+        path.to_str().is_some(),
+        "The path {} is not UTF-8",
+        path.display()
+    );
+    Ok(socket_file::check(path)?)
+}
+
+/// Has the device's program judge what it would be told.
+fn check_arguments(given: &[String]) -> Result<()> {
+    /// The lab's own options, which come before.
+    const OWN: [&str; 5] = [
+        "vfio-user-chmu",
+        "--config=config",
+        "--socket-path=vfio",
+        "--access-socket=access",
+        "--statistics-socket=statistics",
+    ];
+    let own = OWN.into_iter().map(str::to_owned);
+    let words = own.chain(given.iter().cloned());
+    let judged = arguments::Arguments::try_parse_from(words).and_then(|read| read.check());
+    if let Err(error) = judged {
+        let said = error.to_string();
+        bail!(
+            "vfio-user-chmu cannot be told so: {}",
+            said.trim_start_matches("error: ").trim_end()
         );
     }
     Ok(())
