@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The options that a guest needs of its kernel, as a fragment of a kernel's configuration.
 
+mod embedded;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -22,10 +24,21 @@ pub fn lacking(config: &str, has_modules: bool) -> Vec<&'static str> {
     options.filter(|option| !is_there(option)).collect()
 }
 
-/// What a user should know of a kernel of theirs before it boots: which options it lacks, if its
-/// configuration lies where builds and distributions put it.
+/// What a user should know of a kernel of theirs before it boots: which options it lacks, or that
+/// nothing says which it has. Its configuration is where builds and distributions put it, else in
+/// the image (`CONFIG_IKCONFIG`).
 pub fn complaint(image: &Path, release: &str, modules: Option<&Path>) -> Option<String> {
-    let (file, config) = configuration(image, release, modules)?;
+    let (place, config) = match configuration(image, release, modules) {
+        Some((file, config)) => (file.display().to_string(), config),
+        None => match embedded::configuration(image) {
+            Ok(Some(config)) => (format!("The kernel {}", image.display()), config),
+            Ok(None) => return Some(unchecked(image, "nor in it (CONFIG_IKCONFIG)")),
+            Err(error) => {
+                let reason = format!("and none can be looked for in it: {error:#}");
+                return Some(unchecked(image, &reason));
+            }
+        },
+    };
     let lacking = lacking(&config, modules.is_some());
     let modules = match modules {
         Some(_) => "",
@@ -33,11 +46,18 @@ pub fn complaint(image: &Path, release: &str, modules: Option<&Path>) -> Option<
     };
     (!lacking.is_empty()).then(|| {
         format!(
-            "{} lacks {}{modules}; cargo lab kernel-config prints what a guest needs",
-            file.display(),
+            "{place} lacks {}{modules}; cargo lab kernel-config prints what a guest needs",
             lacking.join(", ")
         )
     })
+}
+
+fn unchecked(image: &Path, reason: &str) -> String {
+    format!(
+        "The options of the kernel {} are unchecked: its configuration is not beside it, {reason}; \
+         cargo lab kernel-config prints what a guest needs",
+        image.display()
+    )
 }
 
 fn configuration(image: &Path, release: &str, modules: Option<&Path>) -> Option<(PathBuf, String)> {
@@ -90,12 +110,32 @@ mod tests {
         fs::create_dir_all(&boot).unwrap();
         let image = boot.join("bzImage");
         fs::write(&image, "").unwrap();
-        assert_eq!(complaint(&image, "7.4.0", None), None);
+        let said = complaint(&image, "7.4.0", None).unwrap();
+        assert!(
+            said.contains("unchecked") && said.contains("kernel-config"),
+            "{said}"
+        );
         let file = folder.path().join(".config");
         fs::write(&file, config(&[("CONFIG_DAMON_SYSFS", "")])).unwrap();
         let said = complaint(&image, "7.4.0", None).unwrap();
         assert!(said.contains(".config lacks CONFIG_DAMON_SYSFS"), "{said}");
         fs::write(boot.join("config-7.4.0"), FRAGMENT).unwrap();
         assert_eq!(complaint(&image, "7.4.0", None), None);
+    }
+
+    #[test]
+    fn the_configuration_in_the_image_is_judged_where_there_is_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let image = folder.path().join("bzImage");
+        let build = |kernel: &[u8]| fs::write(&image, embedded::tests::image(kernel)).unwrap();
+        build(&embedded::tests::kernel(FRAGMENT));
+        assert_eq!(complaint(&image, "7.4.0", None), None);
+        let lacking = config(&[("CONFIG_DAMON_SYSFS", "")]);
+        build(&embedded::tests::kernel(&lacking));
+        let said = complaint(&image, "7.4.0", None).unwrap();
+        assert!(said.contains("bzImage lacks CONFIG_DAMON_SYSFS"), "{said}");
+        build(b"code");
+        let said = complaint(&image, "7.4.0", None).unwrap();
+        assert!(said.contains("nor in it (CONFIG_IKCONFIG)"), "{said}");
     }
 }

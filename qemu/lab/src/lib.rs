@@ -4,6 +4,7 @@
 pub mod acpi;
 mod archive;
 pub mod cache;
+mod compression;
 pub mod doctor;
 mod elf;
 pub mod guest_image;

@@ -13,6 +13,8 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail, ensure};
 use object::{Object, ObjectSection};
 
+use crate::compression;
+
 /// A kernel module, ready to be loaded.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Module {
@@ -210,17 +212,15 @@ fn normalized(name: &str) -> String {
 fn read(file: &Path) -> Result<Vec<u8>> {
     let read = || -> Result<Vec<u8>> {
         let content = fs::read(file)?;
-        match file.extension().and_then(|extension| extension.to_str()) {
-            Some("xz") => expanded(lzma_rust2::XzReader::new(content.as_slice(), true)),
-            Some("zst") => expanded(ruzstd::decoding::StreamingDecoder::new(content.as_slice())?),
-            Some("gz") => bail!("Decompress it first with gunzip"),
-            _ => Ok(content),
+        if let Some(expanded) = compression::expanding(&content)? {
+            return read_whole(expanded);
         }
+        Ok(content)
     };
     read().with_context(|| format!("Cannot read {}", file.display()))
 }
 
-fn expanded(mut source: impl Read) -> Result<Vec<u8>> {
+fn read_whole(mut source: impl Read) -> Result<Vec<u8>> {
     let mut content = Vec::new();
     source.read_to_end(&mut content)?;
     Ok(content)
