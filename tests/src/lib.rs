@@ -7,3 +7,4 @@ pub mod guest;
 pub mod lab_program;
 pub mod processes;
 pub mod raw_client;
+pub mod terminal;

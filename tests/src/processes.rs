@@ -11,7 +11,14 @@ use anyhow::{Context, Result, ensure};
 /// # Errors
 /// When the kernel does not tell.
 pub fn children() -> Result<BTreeMap<u32, String>> {
-    let own = std::process::id();
+    children_of(std::process::id())
+}
+
+/// The same of any process.
+///
+/// # Errors
+/// When the kernel does not tell.
+pub fn children_of(process_id: u32) -> Result<BTreeMap<u32, String>> {
     let mut children = BTreeMap::new();
     for entry in fs::read_dir("/proc")? {
         let name = entry?.file_name();
@@ -22,7 +29,7 @@ pub fn children() -> Result<BTreeMap<u32, String>> {
         let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else {
             continue;
         };
-        if parent(&stat) == Some(own) {
+        if parent(&stat) == Some(process_id) {
             let command = fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
             children.insert(id, command.replace('\0', " ").trim_end().to_owned());
         }
@@ -57,8 +64,25 @@ pub fn child(word: &str) -> Result<u32> {
 /// # Errors
 /// When there is no such process.
 pub fn kill(process_id: u32) -> Result<()> {
-    send(i32::try_from(process_id)?, libc::SIGKILL)
-        .with_context(|| format!("Cannot kill process {process_id}"))
+    signal(process_id, libc::SIGKILL)
+}
+
+/// Sends a process a signal.
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(process_id: u32, signal: i32) -> Result<()> {
+    send(i32::try_from(process_id)?, signal)
+        .with_context(|| format!("Cannot send signal {signal} to process {process_id}"))
+}
+
+/// Whether there is no such process any more, not even as a zombie.
+///
+/// # Errors
+/// When the number is no process id.
+pub fn is_gone(process_id: u32) -> Result<bool> {
+    let sent = send(i32::try_from(process_id)?, 0);
+    Ok(sent.is_err_and(|error| error.raw_os_error() == Some(libc::ESRCH)))
 }
 
 /// Whether a process group has no member any more.

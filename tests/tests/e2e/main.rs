@@ -16,5 +16,7 @@ mod interrupts;
 mod reboot;
 mod refusals;
 mod script;
+mod shell;
+mod signals;
 mod tools;
 mod watch;
