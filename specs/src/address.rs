@@ -33,6 +33,34 @@ address! {
     UnitIndex
 }
 
+/// An address of a byte of physical memory, whoever counts it.
+pub trait PhysicalAddress: Copy {
+    /// The address as a number of bytes.
+    fn bytes(self) -> u64;
+
+    /// The address that is so many bytes.
+    fn from_bytes(bytes: u64) -> Self;
+}
+
+macro_rules! physical_address {
+    ($name:ident) => {
+        impl PhysicalAddress for $name {
+            #[inline]
+            fn bytes(self) -> u64 {
+                self.0
+            }
+
+            #[inline]
+            fn from_bytes(bytes: u64) -> Self {
+                Self(bytes)
+            }
+        }
+    };
+}
+
+physical_address!(Hpa);
+physical_address!(Dpa);
+
 impl Hpa {
     /// The page frame that holds the address.
     pub const fn pfn(self) -> Pfn {

@@ -90,15 +90,24 @@ impl Interleave {
     /// share it lies.
     pub const fn split(self, hpa_offset: u64) -> Share {
         let granularity = self.granularity_bytes as u64;
-        let granule = hpa_offset / granularity;
+        let granularity_log2 = self.granularity_bytes.trailing_zeros();
+        let granule = hpa_offset >> granularity_log2;
+        // The ways are a power of two, or three times one. A division by the ways as such would
+        // take longer than all else that is done with an access.
+        let row = granule >> self.ways.trailing_zeros();
+        let row = if self.ways.is_power_of_two() {
+            row
+        } else {
+            row / 3
+        };
         #[expect(
             clippy::cast_possible_truncation,
             reason = "a remainder is below the ways, at most 16"
         )]
-        let position = (granule % self.ways as u64) as u8;
+        let position = (granule - row * self.ways as u64) as u8;
         Share {
             position,
-            dpa_offset: granule / self.ways as u64 * granularity + hpa_offset % granularity,
+            dpa_offset: (row << granularity_log2) + (hpa_offset & (granularity - 1)),
         }
     }
 

@@ -5,6 +5,7 @@
 //! driver harness decodes devices with it, and `REGISTERS.md` is printed from it.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod address;
 pub mod chmu;
 pub mod cxl;

@@ -21,11 +21,11 @@ use std::time::Instant;
 
 use chmu_cxl::{
     DEFAULT_HDM_DECODERS, DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost,
-    HostAccess, Performance, Profile, Region,
+    Performance, Profile, Region,
 };
 use chmu_model::Capabilities;
+use chmu_spec::access::Access;
 use chmu_spec::address::Hpa;
-use chmu_spec::request::AccessKind;
 use chmu_spec::unit_size::UnitSize;
 
 const ACCESSES: usize = 32_768;
@@ -155,17 +155,14 @@ fn switches() {
 }
 
 /// Addresses all over a working set of `pages` pages, the same in each run.
-fn accesses(pages: u64) -> Vec<HostAccess> {
+fn accesses(pages: u64) -> Vec<Access<Hpa>> {
     let mut state = 1_u64;
     let next = |_| {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let page = (state >> 33) % pages;
-        HostAccess {
-            hpa: Hpa(BASE + (page << PAGE_SHIFT)),
-            kind: AccessKind::Read,
-        }
+        Access::read(Hpa(BASE + (page << PAGE_SHIFT)))
     };
     (0..ACCESSES).map(next).collect()
 }
@@ -198,7 +195,7 @@ fn main() {
         let mut counters = vec![0_u32; (CAPACITY >> PAGE_SHIFT) as usize];
         let floor = measure(ACCESSES, || {
             for access in &accesses {
-                let page = (access.hpa.0 - BASE) >> PAGE_SHIFT;
+                let page = (access.address().0 - BASE) >> PAGE_SHIFT;
                 counters[page as usize] = counters[page as usize].wrapping_add(1);
             }
             black_box(&mut counters);
@@ -212,10 +209,7 @@ fn main() {
     println!("\n{ROUNDS} epoch ends with 512 hot units among 4096 accessed, ns per hot unit");
     let hot = accesses(512);
     let cold: Vec<_> = (0..4096_u64)
-        .map(|page| HostAccess {
-            hpa: Hpa(BASE + (page << PAGE_SHIFT)),
-            kind: AccessKind::Read,
-        })
+        .map(|page| Access::read(Hpa(BASE + (page << PAGE_SHIFT))))
         .collect();
     let mut entries: Vec<(u64, u64)> = (0..512).map(|unit| (unit * 7919 % 512, unit)).collect();
     let unsorted = entries.clone();

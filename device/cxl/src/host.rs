@@ -1,19 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What goes into a function, and what a function needs of the outside.
-
-use chmu_spec::address::Hpa;
-use chmu_spec::request::AccessKind;
+//! What a function needs of the outside.
 
 use crate::event::FunctionEvent;
-
-/// One request of the host to memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostAccess {
-    /// Where.
-    pub hpa: Hpa,
-    /// Read or write.
-    pub kind: AccessKind,
-}
 
 /// The outside of a function.
 pub trait FunctionHost {

@@ -44,6 +44,6 @@ pub use config::{
 pub use device_registers::{Condition, MediaEvent, Transaction};
 pub use event::{DecoderRefusal, FunctionEvent};
 pub use function::{Function, Region};
-pub use host::{FunctionHost, HostAccess};
+pub use host::FunctionHost;
 pub use profile::Profile;
 pub use statistics::FunctionStatistics;

@@ -3,7 +3,9 @@
 
 use std::ops::Range;
 
-use chmu_model::{Access, Block, BlockConfig, Caution, Event, Host, InstanceStatistics};
+use chmu_model::{Block, BlockConfig, Caution, Event, Host, InstanceStatistics};
+use chmu_spec::access::Access;
+use chmu_spec::address::Dpa;
 use chmu_spec::cxl::dvsec::REGISTER_BLOCK_ALIGNMENT_BYTES;
 use chmu_spec::word;
 
@@ -186,7 +188,7 @@ impl Monitors {
     pub(crate) fn access<H: FunctionHost>(
         &mut self,
         now_ns: u64,
-        accesses: &[Access],
+        accesses: &[Access<Dpa>],
         host: &mut H,
     ) {
         let first_only = !self.behaviour.all_blocks_count;

@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 
 use chmu_model::Capabilities;
+use chmu_spec::access::Access;
 use chmu_spec::address::{Hpa, HpaRange};
-use chmu_spec::request::AccessKind;
 
 use crate::{
     DEFAULT_HDM_DECODERS, DecoderConfig, Function, FunctionConfig, FunctionEvent, FunctionHost,
-    HostAccess, Interrupts, Performance, Region,
+    Interrupts, Performance, Region,
 };
 
 pub(crate) const GIB: u64 = 1 << 30;
@@ -135,11 +135,8 @@ impl Bench {
 }
 
 /// A read.
-pub(crate) fn read_at(hpa: u64) -> HostAccess {
-    HostAccess {
-        hpa: Hpa(hpa),
-        kind: AccessKind::Read,
-    }
+pub(crate) fn read_at(hpa: u64) -> Access<Hpa> {
+    Access::read(Hpa(hpa))
 }
 
 /// Switches the instance of a block to always-on with units of 4 KiB and all ranges, and an

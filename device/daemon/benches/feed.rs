@@ -22,7 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chmu_ring::{Producer, Record, RingProducer};
+use chmu_ring::{Access, Hpa, Producer, RingProducer};
 
 const RECORDS: u64 = 20_000_000;
 const ROUNDS: usize = 5;
@@ -86,15 +86,15 @@ fn counted_and_lost(folder: &Path) -> (u64, u64) {
 }
 
 /// How a producer writes a record.
-type Push = fn(&mut RingProducer, Record);
+type Push = fn(&mut RingProducer, Access<Hpa>);
 
 /// As the plugin does.
-fn push(ring: &mut RingProducer, record: Record) {
+fn push(ring: &mut RingProducer, record: Access<Hpa>) {
     ring.push(record);
 }
 
 /// With a full ring slept over in milliseconds.
-fn push_with_long_sleeps(ring: &mut RingProducer, record: Record) {
+fn push_with_long_sleeps(ring: &mut RingProducer, record: Access<Hpa>) {
     while !ring.try_push(record) {
         thread::sleep(Duration::from_millis(1));
     }
@@ -110,7 +110,7 @@ fn round(folder: &Path, producer: &mut RingProducer, pages: u64, push: Push) -> 
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1);
         let page = (state >> 33) % pages;
-        push(producer, Record::read(BASE + (page << PAGE_SHIFT)));
+        push(producer, Access::read(Hpa(BASE + (page << PAGE_SHIFT))));
     }
     loop {
         let (counted, lost) = counted_and_lost(folder);

@@ -5,10 +5,9 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use chmu_cxl::HostAccess;
-use chmu_ring::{Feed, FeedConfig, Record, Window};
+use chmu_ring::{Feed, FeedConfig, Window};
+use chmu_spec::access::Access;
 use chmu_spec::address::{Hpa, HpaRange};
-use chmu_spec::request::AccessKind;
 
 use crate::rate_limit::RateLimit;
 
@@ -58,7 +57,6 @@ pub(crate) struct AccessFeed {
     delays: RateLimit,
     /// Since when the producer has owed an answer to what it was asked last.
     asked: Option<Asked>,
-    batch: Vec<HostAccess>,
 }
 
 impl AccessFeed {
@@ -81,7 +79,6 @@ impl AccessFeed {
             silences: RateLimit::default(),
             delays: RateLimit::default(),
             asked: None,
-            batch: Vec::new(),
         })
     }
 
@@ -150,13 +147,8 @@ impl AccessFeed {
 
     /// Gives everything that waits in the rings to `consume`, in batches, and returns whether that
     /// was anything. Records that are written meanwhile may stay.
-    pub(crate) fn drain(&mut self, mut consume: impl FnMut(&[HostAccess])) -> bool {
-        let batch = &mut self.batch;
-        let report = self.feed.drain(|records| {
-            batch.clear();
-            batch.extend(records.iter().map(host_access));
-            consume(batch);
-        });
+    pub(crate) fn drain(&mut self, consume: impl FnMut(&[Access<Hpa>])) -> bool {
+        let report = self.feed.drain(consume);
         let statistics = &mut self.statistics;
         statistics.records = statistics.records.saturating_add(report.records);
         statistics.lost = statistics.lost.saturating_add(report.lost);
@@ -194,16 +186,5 @@ impl AccessFeed {
             vcpus_without_ring: self.feed.ringless_vcpus(),
             ..self.statistics
         }
-    }
-}
-
-fn host_access(record: &Record) -> HostAccess {
-    HostAccess {
-        hpa: Hpa(record.line_address()),
-        kind: if record.is_write() {
-            AccessKind::Write
-        } else {
-            AccessKind::Read
-        },
     }
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use chmu_spec::access::Access;
+use chmu_spec::address::Dpa;
 use chmu_spec::chmu::{
     BLOCK_HEADER_BYTES, BLOCK_VERSION, BlockHeader, InstanceLength, instance_offset, offset,
 };
@@ -12,7 +14,7 @@ use crate::behaviour::Behaviour;
 use crate::caution::Caution;
 use crate::config::{BlockConfig, ConfigError};
 use crate::event::{Event, Fault};
-use crate::host::{Access, Host};
+use crate::host::Host;
 use crate::instance::Instance;
 use crate::layout::{Layout, MAXIMUM_CAPACITY_BYTES};
 use crate::place::Place;
@@ -129,7 +131,7 @@ impl Block {
     }
 
     /// Counts accesses that reached the device's memory at `now_ns`.
-    pub fn access(&mut self, now_ns: u64, accesses: &[Access], host: &mut impl Host) {
+    pub fn access(&mut self, now_ns: u64, accesses: &[Access<Dpa>], host: &mut impl Host) {
         if now_ns >= self.deadline_ns {
             self.advance(now_ns, host);
         }

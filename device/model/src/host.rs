@@ -1,21 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What goes into a block, and what a block needs of the outside.
-
-use chmu_spec::address::Dpa;
-use chmu_spec::request::AccessKind;
+//! What a block needs of the outside.
 
 use crate::event::Event;
-
-/// One request that reached the device's memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Access {
-    /// Where.
-    pub dpa: Dpa,
-    /// Read or write.
-    pub kind: AccessKind,
-    /// Whether it comes from a trusted execution environment.
-    pub tee: bool,
-}
 
 /// The outside of a block.
 pub trait Host {

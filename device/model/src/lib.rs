@@ -40,6 +40,6 @@ pub use capabilities::{Capabilities, CounterWidths};
 pub use caution::Caution;
 pub use config::{BlockConfig, ConfigError};
 pub use event::{Event, Fault, Refusal};
-pub use host::{Access, Host};
+pub use host::Host;
 pub use quirk::{Layer, Quirk};
 pub use statistics::InstanceStatistics;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The rules by which an enabled instance counts, ready for use.
 
+use chmu_spec::access::Access;
+use chmu_spec::address::Dpa;
 use chmu_spec::chmu::EpochType;
 use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::AccessKind;
@@ -94,11 +96,6 @@ impl Rules {
     }
 }
 
-/// The class of a request: bit 0 write, bit 1 from a trusted execution environment.
-pub(crate) fn class(kind: AccessKind, tee: bool) -> u8 {
-    u8::from(kind == AccessKind::Write) | u8::from(tee) << 1
-}
-
 /// Bit n: requests of class n are tracked.
 pub(crate) fn classes(tracks: impl Fn(AccessKind, bool) -> bool) -> u8 {
     let kinds = [AccessKind::Read, AccessKind::Write];
@@ -106,5 +103,7 @@ pub(crate) fn classes(tracks: impl Fn(AccessKind, bool) -> bool) -> u8 {
         .into_iter()
         .flat_map(|kind| [(kind, false), (kind, true)]);
     all.filter(|(kind, tee)| tracks(*kind, *tee))
-        .fold(0, |bits, (kind, tee)| bits | 1 << class(kind, tee))
+        .fold(0, |bits, (kind, tee)| {
+            bits | 1 << Access::new(Dpa(0), kind, tee).class()
+        })
 }

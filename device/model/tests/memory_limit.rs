@@ -2,10 +2,10 @@
 //! A block in a process whose memory is limited. Alone in its process, since the limit is the
 //! process's.
 
-use chmu_model::{Access, Block, BlockConfig, Capabilities, Event, Host, Refusal};
+use chmu_model::{Block, BlockConfig, Capabilities, Event, Host, Refusal};
+use chmu_spec::access::Access;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::{Configuration0, Configuration1};
-use chmu_spec::request::AccessKind;
 use chmu_spec::unit_size::UnitSize;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -97,12 +97,7 @@ fn without_memory_for_counters_enables_are_refused_and_requests_go_uncounted() {
         assert!(enable(&mut block, &mut host));
         for chunk in 0..80_000 {
             let dpa = Dpa(chunk % 40_000 * (256 << 9));
-            let access = Access {
-                dpa,
-                kind: AccessKind::Read,
-                tee: false,
-            };
-            block.access(0, &[access], &mut host);
+            block.access(0, &[Access::read(dpa)], &mut host);
         }
         let after = block.statistics()[0];
         assert_eq!(after.requests - before.requests, 80_000);

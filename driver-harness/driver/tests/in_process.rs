@@ -4,9 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chmu_cxl::{
-    DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, HostAccess, Interrupts, Performance,
-};
+use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
 use chmu_driver::device::listing::{ListedDevice, Table, list_blocks};
 use chmu_driver::device::{
     InstanceId, Settings, SharedTransport, Surroundings, Unit, UnitError, Wishes, open_instance,
@@ -14,9 +12,9 @@ use chmu_driver::device::{
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_driver::transport::{BarOffset, Transport, TransportError, Width};
 use chmu_model::Capabilities;
+use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::chmu::Mode;
-use chmu_spec::request::AccessKind;
 use chmu_spec::unit_size::UnitSize;
 use proptest::prelude::*;
 
@@ -69,10 +67,7 @@ fn tracking() -> Surroundings {
 
 /// Reads of the pages with these numbers, each so often.
 fn touch(device: &InProcessDevice, page: u64, times: usize) {
-    let access = HostAccess {
-        hpa: Hpa(BASE + page * 4096),
-        kind: AccessKind::Read,
-    };
+    let access = Access::read(Hpa(BASE + page * 4096));
     device.access(&vec![access; times]);
 }
 

@@ -4,18 +4,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chmu_cxl::{
-    DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, HostAccess, Interrupts, Performance,
-};
+use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
 use chmu_driver::device::{InstanceId, SharedTransport, Unit, Wishes, identify, open_instance};
 use chmu_driver::translation::{HpaRange, Translation, decoders};
 use chmu_driver::transport::Transport;
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_model::Capabilities;
 use chmu_promotion::source::{ChmuSource, HotnessSource, ProgrammedUnits};
+use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::cxl::dvsec::block_id;
-use chmu_spec::request::AccessKind;
 
 const GIB: u64 = 1 << 30;
 const BASE: u64 = 1 << 32;
@@ -64,10 +62,7 @@ fn translation(device: &InProcessDevice) -> Translation {
 
 /// Reads of the pages with these numbers, each so often.
 fn touch(device: &InProcessDevice, page: u64, times: usize) {
-    let access = HostAccess {
-        hpa: Hpa(BASE + page * 4096),
-        kind: AccessKind::Read,
-    };
+    let access = Access::read(Hpa(BASE + page * 4096));
     device.access(&vec![access; times]);
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What one vCPU keeps to turn its accesses into records.
 
-use chmu_ring::{Arming, LINE_BYTES, Record, RingProducer, RinglessProducer, Window};
+use chmu_ring::{Access, Arming, Hpa, LINE_BYTES, RingProducer, RinglessProducer, Window};
 
 use crate::filter::CacheFilter;
 
@@ -140,26 +140,26 @@ impl Vcpu {
     fn access_memory(&mut self, virtual_address: u64, physical_address: u64, is_store: bool) {
         let Some(filter) = &mut self.filter else {
             let of_kind = if is_store {
-                Record::write
+                Access::write
             } else {
-                Record::read
+                Access::read
             };
-            return self.report(of_kind(physical_address));
+            return self.report(of_kind(Hpa(physical_address)));
         };
         let traffic = filter.access(virtual_address, physical_address, is_store);
         if let Some(address) = traffic.written_back {
-            self.report(Record::write(address));
+            self.report(Access::write(Hpa(address)));
         }
         if let Some(address) = traffic.filled {
-            self.report(Record::read(address));
+            self.report(Access::read(Hpa(address)));
         }
     }
 
     /// Gives `record` to every device that has a window there. A record that finds no room, or no
     /// ring, is counted.
-    fn report(&mut self, record: Record) {
+    fn report(&mut self, record: Access<Hpa>) {
         for ReportedWindow { window, device } in &self.reported {
-            if !window.contains(record.line_address()) {
+            if !window.contains(record.address()) {
                 continue;
             }
             match self.ways.get_mut(*device) {

@@ -15,7 +15,7 @@ use std::hint::black_box;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use chmu_ring::{Feed, FeedConfig, Producer, Record, RingProducer, Window};
+use chmu_ring::{Access, Feed, FeedConfig, Hpa, Producer, RingProducer, Window};
 
 const RECORDS: u64 = 32_768;
 const ROUNDS: usize = 200;
@@ -43,8 +43,8 @@ impl Timing {
     }
 }
 
-fn records() -> impl Iterator<Item = Record> {
-    (0..RECORDS).map(|line| Record::read(WINDOW.base + line * 64))
+fn records() -> impl Iterator<Item = Access<Hpa>> {
+    (0..RECORDS).map(|line| Access::read(Hpa(WINDOW.base + line * 64)))
 }
 
 fn ns_per_record(start: Instant) -> f64 {

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use chmu_ring::{Feed, FeedConfig, MAX_RINGS, Window};
+use chmu_spec::request::AccessKind;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -52,12 +53,12 @@ fn wait(producer: BorrowedFd<'_>) -> io::Result<()> {
 fn drain(feed: &mut Feed, counts: &mut Counts) {
     let report = feed.drain(|batch| {
         for record in batch {
-            if record.is_write() {
+            if record.kind() == AccessKind::Write {
                 counts.writes += 1;
             } else {
                 counts.reads += 1;
             }
-            counts.pages.insert(record.line_address() / PAGE_BYTES);
+            counts.pages.insert(record.address().0 / PAGE_BYTES);
         }
     });
     counts.lost += report.lost;

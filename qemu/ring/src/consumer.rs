@@ -5,13 +5,16 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::Ordering;
 
+use chmu_spec::access::Access;
+use chmu_spec::address::Hpa;
+
 use crate::arming::Arming;
 use crate::error::Error;
 use crate::handover;
 use crate::layout::{Geometry, Layout, check_windows};
 use crate::limits::ENTRIES_PER_RING;
 use crate::reader::{BATCH_RECORDS, DrainReport, Rings};
-use crate::record::{Record, Window};
+use crate::window::Window;
 
 /// Sizes and windows of a [`Feed`].
 #[derive(Debug, Clone)]
@@ -44,7 +47,7 @@ pub struct Feed {
     producer: Option<Attached>,
     /// Rings of the last producer that left, until they are drained.
     left: Option<Rings>,
-    batch: Vec<Record>,
+    batch: Vec<Access<Hpa>>,
 }
 
 /// A producer and the rings that were made for it.
@@ -163,7 +166,7 @@ impl Feed {
     /// of its vCPU's accesses. A ring is looked at once, so this ends however fast a producer
     /// writes: after as many records as all rings have entries, at most. Rings that were never
     /// written to are not looked at.
-    pub fn drain(&mut self, mut consume: impl FnMut(&[Record])) -> DrainReport {
+    pub fn drain(&mut self, mut consume: impl FnMut(&[Access<Hpa>])) -> DrainReport {
         let mut report = DrainReport::default();
         if let Some(mut left) = self.left.take() {
             left.drain(&mut self.batch, &mut report, &mut consume);

@@ -4,7 +4,7 @@
 use std::io;
 
 use crate::limits::{ENTRIES_RANGE, MAX_RINGS, MAX_WINDOWS, VERSION};
-use crate::record::Window;
+use crate::window::Window;
 
 /// Why a feed could not be created, handed over, or attached to.
 #[derive(Debug, thiserror::Error)]

@@ -17,8 +17,8 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::arming::Arming;
 use crate::error::Error;
 use crate::limits::{ENTRIES_RANGE, MAX_RINGS, MAX_WINDOWS, VERSION};
-use crate::record::Window;
 use crate::shared_memory::SharedMemory;
+use crate::window::Window;
 
 /// "CHMURING" in memory.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"CHMURING");

@@ -4,7 +4,7 @@
 //!
 //! The device owns a [`Feed`]. A producer that connects to the device's access socket is handed a
 //! sealed memory file with a ring per vCPU ([`Feed::hand_over`], [`Producer::connect`]) and from
-//! then on writes [`Record`]s without any system call. One producer is attached at a time, and
+//! then on writes records, [`Access`]es, without any system call. One producer is attached at a time, and
 //! each gets memory of its own. The socket stays open: a byte from the producer asks the device to
 //! look at the rings, and the socket's end tells each side that the other is gone.
 //!
@@ -30,8 +30,8 @@ mod limits;
 mod plugin_options;
 mod producer;
 mod reader;
-mod record;
 mod shared_memory;
+mod window;
 
 pub use arming::Arming;
 pub use consumer::{Feed, FeedConfig};
@@ -40,5 +40,8 @@ pub use limits::{ENTRIES_PER_RING, MAX_RINGS, MAX_WINDOWS};
 pub use plugin_options::{PluginOptionError, PluginOptions};
 pub use producer::{Producer, RingProducer, RinglessProducer};
 pub use reader::DrainReport;
-pub use record::{LINE_BYTES, Record, Window};
 pub use shared_memory::sealed_memory_file;
+pub use window::Window;
+
+pub use chmu_spec::access::{Access, LINE_BYTES};
+pub use chmu_spec::address::Hpa;

@@ -9,12 +9,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chmu_spec::access::Access;
+use chmu_spec::address::Hpa;
+
 use crate::arming::Arming;
 use crate::error::Error;
 use crate::handover;
 use crate::layout::{Layout, RingControl};
-use crate::record::{Record, Window};
+
 use crate::shared_memory::SharedMemory;
+use crate::window::Window;
 
 /// How long a device may take to hand over its feed.
 const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -187,7 +191,7 @@ impl RingProducer {
     /// and counted as lost until there is room again. Nothing is waited for, or counted, while
     /// the device is not armed.
     #[inline]
-    pub fn push(&mut self, record: Record) -> bool {
+    pub fn push(&mut self, record: Access<Hpa>) -> bool {
         if self.written == self.look_at && !self.make_room() && !self.wait_for_room() {
             return false;
         }
@@ -198,7 +202,7 @@ impl RingProducer {
     /// Writes a record as [`RingProducer::push`] does, but does not wait for room, and counts
     /// nothing where there is none. Returns whether the record was written.
     #[inline]
-    pub fn try_push(&mut self, record: Record) -> bool {
+    pub fn try_push(&mut self, record: Access<Hpa>) -> bool {
         if self.written == self.look_at && !self.make_room() {
             return false;
         }
@@ -207,7 +211,7 @@ impl RingProducer {
     }
 
     #[inline]
-    fn write(&mut self, record: Record) {
+    fn write(&mut self, record: Access<Hpa>) {
         // The mask keeps the place below the number of entries, which fits usize.
         #[allow(clippy::cast_possible_truncation)]
         let place = (self.written & self.mask) as usize;
@@ -215,7 +219,7 @@ impl RingProducer {
         let entry = unsafe { self.entries.add(place) };
         // SAFETY: the entry lies in the mapping that `link` keeps alive.
         let entry = unsafe { entry.as_ref() };
-        entry.store(record.to_word(), Ordering::Relaxed);
+        entry.store(record.word(), Ordering::Relaxed);
         self.written = self.written.wrapping_add(1);
         let written = &self.control().producer.0.written;
         written.store(self.written, Ordering::Release);

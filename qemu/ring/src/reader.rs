@@ -4,11 +4,16 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use chmu_spec::access::{Access, LINE_BYTES};
+use chmu_spec::address::Hpa;
+
 use crate::layout::{Layout, RingControl};
-use crate::record::Record;
 
 /// Records given to the caller of [`Rings::drain`] at a time.
 pub(crate) const BATCH_RECORDS: usize = 1024;
+
+/// Bits that are zero in a record: a producer sees nothing of trusted execution environments.
+const RESERVED_BITS: u64 = (LINE_BYTES - 1) & !1;
 
 /// What one [`Feed::drain`](crate::Feed::drain) found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,9 +64,9 @@ impl Rings {
     /// Gives what waits in the rings that were ever written to to `consume`, through `batch`.
     pub(crate) fn drain(
         &mut self,
-        batch: &mut Vec<Record>,
+        batch: &mut Vec<Access<Hpa>>,
         report: &mut DrainReport,
-        consume: &mut impl FnMut(&[Record]),
+        consume: &mut impl FnMut(&[Access<Hpa>]),
     ) {
         let now = Instant::now();
         let since = now.saturating_duration_since(self.drained);
@@ -91,9 +96,9 @@ impl RingReader {
         layout: &Layout,
         index: u32,
         plausible: u64,
-        batch: &mut Vec<Record>,
+        batch: &mut Vec<Access<Hpa>>,
         report: &mut DrainReport,
-        consume: &mut impl FnMut(&[Record]),
+        consume: &mut impl FnMut(&[Access<Hpa>]),
     ) {
         // SAFETY: the pointer is into the layout's mapping, which outlives this call.
         let control: &RingControl = unsafe { layout.control(index).as_ref() };
@@ -102,19 +107,14 @@ impl RingReader {
         self.lost.count(&control.producer.0.lost, plausible, report);
         let mut left = self.waiting(control, entries.len(), report);
         while left > 0 {
-            let count = left.min(BATCH_RECORDS);
-            batch.clear();
-            for _ in 0..count {
-                let word = self.take(entries);
-                match Record::from_word(word) {
-                    Some(record) => batch.push(record),
-                    None => report.corrupt = report.corrupt.saturating_add(1),
-                }
-            }
+            let waiting = self.run(entries, left.min(BATCH_RECORDS));
+            left = left.saturating_sub(waiting.len());
+            self.consumed = self.consumed.wrapping_add(waiting.len() as u64);
+            let damaged = copy(waiting, batch);
             control.consumed.0.store(self.consumed, Ordering::Release);
             consume(batch);
             report.records = report.records.saturating_add(batch.len() as u64);
-            left = left.saturating_sub(count);
+            report.corrupt = report.corrupt.saturating_add(damaged);
         }
     }
 
@@ -137,17 +137,33 @@ impl RingReader {
         0
     }
 
-    /// The next word. The entries are a power of two, so the mask keeps the index inside.
-    fn take(&mut self, entries: &[AtomicU64]) -> u64 {
+    /// The next entries, `count` at most and 1 at least: less than `count` where the ring wraps.
+    /// The entries are a power of two, so the mask keeps the index inside.
+    fn run<'a>(&self, entries: &'a [AtomicU64], count: usize) -> &'a [AtomicU64] {
         let mask = entries.len().wrapping_sub(1);
         // Only the low bits count, so a narrower usize would do as well.
         #[allow(clippy::cast_possible_truncation)]
         let place = self.consumed as usize & mask;
-        self.consumed = self.consumed.wrapping_add(1);
-        entries
-            .get(place)
-            .map_or(0, |entry| entry.load(Ordering::Relaxed))
+        let run = entries.get(place..).unwrap_or_default();
+        run.get(..count).unwrap_or(run)
     }
+}
+
+/// Copies entries to `batch`, each read once, since its producer may change it at any time.
+/// Returns how many were no records; those are left out.
+fn copy(entries: &[AtomicU64], batch: &mut Vec<Access<Hpa>>) -> u64 {
+    let mut bits = 0;
+    batch.clear();
+    batch.extend(entries.iter().map(|entry| {
+        let word = entry.load(Ordering::Relaxed);
+        bits |= word;
+        Access::from_word(word)
+    }));
+    if bits & RESERVED_BITS == 0 {
+        return 0;
+    }
+    batch.retain(|record| record.word() & RESERVED_BITS == 0);
+    entries.len().saturating_sub(batch.len()) as u64
 }
 
 impl LostCounter {

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Poison management: memory whose data is lost (CXL r3.1, 8.2.9.9.4).
 
-/// Bytes that are poisoned or cleared as one.
-pub const LINE_BYTES: u64 = 64;
+pub use crate::access::LINE_BYTES;
 
 /// Offsets in the input of Get Poison List.
 pub mod query {

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chmu_ring::{Producer, Record, RingProducer};
+use chmu_ring::{Access, Hpa, Producer, RingProducer};
 use chmu_tests::device_process::{DeviceProcess, is_readable};
 use chmu_tests::raw_client::{RawClient, command};
 use rustix::fs::FallocateFlags;
@@ -62,7 +62,7 @@ impl Bench {
     fn touch(&mut self, unit: u64, count: u64) {
         for line in 0..count {
             let address = BASE + unit * UNIT_BYTES + line % 64 * 64;
-            assert!(self.ring.push(Record::read(address)));
+            assert!(self.ring.push(Access::read(Hpa(address))));
         }
     }
 
@@ -276,7 +276,7 @@ fn a_bad_producer_holds_up_nobody_and_bars_nobody() -> Result<()> {
         let mut producer = connect(&device)?;
         memory.write_all_at(&[0xff; 4096], 4096)?;
         producer.acknowledge(producer.arming());
-        assert!(producer.ring(0)?.push(Record::read(BASE)));
+        assert!(producer.ring(0)?.push(Access::read(Hpa(BASE))));
         assert!(monitor::is_enabled(&mut client)?);
     }
     let statistics = device.statistics()?;
@@ -329,8 +329,8 @@ fn accesses_outside_of_the_windows_are_told_apart() -> Result<()> {
     assert_eq!((windows[0].base, windows[0].size), (BASE, 512 << 20));
     bench.enable(epochs(TEN_SECONDS, 1))?;
     bench.touch(0, 3);
-    assert!(bench.ring.push(Record::write(BASE + (512 << 20))));
-    assert!(bench.ring.push(Record::read(0)));
+    assert!(bench.ring.push(Access::write(Hpa(BASE + (512 << 20)))));
+    assert!(bench.ring.push(Access::read(Hpa(0))));
     assert_eq!(bench.statistic("/accesses")?, 5);
     assert_eq!(bench.statistic("/accesses_not_decoded")?, 2);
     assert_eq!(bench.statistic("/feed/records")?, 5);

@@ -8,7 +8,8 @@ mod quirk_tests;
 #[cfg(test)]
 mod tests;
 
-use chmu_model::{Access, Caution};
+use chmu_model::Caution;
+use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa, HpaRange};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 
@@ -21,9 +22,12 @@ use crate::config::{ConfigError, FunctionConfig};
 use crate::config_space::{ConfigSpace, Identity, Request};
 use crate::device_registers::{Condition, DeviceRegisters, MediaEvent};
 use crate::event::FunctionEvent;
-use crate::host::{FunctionHost, HostAccess};
+use crate::host::FunctionHost;
 use crate::monitors::Monitors;
 use crate::statistics::FunctionStatistics;
+
+/// Accesses that are translated at a time: few enough to stay in the nearest cache.
+const BATCH_ACCESSES: usize = 1024;
 
 /// A run of bytes that a host reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,7 +52,7 @@ pub struct Function {
     monitors: Monitors,
     address_map: AddressMap,
     /// Accesses by device physical address, kept for its memory.
-    batch: Vec<Access>,
+    batch: Vec<Access<Dpa>>,
     /// The source of accesses reports all of them.
     source_ready: bool,
     behaviour: Behaviour,
@@ -161,7 +165,7 @@ impl Function {
                 self.follow_decoders(host);
             }
             Region::Bar(bar::DEVICE) => {
-                let memory_in_use = !self.address_map.windows().is_empty();
+                let memory_in_use = self.address_map.decodes();
                 self.device.write(now_ns, memory_in_use, offset, data, host);
             }
             Region::Bar(bar::MONITORS) => self.monitors.write(now_ns, offset, data, host),
@@ -183,18 +187,20 @@ impl Function {
 
     /// Counts accesses to memory at `now_ns` that the host issued, in this order. Those that no
     /// committed decoder decodes for this device are skipped.
-    pub fn access(&mut self, now_ns: u64, accesses: &[HostAccess], host: &mut impl FunctionHost) {
+    pub fn access(&mut self, now_ns: u64, accesses: &[Access<Hpa>], host: &mut impl FunctionHost) {
         // An enable operation that is over by now lets them count.
         self.monitors.advance(now_ns, host);
         if !self.monitors.is_counting() {
             return;
         }
-        self.batch.clear();
-        self.address_map.translate(accesses, &mut self.batch);
-        let skipped = accesses.len().saturating_sub(self.batch.len());
-        add(&mut self.accesses, accesses.len());
-        add(&mut self.accesses_not_decoded, skipped);
-        self.monitors.access(now_ns, &self.batch, host);
+        for accesses in accesses.chunks(BATCH_ACCESSES) {
+            self.batch.clear();
+            self.address_map.translate(accesses, &mut self.batch);
+            let skipped = accesses.len().saturating_sub(self.batch.len());
+            add(&mut self.accesses, accesses.len());
+            add(&mut self.accesses_not_decoded, skipped);
+            self.monitors.access(now_ns, &self.batch, host);
+        }
     }
 
     /// Lets time pass: ends epochs, completes operations and commands in the background.

@@ -2,13 +2,15 @@
 //! The function as a whole: units behind BAR4, accesses, interrupts, resets.
 
 use chmu_model::{Capabilities, Event};
+use chmu_spec::access::Access;
+use chmu_spec::address::Hpa;
 use chmu_spec::chmu::Capabilities0;
 use proptest::prelude::*;
 
 use crate::testing::{
     Bench, GIB, INSTANCE, MIB_256, config, decoder, enable, range, read_at, silent_config,
 };
-use crate::{FunctionConfig, FunctionEvent, HostAccess, Interrupts, Region};
+use crate::{FunctionConfig, FunctionEvent, Interrupts, Region};
 
 const BAR: Region = Region::Bar(4);
 
@@ -16,7 +18,7 @@ const BAR: Region = Region::Bar(4);
 const HOTLIST: u64 = 0x1000;
 
 fn access(bench: &mut Bench, hpas: &[u64]) {
-    let accesses: Vec<HostAccess> = hpas.iter().copied().map(read_at).collect();
+    let accesses: Vec<Access<Hpa>> = hpas.iter().copied().map(read_at).collect();
     bench
         .function
         .access(bench.now_ns, &accesses, &mut bench.host);

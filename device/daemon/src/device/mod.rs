@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Context;
-use chmu_cxl::{Condition, Function, FunctionConfig, HostAccess, Interrupts, MediaEvent};
+use chmu_cxl::{Condition, Function, FunctionConfig, Interrupts, MediaEvent};
 use chmu_model::Quirk;
+use chmu_spec::access::Access;
+use chmu_spec::address::Hpa;
 
 pub(crate) use wakeup::Wakeup;
 
@@ -221,7 +223,7 @@ fn count_one_by_one(
     function: &mut Function,
     outside: &mut Outside,
     clock: &mut Clock,
-    accesses: &[HostAccess],
+    accesses: &[Access<Hpa>],
 ) {
     for access in accesses {
         function.access(clock.now_ns(), std::slice::from_ref(access), outside);

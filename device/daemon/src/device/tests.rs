@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::os::unix::net::UnixStream;
 
-use chmu_ring::{Producer, Record, RingProducer};
+use chmu_ring::{Access, Hpa, Producer, RingProducer};
 use proptest::prelude::*;
 
 use super::*;
@@ -72,11 +72,11 @@ fn an_enable_is_in_progress_until_the_producer_answers() {
     enable(&mut device);
     assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
     assert!(producer.arming().is_armed());
-    assert!(ring.push(Record::read(BASE)));
+    assert!(ring.push(Access::read(Hpa(BASE))));
     assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, BEING_ENABLED);
     producer.acknowledge(producer.arming());
     assert_eq!(read(&mut device, STATUS) & 0xffff_ffff, ENABLED);
-    assert!(ring.push(Record::read(BASE)));
+    assert!(ring.push(Access::read(Hpa(BASE))));
     let statistics = device.statistics().function.blocks;
     assert_eq!(statistics[0][0].requests_counted, 1);
 
@@ -147,7 +147,7 @@ fn accesses_found_after_the_end_of_an_epoch_count_for_it() {
     let (producer, mut ring) = producer(&mut device);
     enable_with(&mut device, &producer);
     let deadline_ns = device.function.next_deadline_ns().unwrap();
-    assert!(ring.push(Record::read(BASE + 4096 * 9)));
+    assert!(ring.push(Access::read(Hpa(BASE + 4096 * 9))));
     while device.clock.now_ns() < deadline_ns {
         std::hint::spin_loop();
     }
@@ -164,14 +164,14 @@ fn epochs_that_cannot_be_told_apart_any_more_are_late() {
     enable_with(&mut device, &producer);
     let late = |device: &mut Device| device.statistics().feed.unwrap().epochs_late;
     for _ in 0..3 {
-        assert!(ring.push(Record::read(BASE)));
+        assert!(ring.push(Access::read(Hpa(BASE))));
         device.pass_time(1_000_000);
     }
     // Nobody accessed anything in these.
     device.pass_time(10_000_000);
     assert_eq!(late(&mut device), 0);
 
-    assert!(ring.push(Record::read(BASE)));
+    assert!(ring.push(Access::read(Hpa(BASE))));
     // As if the device had not come to look: the accesses may be of any of five epochs.
     device.clock.advance(5_000_000);
     device.catch_up();
@@ -264,8 +264,8 @@ proptest! {
                 }
                 Act::Reset => device.reset(),
                 Act::Trigger(vector) => device.trigger_vector(vector),
-                Act::Access(address, false) => drop(ring.push(Record::read(address))),
-                Act::Access(address, true) => drop(ring.push(Record::write(address))),
+                Act::Access(address, false) => drop(ring.push(Access::read(Hpa(address)))),
+                Act::Access(address, true) => drop(ring.push(Access::write(Hpa(address)))),
                 Act::CatchUp => {
                     device.catch_up();
                 }

@@ -3,13 +3,13 @@
 
 use std::collections::{TryReserveError, VecDeque};
 
-use chmu_spec::address::UnitIndex;
+use chmu_spec::access::Access;
+use chmu_spec::address::{Dpa, UnitIndex};
 use chmu_spec::hotlist::Entry;
 
-use crate::host::Access;
-use crate::rules::{Comparison, Rules, class};
+use crate::rules::{Comparison, Rules};
 use crate::statistics::InstanceStatistics;
-use crate::tracker::{Counters, Hottest, Sampler};
+use crate::tracker::{BATCH_REQUESTS, Counters, Hottest, Selection};
 
 /// When the epochs end that run.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ pub(super) struct Ended {
 #[derive(Debug)]
 pub(super) struct Counting {
     rules: Rules,
-    sampler: Sampler,
+    selection: Selection,
     counters: Counters,
     epochs: Epochs,
     /// There was no memory for the counter of a request.
@@ -65,11 +65,8 @@ impl Counting {
             Comparison::AlwaysOn => Epochs::None,
         };
         Ok(Self {
-            sampler: Sampler::new(
-                rules.down_sampling_log2,
-                rules.randomise.then_some(rules.seed),
-            ),
-            counters: Counters::new(rules.units(), rules.maximum)?,
+            selection: Selection::new(&rules)?,
+            counters: Counters::new(rules.units(), rules.unit_size, rules.maximum)?,
             epochs,
             out_of_counters: false,
             rules,
@@ -87,6 +84,7 @@ impl Counting {
     pub(super) fn inherit(&mut self, former: Self) {
         if former.rules.unit_size == self.rules.unit_size {
             self.counters = former.counters;
+            self.counters.note_anew(self.rules.threshold);
         }
     }
 
@@ -109,40 +107,29 @@ impl Counting {
     pub(super) fn count(
         &mut self,
         now_ns: u64,
-        accesses: &[Access],
+        accesses: &[Access<Dpa>],
         statistics: &mut InstanceStatistics,
         hot: &mut Hottest,
     ) -> bool {
-        let (rules, sampler, counters) = (&self.rules, &mut self.sampler, &mut self.counters);
-        match &mut self.epochs {
-            Epochs::Global { .. } => each_unit(rules, sampler, accesses, statistics, |unit| {
-                counters.increment(unit);
-            }),
-            Epochs::PerCounter { length_ns, ends } => {
-                let end_ns = now_ns.saturating_add(*length_ns);
-                each_unit(rules, sampler, accesses, statistics, |unit| {
-                    if ends.try_reserve(1).is_err() {
-                        counters.miss();
-                    } else if counters.increment(unit) == Some(0) {
-                        ends.push_back((end_ns, unit));
-                    }
-                });
-            }
-            Epochs::None => {
-                let last_cold = rules.threshold.saturating_sub(1);
-                let count = u64::from(rules.always_on_count);
-                each_unit(rules, sampler, accesses, statistics, |unit| {
-                    let before = counters.increment(unit);
-                    let is_hot = before.is_some_and(|before| {
-                        before == last_cold || before > last_cold && !rules.always_on_once
-                    });
-                    if is_hot {
-                        hot.add(Entry { unit, count });
-                        if rules.always_on_frees {
-                            counters.take(unit);
+        let (rules, counters) = (&self.rules, &mut self.counters);
+        for batch in accesses.chunks(BATCH_REQUESTS) {
+            let selected = self.selection.select(rules, batch, statistics);
+            match &mut self.epochs {
+                Epochs::Global { .. } => {
+                    let last_cold = rules.threshold.saturating_sub(1);
+                    let is_event = |before| before == last_cold;
+                    counters.count(selected, is_event, |mut counted| {
+                        // A full counter stays where it is.
+                        if *counted.count > last_cold {
+                            counted.note_hot();
                         }
-                    }
-                });
+                    });
+                }
+                Epochs::PerCounter { length_ns, ends } => {
+                    let end_ns = now_ns.saturating_add(*length_ns);
+                    count_per_counter(counters, selected, end_ns, ends);
+                }
+                Epochs::None => count_always_on(counters, selected, rules, hot),
             }
         }
         let missed = counters.take_missed();
@@ -172,7 +159,7 @@ impl Counting {
                 let epochs = later.saturating_add(1);
                 *end_ns = end_ns.saturating_add(epochs.saturating_mul(period_ns));
                 let accessed = self.counters.any_touched();
-                self.counters.take_hot(threshold, self.rules.clearing, hot);
+                self.counters.take_hot(self.rules.clearing, hot);
                 hot.sort();
                 Some(Ended { epochs, accessed })
             }
@@ -198,37 +185,45 @@ impl Counting {
     }
 }
 
-/// Calls `counted` with the unit of each request that counts.
-fn each_unit(
-    rules: &Rules,
-    sampler: &mut Sampler,
-    accesses: &[Access],
-    statistics: &mut InstanceStatistics,
-    mut counted: impl FnMut(UnitIndex),
+/// Counts requests; `ends` takes the units whose epoch they begin, which ends at `end_ns`.
+fn count_per_counter(
+    counters: &mut Counters,
+    requests: &[Access<Dpa>],
+    end_ns: u64,
+    ends: &mut VecDeque<(u64, UnitIndex)>,
 ) {
-    let [mut filtered, mut out_of_range, mut sampled_out] = [0_u64; 3];
-    for access in accesses {
-        if (rules.tracked >> class(access.kind, access.tee)) & 1 == 0 {
-            filtered = filtered.wrapping_add(1);
-        } else if !rules.ranges.contains(access.dpa) || access.dpa.0 >= rules.capacity_bytes {
-            out_of_range = out_of_range.wrapping_add(1);
-        } else if !sampler.admits() {
-            sampled_out = sampled_out.wrapping_add(1);
-        } else {
-            counted(rules.unit_size.index_of(access.dpa));
+    // Without room for an end, no request is counted: its unit might never be looked at.
+    let pieces = match ends.try_reserve(requests.len()) {
+        Ok(()) => requests.len(),
+        Err(_) => 1,
+    };
+    for piece in requests.chunks(pieces.max(1)) {
+        if ends.try_reserve(piece.len()).is_err() {
+            counters.miss();
+            continue;
         }
+        let begins = |before| before == 0;
+        counters.count(piece, begins, |counted| {
+            ends.push_back((end_ns, counted.unit));
+        });
     }
-    let requests = u64::try_from(accesses.len()).unwrap_or(u64::MAX);
-    let passed_over = filtered
-        .saturating_add(out_of_range)
-        .saturating_add(sampled_out);
-    let add = |counter: &mut u64, more: u64| *counter = counter.saturating_add(more);
-    add(&mut statistics.requests, requests);
-    add(&mut statistics.requests_filtered, filtered);
-    add(&mut statistics.requests_out_of_range, out_of_range);
-    add(&mut statistics.requests_sampled_out, sampled_out);
-    add(
-        &mut statistics.requests_counted,
-        requests.saturating_sub(passed_over),
-    );
+}
+
+/// Counts requests; `hot` takes the units that are at the threshold, in this order.
+fn count_always_on(
+    counters: &mut Counters,
+    requests: &[Access<Dpa>],
+    rules: &Rules,
+    hot: &mut Hottest,
+) {
+    let last_cold = rules.threshold.saturating_sub(1);
+    let count = u64::from(rules.always_on_count);
+    let is_hot = |before| before == last_cold || before > last_cold && !rules.always_on_once;
+    counters.count(requests, is_hot, |counted| {
+        let unit = counted.unit;
+        hot.add(Entry { unit, count });
+        if rules.always_on_frees {
+            *counted.count = 0;
+        }
+    });
 }

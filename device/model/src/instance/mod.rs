@@ -11,10 +11,13 @@ mod report;
 mod status;
 mod switch;
 
+use chmu_spec::access::Access;
+use chmu_spec::address::Dpa;
+
 use crate::behaviour::Behaviour;
 use crate::capabilities::Capabilities;
 use crate::event::Event;
-use crate::host::{Access, Host};
+use crate::host::Host;
 use crate::place::Place;
 use crate::statistics::InstanceStatistics;
 use crate::tracker::{Hottest, KEPT_UNITS, RangeBitmap};
@@ -156,7 +159,7 @@ impl Instance {
     }
 
     /// Counts accesses that arrived at `now_ns`, which no deadline has passed.
-    pub(crate) fn access(&mut self, now_ns: u64, accesses: &[Access], host: &mut impl Host) {
+    pub(crate) fn access(&mut self, now_ns: u64, accesses: &[Access<Dpa>], host: &mut impl Host) {
         // No more at a time than can be hot at once.
         for accesses in accesses.chunks(KEPT_UNITS) {
             let Some(counting) = &mut self.counting else {

@@ -1,25 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One counter for each unit of the device's memory.
 //!
-//! Counters come in chunks, which take memory where units are accessed. The first chunks are found
-//! through a directory, and those of a large device through tables that take memory in the same
-//! way, so that an epoch's end and a disable cost by what was used, not by the device's size.
+//! Counters come in chunks, which take memory where units are accessed, and are found through
+//! tables that take memory in the same way, so that a disable costs by what was used, not by the
+//! device's size. What leads to a chunk carries the stamp of the last epoch in which the chunk was touched: a chunk of an earlier epoch
+//! starts again from zero when it is touched, so that an epoch's end costs by the hot units.
 
 use std::collections::TryReserveError;
 
-use chmu_spec::address::UnitIndex;
+use chmu_spec::access::Access;
+use chmu_spec::address::{Dpa, UnitIndex};
 use chmu_spec::hotlist::Entry;
+use chmu_spec::unit_size::UnitSize;
 
+use super::hot_units::HotUnits;
 use super::hottest::Hottest;
 
-/// log2 of the counters in a chunk: 2 KiB, so that the epoch's end walks few cache lines that
-/// hold nothing.
-const CHUNK_SHIFT: u32 = 9;
+/// log2 of the counters in a chunk: 2 KiB.
+pub(super) const CHUNK_SHIFT: u32 = 9;
 const CHUNK_COUNTERS: usize = 1 << CHUNK_SHIFT;
 const CHUNK_MASK: u64 = (1 << CHUNK_SHIFT) - 1;
-
-/// Chunks that the directory leads to: 32 Mi units.
-const DIRECTORY_CHUNKS: usize = 1 << 16;
 
 /// log2 of the chunks that a table leads to.
 const TABLE_SHIFT: u32 = 12;
@@ -31,17 +31,20 @@ const TABLE_MASK: usize = TABLE_CHUNKS - 1;
 const DENSE_CHUNKS: usize = 1 << 12;
 const SPARSE: usize = 256;
 
-/// Leads to places of [`Counters::chunks`]; 0 stands for a chunk without memory.
-type Table = Vec<u32>;
+/// Stamp of chunks that were not touched since the counters are there.
+const NEVER: u32 = 0;
+
+type Table = Vec<ChunkLink>;
 
 type Chunk = [u32; CHUNK_COUNTERS];
 
-/// What is known of a chunk beside its counters.
-#[derive(Debug, Clone, Copy)]
-struct ChunkState {
-    first_unit: u64,
-    /// One of its counters may not be zero.
-    touched: bool,
+/// Leads to a chunk.
+#[derive(Debug, Clone, Copy, Default)]
+struct ChunkLink {
+    /// Epoch in which the chunk was touched last.
+    stamp: u32,
+    /// Place in [`Counters::chunks`]; 0 for a chunk without memory.
+    place: u32,
 }
 
 /// Which counters start again from zero at the end of an epoch.
@@ -53,18 +56,48 @@ pub(crate) enum Clearing {
     None,
 }
 
+/// Where a counter lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CounterPlace {
+    /// Place of its chunk.
+    pub(super) chunk: usize,
+    /// Place in the chunk.
+    pub(super) counter: usize,
+}
+
+/// A request that was counted, and what makes it stand out.
+#[derive(Debug)]
+pub(crate) struct Counted<'a> {
+    /// The unit that was accessed.
+    pub(crate) unit: UnitIndex,
+    /// Its counter, which counts the request.
+    pub(crate) count: &'a mut u32,
+    hot: &'a mut HotUnits,
+    place: CounterPlace,
+}
+
+impl Counted<'_> {
+    /// Has the end of the epoch look at the unit.
+    pub(crate) fn note_hot(&mut self) {
+        self.hot.note(self.place);
+    }
+}
+
 /// One saturating counter for each unit; memory is taken where units are accessed.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    directory: Table,
-    /// Empty where no unit was accessed; the first of them would lead where the directory does.
+    /// Empty where no unit was accessed.
     tables: Vec<Table>,
     /// The first of them belongs to no unit.
     chunks: Vec<Chunk>,
-    states: Vec<ChunkState>,
-    /// Places of the touched chunks; has room for all chunks there are.
-    touched: Vec<u32>,
+    hot: HotUnits,
+    /// The running epoch; never [`NEVER`].
+    epoch: u32,
+    /// A request was counted since all counters were zero.
+    any_touched: bool,
     maximum: u32,
+    /// log2 of the bytes of a unit.
+    unit_shift: u8,
     /// Accesses whose counter could not be had.
     missed: u64,
 }
@@ -75,115 +108,123 @@ impl Counters {
     /// # Errors
     /// Fails when there is no memory for all of them, or for one in 256 where these are more
     /// than 8 MiB.
-    pub(crate) fn new(units: u64, maximum: u32) -> Result<Self, TryReserveError> {
+    pub(crate) fn new(
+        units: u64,
+        unit_size: UnitSize,
+        maximum: u32,
+    ) -> Result<Self, TryReserveError> {
         let chunks = usize::try_from(units.div_ceil(1 << CHUNK_SHIFT)).unwrap_or(usize::MAX);
         let from_the_start = chunks.min(DENSE_CHUNKS).max(chunks.div_ceil(SPARSE));
         let mut counters = Self {
-            directory: Table::new(),
             tables: Vec::new(),
             chunks: Vec::new(),
-            states: Vec::new(),
-            touched: Vec::new(),
+            hot: HotUnits::default(),
+            epoch: NEVER.wrapping_add(1),
+            any_touched: false,
             maximum,
+            unit_shift: unit_size.log2_bytes(),
             missed: 0,
         };
-        let direct = chunks.min(DIRECTORY_CHUNKS);
-        counters.directory.try_reserve_exact(direct)?;
-        counters.directory.resize(direct, 0);
-        let tables = match chunks > DIRECTORY_CHUNKS {
-            true => chunks.div_ceil(TABLE_CHUNKS),
-            false => 0,
-        };
+        let tables = chunks.div_ceil(TABLE_CHUNKS);
         counters.tables.try_reserve_exact(tables)?;
         counters.tables.resize_with(tables, Table::new);
         counters
             .chunks
             .try_reserve_exact(from_the_start.saturating_add(1))?;
-        counters.states.try_reserve(1)?;
+        counters.hot.reserve_chunk()?;
         counters.push_chunk(0);
         Ok(counters)
     }
 
     /// The chunk of a unit, by its number in the device, and the place in the chunk.
+    #[inline]
     fn split(unit: UnitIndex) -> (usize, usize) {
         let place = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         (place(unit.0 >> CHUNK_SHIFT), place(unit.0 & CHUNK_MASK))
     }
 
-    /// The table that leads to a chunk behind the directory, and the place in it.
+    /// The table that leads to a chunk, and the place in it.
     const fn split_chunk(chunk: usize) -> (usize, usize) {
         (chunk >> TABLE_SHIFT, chunk & TABLE_MASK)
     }
 
-    /// What leads to a chunk; none beyond the device.
+    /// What leads to a chunk.
     #[inline]
-    fn entry(&self, chunk: usize) -> Option<u32> {
-        if let Some(entry) = self.directory.get(chunk) {
-            return Some(*entry);
-        }
+    fn link(tables: &[Table], chunk: usize) -> ChunkLink {
         let (table, place) = Self::split_chunk(chunk);
-        Some(self.tables.get(table)?.get(place).copied().unwrap_or(0))
+        let link = tables.get(table).and_then(|table| table.get(place));
+        link.copied().unwrap_or_default()
     }
 
     /// What leads to a chunk, to be set.
-    fn entry_mut(&mut self, chunk: usize) -> Result<&mut u32, NoMemory> {
-        if chunk < self.directory.len() {
-            return self.directory.get_mut(chunk).ok_or(NoMemory);
-        }
+    fn link_mut(&mut self, chunk: usize) -> Result<&mut ChunkLink, NoMemory> {
         let (table, place) = Self::split_chunk(chunk);
         let table = self.tables.get_mut(table).ok_or(NoMemory)?;
         if table.is_empty() {
             table.try_reserve_exact(TABLE_CHUNKS)?;
-            table.resize(TABLE_CHUNKS, 0);
+            table.resize(TABLE_CHUNKS, ChunkLink::default());
         }
         table.get_mut(place).ok_or(NoMemory)
     }
 
-    /// Counts one access and returns the count before it; none for a unit beyond the device, or
-    /// without memory for its counter.
+    /// Counts accesses. Where the count before one of them is an event, `act` sees that access.
+    /// Those beyond the device, or without memory for their counter, are missed.
     #[inline]
-    pub(crate) fn increment(&mut self, unit: UnitIndex) -> Option<u32> {
-        let (chunk, counter) = Self::split(unit);
-        let entry = match self.directory.get(chunk) {
-            Some(entry) if *entry != 0 => *entry,
-            _ => self.find_chunk(chunk)?,
-        };
-        let chunk = self.chunks.get_mut(usize::try_from(entry).ok()?)?;
-        let count = chunk.get_mut(counter)?;
-        let before = *count;
-        if before < self.maximum {
-            *count = before.wrapping_add(1);
-        }
-        // A counter that is not zero lies in a touched chunk: its state's cache line can wait.
-        if before == 0 {
-            self.touch(entry);
-        }
-        Some(before)
-    }
-
-    #[cold]
-    fn touch(&mut self, entry: u32) {
-        let index = usize::try_from(entry).unwrap_or(usize::MAX);
-        if let Some(state) = self.states.get_mut(index)
-            && !state.touched
-        {
-            state.touched = true;
-            self.touched.push(entry);
+    pub(crate) fn count(
+        &mut self,
+        accesses: &[Access<Dpa>],
+        is_event: impl Fn(u32) -> bool,
+        mut act: impl FnMut(Counted<'_>),
+    ) {
+        let mut rest = accesses;
+        while let Some((unit, from_unit_on)) = self.count_touched(rest, &is_event, &mut act) {
+            rest = from_unit_on;
+            let (chunk, _) = Self::split(unit);
+            if self.touch(chunk).is_err() {
+                self.miss();
+                rest = rest.get(1..).unwrap_or_default();
+            }
         }
     }
 
-    /// What leads to a chunk, which gets its memory unless it has it. None beyond the device and
-    /// without memory, which is counted as a miss.
-    #[inline(never)]
-    fn find_chunk(&mut self, chunk: usize) -> Option<u32> {
-        let found = match self.entry(chunk) {
-            Some(0) => self.add_chunk(chunk).ok(),
-            entry => entry,
-        };
-        if found.is_none() {
-            self.miss();
+    /// Counts accesses up to the first one to a chunk that is not touched in this epoch; returns
+    /// its unit, and the accesses from there on.
+    #[inline]
+    fn count_touched<'a>(
+        &mut self,
+        accesses: &'a [Access<Dpa>],
+        is_event: &impl Fn(u32) -> bool,
+        act: &mut impl FnMut(Counted<'_>),
+    ) -> Option<(UnitIndex, &'a [Access<Dpa>])> {
+        // What the loop uses at each turn stays in registers.
+        let (tables, chunks) = (self.tables.as_slice(), self.chunks.as_mut_slice());
+        let (epoch, maximum, unit_shift) = (self.epoch, self.maximum, self.unit_shift);
+        for (at, access) in accesses.iter().enumerate() {
+            let unit = UnitIndex(access.word() >> (unit_shift & 63));
+            let (number, counter) = Self::split(unit);
+            let link = Self::link(tables, number);
+            let place = usize::try_from(link.place).unwrap_or(usize::MAX);
+            let chunk = chunks.get_mut(place).filter(|_| link.stamp == epoch);
+            let Some(count) = chunk.and_then(|chunk| chunk.get_mut(counter)) else {
+                return Some((unit, accesses.get(at..).unwrap_or_default()));
+            };
+            let before = *count;
+            *count = before.wrapping_add(u32::from(before < maximum));
+            if is_event(before) {
+                let place = CounterPlace {
+                    chunk: place,
+                    counter,
+                };
+                let hot = &mut self.hot;
+                act(Counted {
+                    unit,
+                    count,
+                    hot,
+                    place,
+                });
+            }
         }
-        found
+        None
     }
 
     /// Notes that an access was not counted.
@@ -196,72 +237,114 @@ impl Counters {
         std::mem::take(&mut self.missed)
     }
 
-    /// Gives a chunk its memory and returns what leads to it.
+    /// Readies a chunk that is touched for the first time in this epoch: it starts from zero, in
+    /// memory that it gets unless it has it. Fails without memory, and beyond the device.
     #[cold]
-    fn add_chunk(&mut self, chunk: usize) -> Result<u32, NoMemory> {
-        let entry = u32::try_from(self.chunks.len()).map_err(|_| NoMemory)?;
+    fn touch(&mut self, chunk: usize) -> Result<(), NoMemory> {
+        let place = self.link_mut(chunk)?.place;
+        if place == 0 {
+            self.add_chunk(chunk)?;
+        } else if let Some(counts) = usize::try_from(place)
+            .ok()
+            .and_then(|place| self.chunks.get_mut(place))
+        {
+            counts.fill(0);
+        }
+        self.link_mut(chunk)?.stamp = self.epoch;
+        self.any_touched = true;
+        Ok(())
+    }
+
+    /// Gives a chunk its memory.
+    fn add_chunk(&mut self, chunk: usize) -> Result<(), NoMemory> {
+        let place = u32::try_from(self.chunks.len()).map_err(|_| NoMemory)?;
         self.chunks.try_reserve(1)?;
-        self.states.try_reserve(1)?;
-        let untouched = self.states.len().saturating_sub(self.touched.len());
-        self.touched.try_reserve(untouched.saturating_add(1))?;
-        *self.entry_mut(chunk)? = entry;
+        self.hot.reserve_chunk()?;
+        self.link_mut(chunk)?.place = place;
         self.push_chunk(u64::try_from(chunk).unwrap_or(u64::MAX) << CHUNK_SHIFT);
-        Ok(entry)
+        Ok(())
     }
 
     /// Adds a chunk; there is room for it.
     fn push_chunk(&mut self, first_unit: u64) {
         self.chunks.push([0; CHUNK_COUNTERS]);
-        self.states.push(ChunkState {
-            first_unit,
-            touched: false,
-        });
+        self.hot.push_chunk(first_unit);
     }
 
     /// Whether an access was counted since all counters were zero.
     pub(crate) fn any_touched(&self) -> bool {
-        !self.touched.is_empty()
+        self.any_touched
     }
 
     /// Takes a unit's count and starts it again from zero.
     pub(crate) fn take(&mut self, unit: UnitIndex) -> u32 {
         let (chunk, counter) = Self::split(unit);
-        let entry = self.entry(chunk).filter(|entry| *entry != 0);
-        let index = entry.and_then(|entry| usize::try_from(entry).ok());
-        index
-            .and_then(|index| self.chunks.get_mut(index)?.get_mut(counter))
+        let place = self.touched_place(chunk);
+        let chunk = place.and_then(|place| self.chunks.get_mut(place));
+        chunk
+            .and_then(|chunk| chunk.get_mut(counter))
             .map_or(0, std::mem::take)
     }
 
-    /// Ends an epoch: `hottest` takes the units that counted at least `threshold` (and at least
-    /// one access).
-    pub(crate) fn take_hot(&mut self, threshold: u32, clearing: Clearing, hottest: &mut Hottest) {
-        let threshold = threshold.max(1);
-        for entry in &self.touched {
-            let index = usize::try_from(*entry).unwrap_or(usize::MAX);
-            let (Some(chunk), Some(state)) =
-                (self.chunks.get_mut(index), self.states.get_mut(index))
-            else {
+    /// The place of a chunk that was touched in this epoch.
+    fn touched_place(&self, chunk: usize) -> Option<usize> {
+        let link = Self::link(&self.tables, chunk);
+        let touched = Some(link).filter(|link| link.stamp == self.epoch)?;
+        usize::try_from(touched.place).ok()
+    }
+
+    /// Notes those units as hot, and no other, that count at least `threshold` by now.
+    pub(crate) fn note_anew(&mut self, threshold: u32) {
+        self.hot.clear();
+        for first_unit in self.hot.first_units() {
+            let (number, _) = Self::split(first_unit);
+            let Some(chunk) = self.touched_place(number) else {
                 continue;
             };
-            for (count, unit) in chunk.iter_mut().zip(state.first_unit..) {
+            let counts = self.chunks.get(chunk).into_iter().flatten();
+            for (counter, count) in counts.enumerate() {
                 if *count >= threshold {
-                    hottest.add(Entry {
-                        unit: UnitIndex(unit),
-                        count: u64::from(*count),
-                    });
-                    if clearing == Clearing::Hot {
-                        *count = 0;
-                    }
+                    self.hot.note(CounterPlace { chunk, counter });
                 }
             }
-            if clearing == Clearing::All {
-                state.touched = false;
-                chunk.fill(0);
-            }
         }
-        if clearing == Clearing::All {
-            self.touched.clear();
+    }
+
+    /// Ends an epoch: `hottest` takes the units that were noted as hot.
+    pub(crate) fn take_hot(&mut self, clearing: Clearing, hottest: &mut Hottest) {
+        let chunks = &mut self.chunks;
+        self.hot.each(|unit, place| {
+            let chunk = chunks.get_mut(place.chunk);
+            if let Some(count) = chunk.and_then(|chunk| chunk.get_mut(place.counter)) {
+                hottest.add(Entry {
+                    unit,
+                    count: u64::from(*count),
+                });
+                if clearing == Clearing::Hot {
+                    *count = 0;
+                }
+            }
+        });
+        if clearing != Clearing::None {
+            self.hot.clear();
+        }
+        if clearing == Clearing::All && self.any_touched {
+            self.any_touched = false;
+            self.begin_epoch();
+        }
+    }
+
+    /// Makes all counters zero.
+    fn begin_epoch(&mut self) {
+        if let Some(next) = self.epoch.checked_add(1) {
+            self.epoch = next;
+            return;
+        }
+        // The stamps start again: none of an earlier epoch may be taken for one to come.
+        self.epoch = NEVER.wrapping_add(1);
+        let links = self.tables.iter_mut().flatten();
+        for link in links {
+            link.stamp = NEVER;
         }
     }
 }
@@ -288,104 +371,141 @@ mod tests {
     const MOST_UNITS: u64 = 7 << 32;
 
     fn counters(units: u64, maximum: u32) -> Counters {
-        Counters::new(units, maximum).unwrap()
+        Counters::new(units, UnitSize::MINIMUM, maximum).unwrap()
     }
 
-    fn taken(counters: &mut Counters, threshold: u32) -> Vec<Entry> {
+    /// Counts accesses to units; those that reach `threshold` are hot.
+    fn count(counters: &mut Counters, units: &[u64], threshold: u32) {
+        let accesses: Vec<_> = units.iter().map(|unit| access(*unit)).collect();
+        counters.count(
+            &accesses,
+            |before| before == threshold - 1,
+            |mut counted| counted.note_hot(),
+        );
+    }
+
+    fn access(unit: u64) -> Access<Dpa> {
+        Access::write(Dpa(unit * UnitSize::MINIMUM.bytes()))
+    }
+
+    fn taken(counters: &mut Counters, clearing: Clearing) -> Vec<(u64, u64)> {
         let mut hottest = Hottest::default();
-        counters.take_hot(threshold, Clearing::All, &mut hottest);
+        counters.take_hot(clearing, &mut hottest);
         hottest.sort();
-        hottest.drain().collect()
+        let entries = hottest.drain();
+        entries.map(|entry| (entry.unit.0, entry.count)).collect()
     }
 
     /// What a disable gives back: places of tables and chunks.
     fn places(counters: &Counters) -> usize {
         let places: usize = counters.tables.iter().map(Vec::capacity).sum();
-        let first = counters.directory.capacity() + counters.tables.capacity();
-        first + places + counters.states.capacity()
+        counters.tables.capacity() + places
+    }
+
+    /// Counts in a map: what is hot at the end of an epoch, hottest first.
+    fn naive(
+        counts: &mut BTreeMap<u64, u64>,
+        units: &[u64],
+        (maximum, threshold): (u32, u32),
+        clearing: Clearing,
+    ) -> Vec<(u64, u64)> {
+        for unit in units {
+            let count = counts.entry(*unit).or_default();
+            *count = u64::from(maximum).min(*count + 1);
+        }
+        let is_hot = |count: &u64| *count >= u64::from(threshold);
+        let mut hot: Vec<_> = counts.iter().map(|(unit, count)| (*unit, *count)).collect();
+        hot.retain(|(_, count)| is_hot(count));
+        hot.sort_by_key(|(unit, count)| (u64::MAX - count, *unit));
+        match clearing {
+            Clearing::All => counts.clear(),
+            Clearing::Hot => counts.retain(|_, count| !is_hot(count)),
+            Clearing::None => {}
+        }
+        hot
     }
 
     proptest! {
         #[test]
-        fn counts_equal_a_map(
-            units in proptest::collection::vec(0_u64..5000, 0..800),
+        fn epochs_equal_a_map(
+            epochs in proptest::collection::vec(
+                proptest::collection::vec(0_u64..5000, 0..400),
+                1..5,
+            ),
             spread in prop::sample::select(vec![1_u64, 4096, 6_001_001]),
             maximum in 1_u32..20,
-            threshold in 0_u32..6,
+            threshold in 1_u32..6,
+            clearing in prop::sample::select(vec![Clearing::All, Clearing::Hot, Clearing::None]),
+            first_epoch in prop::sample::select(vec![1, u32::MAX - 1, u32::MAX]),
         ) {
+            let threshold = threshold.min(maximum);
             let mut counters = counters(5000 * spread, maximum);
-            let mut naive = BTreeMap::<u64, u32>::new();
-            for unit in units.iter().map(|unit| unit * unit % 5000 * spread) {
-                let count = naive.entry(unit).or_default();
-                prop_assert_eq!(counters.increment(UnitIndex(unit)), Some(*count));
-                *count = maximum.min(*count + 1);
+            counters.epoch = first_epoch;
+            let mut counts = BTreeMap::new();
+            for units in epochs {
+                let units: Vec<u64> =
+                    units.iter().map(|unit| unit * unit % 5000 * spread).collect();
+                count(&mut counters, &units, threshold);
+                let expected = naive(&mut counts, &units, (maximum, threshold), clearing);
+                prop_assert_eq!(taken(&mut counters, clearing), expected);
+                prop_assert_eq!(counters.take_missed(), 0);
+                if clearing == Clearing::All {
+                    prop_assert!(!counters.any_touched());
+                }
             }
-            let mut expected: Vec<(u32, u64)> = naive
-                .into_iter()
-                .filter(|(_, count)| *count >= threshold)
-                .map(|(unit, count)| (count, unit))
-                .collect();
-            expected.sort_by_key(|(count, unit)| (u32::MAX - count, *unit));
-            let hot: Vec<(u32, u64)> = taken(&mut counters, threshold)
-                .into_iter()
-                .map(|entry| (u32::try_from(entry.count).unwrap(), entry.unit.0))
-                .collect();
-            prop_assert_eq!(hot, expected);
-            prop_assert!(taken(&mut counters, 0).is_empty());
         }
-    }
-
-    #[test]
-    fn counters_may_survive_an_epoch() {
-        let left = |clearing| {
-            let mut counters = counters(10, 100);
-            for unit in [1, 1, 1, 2] {
-                counters.increment(UnitIndex(unit));
-            }
-            counters.take_hot(2, clearing, &mut Hottest::default());
-            [1, 2].map(|unit| counters.take(UnitIndex(unit)))
-        };
-        assert_eq!(left(Clearing::All), [0, 0]);
-        assert_eq!(left(Clearing::Hot), [0, 1]);
-        assert_eq!(left(Clearing::None), [3, 1]);
     }
 
     #[test]
     fn a_unit_beyond_the_device_is_not_counted() {
         let mut counters = counters(10, 100);
-        assert_eq!(counters.increment(UnitIndex(1 << 22)), None);
-        assert_eq!(counters.increment(UnitIndex(u64::MAX)), None);
+        count(&mut counters, &[1 << 22, 5, (1 << 56) - 1, 5], 2);
         assert_eq!((counters.take_missed(), counters.take_missed()), (2, 0));
-        assert!(taken(&mut counters, 0).is_empty());
+        assert_eq!(taken(&mut counters, Clearing::All), [(5, 2)]);
     }
 
     #[test]
     fn a_taken_counter_starts_again() {
         let mut counters = counters(10, 100);
-        counters.increment(UnitIndex(3));
-        counters.increment(UnitIndex(3));
+        count(&mut counters, &[3, 3], 100);
         assert_eq!(counters.take(UnitIndex(3)), 2);
-        assert_eq!(counters.increment(UnitIndex(3)), Some(0));
+        count(&mut counters, &[3], 100);
+        assert_eq!(counters.take(UnitIndex(3)), 1);
         assert_eq!(counters.take(UnitIndex(9)), 0);
+        assert_eq!(counters.take(UnitIndex(1 << 40)), 0);
+    }
+
+    #[test]
+    fn an_event_is_the_count_before_an_access() {
+        let mut counters = counters(10, 3);
+        let mut seen = Vec::new();
+        counters.count(
+            &[access(7); 6],
+            |before| before >= 2,
+            |counted| seen.push((counted.unit.0, std::mem::take(counted.count))),
+        );
+        assert_eq!(seen, [(7, 3), (7, 3)]);
     }
 
     #[test]
     fn ends_cost_by_what_was_used() {
         let mut counters = counters(MOST_UNITS, 100);
         let at_first = places(&counters);
-        assert!(at_first < DIRECTORY_CHUNKS + (1 << 14), "{at_first}");
-        for table in 0..100 {
-            counters.increment(UnitIndex(table << (CHUNK_SHIFT + TABLE_SHIFT)));
-        }
-        assert!(places(&counters) < at_first + 100 * TABLE_CHUNKS);
-        assert_eq!(counters.touched.len(), 100);
-        assert_eq!(taken(&mut counters, 1).len(), 100);
-        assert!(counters.touched.is_empty());
+        assert!(at_first < 1 << 14, "{at_first}");
+        let units: Vec<u64> = (0..100)
+            .map(|table| table << (CHUNK_SHIFT + TABLE_SHIFT))
+            .collect();
+        count(&mut counters, &units, 1);
+        assert!(places(&counters) <= at_first + 100 * TABLE_CHUNKS);
+        assert_eq!(counters.chunks.len(), 101);
+        assert_eq!(taken(&mut counters, Clearing::All).len(), 100);
+        assert!(!counters.any_touched());
     }
 
     #[test]
     fn more_counters_than_there_can_be_are_refused() {
-        assert!(Counters::new(u64::MAX, 100).is_err());
-        assert!(Counters::new(1 << 60, 100).is_err());
+        for units in [u64::MAX, 1 << 60] {
+            assert!(Counters::new(units, UnitSize::MINIMUM, 100).is_err());
+        }
     }
 }

@@ -54,6 +54,15 @@ impl RangeBitmap {
         self.has(dpa.0 >> RANGE_SHIFT)
     }
 
+    /// Whether all of a device's memory is tracked.
+    pub(crate) fn covers(&self, capacity_bytes: u64) -> bool {
+        let ranges = capacity_bytes.div_ceil(RANGE_BYTES);
+        let whole_words = usize::try_from(ranges >> 6).unwrap_or(usize::MAX);
+        let whole = self.words.get(..whole_words);
+        whole.is_some_and(|words| words.iter().all(|word| *word == u64::MAX))
+            && (ranges & !63..ranges).all(|range| self.has(range))
+    }
+
     /// Whether the range with a number is tracked.
     pub(crate) fn has(&self, range: u64) -> bool {
         let index = usize::try_from(range >> 6).unwrap_or(usize::MAX);
@@ -113,6 +122,17 @@ mod tests {
         let shifted = ranges.rearranged(|range| range > 0 && ranges.has(range - 1));
         assert_eq!((shifted.word(0), shifted.word(1)), (0, 1));
         assert_eq!(shifted.bytes(), ranges.bytes());
+    }
+
+    #[test]
+    fn a_device_is_covered_by_the_ranges_that_it_has() {
+        let mut ranges = RangeBitmap::new(3 << 28);
+        ranges.set_word(0, 0b0111, u64::MAX);
+        assert!(ranges.covers(3 << 28));
+        assert!(ranges.covers((2 << 28) + 1));
+        assert!(!ranges.covers((3 << 28) + 1));
+        ranges.set_word(0, 0b0011, u64::MAX);
+        assert!(!ranges.covers((2 << 28) + 1));
     }
 
     #[test]

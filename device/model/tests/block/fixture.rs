@@ -4,13 +4,14 @@
 use std::collections::BTreeMap;
 
 use chmu_model::{
-    Access, Block, BlockConfig, Capabilities, Event, Host, InstanceStatistics, Quirk, Refusal,
+    Block, BlockConfig, Capabilities, Event, Host, InstanceStatistics, Quirk, Refusal,
 };
+use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, UnitIndex};
 use chmu_spec::chmu::{Configuration0, Configuration1, Mode, Status};
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::hotlist::{Entry, next_index};
-use chmu_spec::request::{AccessKind, RequestFilter};
+use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
 /// A millisecond.
@@ -186,7 +187,7 @@ impl Bench {
         }
     }
 
-    pub(crate) fn access(&mut self, accesses: &[Access]) {
+    pub(crate) fn access(&mut self, accesses: &[Access<Dpa>]) {
         self.block.access(self.now_ns, accesses, &mut self.host);
     }
 
@@ -212,12 +213,8 @@ impl Bench {
     }
 }
 
-pub(crate) fn read_of(dpa: u64) -> Access {
-    Access {
-        dpa: Dpa(dpa),
-        kind: AccessKind::Read,
-        tee: false,
-    }
+pub(crate) fn read_of(dpa: u64) -> Access<Dpa> {
+    Access::read(Dpa(dpa))
 }
 
 pub(crate) fn entry(unit: u64, count: u64) -> Entry {

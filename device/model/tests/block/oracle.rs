@@ -4,7 +4,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use chmu_model::{Access, Capabilities};
+use chmu_model::Capabilities;
+use chmu_spec::access::Access;
+use chmu_spec::address::Dpa;
 use chmu_spec::chmu::EpochType;
 use chmu_spec::request::AccessKind;
 
@@ -245,7 +247,7 @@ impl Oracle {
         request && mode && threshold && sampling && random && overflow && level
     }
 
-    pub(crate) fn access(&mut self, now_ns: u64, accesses: &[Access]) {
+    pub(crate) fn access(&mut self, now_ns: u64, accesses: &[Access<Dpa>]) {
         if !self.enabled {
             return;
         }
@@ -255,13 +257,13 @@ impl Oracle {
         let mut hot = Vec::new();
         for access in accesses {
             let wanted = match (self.bits(0, 7, 0) - 1) % 3 {
-                0 => access.kind == AccessKind::Read,
-                1 => access.kind == AccessKind::Write,
+                0 => access.kind() == AccessKind::Read,
+                1 => access.kind() == AccessKind::Write,
                 _ => true,
             };
-            let trusted = !access.tee || self.bits(0, 7, 0) > 3;
-            let in_memory = access.dpa.0 < self.capacity_bytes;
-            let range = access.dpa.0 / (256 << 20);
+            let trusted = !access.is_tee() || self.bits(0, 7, 0) > 3;
+            let in_memory = access.address().0 < self.capacity_bytes;
+            let range = access.address().0 / (256 << 20);
             if !(wanted && trusted && in_memory && self.ranges >> range & 1 == 1) {
                 continue;
             }
@@ -269,7 +271,7 @@ impl Oracle {
             if !self.requests_seen.is_multiple_of(1 << self.bits(1, 35, 32)) {
                 continue;
             }
-            let unit = access.dpa.0 >> self.bits(1, 31, 0);
+            let unit = access.address().0 >> self.bits(1, 31, 0);
             let end_ns = now_ns + self.epoch_ns();
             let (_, count) = self.counts.entry(unit).or_insert((end_ns, 0));
             *count = maximum.min(*count + 1);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Which requests count: filters, ranges and down-sampling.
 
-use chmu_model::{Access, Block, BlockConfig, Capabilities};
+use chmu_model::{Block, BlockConfig, Capabilities};
+use chmu_spec::access::Access;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::RANGE_BYTES;
 use chmu_spec::request::{AccessKind, RequestFilter};
@@ -35,7 +36,7 @@ fn each_filter_tracks_its_requests() {
         bench.unit().run(&setup);
         for (page, (kind, tee)) in (0_u64..).zip(ALL_CLASSES) {
             let dpa = Dpa(page << 12);
-            bench.access(&[Access { dpa, kind, tee }; 2]);
+            bench.access(&[Access::new(dpa, kind, tee); 2]);
         }
         bench.pass(10 * MS);
         let units: Vec<u64> = bench
@@ -148,10 +149,7 @@ fn every_2_to_the_nth_tracked_request_counts_one_and_is_not_scaled_back() {
             ..Setup::default()
         };
         bench.unit().run(&setup);
-        let write = Access {
-            kind: AccessKind::Write,
-            ..read_of(0)
-        };
+        let write = Access::write(Dpa(0));
         // What is not tracked does not take part.
         bench.access(&[write; 3]);
         bench.access(&[read_of(RANGE_BYTES); 3]);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Random capabilities, and random use of a block with two instances.
 
-use chmu_model::{Access, Capabilities, CounterWidths};
+use chmu_model::{Capabilities, CounterWidths};
+use chmu_spec::access::Access;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::{EpochType, Mode};
 use chmu_spec::epoch::{EpochLength, EpochScale};
@@ -33,7 +34,7 @@ pub(crate) enum Step {
     Enable(u8),
     Disable(u8),
     Reset(u8),
-    Access(Vec<Access>),
+    Access(Vec<Access<Dpa>>),
     /// Time passes, and the block is told.
     Pass(u64),
     /// Time passes, and the block hears of it with the next step.
@@ -133,16 +134,13 @@ fn setups(randomised: Randomised) -> impl Strategy<Value = Setup> {
     })
 }
 
-fn accesses() -> impl Strategy<Value = Vec<Access>> {
+fn accesses() -> impl Strategy<Value = Vec<Access<Dpa>>> {
     let range = prop_oneof![5 => Just(0), 1 => 0_u64..5];
     let address = (range, 0_u64..2, 0_u64..3)
         .prop_map(|(range, large, page)| Dpa(range << 28 | large << 16 | page << 12));
     let kind = prop::sample::select(vec![AccessKind::Read, AccessKind::Write]);
-    let access = (address, kind, prop::bool::weighted(0.2)).prop_map(|(dpa, kind, tee)| Access {
-        dpa,
-        kind,
-        tee,
-    });
+    let access = (address, kind, prop::bool::weighted(0.2))
+        .prop_map(|(dpa, kind, tee)| Access::new(dpa, kind, tee));
     prop::collection::vec(access, 0..40)
 }
 

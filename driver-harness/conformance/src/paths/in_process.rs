@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chmu_cxl::{
-    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, HostAccess, Performance,
-    Profile,
+    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Performance, Profile,
 };
 use chmu_driver::transport::Transport;
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_model::Quirk;
+use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa};
 
 use crate::subject::{Request, Subject, Traffic};
@@ -133,7 +133,7 @@ struct ModelTraffic {
     windows: Vec<Window>,
     /// Without and with TEE requests.
     reachable: [Vec<Range<Dpa>>; 2],
-    accesses: Vec<HostAccess>,
+    accesses: Vec<Access<Hpa>>,
 }
 
 /// A decoder, with its arithmetic done here and not by the device.
@@ -203,9 +203,12 @@ impl Traffic for ModelTraffic {
                 1 => own..own + 1,
                 _ => own..own + 2,
             };
-            self.accesses.extend(positions.map(|position| HostAccess {
-                hpa: window.hpa(*dpa, position % window.decoder.ways),
-                kind: *kind,
+            self.accesses.extend(positions.map(|position| {
+                Access::new(
+                    window.hpa(*dpa, position % window.decoder.ways),
+                    *kind,
+                    false,
+                )
             }));
         }
         self.device.access(&self.accesses);

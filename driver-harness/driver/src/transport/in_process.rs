@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chmu_cxl::{
-    ConfigError, Function, FunctionConfig, FunctionEvent, FunctionHost, FunctionStatistics,
-    HostAccess, Region,
+    ConfigError, Function, FunctionConfig, FunctionEvent, FunctionHost, FunctionStatistics, Region,
 };
-use chmu_spec::address::HpaRange;
+use chmu_spec::access::Access;
+use chmu_spec::address::{Hpa, HpaRange};
 
 use super::{
     BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
@@ -156,7 +156,7 @@ impl InProcessDevice {
     }
 
     /// The host accesses its memory, now and in this order.
-    pub fn access(&self, accesses: &[HostAccess]) {
+    pub fn access(&self, accesses: &[Access<Hpa>]) {
         let Model {
             function,
             outside,

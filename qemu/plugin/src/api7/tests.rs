@@ -2,7 +2,7 @@
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use chmu_ring::{Feed, FeedConfig, Record, Window};
+use chmu_ring::{Access, Feed, FeedConfig, Hpa, Window};
 use tempfile::TempDir;
 
 use super::fake_qemu::{self, FakeBlock, Target};
@@ -47,7 +47,7 @@ impl Device {
         format!("socket={}", self.path.display())
     }
 
-    fn drain(&mut self) -> Vec<Record> {
+    fn drain(&mut self) -> Vec<Access<Hpa>> {
         let mut records = Vec::new();
         self.feed.drain(|batch| records.extend_from_slice(batch));
         records
@@ -115,7 +115,7 @@ fn a_device_that_is_armed_at_installation_misses_nothing() {
     install(&mut [&mut device], &["filter=none"]);
     let block = fake_qemu::translate(&[LOAD_CODE]);
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn without_a_filter_every_access_to_ram_in_the_window_is_reported() {
     block.load(0, ADDRESS, Target::Ram(BASE + WINDOW.size), 3);
     block.load(0, ADDRESS, Target::Io(BASE), 3);
     block.load(0, ADDRESS, Target::Unknown, 3);
-    let (read, write) = (Record::read(BASE + 64), Record::write(BASE + 64));
+    let (read, write) = (Access::read(Hpa(BASE + 64)), Access::write(Hpa(BASE + 64)));
     assert_eq!(device.drain(), [read, read, write, write]);
 }
 
@@ -141,17 +141,17 @@ fn an_access_across_lines_touches_both_within_a_page() {
     install(&mut [&mut device], &["filter=none"]);
     let block = arm(&mut device);
     block.load(0, ADDRESS + 56, Target::Ram(BASE + 56), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     block.load(0, ADDRESS + 57, Target::Ram(BASE + 57), 3);
     assert_eq!(
         device.drain(),
-        [Record::read(BASE), Record::read(BASE + 64)]
+        [Access::read(Hpa(BASE)), Access::read(Hpa(BASE + 64))]
     );
     block.store(0, ADDRESS + 49, Target::Ram(BASE + 49), 4);
-    let both = [Record::write(BASE), Record::write(BASE + 64)];
+    let both = [Access::write(Hpa(BASE)), Access::write(Hpa(BASE + 64))];
     assert_eq!(device.drain(), both);
     block.load(0, ADDRESS + 4095, Target::Ram(BASE + 4095), 1);
-    assert_eq!(device.drain(), [Record::read(BASE + 4032)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE + 4032))]);
 }
 
 #[test]
@@ -161,14 +161,18 @@ fn the_filter_reports_fills_and_write_backs() {
     let block = arm(&mut device);
     block.store(0, ADDRESS, Target::Ram(BASE), 3);
     block.load(0, ADDRESS + 8, Target::Ram(BASE + 8), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     // RAM outside the window takes part in the cache, unreported.
     block.load(0, ADDRESS + 4096, Target::Ram(0x1000), 3);
-    assert_eq!(device.drain(), [Record::write(BASE)]);
+    assert_eq!(device.drain(), [Access::write(Hpa(BASE))]);
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     block.load(1, ADDRESS, Target::Ram(BASE), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)], "another vCPU's cache");
+    assert_eq!(
+        device.drain(),
+        [Access::read(Hpa(BASE))],
+        "another vCPU's cache"
+    );
 }
 
 #[test]
@@ -177,13 +181,13 @@ fn a_new_address_space_costs_no_reports_and_hides_none() {
     install(&mut [&mut device], &[]);
     let block = arm(&mut device);
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     block.execute(0, 1);
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
     assert_eq!(device.drain(), []);
     block.execute(0, 1);
     block.load(0, ADDRESS, Target::Ram(BASE + 4096), 3);
-    assert_eq!(device.drain(), [Record::read(BASE + 4096)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE + 4096))]);
 }
 
 #[test]
@@ -192,13 +196,13 @@ fn disarming_empties_the_filter_without_write_backs() {
     install(&mut [&mut device], &["lines=64"]);
     let block = arm(&mut device);
     block.store(0, ADDRESS, Target::Ram(BASE), 3);
-    assert_eq!(device.drain(), [Record::read(BASE)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     device.feed.set_armed(false);
     fake_qemu::interrupt(0);
     let block = arm(&mut device);
     assert_eq!(device.drain(), []);
     block.load(0, ADDRESS, Target::Ram(BASE + 4096), 3);
-    assert_eq!(device.drain(), [Record::read(BASE + 4096)]);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE + 4096))]);
 }
 
 #[test]
@@ -214,7 +218,7 @@ fn accesses_of_vcpus_without_a_ring_are_counted_as_lost() {
     }
     let mut records = Vec::new();
     let report = device.feed.drain(|batch| records.extend_from_slice(batch));
-    assert_eq!(records, [Record::read(BASE); 2]);
+    assert_eq!(records, [Access::read(Hpa(BASE)); 2]);
     assert_eq!(report.lost, 2, "QEMU never said that there are more than 4");
 }
 
@@ -233,12 +237,15 @@ fn each_device_hears_of_its_own_windows_while_it_is_armed() {
         block.load(0, ADDRESS, Target::Ram(far.base), 3);
     };
     access_both(&block);
-    assert_eq!(first.drain(), [Record::read(BASE)]);
+    assert_eq!(first.drain(), [Access::read(Hpa(BASE))]);
     assert_eq!(second.drain(), []);
     let block = arm(&mut second);
     access_both(&block);
-    assert_eq!(first.drain(), [Record::read(BASE)]);
-    assert_eq!(second.drain(), [Record::read(BASE), Record::read(far.base)]);
+    assert_eq!(first.drain(), [Access::read(Hpa(BASE))]);
+    assert_eq!(
+        second.drain(),
+        [Access::read(Hpa(BASE)), Access::read(Hpa(far.base))]
+    );
 }
 
 #[test]

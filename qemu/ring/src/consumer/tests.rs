@@ -59,7 +59,7 @@ fn activate_all(feed: &Feed) {
     }
 }
 
-fn drain_all(feed: &mut Feed) -> (Vec<Record>, DrainReport) {
+fn drain_all(feed: &mut Feed) -> (Vec<Access<Hpa>>, DrainReport) {
     let mut records = Vec::new();
     let report = feed.drain(|batch| records.extend_from_slice(batch));
     (records, report)
@@ -71,8 +71,8 @@ fn what_is_pushed_comes_out_in_order() {
     let mut producer = attach(&mut feed);
     assert_eq!(producer.windows(), [WINDOW]);
     let mut rings = take_rings(&mut producer);
-    let pushed: Vec<Record> = (0..10)
-        .map(|n| Record::read(WINDOW.base + n * 64))
+    let pushed: Vec<Access<Hpa>> = (0..10)
+        .map(|n| Access::read(Hpa(WINDOW.base + n * 64)))
         .collect();
     assert!(pushed.iter().all(|record| rings[1].push(*record)));
     let (records, report) = drain_all(&mut feed);
@@ -90,7 +90,7 @@ fn impossible_indices_are_reported_once_and_skipped() {
     let mut feed = feed(1, 64);
     let mut producer = attach(&mut feed);
     let mut rings = take_rings(&mut producer);
-    assert!(rings[0].push(Record::read(0)));
+    assert!(rings[0].push(Access::read(Hpa(0))));
     for written in [u64::MAX, 1 << 40, 0, 66] {
         let word = &control(&feed, 0).producer.0.written;
         word.store(written, Ordering::Release);
@@ -107,8 +107,8 @@ fn a_ring_works_again_after_a_corruption() {
     let written = &control(&feed, 0).producer.0.written;
     written.store(1000, Ordering::Release);
     assert_eq!(drain_all(&mut feed).1.corrupt, 1);
-    let record = Record::write(128);
-    entries(&feed, 0)[1000 % 64].store(record.to_word(), Ordering::Relaxed);
+    let record = Access::write(Hpa(128));
+    entries(&feed, 0)[1000 % 64].store(record.word(), Ordering::Relaxed);
     let written = &control(&feed, 0).producer.0.written;
     written.store(1001, Ordering::Release);
     assert_eq!(drain_all(&mut feed).0, [record]);
@@ -119,11 +119,11 @@ fn a_word_that_is_no_record_is_counted_as_corrupt() {
     let mut feed = feed(1, 64);
     let mut producer = attach(&mut feed);
     let mut rings = take_rings(&mut producer);
-    assert!(rings[0].push(Record::read(64)));
-    assert!(rings[0].push(Record::read(128)));
+    assert!(rings[0].push(Access::read(Hpa(64))));
+    assert!(rings[0].push(Access::read(Hpa(128))));
     entries(&feed, 0)[0].store(64 | 2, Ordering::Relaxed);
     let (records, report) = drain_all(&mut feed);
-    assert_eq!(records, [Record::read(128)]);
+    assert_eq!(records, [Access::read(Hpa(128))]);
     assert_eq!((report.records, report.corrupt), (1, 1));
 }
 
@@ -132,7 +132,7 @@ fn lost_records_that_cannot_be_are_not_believed() {
     let mut feed = feed(1, 64);
     let mut producer = attach(&mut feed);
     let mut rings = take_rings(&mut producer);
-    assert!(rings[0].push(Record::read(64)));
+    assert!(rings[0].push(Access::read(Hpa(64))));
     for (lost, believed) in [(5, 5), (u64::MAX, 0), (3, 4), (2, 0)] {
         let word = &control(&feed, 0).producer.0.lost;
         word.store(lost, Ordering::Relaxed);
@@ -185,9 +185,9 @@ fn rings_that_were_never_written_to_are_not_looked_at() {
     }
     assert_eq!(drain_all(&mut feed).1, DrainReport::default());
     for index in [3, 63, 64, 255] {
-        assert!(rings[index].push(Record::read(64 * index as u64)));
+        assert!(rings[index].push(Access::read(Hpa(64 * index as u64))));
     }
-    let expected = [3, 63, 64, 255].map(|index| Record::read(64 * index));
+    let expected = [3, 63, 64, 255].map(|index| Access::read(Hpa(64 * index)));
     assert_eq!(drain_all(&mut feed).0, expected);
 }
 
@@ -198,8 +198,8 @@ fn a_bad_producer_bars_nobody() {
     for _ in 0..3 {
         let mut producer = attach(&mut feed);
         let mut rings = take_rings(&mut producer);
-        assert!(rings[1].push(Record::read(64)));
-        assert_eq!(drain_all(&mut feed).0, [Record::read(64)]);
+        assert!(rings[1].push(Access::read(Hpa(64))));
+        assert_eq!(drain_all(&mut feed).0, [Access::read(Hpa(64))]);
         let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         fallocate(layout(&feed).memory(), hole, 0, 1 << 20).unwrap();
         control(&feed, 1);
@@ -250,13 +250,13 @@ fn records_of_a_producer_that_left_are_still_drained() {
     let mut feed = feed(1, 64);
     let mut producer = attach(&mut feed);
     let mut rings = take_rings(&mut producer);
-    assert!(rings[0].push(Record::read(64)));
+    assert!(rings[0].push(Access::read(Hpa(64))));
     drop((rings, producer));
     assert!(!feed.producer_attached());
     let mut producer = attach(&mut feed);
-    assert!(take_rings(&mut producer)[0].push(Record::read(128)));
+    assert!(take_rings(&mut producer)[0].push(Access::read(Hpa(128))));
     let (records, _) = drain_all(&mut feed);
-    assert_eq!(records, [Record::read(64), Record::read(128)]);
+    assert_eq!(records, [Access::read(Hpa(64)), Access::read(Hpa(128))]);
     assert_eq!(drain_all(&mut feed).0, []);
 }
 
@@ -344,11 +344,11 @@ fn hostile_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn record(word: u64) -> Record {
+fn record(word: u64) -> Access<Hpa> {
     if word & 1 == 0 {
-        Record::read(word)
+        Access::read(Hpa(word))
     } else {
-        Record::write(word)
+        Access::write(Hpa(word))
     }
 }
 
@@ -380,7 +380,7 @@ proptest! {
                     prop_assert_eq!(report.records, waiting as u64);
                     prop_assert_eq!(report.corrupt, 0);
                     for record in drained {
-                        let ring = (record.line_address() >> 6 & 3) as usize;
+                        let ring = (record.address().0 >> 6 & 3) as usize;
                         prop_assert_eq!(queues[ring].pop_front(), Some(record));
                     }
                 }

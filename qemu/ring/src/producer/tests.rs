@@ -34,7 +34,7 @@ fn rings(feed: &Feed) -> bool {
 }
 
 fn push_many(ring: &mut RingProducer, count: u64) -> u64 {
-    let pushed = (0..count).filter(|line| ring.push(Record::read(line * 64)));
+    let pushed = (0..count).filter(|line| ring.push(Access::read(Hpa(line * 64))));
     pushed.count() as u64
 }
 
@@ -70,7 +70,7 @@ fn a_full_ring_drops_nothing_that_was_asked_for_while_it_is_drained() {
     while next_line < 10_000 {
         let report = feed.drain(|batch| {
             for record in batch {
-                assert_eq!(*record, Record::read(next_line * 64));
+                assert_eq!(*record, Access::read(Hpa(next_line * 64)));
                 next_line += 1;
             }
         });
@@ -95,14 +95,14 @@ fn a_producer_that_does_not_wait_rings_once_when_its_ring_is_full() {
     let (mut feed, mut producer) = attached();
     feed.set_armed(true);
     let mut ring = producer.ring(0).unwrap();
-    assert!((0..64).all(|line| ring.try_push(Record::read(line * 64))));
+    assert!((0..64).all(|line| ring.try_push(Access::read(Hpa(line * 64)))));
     assert!(rings(&feed), "for its quarters");
-    assert!(!ring.try_push(Record::read(0)));
+    assert!(!ring.try_push(Access::read(Hpa(0))));
     assert!(rings(&feed));
-    assert!(!ring.try_push(Record::read(0)));
+    assert!(!ring.try_push(Access::read(Hpa(0))));
     assert!(!rings(&feed));
     assert_eq!(lost(&mut feed), 0);
-    assert!(ring.try_push(Record::read(0)));
+    assert!(ring.try_push(Access::read(Hpa(0))));
 }
 
 #[test]

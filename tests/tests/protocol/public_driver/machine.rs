@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
 use anyhow::{Context, Result, ensure};
-use chmu_ring::{Producer, Record, RingProducer};
+use chmu_ring::{Access, Hpa, Producer, RingProducer};
 use chmu_tests::device_process::DeviceProcess;
 use chmu_tests::raw_client::{REPLY_TIMEOUT, RawClient, command, words};
 
@@ -134,7 +134,10 @@ impl Machine {
     pub(super) fn touch(&mut self, page: u64, count: u64) {
         for line in 0..count {
             let address = BASE + page * UNIT_BYTES + line % 64 * 64;
-            assert!(self.ring.push(Record::read(address)), "the ring is full");
+            assert!(
+                self.ring.push(Access::read(Hpa(address))),
+                "the ring is full"
+            );
         }
     }
 

@@ -8,7 +8,8 @@ use anyhow::{Context, Result, ensure};
 use chmu_driver::translation::Translation;
 use chmu_driver::transport::socket::SocketTransport;
 use chmu_driver::transport::{Transport, Width};
-use chmu_ring::{Record, RingProducer};
+use chmu_ring::RingProducer;
+use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::{DecoderWindow, Share};
 use chmu_spec::request::AccessKind;
@@ -47,10 +48,7 @@ impl RecordTraffic {
     }
 
     fn push(&mut self, hpa: Hpa, kind: AccessKind) -> Result<()> {
-        let record = match kind {
-            AccessKind::Read => Record::read(hpa.0),
-            AccessKind::Write => Record::write(hpa.0),
-        };
+        let record = Access::new(hpa, kind, false);
         // A device that does not listen has nothing to count.
         ensure!(
             self.ring.push(record) || !self.producer.is_armed(),
