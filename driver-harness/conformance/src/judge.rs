@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What an outcome means for the requirements that a case checks.
 
-use super::case::{Mismatch, Outcome, Passed, Stop};
 use super::catalogue::{Level, Requirement};
+use crate::outcome::{Mismatch, Outcome, Passed, Stop};
 
 /// What is said of a case that does not come to an end with the longest epochs, either.
 const TOO_SLOW: &str = "this machine is too slow for the case's epochs";
@@ -71,8 +71,8 @@ fn judge_reading(reading: &str, requirements: &[&Requirement], strict: bool) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case;
     use crate::catalogue::Agreement;
+    use crate::outcome::fail;
 
     fn requirement(level: Level) -> Requirement {
         Requirement {
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn information_is_no_failure_unless_the_judge_is_strict() {
-        let outcome = || case::fail("the tail", "1", "0");
+        let outcome = || fail("the tail", "1", "0");
         let requirement = requirement(Level::Information);
         assert!(!judge(outcome(), &[&requirement], false).is_failure());
         assert!(judge(outcome(), &[&requirement], true).is_failure());
@@ -113,6 +113,6 @@ mod tests {
     fn one_binding_requirement_is_enough() {
         let requirements = [requirement(Level::Information), requirement(Level::Should)];
         let requirements: Vec<_> = requirements.iter().collect();
-        assert!(judge(case::fail("x", "1", "0"), &requirements, false).is_failure());
+        assert!(judge(fail("x", "1", "0"), &requirements, false).is_failure());
     }
 }

@@ -15,6 +15,7 @@ pub mod cases;
 pub mod catalogue;
 pub mod judge;
 pub mod mutants;
+pub mod outcome;
 pub mod paths;
 pub mod report;
 pub mod run;

@@ -9,12 +9,12 @@ use chmu_cxl::Profile;
 use chmu_driver::device;
 use chmu_model::Quirk;
 
-use super::case::Case;
 use super::cases;
 use super::judge::Verdict;
 use super::paths::in_process::{InProcessSubject, Model};
 use super::run::{CaseResult, RunError, RunOptions, run};
 use super::subject::Subject as _;
+use crate::case::Case;
 
 /// Long cases only run when no other case fails.
 const LONG_AREA: &str = "stress/";

@@ -8,10 +8,11 @@ use chmu_driver::transport::{BarOffset, TransportError, Width};
 use chmu_spec::chmu::{Configuration0, Status, offset};
 
 use super::bench::{Bench, BlockPlace, InstancePlace};
-use super::case::{Case, Stop};
 use super::catalogue::{Catalogue, Requirement};
 use super::judge::{Verdict, judge};
 use super::subject::Subject;
+use crate::case::Case;
+use crate::outcome::Stop;
 
 /// What came of one case.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,5 +2,6 @@
 //! Hotness monitoring units: finding them, driving them, and where their memory appears.
 
 pub mod device;
+mod refusal;
 pub mod translation;
 pub mod transport;

@@ -5,6 +5,7 @@ pub mod acpi;
 pub mod clock;
 pub mod memory;
 pub mod names;
+pub mod node;
 pub mod refusal;
 pub mod sysfs_file;
 pub mod topology;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use serde::Serialize;
 
 /// Why a reported frame was not promoted.

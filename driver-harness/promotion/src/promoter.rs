@@ -11,9 +11,10 @@ use std::io;
 
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
+use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file::SysfsError;
+use chmu_machine::topology::Topology;
 use chmu_machine::topology::target::{NoTarget, Targets, promotion_targets};
-use chmu_machine::topology::{NodeId, Topology};
 use chmu_spec::address::Pfn;
 
 use crate::actuator::{Actuator, ActuatorError};

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use chmu_machine::words;
 use serde::Serialize;
 

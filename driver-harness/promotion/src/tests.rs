@@ -13,8 +13,9 @@ use chmu_driver::translation::HpaRange;
 use chmu_machine::clock;
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
+use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file::SysfsError;
-use chmu_machine::topology::{NodeId, Topology};
+use chmu_machine::topology::Topology;
 use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 

@@ -7,9 +7,10 @@ use std::fmt;
 use std::io;
 
 use chmu_machine::memory::numa::{self, Placement};
+use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file::SysfsError;
+use chmu_machine::topology::Topology;
 use chmu_machine::topology::target::{NoTarget, promotion_targets};
-use chmu_machine::topology::{NodeId, Topology};
 use serde::Serialize;
 
 use crate::workload::state::State;

@@ -9,10 +9,7 @@ use std::time::{Duration, Instant};
 
 use chmu_machine::wait;
 
-use super::protocol::Reply;
-
-/// The most that is kept of each of a program's two outputs.
-pub const OUTPUT_LIMIT_BYTES: usize = 4 << 20;
+use super::protocol::{OUTPUT_LIMIT_BYTES, Reply};
 
 /// A started program in its own process group, with its outputs in pipes.
 #[derive(Debug)]

@@ -9,6 +9,5 @@ mod port;
 pub mod protocol;
 mod server;
 
-pub use capture::OUTPUT_LIMIT_BYTES;
-pub use protocol::{Command, Reply, Request, Response};
+pub use protocol::{Command, OUTPUT_LIMIT_BYTES, Reply, Request, Response};
 pub use server::{AgentError, serve, serve_port};

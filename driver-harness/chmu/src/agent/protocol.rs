@@ -8,6 +8,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The most that is kept of each of a program's two outputs.
+pub const OUTPUT_LIMIT_BYTES: usize = 4 << 20;
+
 /// One line from the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -99,7 +102,7 @@ pub enum Reply {
     Finished {
         /// Its exit code, or 128 plus the number of the signal that ended it.
         exit_code: i32,
-        /// What it wrote, at most [`super::OUTPUT_LIMIT_BYTES`]; the rest is dropped and said so.
+        /// What it wrote, at most [`OUTPUT_LIMIT_BYTES`]; the rest is dropped and said so.
         stdout: String,
         /// Likewise.
         stderr: String,

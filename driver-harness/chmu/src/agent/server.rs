@@ -9,9 +9,9 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use super::capture::{CapturedChild, OUTPUT_LIMIT_BYTES};
+use super::capture::CapturedChild;
 use super::port::{self, Shutdown};
-use super::protocol::{Command, Reply, Request, Response};
+use super::protocol::{Command, OUTPUT_LIMIT_BYTES, Reply, Request, Response};
 
 /// The longest request; a longer line is dropped whole.
 const REQUEST_LIMIT_BYTES: u64 = 64 << 10;

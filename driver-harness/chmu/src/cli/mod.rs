@@ -3,11 +3,12 @@
 
 use std::process::ExitCode;
 
-use clap::{ArgAction, Parser, Subcommand};
+use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 mod agent;
 mod conformance;
 mod duration;
+mod exit_code;
 mod list;
 mod output;
 mod promote;
@@ -17,9 +18,6 @@ mod units;
 mod values;
 mod watch;
 mod workload;
-
-/// Exit code of a verb that did its work and found what must not be.
-const NEGATIVE_RESULT: u8 = 3;
 
 /// Lists CXL hotness monitoring units (CHMU), promotes hot pages and proves it, judges devices.
 #[derive(Debug, Parser)]
@@ -53,7 +51,7 @@ enum Verb {
 
 /// Runs the verb; the code tells a negative result from a failure to get one.
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    match arguments.verb {
+    let result = match arguments.verb {
         Verb::List(options) => list::run(options),
         Verb::Watch(options) => watch::run(&options),
         Verb::Workload(options) => workload::run(&options),
@@ -61,5 +59,10 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Prove(options) => prove::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Agent(options) => agent::run(&options),
-    }
+    };
+    result.map_err(|error| match error.downcast::<clap::Error>() {
+        // What only a verb can see is wrong with the command line ends as the rest does.
+        Ok(error) => error.format(&mut Arguments::command()).exit(),
+        Err(error) => error,
+    })
 }

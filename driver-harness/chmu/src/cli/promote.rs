@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use chmu_machine::clock;
-use chmu_machine::topology::{self, NodeId, Topology};
+use chmu_machine::node::NodeId;
+use chmu_machine::topology::{self, Topology};
 use chmu_promotion::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
 use chmu_promotion::source::HotnessSource;
 use chmu_promotion::{

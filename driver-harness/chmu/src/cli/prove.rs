@@ -8,7 +8,7 @@ use chmu_machine::topology::Topology;
 use chmu_proof::prove;
 use chmu_proof::workload::state::State;
 
-use super::NEGATIVE_RESULT;
+use super::exit_code::NEGATIVE_RESULT;
 use super::output::Output;
 use super::values;
 

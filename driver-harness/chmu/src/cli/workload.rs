@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use chmu_machine::topology::{NodeId, Topology};
+use chmu_machine::node::NodeId;
+
+use chmu_machine::topology::Topology;
 use chmu_machine::words;
 use chmu_proof::workload::state::{Phase, State};
 use chmu_proof::workload::touches::PageTouches;
@@ -14,7 +16,7 @@ use chmu_proof::workload::traffic::{Distribution, Share, Shares, Traffic};
 use chmu_proof::workload::{Accesses, Layout, Verification, Workload, check_counts, hot_set};
 use serde::Serialize;
 
-use super::NEGATIVE_RESULT;
+use super::exit_code::NEGATIVE_RESULT;
 use super::output::Output;
 use super::signals::Signals;
 use super::values::positive;

@@ -4,6 +4,7 @@
 mod clock;
 mod operate;
 mod place;
+mod running;
 mod setup;
 mod traffic;
 
@@ -11,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use chmu_spec::chmu::{Capabilities0, Capabilities1, offset};
 
-use super::case::{Stop, skip};
 use super::subject::Subject;
+use crate::outcome::{Stop, skip};
 
 use chmu_driver::transport::{BarOffset, Width};
-use clock::Running;
+use running::Running;
 
 pub use operate::Enabled;
 pub use place::{BlockPlace, InstancePlace};
@@ -60,7 +61,7 @@ impl<'a> Bench<'a> {
             start: Instant::now(),
             moved: Duration::ZERO,
             running: Vec::new(),
-            unhurried_epoch: clock::SHORTEST_EPOCH,
+            unhurried_epoch: running::SHORTEST_EPOCH,
         }
     }
 

@@ -7,8 +7,9 @@ use chmu_driver::transport::Width;
 use chmu_spec::chmu::{Configuration0, Status, offset};
 use chmu_spec::hotlist::{ENTRY_BYTES, Entry, next_index};
 
-use super::{Bench, OPERATION_TIMEOUT, Ranges, Setup};
-use crate::case::{Stop, fail};
+use super::setup::{Ranges, Setup};
+use super::{Bench, OPERATION_TIMEOUT};
+use crate::outcome::{Stop, fail};
 
 /// One step of a manual clock while an operation is waited for.
 const OPERATION_STEP: Duration = Duration::from_millis(1);

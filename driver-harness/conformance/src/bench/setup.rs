@@ -11,7 +11,7 @@ use chmu_spec::request::{AccessKind, RequestFilter, RequestFilters};
 use chmu_spec::unit_size::{UnitSize, UnitSizes};
 
 use super::Bench;
-use crate::case::{Stop, fail, skip};
+use crate::outcome::{Stop, fail, skip};
 
 /// Accesses to a unit that report it exactly once with the threshold of [`Bench::setup`]: in either
 /// mode, and whether a count must reach the threshold or pass it.

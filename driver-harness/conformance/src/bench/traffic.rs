@@ -7,8 +7,9 @@ use chmu_spec::address::{Dpa, UnitIndex};
 use chmu_spec::hotlist::Entry;
 use chmu_spec::unit_size::UnitSize;
 
-use super::{Bench, Setup};
-use crate::case::{Stop, skip};
+use super::Bench;
+use super::setup::Setup;
+use crate::outcome::{Stop, skip};
 use crate::subject::{Request, Traffic};
 
 /// Requests of one unit go to one cache line after the other.

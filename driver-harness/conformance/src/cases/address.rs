@@ -5,8 +5,9 @@ use chmu_driver::transport::{BarOffset, Width};
 use chmu_spec::address::UnitIndex;
 
 use crate::bench::{Bench, HOT};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, reading_case, skip};
+use crate::case::{Case, case, reading_case};
 use crate::cases::discovery::{extended_capability, register_blocks};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chmu_spec::address::UnitIndex;
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -4,7 +4,8 @@
 use super::hotlist::{fill, hot, listed, room, sorted};
 
 use crate::bench::Bench;
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -7,9 +7,8 @@ use chmu_spec::chmu::{INSTANCE_REGISTERS_BYTES, offset};
 use chmu_spec::hotlist::ENTRY_BYTES;
 
 use crate::bench::{Bench, InstancePlace};
-use crate::case::{
-    Case, Outcome, Passed, Stop, case, expect, expect_bits, expect_equal, fail, reading_case,
-};
+use crate::case::{Case, case, reading_case};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_bits, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
     reading_case(

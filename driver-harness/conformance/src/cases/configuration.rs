@@ -8,7 +8,8 @@ use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::RequestFilter;
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_bits, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_bits, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

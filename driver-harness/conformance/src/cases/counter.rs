@@ -6,7 +6,8 @@ use chmu_spec::hotlist::{Entry, maximum_count};
 use chmu_spec::unit_size::UnitSize;
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 use crate::subject::Request;
 
 pub(super) const CASES: &[Case] = &[

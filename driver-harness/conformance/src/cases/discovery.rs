@@ -5,9 +5,8 @@ use chmu_driver::transport::{BarOffset, Width};
 use chmu_spec::chmu::{BLOCK_HEADER_BYTES, BLOCK_VERSION, INSTANCE_REGISTERS_BYTES, offset};
 
 use crate::bench::Bench;
-use crate::case::{
-    Case, Outcome, Passed, Stop, case, expect, expect_bits, expect_equal, fail, reading_case,
-};
+use crate::case::{Case, case, reading_case};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_bits, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
     reading_case(

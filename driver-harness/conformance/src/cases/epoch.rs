@@ -7,7 +7,8 @@ use chmu_spec::chmu::EpochType;
 use chmu_spec::epoch::EpochLength;
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -5,7 +5,8 @@ use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::offset;
 
 use crate::bench::{Bench, HOT, InstancePlace, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_bits, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

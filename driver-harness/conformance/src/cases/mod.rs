@@ -24,7 +24,7 @@ mod status;
 mod stress;
 mod threshold;
 
-use super::case::Case;
+use crate::case::Case;
 
 /// All cases, by area, in the order in which a report shows them.
 pub fn all() -> Vec<Case> {

@@ -5,7 +5,8 @@ use chmu_driver::transport::Width;
 use chmu_spec::chmu::{Configuration0, Operation, Status, offset};
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -8,9 +8,8 @@ use chmu_spec::address::{Dpa, UnitIndex};
 use chmu_spec::chmu::RANGE_BYTES;
 
 use crate::bench::{Bench, Enabled, HOT, Ranges, Setup};
-use crate::case::{
-    Case, Outcome, Passed, Stop, case, expect_bits, expect_equal, reading_case, skip,
-};
+use crate::case::{Case, case, reading_case};
+use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
 use crate::subject::Request;
 
 pub(super) const CASES: &[Case] = &[

@@ -8,7 +8,8 @@ use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
 use crate::bench::{Bench, Enabled, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, case, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

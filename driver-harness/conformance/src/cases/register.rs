@@ -5,7 +5,8 @@ use chmu_driver::transport::{BarOffset, Width};
 use chmu_spec::chmu::{Configuration0, Status, offset};
 
 use crate::bench::{Bench, HOT, Ranges};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_bits, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

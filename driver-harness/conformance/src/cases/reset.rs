@@ -4,8 +4,9 @@
 use chmu_spec::chmu::offset;
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, skip};
+use crate::case::{Case, case};
 use crate::cases::address::{decoders, memory_enable};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -5,7 +5,8 @@ use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::{AccessKind, RequestFilter};
 
 use crate::bench::{Bench, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 use crate::subject::Request;
 
 pub(super) const CASES: &[Case] = &[

@@ -5,7 +5,8 @@ use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::{Status, offset};
 
 use crate::bench::{Bench, HOT, Setup};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -4,7 +4,8 @@
 use chmu_spec::address::UnitIndex;
 
 use crate::bench::{Bench, HOT};
-use crate::case::{Case, Outcome, Passed, case, expect, expect_equal, skip};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, expect, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -2,7 +2,8 @@
 //! Which counts are hot.
 
 use crate::bench::{Bench, Enabled};
-use crate::case::{Case, Outcome, Passed, Stop, case, expect_equal, fail};
+use crate::case::{Case, case};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
     case(

@@ -121,7 +121,7 @@ pub fn profile(results: &[CaseResult]) -> impl Iterator<Item = (&'static str, &s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::case::Mismatch;
+    use crate::outcome::Mismatch;
 
     /// One result of each kind.
     pub(super) fn results() -> Vec<CaseResult> {

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::Arc;
 
 use chmu_machine::sysfs_file::SysfsError;
-use chmu_spec::cxl::dvsec::block_id;
 
 use crate::transport::{BarOffset, Transport, TransportError};
 
@@ -21,6 +20,7 @@ mod hotlist;
 pub mod listing;
 mod locator;
 mod pci_function;
+mod places;
 mod range_bitmap;
 mod settings;
 mod unit;
@@ -34,6 +34,7 @@ pub use discovery::{
 };
 pub use locator::Identity;
 pub use pci_function::PciFunction;
+pub use places::{block_places, identify};
 pub use settings::{Settings, SettingsError, Surroundings, Wishes};
 pub use unit::Unit;
 pub use unit_error::UnitError;
@@ -60,22 +61,6 @@ impl fmt::Display for InstanceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "instance {} of block {}", self.instance, self.block)
     }
-}
-
-/// What the configuration space tells of a function.
-pub fn identify(transport: &dyn Transport) -> Result<Identity, DeviceError> {
-    locator::identify(transport)
-}
-
-/// The places of a function's blocks of hotness monitoring units; an error when it has none.
-pub fn block_places(transport: &dyn Transport) -> Result<Vec<BarOffset>, DeviceError> {
-    let places = identify(transport)?.places(block_id::HOTNESS_MONITOR);
-    if places.is_empty() {
-        return Err(DeviceError::NoBlock {
-            device: transport.device().to_owned(),
-        });
-    }
-    Ok(places)
 }
 
 /// A function's registers, shared by all its units.

@@ -5,14 +5,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use chmu_machine::node::NodeId;
 use chmu_machine::refusal::Host;
 use chmu_machine::sysfs_file::{self, SysfsError};
-use chmu_machine::topology::NodeId;
 use chmu_spec::pci::CLASS_CXL_MEMORY_DEVICE;
 
 use super::DeviceError;
 use super::config_space::ConfigSpace;
 use super::locator::{Identity, identify};
+use crate::refusal::short_config_refusal;
 use crate::transport::TransportError;
 
 /// A PCI function.
@@ -126,7 +127,7 @@ impl ConfigSpace for ConfigFile<'_> {
                 reason: format!(
                     "it ends after {} bytes, before the extended capabilities: {}",
                     self.bytes.len(),
-                    Host::this().short_config_refusal()
+                    short_config_refusal(&Host::this())
                 ),
             }),
         }

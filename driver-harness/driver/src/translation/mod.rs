@@ -6,7 +6,7 @@
 //! device's own decoders ([`decoders`]).
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::sysfs_file::SysfsError;
@@ -14,22 +14,21 @@ use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::DecoderWindow;
 use chmu_spec::unit_size::UnitSize;
 
-use crate::device::{DeviceError, PciFunction};
-use crate::transport::{BarOffset, Transport, TransportError};
+use crate::device::DeviceError;
+use crate::transport::{BarOffset, TransportError};
 
 pub use chmu_spec::address::HpaRange;
+pub use function::of_function;
 
 mod cedt;
 mod component;
 pub mod decoders;
+mod function;
 mod position;
 pub mod sysfs;
 
 /// The most granules that one unit may be spread over: units of 2 MiB in any interleave.
 const GRANULES_MAX: u64 = 1 << 13;
-
-/// Where the machine's physical memory is a file.
-const PHYSICAL_MEMORY: &str = "/dev/mem";
 
 /// The whole pages that hold the bytes from `start` to `end`; none when there are no bytes.
 fn covering_pages(start: u64, end: u64) -> Option<HpaRange> {
@@ -180,30 +179,6 @@ fn merge(ranges: &mut Vec<HpaRange>) {
         last.bytes = end.0 - last.start.0;
         true
     });
-}
-
-/// Finds out where a function's memory appears in the host.
-///
-/// The kernel's decoders say it while its drivers are bound; otherwise the function's own do, with
-/// `component` as the place of its component registers.
-pub fn of_function(
-    sysfs: &Path,
-    function: &PciFunction,
-    transport: &dyn Transport,
-    component: Option<BarOffset>,
-) -> Result<Translation, TranslationError> {
-    if let Some(memdev) = &function.memdev
-        && let Some(translation) = sysfs::of_memory_device(sysfs, memdev)?
-    {
-        return Ok(translation);
-    }
-    let component = component.ok_or_else(|| TranslationError::NoDecoders {
-        device: function.address.clone(),
-    })?;
-    let memory = Path::new(PHYSICAL_MEMORY);
-    decoders::read(transport, component, |window| {
-        position::of_function(sysfs, memory, function, window)
-    })
 }
 
 /// Device memory whose place in the host cannot be told.

@@ -14,10 +14,8 @@ use chmu_cxl::{
 use chmu_spec::access::Access;
 use chmu_spec::address::{Hpa, HpaRange};
 
-use super::{
-    BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
-    switch_on,
-};
+use super::reset::{function_level_reset, switch_on};
+use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
 
 /// What a device in this process is called.
 const NAME: &str = "in-process";

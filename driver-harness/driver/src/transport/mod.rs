@@ -27,8 +27,6 @@ pub mod socket;
 pub mod sysfs;
 pub mod vfio;
 
-use reset::{function_level_reset, switch_on};
-
 /// Size of one access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Width {

@@ -11,6 +11,7 @@ use chmu_machine::refusal::Host;
 
 use super::mapping::{FileArea, Mapping};
 use super::{BarOffset, TransportError, Width};
+use crate::refusal::memory_refusal;
 
 /// Registers at a physical address.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl PhysicalRegisters {
 }
 
 fn refused(memory: &Path, address: u64, source: io::Error) -> TransportError {
-    match Host::this().memory_refusal(&source) {
+    match memory_refusal(&Host::this(), &source) {
         Some(refusal) => TransportError::Refused {
             action: format!("map {address:#x} from {}", memory.display()),
             refusal,

@@ -16,6 +16,7 @@ use chmu_machine::refusal::Host;
 
 use super::mapping::{FileArea, Mapping};
 use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use crate::refusal::{area_refusal, config_refusal, short_config_refusal};
 
 const BARS: usize = 6;
 /// `IORESOURCE_MEM` of the `resource` file's flags.
@@ -119,7 +120,7 @@ impl SysfsTransport {
 
     /// Says why an area is closed, where that is known; hands the kernel's word back otherwise.
     fn area_refused(&self, bar: u8, source: io::Error) -> Result<TransportError, io::Error> {
-        match self.host.area_refusal(&self.folder, bar, &source) {
+        match area_refusal(&self.host, &self.folder, bar, &source) {
             Some(refusal) => Ok(TransportError::Refused {
                 action: format!("map BAR{bar} of {}", self.device),
                 refusal,
@@ -137,8 +138,8 @@ impl SysfsTransport {
         source: io::Error,
     ) -> TransportError {
         let refusal = match source.kind() {
-            io::ErrorKind::UnexpectedEof => Some(self.host.short_config_refusal()),
-            _ => self.host.config_refusal(&source),
+            io::ErrorKind::UnexpectedEof => Some(short_config_refusal(&self.host)),
+            _ => config_refusal(&self.host, &source),
         };
         match refusal {
             Some(refusal) => TransportError::Refused {

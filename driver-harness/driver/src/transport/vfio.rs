@@ -22,10 +22,9 @@ use vfio_ioctls::{VfioContainer, VfioDevice, VfioOps};
 
 use super::mapping::{FileArea, Mapping};
 use super::messages::Messages;
-use super::{
-    BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
-    switch_on,
-};
+use super::reset::{function_level_reset, switch_on};
+use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use crate::refusal::vfio_obstacle;
 
 /// A function handed out by VFIO.
 pub struct VfioTransport {
@@ -46,7 +45,7 @@ impl VfioTransport {
             action,
             reason,
         };
-        if let Some(refusal) = Host::this().vfio_obstacle(folder) {
+        if let Some(refusal) = vfio_obstacle(&Host::this(), folder) {
             return Err(failed("open", refusal.to_string()));
         }
         let container: Arc<dyn VfioOps> = match VfioContainer::new(None) {

@@ -5,7 +5,7 @@ use std::io;
 use std::ptr::NonNull;
 
 use super::{PAGE_BYTES, PAGE_LINES, PAGE_WORDS, numa};
-use crate::topology::NodeId;
+use crate::node::NodeId;
 
 /// A private mapping, unmapped when dropped.
 #[derive(Debug)]

@@ -4,7 +4,7 @@
 use std::io;
 
 use super::PAGE_BYTES;
-use crate::topology::NodeId;
+use crate::node::NodeId;
 
 /// Flags of `move_pages(2)`, from linux/mempolicy.h.
 const MPOL_MF_MOVE: i32 = 1 << 1;

@@ -3,29 +3,16 @@
 //! sysfs (drivers/base/node.c, mm/memory-tiers.c, drivers/base/memory.c).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::Path;
 
 use chmu_spec::address::Pfn;
 
 use crate::memory::PAGE_BYTES;
+use crate::node::NodeId;
 use crate::refusal::without_nodes;
 use crate::sysfs_file::{self, SysfsError};
 
 pub mod target;
-
-/// A NUMA node's number.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-)]
-#[serde(transparent)]
-pub struct NodeId(pub u32);
-
-impl fmt::Display for NodeId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
 
 /// What is known of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -5,7 +5,8 @@
 //! `establish_demotion_targets`): the target is computed per source node from static data, HMAT's by
 //! way of the memory tiers and the `access1` initiators, and one is chosen among equals.
 
-use super::{NodeId, Topology};
+use super::Topology;
+use crate::node::NodeId;
 
 /// Promotion targets of one node, best first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The actuator that moves nothing.
 
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
 use super::{Actuator, ActuatorError, BatchOutcome};

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use chmu_machine::memory::page_map::PageMapError;
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
 pub mod damon;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::memory::numa::{self, Placement, Sharing};
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
 use super::{Actuator, ActuatorError, BatchOutcome, Owners};

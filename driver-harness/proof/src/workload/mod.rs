@@ -10,7 +10,8 @@ use chmu_machine::clock;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_map;
 use chmu_machine::memory::{Buffer, PAGE_BYTES, PAGE_LINES};
-use chmu_machine::topology::{NodeId, Topology, name_nodes};
+use chmu_machine::node::NodeId;
+use chmu_machine::topology::{Topology, name_nodes};
 
 pub mod hot_set;
 pub mod pattern;

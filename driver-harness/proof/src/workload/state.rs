@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use chmu_machine::clock;
 use chmu_machine::memory::PAGE_BYTES;
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use serde::{Deserialize, Serialize};
 
 /// A state file that cannot be used.

@@ -15,7 +15,6 @@ use clap::error::ErrorKind;
 use serde::Serialize;
 
 use super::super::output::Format;
-use super::usage_error;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct ListOptions {
@@ -150,7 +149,7 @@ pub(super) fn explain(options: &ExplainOptions) -> anyhow::Result<ExitCode> {
             options.name,
             instead(&options.name, &names, "chmu conformance list")
         );
-        usage_error(ErrorKind::InvalidValue, message);
+        return Err(clap::Error::raw(ErrorKind::InvalidValue, message).into());
     };
     options.output.print(&explanation)?;
     Ok(ExitCode::SUCCESS)

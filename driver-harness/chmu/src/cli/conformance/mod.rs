@@ -7,12 +7,9 @@ mod run;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Subcommand};
+use clap::Subcommand;
 
 use self::options::RunOptions;
-
-/// Exit code of a run in which nothing ran, as kselftest has it.
-const NOTHING_RAN: u8 = 4;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -34,11 +31,6 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     match &options.verb {
         Verb::List(options) => catalogue::list(options),
         Verb::Explain(options) => catalogue::explain(options),
-        Verb::Run(options) => Ok(run::run(options)),
+        Verb::Run(options) => Ok(run::run(options)?),
     }
-}
-
-/// Ends the process as a wrong command line does.
-fn usage_error(kind: clap::error::ErrorKind, message: impl std::fmt::Display) -> ! {
-    super::Arguments::command().error(kind, message).exit()
 }

@@ -11,8 +11,6 @@ use chmu_machine::names::{instead, nearest};
 use chmu_model::Quirk;
 use clap::error::ErrorKind;
 
-use super::usage_error;
-
 /// How the device is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Transport {
@@ -184,17 +182,18 @@ const IN_PROCESS: &[Transport] = &[Transport::InProcess];
 
 impl RunOptions {
     /// The cases that the patterns mean; a pattern that means none is a usage error.
-    pub(super) fn cases(&self) -> Vec<Case> {
+    pub(super) fn cases(&self) -> Result<Vec<Case>, clap::Error> {
         for pattern in &self.patterns {
             if cases::matching(std::slice::from_ref(pattern)).is_empty() {
-                usage_error(ErrorKind::InvalidValue, unknown_case(pattern));
+                let message = unknown_case(pattern);
+                return Err(clap::Error::raw(ErrorKind::InvalidValue, message));
             }
         }
-        cases::matching(&self.patterns)
+        Ok(cases::matching(&self.patterns))
     }
 
-    /// Ends the process for options that do not go with the transport.
-    pub(super) fn check(&self) {
+    /// Refuses options that do not go with the transport.
+    pub(super) fn check(&self) -> Result<(), clap::Error> {
         let strange = self
             .given()
             .into_iter()
@@ -204,8 +203,9 @@ impl RunOptions {
                 "{name} does not go with --transport {}",
                 self.transport.name()
             );
-            usage_error(ErrorKind::ArgumentConflict, message);
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
+        Ok(())
     }
 
     /// The command that runs cases again, without instance and cases.

@@ -28,8 +28,8 @@ use chmu_driver::transport::BarOffset;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
+use super::super::exit_code::NOTHING_RAN;
 use super::super::output::json;
-use super::NOTHING_RAN;
 use super::options::{Output, RunOptions, Transport};
 
 /// Enough for a border between two ranges of 256 MiB to lie in it.
@@ -38,12 +38,12 @@ const MIB: u64 = 1 << 20;
 /// What shells say of a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
-/// Runs and prints what is wrong with the run itself.
-pub(super) fn run(options: &RunOptions) -> ExitCode {
-    options.check();
-    let cases = options.cases();
+/// Runs and prints what is wrong with the run itself; an error says what is wrong with the options.
+pub(super) fn run(options: &RunOptions) -> Result<ExitCode, clap::Error> {
+    options.check()?;
+    let cases = options.cases()?;
     let mut results = Vec::new();
-    match judge(options, &cases, &mut results) {
+    Ok(match judge(options, &cases, &mut results) {
         Ok(code) => code,
         Err(error) => {
             let words = last_words(&error);
@@ -53,7 +53,7 @@ pub(super) fn run(options: &RunOptions) -> ExitCode {
                 false => words,
             }
         }
-    }
+    })
 }
 
 fn judge(

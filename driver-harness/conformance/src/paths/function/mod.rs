@@ -19,6 +19,7 @@ use chmu_spec::cxl::dvsec::block_id;
 use self::processor::ProcessorTraffic;
 use crate::subject::{Subject, Traffic};
 
+pub use self::processor::TrafficOptions;
 pub use self::selection::{Path as FunctionPath, SelectionError};
 
 /// Which function, how it is reached, and what traffic there is.
@@ -32,16 +33,6 @@ pub struct FunctionOptions {
     pub device: Option<String>,
     /// What traffic there is; none for a run that only reads.
     pub traffic: Option<TrafficOptions>,
-}
-
-/// What traffic of this processor is like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TrafficOptions {
-    /// Bytes of the device's memory to take, at most.
-    pub memory_bytes: u64,
-    /// Each access reaches the device exactly once and nothing else does. True of emulators without
-    /// a model of caches only, and nobody but the user knows it.
-    pub exact: bool,
 }
 
 /// A PCI function under test.

@@ -7,16 +7,26 @@ use std::ops::Range;
 use anyhow::{Context, Result, bail, ensure};
 use chmu_driver::translation::Translation;
 use chmu_machine::memory::{Buffer, PAGE_BYTES, numa, page_map};
-use chmu_machine::topology::{NodeId, Topology};
+use chmu_machine::node::NodeId;
+use chmu_machine::topology::Topology;
 use chmu_spec::address::{Dpa, Hpa, Pfn};
 use chmu_spec::request::AccessKind;
 
-use super::TrafficOptions;
 use super::pages::Pages;
 use crate::subject::{Request, Traffic};
 
 /// No node's memory changes within less than this: Linux' smallest memory block.
 const NODE_STEP_BYTES: u64 = 128 << 20;
+
+/// What traffic of this processor is like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrafficOptions {
+    /// Bytes of the device's memory to take, at most.
+    pub memory_bytes: u64,
+    /// Each access reaches the device exactly once and nothing else does. True of emulators without
+    /// a model of caches only, and nobody but the user knows it.
+    pub exact: bool,
+}
 
 /// Pages of the device's memory, bound to its nodes and locked.
 #[derive(Debug)]

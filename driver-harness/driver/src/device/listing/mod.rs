@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use chmu_machine::topology::NodeId;
+use chmu_machine::node::NodeId;
 use serde::Serialize;
 
 use super::block::Block;

@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
+use chmu_spec::cxl::dvsec::block_id;
+
 use super::super::listing::{Table, list};
 use super::*;
 

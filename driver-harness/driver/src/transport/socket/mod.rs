@@ -14,11 +14,9 @@ use std::time::Duration;
 
 use super::mapping::{FileArea, Mapping};
 use super::messages::Messages;
-use super::{
-    BarOffset, MappedWords, Transport, TransportError, Width, check_range, function_level_reset,
-    switch_on,
-};
-use chmu_machine::refusal::without_sockets;
+use super::reset::{function_level_reset, switch_on};
+use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use crate::refusal::without_sockets;
 use connection::{Connection, Reply, invalid};
 use protocol::{
     Command, DEVICE_INFO_BYTES, DEVICE_PCI, INTERRUPT_EVENTS, INTERRUPT_INFO_BYTES, INTERRUPT_MSI,

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chmu_machine::refusal::{Host, Refusal, without_damon};
+use chmu_machine::node::NodeId;
+use chmu_machine::refusal::{Host, Refusal, unmounted};
 use chmu_machine::sysfs_file::{self, SysfsError};
-use chmu_machine::topology::NodeId;
 use chmu_spec::address::Pfn;
 
 use super::{Actuator, ActuatorError, BatchOutcome, regions};
@@ -430,6 +430,18 @@ fn check_exclusive(sysfs: &Path) -> Result<(), DamonError> {
         }
     }
     Ok(())
+}
+
+/// Why there is no DAMON.
+fn without_damon(sysfs: &Path) -> Refusal {
+    match sysfs.join("kernel").exists() {
+        true => Refusal::new(
+            "the kernel has no DAMON that programs can set up",
+            "build it with CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR, or take --actuator \
+             move-pages",
+        ),
+        false => unmounted(sysfs),
+    }
 }
 
 #[cfg(test)]

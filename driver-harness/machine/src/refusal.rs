@@ -9,9 +9,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-mod mapping;
-mod vfio;
-
 /// A cause and what helps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(Box<Words>);
@@ -33,6 +30,13 @@ impl Refusal {
     }
 }
 
+impl Refusal {
+    /// Why the kernel refuses, without the way out.
+    pub fn cause(&self) -> &str {
+        &self.0.cause
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Words { cause, way_out } = &*self.0;
@@ -50,7 +54,7 @@ pub struct Host {
 
 /// A right of a process (`include/uapi/linux/capability.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Capability {
+pub enum Capability {
     /// Reads and writes files of others.
     Override = 1,
     /// Reaches physical memory.
@@ -84,6 +88,21 @@ impl Host {
         }
     }
 
+    /// Where sysfs is.
+    pub fn sysfs(&self) -> &Path {
+        &self.sysfs
+    }
+
+    /// Where procfs is.
+    pub fn procfs(&self) -> &Path {
+        &self.procfs
+    }
+
+    /// Where device files are.
+    pub fn devices(&self) -> &Path {
+        &self.devices
+    }
+
     /// How the kernel is locked down; none where it is not, or does not say.
     fn lockdown(&self) -> Option<String> {
         let modes = fs::read_to_string(self.sysfs.join("kernel/security/lockdown")).ok()?;
@@ -114,8 +133,8 @@ impl Host {
         u64::from_str_radix(&rights, 16).map_or(true, |rights| rights & 1 << capability as u8 != 0)
     }
 
-    /// The refusal of a process that lacks a right.
-    fn without_right(&self, capability: Capability) -> Option<Refusal> {
+    /// The refusal of a process that lacks a right; none where it has it.
+    pub fn without_right(&self, capability: Capability) -> Option<Refusal> {
         let name = capability.name();
         match (self.is_root(), self.has(capability)) {
             (_, true) => None,
@@ -130,8 +149,8 @@ impl Host {
         }
     }
 
-    /// The refusal of a kernel that is locked down.
-    fn locked_down(&self, what: &str) -> Option<Refusal> {
+    /// The refusal of a kernel that is locked down and so closes `what`; none where it is not.
+    pub fn locked_down(&self, what: &str) -> Option<Refusal> {
         let mode = self.lockdown()?;
         Some(Refusal::new(
             format!(
@@ -151,8 +170,8 @@ impl Host {
         }
     }
 
-    /// The refusal of a file system that cannot be written.
-    fn read_only(error: &io::Error) -> Option<Refusal> {
+    /// The refusal of a file system that cannot be written; none for other errors.
+    pub fn read_only(error: &io::Error) -> Option<Refusal> {
         (error.kind() == io::ErrorKind::ReadOnlyFilesystem).then(|| {
             Refusal::new(
                 "sysfs is mounted read-only, as in a container",
@@ -161,13 +180,14 @@ impl Host {
         })
     }
 
-    fn driver_of(folder: &Path) -> Option<String> {
+    /// The driver that a device, by its folder in sysfs, is bound to.
+    pub fn driver_of(folder: &Path) -> Option<String> {
         let driver = fs::read_link(folder.join("driver")).ok()?;
         Some(driver.file_name()?.to_string_lossy().into_owned())
     }
 
     /// Whether sysfs has the folder of a PCI bus.
-    fn has_pci(&self) -> bool {
+    pub fn has_pci(&self) -> bool {
         self.sysfs.join("bus/pci").exists()
     }
 }
@@ -198,19 +218,8 @@ pub fn without_nodes(sysfs: &Path) -> Refusal {
     }
 }
 
-/// Why there is no DAMON.
-pub fn without_damon(sysfs: &Path) -> Refusal {
-    match sysfs.join("kernel").exists() {
-        true => Refusal::new(
-            "the kernel has no DAMON that programs can set up",
-            "build it with CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR, or take --actuator \
-             move-pages",
-        ),
-        false => unmounted(sysfs),
-    }
-}
-
-fn unmounted(sysfs: &Path) -> Refusal {
+/// The refusal of a machine that shows no sysfs at `sysfs`.
+pub fn unmounted(sysfs: &Path) -> Refusal {
     let shown = sysfs.display();
     Refusal::new(
         format!("nothing is mounted at {shown}"),
@@ -218,31 +227,27 @@ fn unmounted(sysfs: &Path) -> Refusal {
     )
 }
 
-/// Why the kernel does not know an address family, in words; none for other errors.
-pub fn without_sockets(error: &io::Error) -> Option<Refusal> {
-    let missing = match error.raw_os_error() {
-        Some(libc::EAFNOSUPPORT) => "CONFIG_UNIX",
-        Some(libc::ENOSYS) => "CONFIG_NET and CONFIG_UNIX",
-        _ => return None,
-    };
-    Some(Refusal::new(
-        format!("the kernel has no UNIX sockets: it lacks {missing}"),
-        "the transport in-process and those of this machine's devices need none",
-    ))
-}
-
-/// The memory areas of a function, by its `resource` file: first and last address of each.
-fn areas(folder: &Path) -> Vec<(u64, u64)> {
-    let text = fs::read_to_string(folder.join("resource")).unwrap_or_default();
-    let number = |word: &str| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok();
-    let area = |line: &str| {
-        let mut numbers = line.split_whitespace().map(number);
-        Some((numbers.next()??, numbers.next()??))
-    };
-    text.lines()
-        .map(|line| area(line).unwrap_or((0, 0)))
-        .collect()
-}
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn assert_says(text: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(text.contains(part), "{part:?} is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_sysfs_or_pci_says_so() {
+        let root = tempfile::tempdir().unwrap();
+        let text = |path: &Path| without_pci(path).map(|refusal| refusal.to_string());
+        assert_says(
+            &text(root.path()).unwrap(),
+            &["nothing is mounted at ", "mount -t sysfs", "container"],
+        );
+        fs::create_dir_all(root.path().join("bus/cpu")).unwrap();
+        assert_says(&text(root.path()).unwrap(), &["no PCI bus", "CONFIG_PCI"]);
+        fs::create_dir_all(root.path().join("bus/pci/devices")).unwrap();
+        assert_eq!(text(root.path()), None);
+    }
+}
