@@ -2,8 +2,11 @@
 //! The conformance suite: the same cases against the in-process model, a `vfio-user-chmu` process,
 //! a guest's device and real hardware.
 //!
+//! A floor on top of `chmu-driver` and `chmu-machine`; beside them it imports the model
+//! (`chmu-cxl`, `chmu-model`) and the producer of accesses (`chmu-ring`), never promotion or proof.
+//!
 //! - [`catalogue`]: what is required, from `specs/requirements.toml`.
-//! - [`cases`]: what checks it, a file per area.
+//! - [`cases`]: what checks it, a file per area. [`outcome`]: what can come of one.
 //! - [`mod@bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! From hot memory to promoted pages.
+//!
+//! The floor on top of `chmu-driver` and `chmu-machine`, and the only one that decides which pages
+//! move: a [`source`] reports, the [`Promoter`] chooses, an [`actuator`] moves.
 
 pub mod actuator;
 mod folio;
