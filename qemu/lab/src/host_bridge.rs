@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The host bridge's component registers as firmware leaves them (CXL r3.2 8.2.4): one committed
+//! The host bridges' component registers as firmware leaves them (CXL r3.2 8.2.4): one committed
 //! HDM decoder per window.
 //!
 //! The bytes lie in DRAM, see [`Topology::register_block`]. Linux only reads them.
@@ -26,11 +26,17 @@ const DECODER_ENABLE: u32 = 1 << 1;
 /// Lock on commit (bit 8), commit (bit 9), committed (bit 10), host-only memory (bit 12).
 const DECODER_COMMITTED: u32 = 0x1700;
 
-/// The register block's content, 64 KiB.
+/// The content of all register blocks, 64 KiB for each host bridge.
 pub fn register_image(topology: &Topology) -> Vec<u8> {
-    let size = usize::try_from(topology.register_block().bytes).unwrap_or(usize::MAX);
-    let mut image = Image(vec![0; size]);
-    let windows = topology.windows();
+    let bridges = 0..topology.host_bridges.len();
+    bridges.flat_map(|index| block(topology, index)).collect()
+}
+
+fn block(topology: &Topology, host_bridge: usize) -> Vec<u8> {
+    let size = topology.register_block(host_bridge).bytes;
+    let mut image = Image(vec![0; usize::try_from(size).unwrap_or(usize::MAX)]);
+    let mut windows = topology.windows();
+    windows.retain(|window| window.window.host_bridge == host_bridge);
     let capability = CACHEMEM_OFFSET + HDM_DECODER_OFFSET;
     image.put(CACHEMEM_OFFSET, CAPABILITY_HEADER);
     let pointer = u32::try_from(HDM_DECODER_OFFSET).unwrap_or(u32::MAX) << 20;
@@ -105,6 +111,7 @@ pub(crate) fn encoded_granularity(bytes: u32) -> u8 {
 mod tests {
     use super::*;
     use crate::topology::Device;
+    use crate::topology::presets::Preset;
 
     fn word(image: &[u8], offset: usize) -> u32 {
         u32::from_le_bytes(image[offset..offset + 4].try_into().unwrap())
@@ -132,6 +139,19 @@ mod tests {
         }
         let used = image.iter().filter(|byte| **byte != 0).count();
         assert_eq!(used, 12, "Nothing else is set");
+    }
+
+    #[test]
+    fn each_host_bridge_has_the_decoders_of_its_own_windows() {
+        let two_socket: Preset = "two-socket".parse().unwrap();
+        let image = register_image(&two_socket.topology());
+        assert_eq!(image.len(), 0x2_0000);
+        for (offset, base, port) in [(0, 0, 0), (0x1_0000, 0x2000_0000, 1)] {
+            assert_eq!(word(&image, offset + 0x1000), 0x0111_0001);
+            assert_eq!(word(&image, offset + 0x1110), base);
+            assert_eq!(word(&image, offset + 0x1114), 1);
+            assert_eq!(word(&image, offset + 0x1124), port);
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! CXL Early Discovery Table (CXL r3.2 9.18.1): the host bridge and the windows.
+//! CXL Early Discovery Table (CXL r3.2 9.18.1): the host bridges and the windows.
 //!
 //! QEMU emits a host bridge structure that points at its own registers and, without `cxl-fmw`, no
 //! window.
@@ -17,18 +17,21 @@ const MODULO_ARITHMETIC: u8 = 0;
 const RESTRICTIONS: u16 = 0x16;
 
 pub(super) fn build(topology: &Topology) -> Vec<u8> {
-    let mut content = host_bridge_structure(topology);
+    let bridges = 0..topology.host_bridges.len();
+    let mut content: Vec<u8> = bridges
+        .flat_map(|index| host_bridge_structure(topology, index))
+        .collect();
     for window in topology.windows() {
         content.extend(fixed_memory_window(topology, &window));
     }
     super::table(*b"CEDT", TABLE_REVISION, &content)
 }
 
-fn host_bridge_structure(topology: &Topology) -> Vec<u8> {
-    let block = topology.register_block();
+fn host_bridge_structure(topology: &Topology, index: usize) -> Vec<u8> {
+    let block = topology.register_block(index);
     let mut bytes = vec![HOST_BRIDGE_STRUCTURE, 0];
     bytes.extend(32_u16.to_le_bytes());
-    bytes.extend(u32::from(topology.host_bridge_bus).to_le_bytes());
+    bytes.extend(uid(topology, index));
     bytes.extend(HOST_BRIDGE_VERSION.to_le_bytes());
     bytes.extend(0_u32.to_le_bytes());
     bytes.extend(block.start.0.to_le_bytes());
@@ -36,7 +39,12 @@ fn host_bridge_structure(topology: &Topology) -> Vec<u8> {
     bytes
 }
 
-/// All devices lie behind the one host bridge, so the window itself is never interleaved.
+/// A host bridge's `_UID`.
+fn uid(topology: &Topology, host_bridge: usize) -> [u8; 4] {
+    u32::from(topology.host_bridges[host_bridge].bus).to_le_bytes()
+}
+
+/// All its devices lie behind one host bridge, so the window itself is never interleaved.
 fn fixed_memory_window(topology: &Topology, window: &PlacedWindow<'_>) -> Vec<u8> {
     let mut bytes = vec![FIXED_MEMORY_WINDOW, 0];
     bytes.extend(40_u16.to_le_bytes());
@@ -48,7 +56,7 @@ fn fixed_memory_window(topology: &Topology, window: &PlacedWindow<'_>) -> Vec<u8
     bytes.extend(u32::from(granularity).to_le_bytes());
     bytes.extend(RESTRICTIONS.to_le_bytes());
     bytes.extend(0_u16.to_le_bytes());
-    bytes.extend(u32::from(topology.host_bridge_bus).to_le_bytes());
+    bytes.extend(uid(topology, window.window.host_bridge));
     bytes
 }
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Heterogeneous Memory Attribute Table (ACPI 6.5 5.2.27): QEMU's own figures, and those of the way
-//! to the host bridge, which QEMU gives only to a machine with one more node.
+//! to each host bridge, which QEMU gives only to a machine with one more node.
 //!
 //! With them Linux adds up what the whole way to a CXL device costs (Linux `drivers/cxl/core/cdat.c`),
 //! and can tell whether a window has the quality of service that its devices have.
+
+use std::cmp::Reverse;
 
 use crate::topology::{Access, Topology};
 
@@ -22,7 +24,7 @@ const UNKNOWN: u16 = 0xffff;
 pub(super) fn build(topology: &Topology) -> Vec<u8> {
     let mut content = vec![0; 4];
     for (index, node) in topology.nodes.iter().enumerate() {
-        content.extend(memory_attributes(index, node.initiator));
+        content.extend(memory_attributes(index, nearest(&node.access)));
     }
     let latency = figures(topology, |access| access.latency_ns);
     content.extend(latency_bandwidth(
@@ -36,13 +38,24 @@ pub(super) fn build(topology: &Topology) -> Vec<u8> {
     super::table(*b"HMAT", TABLE_REVISION, &content)
 }
 
-fn memory_attributes(node: usize, initiator: usize) -> Vec<u8> {
+/// The initiator that the memory is fastest for; none when several are equal, and Linux compares
+/// the figures itself.
+fn nearest(access: &[Access]) -> Option<usize> {
+    let key = |access: &Access| (access.latency_ns, Reverse(access.bandwidth_mib_per_s));
+    let best = access.iter().map(key).min()?;
+    let mut equals = access.iter().filter(|access| key(access) == best);
+    let first = equals.next()?.initiator;
+    equals.next().is_none().then_some(first)
+}
+
+fn memory_attributes(node: usize, initiator: Option<usize>) -> Vec<u8> {
+    let flags = initiator.map_or(0, |_| INITIATOR_VALID);
     let mut bytes = MEMORY_ATTRIBUTES.to_le_bytes().to_vec();
     bytes.extend([0, 0]);
     bytes.extend(40_u32.to_le_bytes());
-    bytes.extend(INITIATOR_VALID.to_le_bytes());
+    bytes.extend(flags.to_le_bytes());
     bytes.extend([0, 0]);
-    bytes.extend(super::proximity_domain(initiator));
+    bytes.extend(super::proximity_domain(initiator.unwrap_or(0)));
     bytes.extend(super::proximity_domain(node));
     bytes.resize(40, 0);
     bytes
@@ -55,11 +68,14 @@ fn initiators(topology: &Topology) -> Vec<usize> {
     with_processors.map(|(index, _)| index).collect()
 }
 
-/// For each initiator, the figures of all nodes and then of the host bridge; 0 where nothing is
+/// For each initiator, the figures of all nodes and then of the host bridges; 0 where nothing is
 /// known.
 fn figures(topology: &Topology, figure: impl Fn(&Access) -> u32) -> Vec<u32> {
     let nodes = topology.nodes.iter().map(|node| node.access.as_slice());
-    let targets: Vec<_> = nodes.chain([topology.host_bridge_access()]).collect();
+    let bridges = topology.host_bridges.iter();
+    let targets: Vec<_> = nodes
+        .chain(bridges.map(|it| it.access.as_slice()))
+        .collect();
     let rows = initiators(topology).into_iter().flat_map(|initiator| {
         let of = |accesses: &&[Access]| {
             let mut accesses = accesses.iter();
@@ -74,7 +90,8 @@ fn figures(topology: &Topology, figure: impl Fn(&Access) -> u32) -> Vec<u32> {
 /// Figures that are too large for an entry are counted in larger units.
 fn latency_bandwidth(topology: &Topology, data_type: u8, unit: u64, figures: &[u32]) -> Vec<u8> {
     let initiators = initiators(topology);
-    let targets: Vec<usize> = (0..=topology.nodes.len()).collect();
+    let count = topology.nodes.len() + topology.host_bridges.len();
+    let targets: Vec<usize> = (0..count).collect();
     let largest = figures.iter().copied().max().unwrap_or(0);
     let shift = (0..u32::BITS)
         .find(|shift| largest >> shift <= MAXIMUM_ENTRY)

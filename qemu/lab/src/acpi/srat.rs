@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! System Resource Affinity Table (ACPI 6.5 5.2.16): QEMU's own content, with the CXL nodes marked
-//! hot-pluggable, and the host bridge as a generic port.
+//! hot-pluggable, and each host bridge as a generic port.
 //!
 //! With `movable_node` on its command line Linux then keeps its own memory off those nodes: all of
 //! it becomes `ZONE_MOVABLE` (Linux `mm/memblock.c`, `mm/mm_init.c`).
@@ -8,7 +8,7 @@
 use chmu_spec::address::{Hpa, HpaRange};
 
 use super::proximity_domain;
-use crate::topology::{KIB, MIB, Topology};
+use crate::topology::{HostBridge, KIB, MIB, Topology};
 
 const TABLE_REVISION: u8 = 1;
 const PROCESSOR_AFFINITY: u8 = 0;
@@ -17,7 +17,7 @@ const GENERIC_PORT_AFFINITY: u8 = 6;
 /// Generic port: the device is named by its ACPI identifiers.
 const ACPI_DEVICE_HANDLE: u8 = 0;
 /// A CXL host bridge.
-const HOST_BRIDGE: [u8; 8] = *b"ACPI0016";
+const HOST_BRIDGE_HID: [u8; 8] = *b"ACPI0016";
 const ENABLED: u32 = 1 << 0;
 const HOT_PLUGGABLE: u32 = 1 << 1;
 /// Video memory and firmware lie from here to 1 MiB.
@@ -52,7 +52,9 @@ pub(super) fn build(topology: &Topology) -> Vec<u8> {
     for _ in memory_entries..topology.nodes.len() + 2 {
         content.extend(memory_affinity(0, nothing, 0));
     }
-    content.extend(generic_port_affinity(topology));
+    for (index, bridge) in topology.host_bridges.iter().enumerate() {
+        content.extend(generic_port_affinity(topology.nodes.len() + index, bridge));
+    }
     super::table(*b"SRAT", TABLE_REVISION, &content)
 }
 
@@ -76,13 +78,13 @@ fn memory_affinity(node: usize, range: HpaRange, flags: u32) -> [u8; 40] {
     bytes
 }
 
-/// The host bridge as a place of its own, behind the nodes, that HMAT has figures for.
-fn generic_port_affinity(topology: &Topology) -> [u8; 32] {
+/// A host bridge as a place of its own, behind the nodes, that HMAT has figures for.
+fn generic_port_affinity(domain: usize, bridge: &HostBridge) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes[..4].copy_from_slice(&[GENERIC_PORT_AFFINITY, 32, 0, ACPI_DEVICE_HANDLE]);
-    bytes[4..8].copy_from_slice(&proximity_domain(topology.nodes.len()));
-    bytes[8..16].copy_from_slice(&HOST_BRIDGE);
-    bytes[16..20].copy_from_slice(&u32::from(topology.host_bridge_bus).to_le_bytes());
+    bytes[4..8].copy_from_slice(&proximity_domain(domain));
+    bytes[8..16].copy_from_slice(&HOST_BRIDGE_HID);
+    bytes[16..20].copy_from_slice(&u32::from(bridge.bus).to_le_bytes());
     bytes[24..28].copy_from_slice(&ENABLED.to_le_bytes());
     bytes
 }

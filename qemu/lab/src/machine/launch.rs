@@ -74,8 +74,8 @@ impl Launch {
         if let [only] = devices.as_mut_slice() {
             only.name = "the device".to_owned();
         }
-        let register_block = folder.join("host-bridge.bin");
-        write(&register_block, &host_bridge::register_image(topology))?;
+        let register_blocks = folder.join("host-bridge.bin");
+        write(&register_blocks, &host_bridge::register_image(topology))?;
         let initramfs_file = folder.join(INITRAMFS);
         write(&initramfs_file, &initramfs(topology, &software.initramfs)?)?;
         let console_log = folder.join(CONSOLE_LOG);
@@ -83,7 +83,7 @@ impl Launch {
         let files = MachineFiles {
             kernel: software.kernel.clone(),
             initramfs: initramfs_file,
-            register_block,
+            register_blocks,
             plugin: software.plugin.clone(),
             sockets: devices
                 .iter()

@@ -21,8 +21,8 @@ const DEVICE_TIMEOUT_MS: u32 = 60_000;
 pub(super) struct MachineFiles {
     pub(super) kernel: PathBuf,
     pub(super) initramfs: PathBuf,
-    /// The host bridge's register block.
-    pub(super) register_block: PathBuf,
+    /// The host bridges' register blocks.
+    pub(super) register_blocks: PathBuf,
     /// The plugin, if there is one.
     pub(super) plugin: Option<PathBuf>,
     /// For each device, in the order of root ports.
@@ -125,8 +125,8 @@ fn names_bus(device: &str) -> bool {
 
 /// The kernel's command line.
 pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions) -> String {
-    let block = topology.register_block();
-    let size = ByteSize(block.bytes);
+    let blocks = topology.register_blocks();
+    let size = ByteSize(blocks.bytes);
     let mut words = vec![
         "console=ttyS0".to_owned(),
         // The guest ends or restarts at once when its kernel panics, and any oops is a panic.
@@ -136,8 +136,8 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         // QEMU's SRAT, which does not mark them, so the kernel must not choose its own place.
         "movable_node".to_owned(),
         "nokaslr".to_owned(),
-        // The host bridge's registers are no memory.
-        format!("memmap={size}${:#x}", block.start.0),
+        // The host bridges' registers are no memory.
+        format!("memmap={size}${:#x}", blocks.start.0),
         // On a busy host the kernel's test of the timer finds no ticks in time, and gives it up.
         "no_timer_check".to_owned(),
         // Only what is under test moves pages.
@@ -269,18 +269,22 @@ fn put_console(list: &mut OptionList, console: &Console) {
 }
 
 fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles) {
-    let bus = topology.host_bridge_bus;
-    let node = topology.host_bridge_node();
-    list.put(
-        "-device",
-        format!("pxb-cxl,id=cxl,bus=pcie.0,bus_nr={bus},numa_node={node}"),
-    );
+    for (index, bridge) in topology.host_bridges.iter().enumerate() {
+        let (name, bus) = (bridge_name(index), bridge.bus);
+        let node = bridge.node.map(|node| format!(",numa_node={node}"));
+        let node = node.unwrap_or_default();
+        list.put(
+            "-device",
+            format!("pxb-cxl,id={name},bus=pcie.0,bus_nr={bus}{node}"),
+        );
+    }
     for (device, sockets) in topology.devices().iter().zip(&files.sockets) {
         let index = device.index;
         let slot = index + 1;
+        let bridge = bridge_name(device.window.window.host_bridge);
         list.put(
             "-device",
-            format!("cxl-rp,id=port{index},bus=cxl,chassis=0,slot={slot},port={index}"),
+            format!("cxl-rp,id=port{index},bus={bridge},chassis=0,slot={slot},port={index}"),
         );
         let device = json!({
             "driver": "vfio-user-pci",
@@ -292,12 +296,20 @@ fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles)
         });
         list.put("-device", device.to_string());
     }
-    let block = option_value(&files.register_block);
-    let address = topology.register_block().start.0;
+    let blocks = option_value(&files.register_blocks);
+    let address = topology.register_blocks().start.0;
     list.put(
         "-device",
-        format!("loader,file={block},addr={address:#x},force-raw=on"),
+        format!("loader,file={blocks},addr={address:#x},force-raw=on"),
     );
+}
+
+/// The bus that root ports name; a user's, too.
+fn bridge_name(index: usize) -> String {
+    match index {
+        0 => "cxl".to_owned(),
+        more => format!("cxl{more}"),
+    }
 }
 
 fn plugin_option(plugin: &Path, options: &MachineOptions, files: &MachineFiles) -> String {

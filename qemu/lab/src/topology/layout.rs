@@ -92,19 +92,27 @@ impl Topology {
         devices
     }
 
-    /// Where the RAM lies that stands for the host bridge's component registers.
+    /// Where the RAM lies that stands for a host bridge's component registers.
     ///
     /// QEMU's own host bridge has its decoders uncommitted after each reset and nothing in the
     /// firmware commits them, so Linux is shown a block in DRAM that QEMU fills at each reset.
-    pub fn register_block(&self) -> HpaRange {
-        let top = self.low_memory_bytes();
+    pub fn register_block(&self, host_bridge: usize) -> HpaRange {
         HpaRange {
-            start: Hpa(top.saturating_sub(REGISTER_BLOCK_BELOW_TOP_BYTES)),
+            start: Hpa(self.register_blocks().start.0 + host_bridge as u64 * REGISTER_BLOCK_BYTES),
             bytes: REGISTER_BLOCK_BYTES,
         }
     }
 
-    /// The largest initramfs that stays clear of the register block.
+    /// The register blocks of all host bridges, which follow each other.
+    pub fn register_blocks(&self) -> HpaRange {
+        let top = self.low_memory_bytes();
+        HpaRange {
+            start: Hpa(top.saturating_sub(REGISTER_BLOCK_BELOW_TOP_BYTES)),
+            bytes: self.host_bridges.len() as u64 * REGISTER_BLOCK_BYTES,
+        }
+    }
+
+    /// The largest initramfs that stays clear of the register blocks.
     pub fn initramfs_limit_bytes(&self) -> u64 {
         REGISTER_BLOCK_BELOW_TOP_BYTES - 32 * MIB
     }

@@ -6,6 +6,7 @@
 
 mod layout;
 mod performance;
+pub mod presets;
 mod validation;
 
 use chmu_spec::address::Hpa;
@@ -30,8 +31,19 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// `distances[a][b]` as in ACPI SLIT: 10 on the diagonal, more elsewhere.
     pub distances: Vec<Vec<u8>>,
-    /// PCI bus number of the CXL host bridge; also its ACPI `_UID`.
-    pub host_bridge_bus: u8,
+    /// The CXL host bridges; a window names one of them by its index.
+    pub host_bridges: Vec<HostBridge>,
+}
+
+/// A CXL host bridge: the devices of its windows hang at its root ports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostBridge {
+    /// Its PCI bus number; also its ACPI `_UID`.
+    pub bus: u8,
+    /// The node whose processors are closest; none when several are.
+    pub node: Option<usize>,
+    /// How it looks from each node with processors: the way to it, without any memory.
+    pub access: Vec<Access>,
 }
 
 /// A NUMA node.
@@ -69,6 +81,8 @@ pub struct Window {
     /// Consecutive bytes on one device before the next one's turn: 256 B to 16 KiB. Without
     /// meaning for one device.
     pub granularity_bytes: u32,
+    /// The host bridge that the devices are behind.
+    pub host_bridge: usize,
 }
 
 /// A CXL memory device.
@@ -120,38 +134,7 @@ impl PlacedDevice<'_> {
 impl Default for Topology {
     /// Two processors on 2 GiB of DRAM, and a device of 1 GiB that is three times slower.
     fn default() -> Self {
-        let dram = Node {
-            memory_bytes: 2 * GIB,
-            processors: 2,
-            initiator: 0,
-            access: vec![Access {
-                initiator: 0,
-                latency_ns: 100,
-                bandwidth_mib_per_s: 100 << 10,
-            }],
-            window: None,
-        };
-        let cxl = Node {
-            memory_bytes: GIB,
-            processors: 0,
-            initiator: 0,
-            access: vec![Access {
-                initiator: 0,
-                latency_ns: 300,
-                bandwidth_mib_per_s: 20 << 10,
-            }],
-            window: Some(Window {
-                devices: vec![Device {
-                    serial_number: 0xc4a0_0001,
-                }],
-                granularity_bytes: 256,
-            }),
-        };
-        Self {
-            nodes: vec![dram, cxl],
-            distances: vec![vec![10, 20], vec![20, 10]],
-            host_bridge_bus: 52,
-        }
+        presets::single()
     }
 }
 

@@ -3,7 +3,7 @@
 //! the device. HMAT has the whole way, the host bridge's generic port the first part, and the device
 //! tells its own part.
 
-use super::{Access, PlacedWindow, Topology};
+use super::{Access, PlacedWindow, Topology, Window};
 
 /// A flit of 68 bytes takes 1.08 ns over 16 lanes of 32 GT/s; Linux rounds up.
 const LINK_LATENCY_NS: u32 = 2;
@@ -18,18 +18,6 @@ pub struct DevicePerformance {
 }
 
 impl Topology {
-    /// The node whose processors the host bridge is at.
-    pub fn host_bridge_node(&self) -> usize {
-        let windows = self.windows();
-        let first = windows.first();
-        first.map_or(0, |window| self.nodes[window.node].initiator)
-    }
-
-    /// How the host bridge looks from each node with processors: as the memory of its node does.
-    pub fn host_bridge_access(&self) -> &[Access] {
-        &self.nodes[self.host_bridge_node()].access
-    }
-
     /// What is left to each device of a window of its node's figures.
     pub(super) fn device_performance(&self, window: &PlacedWindow<'_>) -> DevicePerformance {
         let node = &self.nodes[window.node];
@@ -40,13 +28,19 @@ impl Topology {
                 .map_or((0, 0), |it| (it.latency_ns, it.bandwidth_mib_per_s))
         };
         let (latency_ns, bandwidth_mib_per_s) = from(&node.access);
-        let (to_bridge_ns, _) = from(self.host_bridge_access());
+        let (to_bridge_ns, _) = from(self.window_bridge_access(window.window));
         let ways = u32::try_from(window.window.devices.len()).unwrap_or(u32::MAX);
         let before_ns = to_bridge_ns.saturating_add(LINK_LATENCY_NS);
         DevicePerformance {
             latency_ns: latency_ns.saturating_sub(before_ns).max(1),
             bandwidth_mib_per_s: (bandwidth_mib_per_s / ways.max(1)).max(1),
         }
+    }
+
+    /// How the window's host bridge looks; nothing where there is no such bridge.
+    fn window_bridge_access(&self, window: &Window) -> &[Access] {
+        let bridge = self.host_bridges.get(window.host_bridge);
+        bridge.map_or(&[], |bridge| bridge.access.as_slice())
     }
 }
 

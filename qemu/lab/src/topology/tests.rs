@@ -55,7 +55,7 @@ fn the_register_block_lies_in_low_dram() {
     for dram_bytes in [GIB, 3 * GIB] {
         let mut topology = Topology::default();
         topology.nodes[0].memory_bytes = dram_bytes;
-        let block = topology.register_block();
+        let block = topology.register_blocks();
         let end = block.start.0 + block.bytes;
         assert!(block.start.0.is_multiple_of(block.bytes));
         assert!(end + topology.initramfs_limit_bytes() < topology.low_memory_bytes());
@@ -124,10 +124,44 @@ fn what_cannot_be_built_is_refused() {
             bytes: 128
         })
     );
-    assert!(matches!(
-        error(|t| t.host_bridge_bus = 255),
-        Some(E::HostBridgeBus { .. })
-    ));
+    assert_eq!(
+        error(|t| t.host_bridges[0].bus = 255),
+        Some(E::HostBridgeBus {
+            bus: 255,
+            devices: 1,
+            end: 256
+        })
+    );
+    assert_eq!(
+        error(|t| t.host_bridges.push(t.host_bridges[0].clone())),
+        Some(E::HostBridgeBus {
+            bus: 52,
+            devices: 1,
+            end: 52
+        })
+    );
+    assert_eq!(
+        error(|t| t.host_bridges.clear()),
+        Some(E::NoHostBridge {
+            node: 1,
+            host_bridge: 0,
+            count: 0
+        })
+    );
+    assert_eq!(
+        error(|t| t.host_bridges[0].access.clear()),
+        Some(E::BridgeAccessMissing {
+            host_bridge: 0,
+            initiator: 0
+        })
+    );
+    assert_eq!(
+        error(|t| t.host_bridges[0].node = Some(1)),
+        Some(E::HostBridgeNode {
+            host_bridge: 0,
+            node: 1
+        })
+    );
     let mut twins = two_windows();
     twins.nodes[2].window.as_mut().unwrap().devices[1].serial_number = 2;
     assert_eq!(twins.validate(), Err(E::SerialNumber(2)));

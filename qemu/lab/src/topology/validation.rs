@@ -2,7 +2,9 @@
 //! What a topology must look like, said in sentences.
 
 use super::layout::window_size_multiple;
-use super::{MIB, Node, Topology, WINDOW_ALIGNMENT_BYTES, Window};
+use super::{
+    Access, HostBridge, MIB, Node, PlacedDevice, Topology, WINDOW_ALIGNMENT_BYTES, Window,
+};
 
 /// Fewer leave the low memory too small for kernel, initramfs and register block.
 const DRAM_MINIMUM_BYTES: u64 = 1024 * MIB;
@@ -98,15 +100,45 @@ pub enum TopologyError {
     /// Serial numbers tell devices apart.
     #[error("Serial number {0:#x} is zero or used twice")]
     SerialNumber(u64),
-    /// The bus numbers below the host bridge must exist.
-    #[error("PCI bus {bus} leaves no room for {devices} root ports; 1 to {limit} are possible")]
+    /// The bus numbers below a host bridge must exist and be its own.
+    #[error(
+        "PCI bus {bus} leaves no room for {devices} root ports below {end}; bus 0 is the machine's"
+    )]
     HostBridgeBus {
         /// What was given.
         bus: u8,
         /// Root ports needed.
         devices: usize,
-        /// The highest possible bus.
-        limit: usize,
+        /// The first bus that is not free: the next host bridge's, or 256.
+        end: usize,
+    },
+    /// The devices need a host bridge that is there.
+    #[error("Node {node} names host bridge {host_bridge}, and there are {count}")]
+    NoHostBridge {
+        /// The node.
+        node: usize,
+        /// What it names.
+        host_bridge: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// HMAT would have a hole.
+    #[error(
+        "Host bridge {host_bridge} gives no latency and bandwidth as seen from node {initiator}, which has processors"
+    )]
+    BridgeAccessMissing {
+        /// The host bridge.
+        host_bridge: usize,
+        /// The initiator.
+        initiator: usize,
+    },
+    /// A host bridge at a node without processors.
+    #[error("Host bridge {host_bridge} is at node {node}, which has no processors")]
+    HostBridgeNode {
+        /// The host bridge.
+        host_bridge: usize,
+        /// The node.
+        node: usize,
     },
 }
 
@@ -153,23 +185,29 @@ impl Topology {
                 initiator: node.initiator,
             });
         }
-        for initiator in (0..self.nodes.len()).filter(|&node| has_processors(node)) {
-            let known = node.access.iter().any(|access| {
-                access.initiator == initiator
-                    && access.latency_ns > 0
-                    && access.bandwidth_mib_per_s > 0
+        if let Some(initiator) = self.unknown_initiator(&node.access) {
+            return Err(TopologyError::AccessMissing {
+                node: index,
+                initiator,
             });
-            if !known {
-                return Err(TopologyError::AccessMissing {
-                    node: index,
-                    initiator,
-                });
-            }
         }
         if let Some(window) = &node.window {
             validate_window(index, node, window)?;
         }
         Ok(())
+    }
+
+    /// A node with processors that `access` says nothing of.
+    fn unknown_initiator(&self, access: &[Access]) -> Option<usize> {
+        let is_known = |initiator: usize| {
+            access.iter().any(|access| {
+                access.initiator == initiator
+                    && access.latency_ns > 0
+                    && access.bandwidth_mib_per_s > 0
+            })
+        };
+        let mut nodes = 0..self.nodes.len();
+        nodes.find(|&node| self.nodes[node].processors > 0 && !is_known(node))
     }
 
     fn validate_distances(&self) -> Result<(), TopologyError> {
@@ -201,15 +239,57 @@ impl Topology {
                 return Err(TopologyError::SerialNumber(serial_number));
             }
         }
-        let limit = usize::from(u8::MAX).saturating_sub(devices.len());
-        if self.host_bridge_bus == 0 || usize::from(self.host_bridge_bus) > limit {
-            return Err(TopologyError::HostBridgeBus {
-                bus: self.host_bridge_bus,
-                devices: devices.len(),
-                limit,
-            });
+        for placed in &devices {
+            let host_bridge = placed.window.window.host_bridge;
+            if host_bridge >= self.host_bridges.len() {
+                return Err(TopologyError::NoHostBridge {
+                    node: placed.window.node,
+                    host_bridge,
+                    count: self.host_bridges.len(),
+                });
+            }
+        }
+        let count_at = |index: usize| {
+            let at = |placed: &&PlacedDevice<'_>| placed.window.window.host_bridge == index;
+            devices.iter().filter(at).count()
+        };
+        for (index, bridge) in self.host_bridges.iter().enumerate() {
+            self.validate_host_bridge(index, bridge, count_at(index))?;
         }
         Ok(())
+    }
+
+    fn validate_host_bridge(
+        &self,
+        index: usize,
+        bridge: &HostBridge,
+        devices: usize,
+    ) -> Result<(), TopologyError> {
+        let later = self.host_bridges.iter().enumerate();
+        let later = later.filter(|(other, it)| *other != index && it.bus >= bridge.bus);
+        let end = later.map(|(_, it)| usize::from(it.bus)).min();
+        let end = end.unwrap_or(usize::from(u8::MAX) + 1);
+        if bridge.bus == 0 || usize::from(bridge.bus) + devices >= end {
+            return Err(TopologyError::HostBridgeBus {
+                bus: bridge.bus,
+                devices,
+                end,
+            });
+        }
+        let has_processors = |node: usize| self.nodes.get(node).is_some_and(|n| n.processors > 0);
+        if let Some(node) = bridge.node.filter(|&node| !has_processors(node)) {
+            return Err(TopologyError::HostBridgeNode {
+                host_bridge: index,
+                node,
+            });
+        }
+        match self.unknown_initiator(&bridge.access) {
+            None => Ok(()),
+            Some(initiator) => Err(TopologyError::BridgeAccessMissing {
+                host_bridge: index,
+                initiator,
+            }),
+        }
     }
 }
 

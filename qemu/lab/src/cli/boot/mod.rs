@@ -17,8 +17,10 @@ use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
+use chmu_lab::topology::presets::Listing;
 
 use super::usage_error;
+use machine::TopologyChoice;
 use script::Script;
 
 /// The lab's exit code when there is none of the user's script: as `timeout` and `env` have it, so
@@ -66,6 +68,10 @@ impl Options {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    if matches!(options.machine.topology, TopologyChoice::List) {
+        program::print(Listing::all())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let (topology, machine_options) = options
         .check()
         .map_err(|error| usage_error("boot", &error))?;

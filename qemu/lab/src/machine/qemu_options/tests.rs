@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 use super::*;
 use crate::machine::options::Mode;
+use crate::topology::presets::Preset;
 use crate::topology::{Access, Device, GIB, Window};
 
 fn files(devices: usize) -> MachineFiles {
@@ -12,7 +13,7 @@ fn files(devices: usize) -> MachineFiles {
     MachineFiles {
         kernel: "/boot/vmlinuz".into(),
         initramfs: "/run/initramfs".into(),
-        register_block: "/run/a,b.bin".into(),
+        register_blocks: "/run/a,b.bin".into(),
         plugin: Some("/lib/plugin.so".into()),
         sockets: sockets.collect(),
         console: Console::Unattended {
@@ -194,6 +195,27 @@ fn a_device_without_a_bus_comes_before_the_cxl_bridge() {
     }
 }
 
+#[test]
+fn root_ports_hang_at_their_own_host_bridge() {
+    let two_socket: Preset = "two-socket".parse().unwrap();
+    let lines = lines(
+        &two_socket.topology(),
+        &MachineOptions::default(),
+        &files(2),
+    );
+    assert_has(
+        &lines,
+        &[
+            "-device pxb-cxl,id=cxl,bus=pcie.0,bus_nr=52,numa_node=0",
+            "-device pxb-cxl,id=cxl1,bus=pcie.0,bus_nr=152,numa_node=1",
+            "-device cxl-rp,id=port0,bus=cxl,chassis=0,slot=1,port=0",
+            "-device cxl-rp,id=port1,bus=cxl1,chassis=0,slot=2,port=1",
+        ],
+    );
+    let words = lines.iter().find(|line| line.starts_with("-append"));
+    assert!(words.unwrap().contains(" memmap=128K$0x70000000 "));
+}
+
 /// Two sockets, and a window with two devices beside one with one.
 fn large() -> Topology {
     let mut topology = Topology::default();
@@ -209,11 +231,13 @@ fn large() -> Topology {
     pair.window = Some(Window {
         devices: vec![Device { serial_number: 2 }, Device { serial_number: 3 }],
         granularity_bytes: 4096,
+        host_bridge: 0,
     });
     topology.nodes.push(pair);
     for node in &mut topology.nodes {
         node.access = access.into();
     }
+    topology.host_bridges[0].access = access.into();
     topology.distances = (0..4)
         .map(|from| (0..4).map(|to| if from == to { 10 } else { 21 }).collect())
         .collect();
