@@ -32,7 +32,7 @@ pub const HEADER_DWORDS: usize = 2;
 /// Which kind of data object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ObjectType {
-    /// Who defines it.
+    /// PCI vendor identifier of who defines the object's type.
     pub vendor: u16,
     /// Which of the vendor's kinds.
     pub kind: u8,

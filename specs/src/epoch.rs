@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// Largest multiplier.
+/// Largest multiplier that the register's 12 bits hold.
 const MAXIMUM_MULTIPLIER: u16 = 0xfff;
 
 /// Unit of an epoch length (chmu-registers, offset 0x00; codes 1 to 5, all others reserved).
@@ -22,7 +22,7 @@ pub enum EpochScale {
 }
 
 impl EpochScale {
-    /// All scales, shortest first.
+    /// All scales, the shortest first.
     pub const ALL: [Self; 5] = [
         Self::HundredMicroseconds,
         Self::Millisecond,
@@ -36,12 +36,12 @@ impl EpochScale {
         Self::ALL.into_iter().find(|scale| scale.code() == code)
     }
 
-    /// The register code.
+    /// The code that stands for it in the registers.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// Nanoseconds of the scale.
+    /// How long an epoch with multiplier 1 takes, in nanoseconds.
     pub const fn nanoseconds(self) -> u64 {
         match self {
             Self::HundredMicroseconds => 100_000,
@@ -85,7 +85,7 @@ impl EpochLength {
         })
     }
 
-    /// The scale.
+    /// The scale, whose multiple the length is.
     pub const fn scale(self) -> EpochScale {
         self.scale
     }
@@ -95,7 +95,7 @@ impl EpochLength {
         self.multiplier
     }
 
-    /// The length in nanoseconds.
+    /// The length in nanoseconds: 100 us to 4095 s.
     pub const fn nanoseconds(self) -> u64 {
         self.scale.nanoseconds() * self.multiplier as u64
     }

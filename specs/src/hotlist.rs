@@ -3,7 +3,7 @@
 
 use crate::address::UnitIndex;
 
-/// Bytes of an entry.
+/// Bytes of an entry of the hotlist.
 pub const ENTRY_BYTES: u64 = 8;
 
 /// One hot unit as the device reports it (chmu-registers, "Range bitmap and hotlist").

@@ -61,7 +61,7 @@ impl Interleave {
         Self::new(*ways, MINIMUM_GRANULARITY_BYTES << granularity_code)
     }
 
-    /// Number of devices.
+    /// Number of devices that share the window, 1 to 16.
     pub const fn ways(self) -> u8 {
         self.ways
     }

@@ -6,7 +6,7 @@ use bitfield_struct::bitfield;
 /// Bytes of a function's configuration space.
 pub const CONFIG_SPACE_BYTES: u16 = 4096;
 
-/// Where extended capabilities start.
+/// Where extended capabilities start in configuration space.
 pub const EXTENDED_CAPABILITIES: u16 = 0x100;
 
 /// Class code of a CXL memory device: programming interface, sub-class, base class.
@@ -46,11 +46,11 @@ pub mod command {
     pub const MEMORY: u16 = 1 << 1;
     /// The function may issue requests, interrupt messages included.
     pub const BUS_MASTER: u16 = 1 << 2;
-    /// Parity error response.
+    /// Command: parity errors are acted upon.
     pub const PARITY_ERROR: u16 = 1 << 6;
-    /// Errors are reported.
+    /// Command: fatal and other errors are reported to the root.
     pub const SYSTEM_ERROR: u16 = 1 << 8;
-    /// No interrupts by wire.
+    /// Command: no interrupts by wire (`INTx`).
     pub const INTERRUPT_DISABLE: u16 = 1 << 10;
 }
 
@@ -64,9 +64,9 @@ pub mod bar {
     pub const FLAGS: u32 = 0xf;
 }
 
-/// Identifiers of capabilities.
+/// Identifiers of capabilities in the list below 0x100.
 pub mod capability {
-    /// Message-signalled interrupts.
+    /// Message-signalled interrupts (MSI).
     pub const MSI: u8 = 0x05;
     /// PCI Express.
     pub const PCI_EXPRESS: u8 = 0x10;
@@ -87,15 +87,15 @@ pub mod msi {
     pub const GRANTED_MASK: u16 = 0x7;
 }
 
-/// Identifiers of extended capabilities.
+/// Identifiers of extended capabilities, in the list from 0x100 on.
 pub mod extended_capability {
     /// Advanced error reporting (AER).
     pub const ADVANCED_ERROR_REPORTING: u16 = 0x0001;
     /// Device serial number.
     pub const SERIAL_NUMBER: u16 = 0x0003;
-    /// Designated vendor-specific.
+    /// Designated vendor-specific extended capability (DVSEC).
     pub const DVSEC: u16 = 0x0023;
-    /// Data object exchange.
+    /// Data object exchange (DOE).
     pub const DATA_OBJECT_EXCHANGE: u16 = 0x002e;
 }
 
@@ -125,7 +125,7 @@ pub mod express {
     pub const LINK_CONTROL_2: u16 = 0x30;
     /// Link status 2, 16 bits.
     pub const LINK_STATUS_2: u16 = 0x32;
-    /// Bytes of the capability.
+    /// Bytes of the capability in version 2.
     pub const BYTES: u16 = 0x3c;
 
     /// Device capabilities: the function can be reset on its own.
@@ -156,9 +156,9 @@ pub mod error_reporting {
 #[bitfield(u32)]
 #[derive(PartialEq, Eq)]
 pub struct ExtendedCapabilityHeader {
-    /// Which capability.
+    /// Which capability, as in [`extended_capability`].
     pub id: u16,
-    /// Its version.
+    /// Version of the capability's layout.
     #[bits(4)]
     pub version: u8,
     /// Offset of the next one; 0 ends the list.
@@ -170,7 +170,7 @@ pub struct ExtendedCapabilityHeader {
 #[bitfield(u32)]
 #[derive(PartialEq, Eq)]
 pub struct DvsecHeader {
-    /// Who defines the rest.
+    /// PCI vendor identifier of who defines the rest.
     pub vendor: u16,
     /// Revision of the definition.
     #[bits(4)]

@@ -4,7 +4,7 @@
 /// What a host may do with a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FieldAccess {
-    /// Writes are ignored.
+    /// What a host writes is ignored.
     ReadOnly,
     /// Reads back what was written.
     ReadWrite,
@@ -51,13 +51,13 @@ impl WriteRules {
 pub struct Field {
     /// Name, as the harness prints it.
     pub name: &'static str,
-    /// Lowest bit.
+    /// Number of the lowest bit, from 0.
     pub low: u8,
-    /// Highest bit, inclusive.
+    /// Number of the highest bit, which belongs to the field.
     pub high: u8,
-    /// Access rule.
+    /// What a host's write does to the field.
     pub access: FieldAccess,
-    /// What it means.
+    /// What the field means, for the register map.
     pub meaning: &'static str,
 }
 
@@ -71,7 +71,7 @@ impl Field {
 /// A register of 1 to 64 bits.
 #[derive(Debug, Clone, Copy)]
 pub struct Register {
-    /// Name.
+    /// The register's name in the register map.
     pub name: &'static str,
     /// Offset in bytes, from the start of what the table describes.
     pub offset: u64,
@@ -86,7 +86,7 @@ pub struct Register {
 }
 
 impl Register {
-    /// Bytes of the register.
+    /// Bytes that the register takes.
     pub const fn bytes(&self) -> u64 {
         (self.width / 8) as u64
     }

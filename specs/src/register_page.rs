@@ -18,7 +18,7 @@ device, cleared by writing 1. W1S: writing 1 starts an action, reads as 0. Bits 
 reserved: they read as 0 and ignore writes.
 ";
 
-/// The page.
+/// The register map as Markdown, which `specs/REGISTERS.md` holds.
 pub fn register_page() -> String {
     let mut page = String::from(INTRODUCTION);
     table(

@@ -19,11 +19,11 @@ pub enum RequestFilter {
     NonTeeWrite = 2,
     /// Reads and writes from outside trusted execution environments.
     NonTeeReadWrite = 3,
-    /// All reads.
+    /// Reads, trusted execution environments' among them.
     AllRead = 4,
-    /// All writes.
+    /// Writes, trusted execution environments' among them.
     AllWrite = 5,
-    /// All reads and writes.
+    /// Reads and writes, trusted execution environments' among them.
     AllReadWrite = 6,
 }
 
@@ -43,7 +43,7 @@ impl RequestFilter {
         Self::ALL.into_iter().find(|filter| filter.code() == code)
     }
 
-    /// The register code.
+    /// The code that stands for it in the registers.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -87,7 +87,7 @@ impl RequestFilter {
 pub struct RequestFilters(u8);
 
 impl RequestFilters {
-    /// Every filter.
+    /// The set of all filters.
     pub const EVERY: Self = Self(0x3f);
 
     /// The set in its register form; undefined bits are dropped.

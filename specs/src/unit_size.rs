@@ -58,7 +58,7 @@ impl UnitSize {
         self.log2_bytes
     }
 
-    /// The size in bytes.
+    /// The size in bytes, a power of two from 256 to 2^31.
     pub const fn bytes(self) -> u64 {
         1 << self.log2_bytes
     }

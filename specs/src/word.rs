@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Reads of any size from memory that is kept in aligned 64-bit words.
 
-/// Bytes of a word.
+/// Bytes of the words that register pages are made of.
 pub const WORD_BYTES: u64 = 8;
 
 /// Fills `data` from the words around `offset`; `word` gives the word at an offset that is a

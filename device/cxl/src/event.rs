@@ -13,28 +13,28 @@ pub enum FunctionEvent {
     Monitor {
         /// Which block, from 0.
         block: usize,
-        /// What.
+        /// What happened in it.
         event: chmu_model::Event,
     },
     /// A mailbox command was carried out or refused.
     MailboxCommand {
-        /// Its opcode.
+        /// The command's opcode, known or not.
         opcode: u16,
-        /// How it ended.
+        /// What the mailbox answered.
         return_code: ReturnCode,
     },
     /// A record was written to an event log, or lost because the log is full.
     Recorded {
-        /// Which log.
+        /// The log that the record was meant for.
         log: EventLog,
-        /// Whether it was lost.
+        /// The log was full, and the record is counted only.
         lost: bool,
     },
     /// A driver asked for a decoder that cannot be.
     DecoderRefused {
         /// Which decoder, from 0.
         decoder: usize,
-        /// Why.
+        /// What is wrong with what the driver asked for.
         refusal: DecoderRefusal,
     },
     /// The host physical addresses that the function decodes changed;

@@ -58,7 +58,7 @@ impl MsixTables {
         self.pending.saturating_add(PAGE_BYTES)
     }
 
-    /// Where they lie.
+    /// Where table and pending bits lie.
     pub(crate) fn place(&self) -> MsixPlace {
         MsixPlace {
             table: self.table.start,
@@ -83,7 +83,7 @@ impl MsixTables {
         self.space.write(inside, data);
     }
 
-    /// The power-on state.
+    /// Goes back to the state after power-on: everything masked.
     pub(crate) fn reset(&mut self) {
         self.space.reset(0..0);
     }

@@ -14,7 +14,7 @@ const VISIBLE_OPERATION_NS: u64 = 2_000_000;
 /// Vectors of a device with interrupts: one for the event logs, the others for instances.
 const VECTORS: u16 = 8;
 
-/// A ready-made device.
+/// A ready-made device: what its instances can do, and how it interrupts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Profile {
     /// One block with one instance that can do most things; what a device is unless told otherwise.
@@ -25,7 +25,7 @@ pub enum Profile {
     /// The least that is useful: one unit size, one filter, no always-on mode, no fill-level
     /// interrupt, no down-sampling, no overlapping ranges.
     Minimal,
-    /// Always-on mode only.
+    /// One instance that reports a unit as soon as it is hot, and knows no epochs.
     AlwaysOnOnly,
     /// No interrupts at all: drivers poll.
     NoInterrupts,
@@ -34,7 +34,7 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// All of them.
+    /// All profiles, in the order of their listing.
     pub const ALL: [Self; 6] = [
         Self::Default,
         Self::Full,
@@ -73,7 +73,7 @@ impl Profile {
         }
     }
 
-    /// How the function interrupts.
+    /// How a function with this profile interrupts, unless configured otherwise.
     pub const fn interrupts(self) -> Interrupts {
         match self {
             Self::NoInterrupts => Interrupts::None,

@@ -14,7 +14,7 @@ struct Cell {
     writable: u8,
     /// Bits that a host clears by writing 1.
     clearable: u8,
-    /// Host writes are ignored.
+    /// What a host writes is ignored until it is unlocked.
     locked: bool,
 }
 

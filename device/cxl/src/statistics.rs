@@ -18,7 +18,7 @@ pub struct FunctionStatistics {
     pub event_records_lost: u64,
     /// Interrupt messages of the event logs.
     pub event_interrupts: u64,
-    /// Function-level resets.
+    /// Function-level resets that a host asked for.
     pub function_level_resets: u64,
     /// The instances of each block.
     pub blocks: Vec<Vec<InstanceStatistics>>,

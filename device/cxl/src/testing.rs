@@ -85,7 +85,7 @@ pub(crate) fn config() -> FunctionConfig {
     }
 }
 
-/// The same without interrupts.
+/// A function that cannot interrupt.
 pub(crate) fn silent_config() -> FunctionConfig {
     let mut config = config();
     config.interrupts = Interrupts::None;
@@ -134,7 +134,7 @@ impl Bench {
     }
 }
 
-/// A read.
+/// A host's read at an address.
 pub(crate) fn read_at(hpa: u64) -> Access<Hpa> {
     Access::read(Hpa(hpa))
 }

@@ -22,7 +22,7 @@ pub(crate) enum BarMemoryError {
     File {
         /// Bytes asked for.
         size_bytes: u64,
-        /// Why.
+        /// What the kernel said.
         #[source]
         source: io::Error,
     },

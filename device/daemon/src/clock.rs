@@ -10,7 +10,7 @@ use crate::config::quantity::Nanoseconds;
 /// Where the device's time comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockSource {
-    /// The host's monotonic clock.
+    /// Time passes as on the host's monotonic clock.
     Host,
     /// The accesses: each one takes that many nanoseconds, and between them time stands still.
     Accesses(Nanoseconds),
@@ -40,7 +40,7 @@ impl FromStr for ClockSource {
     }
 }
 
-/// As it is read.
+/// In the spelling that is read as well.
 impl fmt::Display for ClockSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -86,7 +86,7 @@ impl Clock {
         })
     }
 
-    /// Nanoseconds since the start.
+    /// Nanoseconds of the device's time since the start of the process.
     pub fn now_ns(&self) -> u64 {
         match &self.0 {
             State::Host { start } => since_ns(*start),
@@ -108,7 +108,7 @@ impl Clock {
         matches!(self.0, State::Host { .. })
     }
 
-    /// Whether [`Clock::count_access`] moves it.
+    /// Whether accesses make the time pass, as [`Clock::count_access`] tells of them.
     pub fn counts_accesses(&self) -> bool {
         matches!(self.0, State::Accesses { .. })
     }

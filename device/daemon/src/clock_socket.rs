@@ -4,7 +4,7 @@
 
 use crate::device::Device;
 
-/// Answers a line.
+/// Moves the clock as a line asks, and answers with the new time, or with what a line may say.
 pub(crate) fn answer(device: &mut Device, line: &str) -> String {
     let nanoseconds = line
         .strip_prefix("advance ")

@@ -199,7 +199,7 @@ impl Sockets<'_> {
     }
 }
 
-/// Where a trace goes.
+/// Opens what a trace is written to, stderr or a file.
 fn trace_sink(path: &Path) -> anyhow::Result<Sink> {
     if path == Path::new(STANDARD_ERROR) {
         return Ok(Sink::standard_error());

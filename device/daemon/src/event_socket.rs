@@ -27,7 +27,7 @@ enum Command {
     Change(Condition),
 }
 
-/// Answers a line.
+/// Does what a line asks, and answers with what became of it, or with what a line may say.
 pub(crate) fn answer(device: &mut Device, line: &str) -> String {
     match parse(line) {
         None => format!("error: {USAGE}"),

@@ -20,7 +20,7 @@ pub(crate) struct NotASocket {
 /// A socket that the parent process opened.
 #[derive(Debug)]
 pub(crate) enum InheritedSocket {
-    /// Clients connect to it.
+    /// One that clients connect to, one after the other.
     Listening(UnixListener),
     /// A client is at its other end.
     Connected(UnixStream),

@@ -17,7 +17,7 @@ const MAX_LINE_BYTES: usize = 128;
 /// Gives the answer to a line; neither has its end.
 pub(crate) type Answer = Box<dyn FnMut(&str) -> String>;
 
-/// The socket.
+/// A listening socket, its connections, and who answers.
 pub(crate) struct LineSocket {
     peers: Peers<Client>,
     answer: Answer,

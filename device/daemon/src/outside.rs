@@ -33,7 +33,6 @@ pub(crate) enum OutsideError {
 pub(crate) struct Outside {
     /// By BAR; none where nothing can be mapped.
     memories: Vec<Option<BarMemory>>,
-    /// The client's interrupt vectors.
     pub(crate) vectors: Vectors,
     /// Epochs that ended together with an earlier one in which memory was accessed.
     pub(crate) epochs_merged: u64,

@@ -11,7 +11,7 @@ use crate::events::{rewatch, unwatch, watch};
 use crate::listener::Listener;
 use crate::rate_limit::RateLimit;
 
-/// Connections at a time.
+/// Connections that are served side by side.
 const MAX_PEERS: usize = 8;
 
 /// A listening socket and its connections, each of them a `P`. Where there are as many as there

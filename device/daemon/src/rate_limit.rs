@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// Lines that pass within one [`PERIOD`].
 const LINES_PER_PERIOD: u32 = 5;
-/// Length of a period.
+/// How long a limit holds before it starts anew.
 const PERIOD: Duration = Duration::from_secs(10);
 
 /// Lets a few lines pass in each period and counts the others.

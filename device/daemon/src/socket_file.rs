@@ -21,9 +21,9 @@ pub enum SocketFileError {
         .path.display()
     )]
     PathTooLong {
-        /// The path.
+        /// The path that was given.
         path: PathBuf,
-        /// Its length.
+        /// Bytes of the path.
         bytes: usize,
     },
     /// Another process listens there.
@@ -47,9 +47,9 @@ pub enum SocketFileError {
     /// The socket cannot be made.
     #[error("The socket {} cannot be created", .path.display())]
     Create {
-        /// The path.
+        /// The path that was given.
         path: PathBuf,
-        /// Why.
+        /// What the kernel said.
         #[source]
         source: io::Error,
     },

@@ -8,20 +8,17 @@ use serde::Serialize;
 
 use crate::feed::FeedStatistics;
 
-/// Everything that is counted.
+/// Everything that is counted, as a client of the statistics socket reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Statistics {
-    /// Version of this program.
     pub(crate) version: &'static str,
     /// Serial number of the device.
     pub(crate) serial_number: u64,
     /// The device's time, in nanoseconds since its start.
     pub(crate) time_ns: u64,
-    /// The vfio-user clients.
     pub(crate) clients: ClientStatistics,
     /// Their messages, by the protocol's name of the command.
     pub(crate) messages: BTreeMap<&'static str, MessageCount>,
-    /// The interrupts.
     pub(crate) interrupts: InterruptStatistics,
     /// The reported accesses; none without an access socket.
     pub(crate) feed: Option<FeedStatistics>,
@@ -30,28 +27,26 @@ pub(crate) struct Statistics {
     pub(crate) function: FunctionStatistics,
 }
 
-/// The vfio-user clients.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ClientStatistics {
-    /// Clients so far.
+    /// Clients that were connected so far, the present one among them.
     pub(crate) served: u64,
-    /// One is connected.
+    /// A client is connected now.
     pub(crate) connected: bool,
 }
 
 /// Messages of one command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MessageCount {
-    /// All of them.
+    /// Messages that were carried out or refused.
     pub(crate) handled: u64,
     /// Those that were answered with an error.
     pub(crate) refused: u64,
 }
 
-/// The interrupts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct InterruptStatistics {
-    /// Signalled to the client.
+    /// Interrupts that were signalled to a client.
     pub(crate) sent: u64,
     /// Raised while the client had connected nothing to the vector.
     pub(crate) unconnected: u64,

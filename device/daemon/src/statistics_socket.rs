@@ -13,7 +13,6 @@ use crate::device::Device;
 use crate::outgoing::Outgoing;
 use crate::peers::{Peers, Turn};
 
-/// The statistics socket.
 #[derive(Debug)]
 pub(crate) struct StatisticsSocket {
     peers: Peers<Reader>,

@@ -46,7 +46,7 @@ impl Vectors {
         }
     }
 
-    /// Disconnects all vectors.
+    /// Forgets the eventfds of all vectors, as when the client leaves.
     pub(crate) fn disconnect_all(&mut self) {
         self.events.fill_with(|| None);
     }
@@ -63,7 +63,7 @@ impl Vectors {
         }
     }
 
-    /// Interrupts that were signalled.
+    /// Interrupts that were signalled since the start.
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }

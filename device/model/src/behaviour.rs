@@ -29,7 +29,7 @@ pub(crate) struct Behaviour {
     pub(crate) status: StatusBehaviour,
 }
 
-/// The block header.
+/// How the block header reads.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct HeaderBehaviour {
     /// What the header reads as, made of what it should.
@@ -91,7 +91,7 @@ pub(crate) struct PowerOnBehaviour {
 /// A register's value and the bits that are written.
 pub(crate) type Written = (u64, u64);
 
-/// How registers are written.
+/// How registers take what is written to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RegisterBehaviour {
     /// The instance that a write to a word reaches, made of the one that it should.
@@ -314,7 +314,7 @@ impl PerCondition {
         self.overflow && other.overflow || self.fill_level && other.fill_level
     }
 
-    /// Whether a condition holds.
+    /// Whether any of the conditions holds.
     pub(crate) const fn any(self) -> bool {
         self.overflow || self.fill_level
     }
@@ -332,7 +332,7 @@ impl PerCondition {
 pub(crate) struct StatusBehaviour {
     /// The bits have changed places.
     pub(crate) bits_swapped: bool,
-    /// Whether the list overflows.
+    /// Whether a shortage of room is an overflow.
     pub(crate) overflows: fn(Shortage) -> bool,
     /// The end of an epoch overflows.
     pub(crate) epoch_overflows: bool,

@@ -30,9 +30,9 @@ pub struct Capabilities {
     pub epoch_type: EpochType,
     /// Request filters that can be chosen.
     pub trackable_requests: RequestFilters,
-    /// Shortest epoch.
+    /// The shortest epoch that a driver may set.
     pub minimum_epoch: EpochLength,
-    /// Longest epoch.
+    /// The longest epoch that a driver may set.
     pub maximum_epoch: EpochLength,
     /// Entries of the hotlist: 2 to 65535, one of which always stays free.
     pub hotlist_entries: u16,
@@ -40,11 +40,11 @@ pub struct Capabilities {
     pub unit_sizes: UnitSizes,
     /// Down-sampling factors that can be chosen: bit n stands for 2^n. Factor 1 is one of them.
     pub down_sampling_factors: u16,
-    /// Epoch mode is supported.
+    /// A driver may have units reported at the end of an epoch.
     pub epoch_mode: bool,
-    /// Always-on mode is supported.
+    /// A driver may have units reported as soon as they are hot.
     pub always_on_mode: bool,
-    /// Randomised down-sampling is supported.
+    /// A driver may have the requests that count chosen at random.
     pub randomised_down_sampling: bool,
     /// The instance may track ranges that another one tracks.
     pub overlapping_ranges: bool,

@@ -19,9 +19,9 @@ pub enum Caution {
          beyond their mapping"
     )]
     FarHotlist {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
-        /// Entries of the hotlist.
+        /// Entries that its hotlist has.
         entries: u16,
         /// The most entries that lie inside an instance.
         near_entries: u16,
@@ -33,9 +33,9 @@ pub enum Caution {
         delay_ns.div_ceil(1_000_000)
     )]
     SlowOperations {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
-        /// How long they take.
+        /// How long its operations take.
         delay_ns: u64,
     },
 }

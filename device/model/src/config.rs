@@ -31,7 +31,7 @@ pub enum ConfigError {
     /// The device's memory is empty, or its range bitmap does not fit the register page.
     #[error("A CHMU tracks up to {maximum} bytes of memory, and at least one, not {capacity}")]
     Capacity {
-        /// What was asked for.
+        /// Bytes of memory that were asked for.
         capacity: u64,
         /// The most that the range bitmap can cover.
         maximum: u64,
@@ -48,9 +48,9 @@ pub enum ConfigError {
          {unit_size} in so much memory"
     )]
     UnitIndex {
-        /// The unit size.
+        /// The smallest unit size with such counters.
         unit_size: UnitSize,
-        /// Bits of its counters.
+        /// Bits of the counters for that unit size.
         counter_width: u8,
     },
     /// A message number that the capability register cannot hold.
@@ -59,10 +59,10 @@ pub enum ConfigError {
     /// No unit size at all.
     #[error("A CHMU supports at least one unit size")]
     UnitSizes,
-    /// Nothing to track.
+    /// The instance can track no kind of request.
     #[error("A CHMU can track at least one kind of request")]
     TrackableRequests,
-    /// Neither mode.
+    /// The instance has neither epoch nor always-on mode.
     #[error("A CHMU has epoch mode, always-on mode or both")]
     Modes,
     /// The shortest epoch is longer than the longest.

@@ -12,41 +12,41 @@ use chmu_spec::unit_size::UnitSize;
 pub enum Event {
     /// An instance began to count.
     Enabled {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
-        /// Its unit size.
+        /// The unit size that it counts by.
         unit_size: UnitSize,
-        /// Its hotness threshold.
+        /// The count from which a unit is hot.
         threshold: u64,
         /// Its epoch; none in always-on mode.
         epoch: Option<EpochLength>,
     },
-    /// An instance stopped counting.
+    /// An instance stopped counting, as its driver asked.
     Disabled {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
     },
     /// An instance was reset by its driver.
     Reset {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
     },
     /// A driver asked for a configuration that the instance does not have.
     Refused {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
-        /// Why.
+        /// What is wrong with its configuration.
         refusal: Refusal,
     },
     /// Requests went uncounted, for the first time since the enable, because there was no memory
     /// for their counters.
     OutOfCounters {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
     },
     /// A global epoch ended in which units were accessed.
     EpochClosed {
-        /// Which instance.
+        /// The instance's number in its block, from 0.
         instance: u8,
         /// Units at or above the threshold.
         hot_units: u64,
@@ -60,7 +60,7 @@ pub enum Event {
     Fault {
         /// Which instance; none in the block header.
         instance: Option<u8>,
-        /// What it did.
+        /// What the driver did wrong.
         fault: Fault,
     },
 }
@@ -133,9 +133,9 @@ pub enum Refusal {
     /// The epoch's codes are reserved or zero.
     #[error("an epoch of scale {scale} and multiplier {multiplier} is no length")]
     EpochCodes {
-        /// Scale code.
+        /// Code of the epoch's scale as it was written.
         scale: u8,
-        /// Multiplier.
+        /// Multiplier of the epoch as it was written.
         multiplier: u16,
     },
     /// The epoch is shorter or longer than the capabilities allow.
@@ -150,9 +150,9 @@ pub enum Refusal {
     /// The threshold is above the largest count.
     #[error("hotness threshold {threshold} does not fit a counter of {counter_width} bits")]
     Threshold {
-        /// The threshold.
+        /// The hotness threshold as it was written.
         threshold: u32,
-        /// Bits of the counter.
+        /// Bits of a counter, which the threshold has to fit.
         counter_width: u8,
     },
     /// The capabilities have no overflow interrupt.
@@ -179,7 +179,7 @@ pub enum Fault {
     Access {
         /// Offset from the start of the block.
         offset: u64,
-        /// Bytes.
+        /// Bytes of the access.
         bytes: usize,
     },
     /// A write to configuration or range bitmap of an instance that is enabled or busy.
@@ -191,9 +191,9 @@ pub enum Fault {
     Head {
         /// The head that was written.
         head: u16,
-        /// The head that stays.
+        /// The head that stays in force.
         kept: u16,
-        /// The tail.
+        /// The tail at that moment.
         tail: u16,
     },
 }

@@ -4,7 +4,7 @@
 /// Where an instance lies in its block.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
-    /// Its number.
+    /// The instance's number in its block, from 0.
     pub(crate) number: u8,
     /// Its first byte, from the start of the block.
     pub(crate) start: u64,

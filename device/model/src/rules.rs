@@ -19,7 +19,7 @@ pub(crate) enum Comparison {
     Global { epoch_ns: u64 },
     /// When a unit's own epoch ends.
     PerCounter { epoch_ns: u64 },
-    /// At each request.
+    /// At each request: a unit is reported as soon as it is hot.
     AlwaysOn,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Rules {
     pub(crate) capacity_bytes: u64,
     pub(crate) unit_size: UnitSize,
     pub(crate) counter_width: u8,
-    /// The largest count.
+    /// The largest count, at which counters stay.
     pub(crate) maximum: u32,
     /// 1 at least: a unit without a request is never hot.
     pub(crate) threshold: u32,
@@ -90,7 +90,7 @@ impl Rules {
         }
     }
 
-    /// Units that are counted.
+    /// Number of units that the device's memory has.
     pub(crate) fn units(&self) -> u64 {
         self.capacity_bytes.div_ceil(self.unit_size.bytes())
     }

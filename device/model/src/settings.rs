@@ -12,7 +12,7 @@ pub(crate) struct Settings {
     pub(crate) unit_size: UnitSize,
     pub(crate) counter_width: u8,
     pub(crate) threshold: u32,
-    /// None in always-on mode.
+    /// Length of an epoch; none in always-on mode.
     pub(crate) epoch: Option<EpochLength>,
     pub(crate) down_sampling_log2: u8,
     pub(crate) randomise: bool,

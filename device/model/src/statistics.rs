@@ -10,19 +10,19 @@ pub struct InstanceStatistics {
     pub requests_filtered: u64,
     /// Requests whose range bit is clear.
     pub requests_out_of_range: u64,
-    /// Requests that down-sampling skipped.
+    /// Requests that were tracked and that down-sampling left out.
     pub requests_sampled_out: u64,
     /// Requests whose counter there was no memory for.
     pub requests_without_counter: u64,
     /// Requests that moved a counter.
     pub requests_counted: u64,
-    /// Global epochs that ended.
+    /// Global epochs that have ended; epochs per counter are not counted.
     pub epochs_closed: u64,
     /// Hot units that were appended to the hotlist.
     pub units_reported: u64,
     /// Hot units that were lost.
     pub units_dropped: u64,
-    /// Interrupts that were sent.
+    /// Interrupts that instances sent.
     pub interrupts: u64,
     /// Times the instance was enabled.
     pub enables: u64,
@@ -30,7 +30,7 @@ pub struct InstanceStatistics {
     pub enables_refused: u64,
 }
 
-/// Counts one more.
+/// Adds one to a counter, which stays at its largest value.
 pub(crate) const fn count(counter: &mut u64) {
     *counter = counter.saturating_add(1);
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use chmu_ring::{PluginOptionError, PluginOptions};
 
-/// The plugin's arguments, checked.
+/// The plugin's arguments, whose values are possible.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Arguments {
     /// Access sockets of the devices, in the order given; at least one.

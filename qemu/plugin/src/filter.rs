@@ -55,7 +55,7 @@ pub(crate) struct MemoryTraffic {
 pub(crate) struct CacheFilter {
     /// By virtual line: its address, the generation that it was learnt in, and `KNOWN_DIRTY`.
     translations: Box<[u64]>,
-    /// By physical line.
+    /// The lines, each at its physical line's number modulo their count.
     lines: Box<[CachedLine]>,
     generation: u64,
 }

@@ -15,7 +15,6 @@ const INTERRUPTS_PER_LOOK: u32 = 256;
 pub(crate) trait MemoryAccess {
     /// Physical address of the first byte; `None` unless it is in RAM.
     fn physical_address(&self) -> Option<u64>;
-    /// Size in bytes.
     fn size_bytes(&self) -> u64;
 }
 
@@ -38,11 +37,11 @@ pub(crate) enum Way {
     Ringless(RinglessProducer),
 }
 
-/// State of one vCPU.
+/// What one vCPU keeps between its accesses: its cache, and the ways of its records.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
     filter: Option<CacheFilter>,
-    /// By device.
+    /// The way to each device, by the device's number.
     ways: Vec<Way>,
     reported: Vec<ReportedWindow>,
     in_effect: Vec<InEffect>,

@@ -30,27 +30,27 @@ pub const RANGE_BYTES: u64 = 256 << 20;
 pub mod offset {
     /// Version and number of instances (block).
     pub const BLOCK_HEADER: u64 = 0x00;
-    /// Instance length (block).
+    /// Bytes that an instance takes in the block, 64 bits.
     pub const INSTANCE_LENGTH: u64 = 0x08;
-    /// First capability register.
+    /// First capability register, 64 bits; counted from an instance's start like all that follow.
     pub const CAPABILITIES_0: u64 = 0x00;
-    /// Second capability register.
+    /// Second capability register, 64 bits.
     pub const CAPABILITIES_1: u64 = 0x08;
     /// Offset of the range bitmap.
     pub const RANGE_BITMAP_OFFSET: u64 = 0x10;
-    /// Offset of the hotlist.
+    /// Where the hotlist starts, from the instance's start, 64 bits.
     pub const HOTLIST_OFFSET: u64 = 0x18;
     /// Requests, interrupts, enable, reset, hotness threshold.
     pub const CONFIGURATION_0: u64 = 0x40;
     /// Unit size, down-sampling, mode, epoch.
     pub const CONFIGURATION_1: u64 = 0x48;
-    /// Fill-level threshold.
+    /// Fill level that raises an interrupt, 16 bits used of 64.
     pub const CONFIGURATION_2: u64 = 0x50;
-    /// Status.
+    /// Status, 64 bits, some of which a 1 clears.
     pub const STATUS: u64 = 0x60;
-    /// Hotlist head.
+    /// Entry that a driver reads next, 16 bits.
     pub const HOTLIST_HEAD: u64 = 0x68;
-    /// Hotlist tail.
+    /// Entry that the device writes next, 16 bits.
     pub const HOTLIST_TAIL: u64 = 0x6a;
 }
 
@@ -81,7 +81,7 @@ impl EpochType {
         }
     }
 
-    /// The register code.
+    /// The code that stands for it in the registers.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -114,7 +114,7 @@ impl Mode {
         }
     }
 
-    /// The register code.
+    /// The code that stands for it in the registers.
     pub const fn code(self) -> u8 {
         self as u8
     }
@@ -142,7 +142,7 @@ impl Operation {
         }
     }
 
-    /// The register code.
+    /// The code that stands for it in the registers.
     pub const fn code(self) -> u16 {
         self as u16
     }

@@ -12,12 +12,12 @@ use super::{EpochType, Mode, Operation};
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct BlockHeader {
-    /// Version of the block.
+    /// Version of the block's layout.
     #[bits(4)]
     pub version: u8,
     #[bits(4)]
     __: u8,
-    /// Number of instances.
+    /// Number of instances, 1 to 255.
     pub instances: u8,
     #[bits(48)]
     __: u64,
@@ -33,7 +33,7 @@ pub struct InstanceLength {
     __: u64,
 }
 
-/// First capability register.
+/// First capability register: interrupts, epochs, requests, length of the hotlist.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Capabilities0 {
@@ -44,7 +44,7 @@ pub struct Capabilities0 {
     pub overflow_interrupt: bool,
     /// The fill-level interrupt is supported.
     pub fill_level_interrupt: bool,
-    /// Epoch type code.
+    /// The [`EpochType`](super::EpochType) as a code.
     #[bits(2)]
     pub epoch_type_code: u8,
     /// Trackable requests: bit n stands for request code n + 1.
@@ -61,7 +61,7 @@ pub struct Capabilities0 {
     /// Multiplier of the shortest epoch.
     #[bits(12)]
     pub minimum_epoch_multiplier: u16,
-    /// Entries of the hotlist.
+    /// Entries that the hotlist has, of which one stays empty.
     pub hotlist_entries: u16,
 }
 
@@ -82,7 +82,7 @@ impl Capabilities0 {
     }
 }
 
-/// Second capability register.
+/// Second capability register: unit sizes, down-sampling, modes.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Capabilities1 {
@@ -90,11 +90,11 @@ pub struct Capabilities1 {
     pub unit_sizes: u32,
     /// Down-sampling factors: bit n stands for 2^n.
     pub down_sampling_factors: u16,
-    /// Epoch mode is supported.
+    /// Units can be reported at the end of an epoch.
     pub epoch_mode: bool,
-    /// Always-on mode is supported.
+    /// Units can be reported as soon as they are hot.
     pub always_on_mode: bool,
-    /// Randomised down-sampling is supported.
+    /// The requests that count can be chosen at random.
     pub randomised_down_sampling: bool,
     /// Instances may track overlapping ranges.
     pub overlapping_ranges: bool,
@@ -110,15 +110,15 @@ pub struct Capabilities1 {
 pub struct Configuration0 {
     /// Code of the request filter.
     pub request_code: u8,
-    /// Randomise the down-sampling.
+    /// The requests that count are chosen at random, not by turns.
     pub randomise_down_sampling: bool,
-    /// Interrupt on overflow.
+    /// The instance interrupts when hot units are lost.
     pub overflow_interrupt: bool,
-    /// Interrupt on fill level.
+    /// The instance interrupts when the list fills beyond the threshold.
     pub fill_level_interrupt: bool,
     #[bits(5)]
     __: u8,
-    /// Enable the instance.
+    /// Set to have the instance count; cleared to have it stop.
     pub enable: bool,
     /// Reset the instance; reads as 0.
     pub reset: bool,
@@ -139,12 +139,12 @@ pub struct Configuration1 {
     pub down_sampling_log2: u8,
     #[bits(4)]
     __: u8,
-    /// Mode code.
+    /// The [`Mode`](super::Mode) as a code.
     pub mode_code: u8,
     /// Scale code of the epoch.
     #[bits(4)]
     pub epoch_scale: u8,
-    /// Multiplier of the epoch.
+    /// Multiplier of the epoch's scale, 1 to 4095.
     #[bits(12)]
     pub epoch_multiplier: u16,
 }
@@ -166,7 +166,7 @@ impl Configuration1 {
     }
 }
 
-/// Fill-level threshold.
+/// Third configuration register: the fill level that raises an interrupt.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Configuration2 {
@@ -176,11 +176,11 @@ pub struct Configuration2 {
     __: u64,
 }
 
-/// Status.
+/// Status register: what the instance does, and what happened since a driver looked.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct Status {
-    /// The instance counts.
+    /// The instance counts now.
     pub enabled: bool,
     #[bits(15)]
     __: u16,
@@ -188,7 +188,7 @@ pub struct Status {
     pub operation_code: u16,
     /// Bits of a counter; valid once the unit size is written.
     pub counter_width: u8,
-    /// Hot units were lost.
+    /// Hot units found no room in the list; a 1 clears it.
     pub overflow: bool,
     /// The hotlist held more entries than the fill-level threshold.
     pub fill_level: bool,

@@ -18,7 +18,7 @@ pub const LAST_ENTRY: u16 = 0xffff;
 pub mod header {
     /// Bytes of the whole table, 32 bits.
     pub const LENGTH: usize = 0x00;
-    /// Revision, 8 bits.
+    /// Revision of the table, 8 bits.
     pub const REVISION: usize = 0x04;
     /// Makes the sum of all bytes 0.
     pub const CHECKSUM: usize = 0x05;
@@ -31,21 +31,21 @@ pub mod header {
 
 /// What every structure starts with.
 pub mod structure {
-    /// Which structure, 8 bits.
+    /// Which structure it is, 8 bits.
     pub const TYPE: usize = 0x00;
-    /// Its bytes, 16 bits.
+    /// Bytes of the structure, 16 bits.
     pub const LENGTH: usize = 0x02;
 }
 
 /// Memory affinity (DSMAS): a range of device physical addresses and its handle.
 pub mod memory_affinity {
-    /// Its type.
+    /// Value of [`structure::TYPE`](super::structure::TYPE).
     pub const TYPE: u8 = 0;
-    /// Handle, 8 bits.
+    /// Number by which other structures refer to it, 8 bits.
     pub const HANDLE: usize = 0x04;
     /// First device physical address, 64 bits.
     pub const ADDRESS: usize = 0x08;
-    /// Bytes, 64 bits.
+    /// Bytes of the range, 64 bits.
     pub const LENGTH: usize = 0x10;
     /// Bytes of the structure.
     pub const BYTES: usize = 0x18;
@@ -53,7 +53,7 @@ pub mod memory_affinity {
 
 /// Latency or bandwidth (DSLBIS) of a range.
 pub mod latency_bandwidth {
-    /// Its type.
+    /// Value of [`structure::TYPE`](super::structure::TYPE).
     pub const TYPE: u8 = 1;
     /// Handle of the range, 8 bits.
     pub const HANDLE: usize = 0x04;
@@ -74,13 +74,13 @@ pub mod latency_bandwidth {
     pub const READ_BANDWIDTH: u8 = 4;
     /// Data type: write bandwidth.
     pub const WRITE_BANDWIDTH: u8 = 5;
-    /// The largest entry.
+    /// The largest value of an entry; 0xffff says that there is none.
     pub const MAXIMUM_ENTRY: u16 = 0xfffe;
 }
 
 /// What firmware shall make of a range (DSEMTS).
 pub mod memory_type {
-    /// Its type.
+    /// Value of [`structure::TYPE`](super::structure::TYPE).
     pub const TYPE: u8 = 4;
     /// Handle of the range, 8 bits.
     pub const HANDLE: usize = 0x04;
@@ -88,7 +88,7 @@ pub mod memory_type {
     pub const ATTRIBUTE: usize = 0x05;
     /// First byte of the range that it is about, 64 bits.
     pub const OFFSET: usize = 0x08;
-    /// Bytes, 64 bits.
+    /// Bytes of the range, 64 bits.
     pub const LENGTH: usize = 0x10;
     /// Bytes of the structure.
     pub const BYTES: usize = 0x18;

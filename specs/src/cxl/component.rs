@@ -14,7 +14,7 @@ pub const BLOCK_BYTES: u64 = 0x1_0000;
 /// Where the capabilities of CXL.cache and CXL.mem start in the block.
 pub const CACHE_MEM: u64 = 0x1000;
 
-/// Identifiers of capabilities.
+/// Identifiers of the capabilities behind [`CACHE_MEM`].
 pub mod capability {
     /// The header of the array itself.
     pub const ARRAY: u16 = 1;
@@ -28,15 +28,15 @@ pub mod capability {
 #[bitfield(u32)]
 #[derive(PartialEq, Eq)]
 pub struct ArrayHeader {
-    /// [`capability::ARRAY`].
+    /// Identifier, which is [`capability::ARRAY`].
     pub id: u16,
-    /// Version of the header.
+    /// Version of the header's layout.
     #[bits(4)]
     pub version: u8,
     /// Version of the CXL.cache and CXL.mem registers.
     #[bits(4)]
     pub cache_mem_version: u8,
-    /// Dwords that follow.
+    /// Capability headers that follow, a dword each.
     pub entries: u8,
 }
 
@@ -44,9 +44,9 @@ pub struct ArrayHeader {
 #[bitfield(u32)]
 #[derive(PartialEq, Eq)]
 pub struct CapabilityHeader {
-    /// Which capability.
+    /// Which capability, as in [`capability`].
     pub id: u16,
-    /// Its version.
+    /// Version of the capability's layout.
     #[bits(4)]
     pub version: u8,
     /// Its offset from [`CACHE_MEM`].
@@ -57,14 +57,14 @@ pub struct CapabilityHeader {
 /// Bytes of the HDM decoder capability in front of the first decoder.
 pub const HDM_HEADER_BYTES: u64 = 0x10;
 
-/// Bytes of one decoder.
+/// Bytes from one decoder's registers to the next one's.
 pub const DECODER_BYTES: u64 = 0x20;
 
 /// Offsets from the start of the HDM decoder capability.
 pub mod hdm {
-    /// Capability.
+    /// Capability, 32 bits: what the decoders can do.
     pub const CAPABILITY: u64 = 0x00;
-    /// Global control.
+    /// Global control, 32 bits: whether decoders decode at all.
     pub const GLOBAL_CONTROL: u64 = 0x04;
     /// Global control: the decoders decode.
     pub const DECODER_ENABLE: u32 = 1 << 1;
@@ -80,7 +80,7 @@ pub mod decoder {
     pub const SIZE_LOW: u64 = 0x08;
     /// High half of the size.
     pub const SIZE_HIGH: u64 = 0x0c;
-    /// Control.
+    /// Control, 32 bits: interleave, lock and commit.
     pub const CONTROL: u64 = 0x10;
     /// Low half of the skipped device memory.
     pub const DPA_SKIP_LOW: u64 = 0x14;
@@ -109,7 +109,7 @@ pub struct HdmCapability {
     pub poison_on_error: bool,
     /// 3, 6 and 12 ways.
     pub interleave_3_6_12: bool,
-    /// 16 ways.
+    /// Decoders can interleave 16 ways.
     pub interleave_16: bool,
     #[bits(19)]
     __: u32,
@@ -129,7 +129,7 @@ pub struct DecoderControl {
     pub lock_on_commit: bool,
     /// Software asks for the decoder.
     pub commit: bool,
-    /// The decoder decodes.
+    /// The decoder decodes, as the device says.
     pub committed: bool,
     /// The decoder refuses its settings.
     pub error_not_committed: bool,

@@ -6,13 +6,13 @@ use bitfield_struct::bitfield;
 /// Bytes of the array's header and of each of its entries.
 pub const ARRAY_ENTRY_BYTES: u64 = 0x10;
 
-/// Identifiers of capabilities.
+/// Identifiers of the capabilities in the array at the BAR's start.
 pub mod capability {
-    /// Device status.
+    /// Device status registers: which event logs hold records.
     pub const DEVICE_STATUS: u16 = 0x0001;
-    /// Primary mailbox.
+    /// The mailbox for the host's own driver.
     pub const PRIMARY_MAILBOX: u16 = 0x0002;
-    /// Memory device status.
+    /// Memory device status register: whether the memory can be used.
     pub const MEMORY_DEVICE_STATUS: u16 = 0x4000;
 }
 
@@ -20,13 +20,13 @@ pub mod capability {
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct ArrayHeader {
-    /// 0.
+    /// Identifier of the array itself, which is 0.
     pub id: u16,
-    /// Version of the array.
+    /// Version of the array's layout.
     pub version: u8,
     #[bits(8)]
     __: u8,
-    /// Entries that follow.
+    /// Capabilities that follow, 16 bytes each.
     pub entries: u16,
     #[bits(16)]
     __: u16,
@@ -36,9 +36,9 @@ pub struct ArrayHeader {
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct ArrayEntry {
-    /// Which capability.
+    /// Which capability, as in [`capability`].
     pub id: u16,
-    /// Its version.
+    /// Version of the capability's layout.
     pub version: u8,
     #[bits(8)]
     __: u8,
@@ -48,17 +48,17 @@ pub struct ArrayEntry {
 
 /// Offsets from the start of the mailbox.
 pub mod mailbox {
-    /// Capabilities, 32 bits.
+    /// Capabilities, 32 bits: size of the payload, interrupts.
     pub const CAPABILITIES: u64 = 0x00;
-    /// Control, 32 bits.
+    /// Control, 32 bits: doorbell and interrupts.
     pub const CONTROL: u64 = 0x04;
-    /// Command, 64 bits.
+    /// Command, 64 bits, see [`MailboxCommand`](super::MailboxCommand).
     pub const COMMAND: u64 = 0x08;
-    /// Status, 64 bits.
+    /// Status, 64 bits, see [`MailboxStatus`](super::MailboxStatus).
     pub const STATUS: u64 = 0x10;
     /// Status of the command in the background, 64 bits.
     pub const BACKGROUND_STATUS: u64 = 0x18;
-    /// Payload.
+    /// Payload: a command's input and then its output.
     pub const PAYLOAD: u64 = 0x20;
     /// Capabilities: a message tells that the command in the background is done; bits 10:7 are its
     /// number.
@@ -69,11 +69,11 @@ pub mod mailbox {
     pub const DOORBELL: u32 = 1 << 0;
 }
 
-/// Mailbox command register.
+/// Mailbox command register: what is asked for.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct MailboxCommand {
-    /// Which command.
+    /// Opcode of the command.
     pub opcode: u16,
     /// Bytes of the payload: of the input, then of the output.
     #[bits(21)]
@@ -82,7 +82,7 @@ pub struct MailboxCommand {
     __: u32,
 }
 
-/// Mailbox status register.
+/// Mailbox status register: what became of the last command.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct MailboxStatus {
@@ -90,30 +90,30 @@ pub struct MailboxStatus {
     pub background: bool,
     #[bits(31)]
     __: u32,
-    /// How the command ended.
+    /// How the command ended, see [`ReturnCode`](super::mailbox::ReturnCode).
     pub return_code: u16,
-    /// The vendor's own code.
+    /// A vendor's own code for how the command ended.
     pub vendor_code: u16,
 }
 
-/// Background command status register.
+/// Background command status register: what runs, or ran last, in the background.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct BackgroundStatus {
-    /// Which command.
+    /// Opcode of the command in the background.
     pub opcode: u16,
     /// How much of it is done; 100 when it has ended.
     #[bits(7)]
     pub percent: u8,
     #[bits(9)]
     __: u16,
-    /// How the command ended.
+    /// How the command ended, see [`ReturnCode`](super::mailbox::ReturnCode).
     pub return_code: u16,
-    /// The vendor's own code.
+    /// A vendor's own code for how the command ended.
     pub vendor_code: u16,
 }
 
-/// Memory device status register.
+/// Memory device status register: whether mailbox and memory can be used.
 #[bitfield(u64)]
 #[derive(PartialEq, Eq)]
 pub struct MemoryDeviceStatus {

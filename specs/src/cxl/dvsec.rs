@@ -7,9 +7,9 @@ use bitfield_struct::bitfield;
 pub const CXL_DEVICE: u16 = 0;
 /// Global persistent flush of a device.
 pub const GPF_DEVICE: u16 = 5;
-/// Flex Bus port.
+/// DVSEC of the flex bus port: what the link trained to.
 pub const FLEX_BUS_PORT: u16 = 7;
-/// Register Locator.
+/// DVSEC that says where register blocks lie.
 pub const REGISTER_LOCATOR: u16 = 8;
 
 /// Offsets in the CXL device DVSEC, from its extended capability header.
@@ -26,7 +26,7 @@ pub mod cxl_device {
     pub const RANGE_1_BASE_HIGH: u16 = 0x20;
     /// Low half of the first range's base.
     pub const RANGE_1_BASE_LOW: u16 = 0x24;
-    /// Bytes of revision 3.
+    /// Bytes of the DVSEC in revision 3.
     pub const BYTES: u16 = 0x3c;
 
     /// Control: CXL.mem is on.
@@ -45,11 +45,11 @@ pub mod cxl_device {
 #[bitfield(u16)]
 #[derive(PartialEq, Eq)]
 pub struct DeviceCapability {
-    /// CXL.cache.
+    /// The device may cache memory of the host.
     pub cache_capable: bool,
-    /// CXL.io.
+    /// The device speaks CXL.io, as every device does.
     pub io_capable: bool,
-    /// CXL.mem.
+    /// The device has memory for the host.
     pub mem_capable: bool,
     /// The device initialises its memory without software.
     pub mem_hardware_init: bool,
@@ -69,15 +69,15 @@ pub const REGISTER_LOCATOR_ENTRY_BYTES: u16 = 8;
 /// Offsets of register blocks are multiples of 64 KiB.
 pub const REGISTER_BLOCK_ALIGNMENT_BYTES: u64 = 0x1_0000;
 
-/// Identifiers of register blocks.
+/// Identifiers of register blocks in the Register Locator.
 pub mod block_id {
-    /// Component registers.
+    /// Component registers, with the HDM decoders.
     pub const COMPONENT: u8 = 1;
-    /// Memory device registers.
+    /// Memory device registers, with the mailbox.
     pub const MEMORY_DEVICE: u8 = 3;
-    /// Performance monitoring unit.
+    /// Performance monitoring unit (CPMU).
     pub const PERFORMANCE_MONITOR: u8 = 4;
-    /// Hotness monitoring unit.
+    /// Hotness monitoring unit (CHMU).
     pub const HOTNESS_MONITOR: u8 = 5;
 }
 
@@ -119,7 +119,7 @@ pub mod flex_bus {
     pub const CONTROL: u16 = 0x0c;
     /// Status, 16 bits.
     pub const STATUS: u16 = 0x0e;
-    /// Bytes of revision 2.
+    /// Bytes of the DVSEC in revision 2.
     pub const BYTES: u16 = 0x20;
 
     /// CXL.io, in each of the three.
@@ -137,7 +137,7 @@ pub mod flush {
     pub const PHASE_2_DURATION: u16 = 0x0a;
     /// What it needs, in milliwatts, 32 bits.
     pub const PHASE_2_POWER: u16 = 0x0c;
-    /// Bytes.
+    /// Bytes of the whole DVSEC.
     pub const BYTES: u16 = 0x10;
 }
 

@@ -15,7 +15,7 @@ pub enum EventLog {
 }
 
 impl EventLog {
-    /// All logs, by code.
+    /// All logs, by ascending code.
     pub const ALL: [Self; 4] = [
         Self::Informational,
         Self::Warning,
@@ -33,7 +33,7 @@ impl EventLog {
         self as u8
     }
 
-    /// The name in sentences.
+    /// The log's name in sentences and commands.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Informational => "informational",
@@ -44,14 +44,14 @@ impl EventLog {
     }
 }
 
-/// Bytes of a record.
+/// Bytes of an event record.
 pub const RECORD_BYTES: usize = 0x80;
 
-/// Offsets in a record.
+/// Offsets in an event record, as every kind has them.
 pub mod record {
     /// UUID of the record's form.
     pub const FORM: usize = 0x00;
-    /// Bytes of the record.
+    /// Bytes of the record, 8 bits.
     pub const LENGTH: usize = 0x10;
     /// Flags, 24 bits; bits 1:0 are the severity.
     pub const FLAGS: usize = 0x11;
@@ -70,7 +70,7 @@ pub const GENERAL_MEDIA: [u8; 16] = [
 pub mod general_media {
     /// Device physical address, 64 bits; bits 5:0 are flags.
     pub const ADDRESS: usize = 0x30;
-    /// Descriptor, 8 bits.
+    /// Descriptor, 8 bits: whether the error was corrected.
     pub const DESCRIPTOR: usize = 0x38;
     /// What the device was doing, 8 bits.
     pub const TRANSACTION_TYPE: usize = 0x3a;
@@ -92,7 +92,7 @@ pub const MEMORY_MODULE: [u8; 16] = [
 
 /// Offsets in a memory module event.
 pub mod memory_module {
-    /// What changed, 8 bits.
+    /// What changed, 8 bits, one of the event types below.
     pub const EVENT_TYPE: usize = 0x30;
     /// The health of the device as [`health_info`](super::super::health::health_info) lays it out.
     pub const HEALTH_INFO: usize = 0x31;
@@ -109,7 +109,7 @@ pub mod memory_module {
 
 /// Offsets in the output of Get Event Records.
 pub mod records {
-    /// Flags, 8 bits.
+    /// Flags of the log, 8 bits.
     pub const FLAGS: usize = 0x00;
     /// Records that were lost, 16 bits.
     pub const OVERFLOW_COUNT: usize = 0x02;
@@ -119,7 +119,7 @@ pub mod records {
     pub const LAST_OVERFLOW: usize = 0x0c;
     /// Records that follow, 16 bits.
     pub const COUNT: usize = 0x14;
-    /// First record.
+    /// Where the first record starts.
     pub const RECORDS: usize = 0x20;
 
     /// Flags: records were lost.
@@ -130,7 +130,7 @@ pub mod records {
 
 /// Offsets in the input of Clear Event Records.
 pub mod clear {
-    /// Log, 8 bits.
+    /// Code of the log, 8 bits.
     pub const LOG: usize = 0x00;
     /// Flags, 8 bits.
     pub const FLAGS: usize = 0x01;
@@ -145,7 +145,7 @@ pub mod clear {
 
 /// An event log's byte of the interrupt policy.
 pub mod policy {
-    /// Bits of the mode.
+    /// Bits of a log's byte that hold the mode.
     pub const MODE: u8 = 0x3;
     /// Mode: no interrupt.
     pub const NONE: u8 = 0;

@@ -41,9 +41,9 @@ pub mod health_info {
     pub const CRITICAL: u8 = 2;
 }
 
-/// Alerts, as bits.
+/// Alerts, a bit for each, as masks of the alert commands.
 pub mod alert {
-    /// Life used.
+    /// More of the device's life is used than the threshold, in percent.
     pub const LIFE_USED: u8 = 1 << 0;
     /// The device is too warm.
     pub const OVER_TEMPERATURE: u8 = 1 << 1;
@@ -65,9 +65,9 @@ pub mod alert_configuration {
     pub const LIFE_USED_CRITICAL: usize = 0x02;
     /// Life used to warn of, in percent.
     pub const LIFE_USED_WARNING: usize = 0x03;
-    /// Critically warm, 16 bits.
+    /// Temperature from which it is critically warm, 16 bits.
     pub const OVER_TEMPERATURE_CRITICAL: usize = 0x04;
-    /// Critically cold, 16 bits.
+    /// Temperature below which it is critically cold, 16 bits.
     pub const UNDER_TEMPERATURE_CRITICAL: usize = 0x06;
     /// Warm enough to warn, 16 bits.
     pub const OVER_TEMPERATURE_WARNING: usize = 0x08;

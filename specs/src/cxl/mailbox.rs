@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Mailbox commands: opcodes, return codes and payloads (CXL r3.1, 8.2.9).
 
-/// Opcodes.
+/// Opcodes of the commands, each named as the specification names it.
 pub mod opcode {
     /// Get Event Records.
     pub const GET_EVENT_RECORDS: u16 = 0x0100;
@@ -43,10 +43,10 @@ pub mod opcode {
     pub const GET_SECURITY_STATE: u16 = 0x4500;
 }
 
-/// How a command ends.
+/// How a command ended, as the mailbox status says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ReturnCode {
-    /// Done.
+    /// The command was carried out.
     Success = 0x00,
     /// The command goes on in the background.
     BackgroundStarted = 0x01,
@@ -71,7 +71,7 @@ pub enum ReturnCode {
 }
 
 impl ReturnCode {
-    /// The register code.
+    /// The code that stands for it in the registers.
     pub const fn code(self) -> u16 {
         self as u16
     }
@@ -79,15 +79,15 @@ impl ReturnCode {
 
 /// What a command changes, as the command effects log (CEL) says it.
 pub mod effect {
-    /// The configuration, at once.
+    /// The command changes the configuration at once.
     pub const IMMEDIATE_CONFIGURATION_CHANGE: u16 = 1 << 1;
     /// Data in the memory, at once.
     pub const IMMEDIATE_DATA_CHANGE: u16 = 1 << 2;
-    /// A policy, at once.
+    /// The command changes a policy at once.
     pub const IMMEDIATE_POLICY_CHANGE: u16 = 1 << 3;
-    /// A log, at once.
+    /// The command changes a log at once.
     pub const IMMEDIATE_LOG_CHANGE: u16 = 1 << 4;
-    /// The security state.
+    /// The command changes the security state.
     pub const SECURITY_STATE_CHANGE: u16 = 1 << 5;
     /// The command goes on in the background.
     pub const BACKGROUND: u16 = 1 << 6;
@@ -108,9 +108,9 @@ pub const SECURITY_STATE_BYTES: usize = 4;
 pub mod identify {
     /// Firmware revision, 16 bytes of ASCII.
     pub const FIRMWARE_REVISION: usize = 0x00;
-    /// Total capacity, 64 bits.
+    /// Total capacity, 64 bits, in multiples of 256 MiB.
     pub const TOTAL_CAPACITY: usize = 0x10;
-    /// Volatile capacity, 64 bits.
+    /// Capacity that is volatile only, 64 bits, in multiples of 256 MiB.
     pub const VOLATILE_CAPACITY: usize = 0x18;
     /// Records that each of the four event logs holds, 16 bits each.
     pub const EVENT_LOG_SIZES: usize = 0x30;

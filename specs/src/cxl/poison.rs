@@ -15,13 +15,13 @@ pub mod query {
 
 /// Offsets in the output of Get Poison List.
 pub mod list {
-    /// Flags, 8 bits.
+    /// Flags of the list, 8 bits.
     pub const FLAGS: usize = 0x00;
     /// Time when the list overflowed, 64 bits; 0 while it has not.
     pub const OVERFLOW_TIMESTAMP: usize = 0x02;
     /// Records that follow, 16 bits.
     pub const COUNT: usize = 0x0a;
-    /// First record.
+    /// Where the first record starts.
     pub const RECORDS: usize = 0x20;
 
     /// Flags: there is more poison than the list has room for.
@@ -32,20 +32,20 @@ pub mod list {
 pub mod record {
     /// Device physical address, 64 bits; bits 2:0 are the source.
     pub const ADDRESS: usize = 0x00;
-    /// Lines, 32 bits.
+    /// Lines of 64 bytes that are bad in a row, 32 bits.
     pub const LINES: usize = 0x08;
     /// Bytes of a record.
     pub const BYTES: usize = 0x10;
 }
 
-/// Where poison came from.
+/// Where poison came from, as a record's code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PoisonSource {
     /// The device cannot tell.
     Unknown = 0,
     /// It arrived with a write.
     External = 1,
-    /// The memory failed.
+    /// The device's own memory failed.
     Internal = 2,
     /// A host asked for it.
     Injected = 3,

@@ -34,7 +34,7 @@ pub(crate) struct FirmwareDecoder {
     pub(crate) dpa_skip_bytes: u64,
 }
 
-/// Everything behind BAR0.
+/// The registers behind BAR0 and what their HDM decoders decode.
 #[derive(Debug)]
 pub(crate) struct ComponentRegisters {
     space: RegisterSpace,
@@ -78,7 +78,7 @@ impl ComponentRegisters {
         registers
     }
 
-    /// The BAR.
+    /// BAR0: one block, of which nothing can be mapped.
     pub(crate) fn bar() -> Bar {
         Bar {
             size_bytes: BLOCK_BYTES,

@@ -46,22 +46,22 @@ pub enum DecoderError {
     /// The position is not below the ways.
     #[error("Position {position} does not exist among {ways} ways; positions count from 0")]
     Position {
-        /// Position.
+        /// The position that was given, from 0.
         position: u8,
-        /// Ways.
+        /// Number of devices that share the window.
         ways: u8,
     },
     /// A base, size or skip is no multiple of what it must be a multiple of.
     #[error("The {what} of {bytes:#x} is not a multiple of {multiple:#x}")]
     Multiple {
-        /// Base, size or skip.
+        /// Which of the three: "base", "size" or "skip".
         what: &'static str,
-        /// Its value.
+        /// Its value in bytes.
         bytes: u64,
         /// What it must be a multiple of.
         multiple: u64,
     },
-    /// The window is empty.
+    /// The window has no bytes: its size is 0.
     #[error("The window is empty")]
     Window,
     /// The window ends where no processor has addresses.
@@ -71,7 +71,7 @@ pub enum DecoderError {
         1_u64 << PHYSICAL_ADDRESS_BITS
     )]
     Addresses {
-        /// Where it starts.
+        /// First host physical address of the window.
         base: Hpa,
     },
     /// The window starts before the window of the decoder before has ended.
@@ -82,7 +82,7 @@ pub enum DecoderError {
     Capacity {
         /// Needed up to and including this decoder.
         needed: u64,
-        /// What there is.
+        /// Bytes of memory that the device has.
         capacity: u64,
     },
 }

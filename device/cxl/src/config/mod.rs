@@ -63,10 +63,10 @@ impl Default for Performance {
 /// HDM decoders that a device has unless told otherwise.
 pub const DEFAULT_HDM_DECODERS: usize = 4;
 
-/// How the function interrupts.
+/// How the function sends interrupts to the host, and how many vectors it has for that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interrupts {
-    /// Not at all.
+    /// It sends none; drivers poll.
     None,
     /// MSI with 1, 2, 4, 8, 16 or 32 vectors.
     Msi(u16),
@@ -75,7 +75,7 @@ pub enum Interrupts {
 }
 
 impl Interrupts {
-    /// Number of vectors.
+    /// Number of vectors, 0 to 2048.
     pub const fn vectors(self) -> u16 {
         match self {
             Self::None => 0,
@@ -115,7 +115,7 @@ pub enum ConfigError {
     Decoder {
         /// Which decoder, from 0.
         index: usize,
-        /// Why.
+        /// What is wrong with it.
         #[source]
         source: DecoderError,
     },
@@ -127,7 +127,7 @@ pub enum ConfigError {
     Block {
         /// Which block, from 0.
         index: usize,
-        /// Why.
+        /// What is wrong with it.
         #[source]
         source: chmu_model::ConfigError,
     },
@@ -144,7 +144,7 @@ pub enum ConfigError {
         block: usize,
         /// Which instance, from 0.
         instance: usize,
-        /// Overflow or fill-level.
+        /// Which of its interrupts.
         kind: InterruptKind,
     },
     /// An instance would use a vector that the function does not have.
@@ -154,7 +154,7 @@ pub enum ConfigError {
     MessageNumber {
         /// Which block, from 0.
         block: usize,
-        /// The message number.
+        /// The highest message number of its instances.
         message_number: u8,
         /// The vectors of the function.
         vectors: u16,
@@ -164,7 +164,7 @@ pub enum ConfigError {
 /// What an instance interrupts for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InterruptKind {
-    /// Hot units were lost.
+    /// The hotlist had no room for a hot unit.
     Overflow,
     /// The hotlist holds more entries than the driver asked for.
     FillLevel,

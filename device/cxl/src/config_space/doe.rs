@@ -18,7 +18,7 @@ const REQUEST_DWORDS: usize = 16;
 /// The kinds of data objects, by index of the discovery.
 const OBJECT_TYPES: [ObjectType; 2] = [DISCOVERY, TABLE_ACCESS];
 
-/// The mailbox.
+/// The mailbox of one object exchange capability, with the objects in both directions.
 #[derive(Debug)]
 pub(super) struct DataObjectExchange {
     table: AttributeTable,
@@ -40,7 +40,7 @@ impl DataObjectExchange {
         }
     }
 
-    /// The status register.
+    /// The status register as a host reads it.
     pub(super) fn status(&self) -> u32 {
         let error = if self.error { ERROR } else { 0 };
         let ready = self.current().map_or(0, |_| OBJECT_READY);

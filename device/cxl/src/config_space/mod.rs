@@ -111,7 +111,7 @@ impl ConfigSpace {
         Some(vectors.min(1 << log2))
     }
 
-    /// Whether CXL.mem is on.
+    /// Whether a host has switched CXL.mem on, without which nothing is decoded.
     pub(crate) fn mem_enabled(&self) -> bool {
         self.space.get(MEM_CONTROL, 2) & u64::from(cxl_device::MEM_ENABLE) != 0
     }
@@ -130,7 +130,7 @@ impl ConfigSpace {
         }
     }
 
-    /// The power-on state.
+    /// Goes back to the state after power-on.
     pub(crate) fn reset(&mut self) {
         self.space.reset(0..0);
         self.exchange.reset();

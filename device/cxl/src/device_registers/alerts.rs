@@ -17,7 +17,7 @@ const PROGRAMMABLE: u8 = alert::LIFE_USED
     | alert::UNDER_TEMPERATURE
     | alert::CORRECTED_VOLATILE_ERRORS;
 
-/// When the device warns.
+/// The thresholds from which the device warns, as a host can set them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct AlertConfiguration {
     /// Warnings that are on, as bits of [`alert`].

@@ -97,7 +97,7 @@ impl Command {
     }
 }
 
-/// The command effects log.
+/// The command effects log: opcode and effects of each command, 2 bytes each.
 fn command_effects() -> Vec<u8> {
     let entry = |command: &Command| {
         let [a, b] = command.opcode.to_le_bytes();

@@ -18,15 +18,15 @@ const FIRST_HANDLE: u16 = 1;
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Recorded {
-    /// In which log.
+    /// The log that it was meant for.
     pub(super) log: EventLog,
-    /// The log was full.
+    /// The log was full, and the record is counted only.
     pub(super) lost: bool,
     /// The log was empty, or lost its first record: worth an interrupt.
     pub(super) news: bool,
 }
 
-/// Records that were lost.
+/// Records that found no room since a host cleared some.
 #[derive(Debug, Clone, Copy)]
 struct Overflow {
     count: u16,
@@ -34,7 +34,7 @@ struct Overflow {
     last: u64,
 }
 
-/// One event log.
+/// One event log: the oldest records, until a host clears them.
 #[derive(Debug, Default)]
 pub(super) struct Log {
     records: VecDeque<(u16, Record)>,
@@ -115,7 +115,7 @@ impl Log {
         Ok(())
     }
 
-    /// Drops all records.
+    /// Drops all records, and what is known of lost ones.
     pub(super) fn clear_all(&mut self) {
         self.records.clear();
         self.overflow = None;

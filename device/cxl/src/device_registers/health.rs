@@ -24,7 +24,7 @@ pub(super) struct Change {
     pub(super) log: EventLog,
 }
 
-/// The device's health.
+/// What is measured of the device, and how bad each of it is.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Health {
     readings: Readings,

@@ -22,9 +22,9 @@ pub struct MediaEvent {
 pub enum Transaction {
     /// Nothing that it could tell.
     Unknown = 0,
-    /// The host read.
+    /// A host read the memory.
     HostRead = 1,
-    /// The host wrote.
+    /// A host wrote the memory.
     HostWrite = 2,
     /// The host asked for poison.
     HostInjectPoison = 4,

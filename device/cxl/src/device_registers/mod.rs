@@ -35,7 +35,7 @@ use commands::MemoryDevice;
 pub use health::Condition;
 pub use media_event::{MediaEvent, Transaction};
 
-/// Bytes of the BAR.
+/// Bytes of BAR2, of which the registers take the start.
 const BAR_BYTES: u64 = 0x1_0000;
 
 /// Where device status, memory device status and mailbox lie.
@@ -61,7 +61,7 @@ pub(crate) struct Counts {
     pub(crate) event_interrupts: u64,
 }
 
-/// Everything behind BAR2.
+/// The registers behind BAR2, and the memory device that their mailbox talks to.
 #[derive(Debug)]
 pub(crate) struct DeviceRegisters {
     space: RegisterSpace,
@@ -109,7 +109,7 @@ impl DeviceRegisters {
         }
     }
 
-    /// The BAR.
+    /// BAR2: nothing of it can be mapped, as everything acts when it is written.
     pub(crate) fn bar() -> Bar {
         Bar {
             size_bytes: BAR_BYTES,
@@ -196,7 +196,7 @@ impl DeviceRegisters {
         self.show_background();
     }
 
-    /// The power-on state.
+    /// Goes back to the state after power-on.
     pub(crate) fn reset(&mut self) {
         self.device.reset();
         self.function_level_reset();

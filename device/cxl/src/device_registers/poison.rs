@@ -18,18 +18,18 @@ const _: () = assert!(list::RECORDS + LIST_LINES as usize * record::BYTES <= PAY
 /// Lines that a host can poison.
 pub(super) const INJECTED_LINES: u16 = 32;
 
-/// What became of poison.
+/// What became of a line that was to be put onto the list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
-    /// The list has it.
+    /// It is on the list now.
     Listed,
     /// The list had it already.
     Known,
-    /// The list is full.
+    /// It is not on the list, which is full; the list says that it overflowed.
     Overflow,
 }
 
-/// The poison list.
+/// The lines of memory that are known to be bad, by ascending address.
 #[derive(Debug, Default)]
 pub(super) struct PoisonList {
     /// By number of the line.
@@ -53,7 +53,7 @@ impl PoisonList {
         Added::Listed
     }
 
-    /// Inject Poison.
+    /// Puts a line onto the list that a host asked to be poisoned.
     pub(super) fn inject(&mut self, dpa: Dpa, timestamp: u64) -> Result<Added, ReturnCode> {
         let injected = self.lines.values();
         let injected = injected.filter(|source| **source == PoisonSource::Injected);
@@ -64,7 +64,7 @@ impl PoisonList {
         Ok(self.add(dpa, PoisonSource::Injected, timestamp))
     }
 
-    /// The memory is new.
+    /// Takes all lines off the list.
     pub(super) fn clear_all(&mut self) {
         *self = Self::default();
     }

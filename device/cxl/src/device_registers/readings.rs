@@ -4,16 +4,16 @@
 use chmu_spec::cxl::event::EventLog;
 use chmu_spec::cxl::health::health_info;
 
-/// What alerts judge.
+/// What is measured, for the alerts to judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Readings {
     pub(super) temperature_celsius: i16,
     pub(super) life_used_percent: u8,
-    /// Since power-on.
+    /// Corrected errors of the memory since power-on.
     pub(super) corrected_errors: u32,
 }
 
-/// How bad something is.
+/// How far a reading is from where it should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Level {
     Normal,

@@ -9,23 +9,23 @@ use super::health::Change;
 use super::media_event::MediaEvent;
 use crate::bytes::put;
 
-/// Bytes of a record.
+/// An event record as a host reads it.
 pub(super) type Record = [u8; RECORD_BYTES];
 
 /// The length as a record tells it.
 const RECORD_LENGTH: u8 = 0x80;
 const _: () = assert!(RECORD_LENGTH as usize == RECORD_BYTES);
 
-/// What a record tells.
+/// An event that is worth a record, by the kind of record.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Event<'a> {
-    /// Memory failed.
+    /// A failure of the memory: a general media record.
     Media {
         event: &'a MediaEvent,
         /// The poison list has no room for it.
         poison_list_overflow: bool,
     },
-    /// The device's health changed.
+    /// A change of the device's health: a memory module record.
     Module {
         change: Change,
         health_info: &'a [u8],
@@ -41,7 +41,7 @@ impl Event<'_> {
         }
     }
 
-    /// The record.
+    /// The bytes of the record; 0 is no handle.
     pub(super) fn record(&self, handle: u16, timestamp: u64) -> Record {
         let mut bytes = [0; RECORD_BYTES];
         put(&mut bytes, record::LENGTH, &[RECORD_LENGTH]);

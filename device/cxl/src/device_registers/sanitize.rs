@@ -60,7 +60,7 @@ impl Sanitizing {
         }
     }
 
-    /// The register.
+    /// The background command status register.
     pub(super) fn status(&self) -> BackgroundStatus {
         self.run.map_or(BackgroundStatus::new(), |run| {
             BackgroundStatus::new()

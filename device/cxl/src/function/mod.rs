@@ -32,7 +32,7 @@ const BATCH_ACCESSES: usize = 1024;
 /// A run of bytes that a host reads and writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Region {
-    /// Configuration space.
+    /// The configuration space, 4096 bytes.
     Config,
     /// What lies behind a base address register, 0 to 5.
     Bar(u8),
@@ -124,7 +124,7 @@ impl Function {
         self.monitors.cautions()
     }
 
-    /// Reads.
+    /// Reads as many bytes as `data` has, from `offset` of a region on.
     pub fn read(
         &mut self,
         now_ns: u64,

@@ -158,7 +158,7 @@ fn decoder_key(error: &DecoderError) -> &'static str {
 enum BlockKey {
     /// The size of the memory.
     Memory,
-    /// The list of instances.
+    /// The number of instances in a block.
     Instances,
     /// A key of one instance.
     Instance(&'static str),

@@ -19,9 +19,9 @@ pub enum ConfigError {
     /// The file cannot be read.
     #[error("The configuration file {} cannot be read", .path.display())]
     Read {
-        /// The file.
+        /// The file's path as it was given.
         path: PathBuf,
-        /// Why.
+        /// What the kernel said.
         #[source]
         source: io::Error,
     },
@@ -31,7 +31,7 @@ pub enum ConfigError {
     /// Something in the file is wrong.
     #[error("{}:{line}:{column}: {message}", .path.display())]
     At {
-        /// The file.
+        /// The file's path as it was given.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
@@ -155,7 +155,7 @@ impl ConfigFile {
 /// A place in the file.
 #[derive(Debug, Clone, Copy, Default)]
 struct Place {
-    /// Bytes before it.
+    /// Bytes of the file before it.
     start: usize,
     /// The file spells out all of the path to it.
     is_whole: bool,

@@ -25,22 +25,22 @@ pub struct InstanceTable {
     pub epoch_type: EpochKind,
     /// Request filters that can be chosen.
     pub trackable_requests: Vec<Requests>,
-    /// Shortest epoch.
+    /// The shortest epoch that a driver may set.
     pub minimum_epoch: Epoch,
-    /// Longest epoch.
+    /// The longest epoch that a driver may set.
     pub maximum_epoch: Epoch,
-    /// Entries of the hotlist.
+    /// Entries that the hotlist has, of which one stays empty.
     #[serde(deserialize_with = "within::<_, _, 2, 65535>")]
     pub hotlist_entries: u16,
     /// Unit sizes that can be chosen.
     pub unit_sizes: Vec<Unit>,
     /// Down-sampling factors that can be chosen.
     pub down_sampling_factors: Vec<Factor>,
-    /// Epoch mode is supported.
+    /// A driver may have units reported at the end of an epoch.
     pub epoch_mode: bool,
-    /// Always-on mode is supported.
+    /// A driver may have units reported as soon as they are hot.
     pub always_on_mode: bool,
-    /// Randomised down-sampling is supported.
+    /// A driver may have the requests that count chosen at random.
     pub randomised_down_sampling: bool,
     /// The instance may track ranges that another one tracks.
     pub overlapping_ranges: bool,
@@ -51,7 +51,7 @@ pub struct InstanceTable {
     /// Seed of the randomised down-sampling.
     #[serde(deserialize_with = "within::<_, _, 0, { i64::MAX }>")]
     pub seed: u64,
-    /// Bits of the counters.
+    /// Bits of the counters, 1 to 32, by unit size.
     pub counter_widths: Widths,
 }
 

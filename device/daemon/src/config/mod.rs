@@ -29,7 +29,6 @@ use quantity::{Hexadecimal, Nanoseconds, Size};
 
 /// Serial number unless configured otherwise.
 const DEFAULT_SERIAL_NUMBER: u64 = 0xc4a0_0001;
-/// Memory unless configured otherwise.
 const DEFAULT_MEMORY: Size = Size(1 << 30);
 /// Start of the window unless configured otherwise: 4 GiB, above the PCI hole of a PC.
 const DEFAULT_BASE: Hexadecimal = Hexadecimal(4 << 30);
@@ -123,7 +122,7 @@ pub struct DecoderTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct BlockTable {
-    /// Its instances.
+    /// What its instances can do, 1 to 255 of them.
     #[serde(rename = "instance")]
     pub instances: Vec<InstanceTable>,
 }

@@ -20,13 +20,13 @@ const DURATION_UNITS: [(&str, u64); 4] = [
 /// A text that is no quantity of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuantityError {
-    /// No number of bytes.
+    /// A text that is no number of bytes.
     #[error("\"{0}\" is no size; write bytes, or a number with K, M, G or T, such as 256M")]
     Size(String),
-    /// No duration.
+    /// A text that is no duration.
     #[error("\"{0}\" is no duration; write a number with ns, us, ms or s, such as 100ms")]
     Duration(String),
-    /// No number.
+    /// A text that is no number, decimal or hexadecimal.
     #[error("\"{0}\" is no number from 0 to 2^64 - 1; write it like 4096 or 0x1000")]
     Number(String),
 }

@@ -67,7 +67,7 @@ fn filter_names() -> String {
     RequestFilter::ALL.map(RequestFilter::name).join(", ")
 }
 
-/// Length of an epoch.
+/// Length of an epoch, written as a duration such as "100ms".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Epoch(pub EpochLength);
 
@@ -140,7 +140,7 @@ fn filter_from_name(name: &str) -> Option<RequestFilter> {
     filters.find(|filter| filter.name() == name)
 }
 
-/// Size of a unit.
+/// Size of a unit, written as a number of bytes such as "4K".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Unit(pub UnitSize);
 
@@ -158,10 +158,10 @@ impl fmt::Display for Unit {
     }
 }
 
-/// How the device interrupts.
+/// How the device interrupts, without the number of vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InterruptKind {
-    /// MSI-X.
+    /// MSI-X, with its table in a BAR.
     MsiX,
     /// MSI without a table in a BAR.
     Msi,

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::number::NumberVisitor;
 use super::values::Unit;
 
-/// Bits of a counter.
+/// Bits that a counter may have.
 const COUNTER_BITS: std::ops::RangeInclusive<u8> = 1..=32;
 /// Bits of a counter where a table names no `default`.
 const DEFAULT_WIDTH: u8 = 16;

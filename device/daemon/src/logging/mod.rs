@@ -16,9 +16,9 @@ pub enum LogError {
     /// The file cannot be opened.
     #[error("The log file {} cannot be opened", .path.display())]
     File {
-        /// The file.
+        /// The file's path as it was given.
         path: PathBuf,
-        /// Why.
+        /// What the kernel said.
         #[source]
         source: io::Error,
     },

@@ -30,7 +30,7 @@ pub(crate) struct Sink {
 enum Output {
     /// A file that never makes a writer wait: a regular one, or one opened as non-blocking.
     File(File),
-    /// A socket.
+    /// A socket, sent to without waiting.
     Socket(OwnedFd),
     /// What can only be asked for room beforehand.
     Polled(File),

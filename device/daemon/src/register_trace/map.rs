@@ -11,11 +11,10 @@ use chmu_spec::register::Register;
 /// A register, or a stretch of memory that a name is known for.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    /// Bytes of the region.
+    /// Offsets in the region that it covers.
     pub(super) range: Range<u64>,
     /// What it is a part of, such as `CHMU 0.1`.
     pub(super) part: Rc<str>,
-    /// Its own name.
     pub(super) name: Cow<'static, str>,
     pub(super) kind: Kind,
 }
@@ -23,23 +22,18 @@ pub(super) struct Place {
 /// How the content of a place is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
-    /// Fields of a description.
+    /// A register whose fields the register map describes.
     Register(&'static Register),
-    /// One number.
+    /// A number without fields.
     Number,
-    /// The PCI command register.
     PciCommand,
-    /// The mailbox's command register.
     MailboxCommand,
-    /// The mailbox's control register.
     MailboxControl,
-    /// The mailbox's status register.
     MailboxStatus,
     /// A bit for each range of memory.
     RangeBitmap,
-    /// Words of a list.
+    /// A list of equal entries.
     Entries {
-        /// Bytes of an entry.
         bytes: u64,
     },
     /// Several things whose names are not known here.

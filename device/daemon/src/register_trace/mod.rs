@@ -33,12 +33,12 @@ pub(crate) const MAX_VALUE_BYTES: usize = 8;
 pub(crate) enum Note {
     /// It has something to tell.
     Event {
-        /// What.
+        /// What the function did.
         event: FunctionEvent,
         /// A driver was refused something.
         is_refusal: bool,
     },
-    /// It sent an interrupt.
+    /// It sent an interrupt on the vector of this number.
     Interrupt(u16),
 }
 
@@ -47,7 +47,7 @@ pub(crate) enum Note {
 pub(crate) struct Access<'a> {
     /// When, in nanoseconds of the device's time.
     pub(crate) now_ns: u64,
-    /// Where.
+    /// The region that was accessed.
     pub(crate) region: Region,
     /// How far into the region.
     pub(crate) offset: u64,
@@ -58,13 +58,13 @@ pub(crate) struct Access<'a> {
 /// What a write found and what it left, as far as that can be told.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Change {
-    /// Before.
+    /// What was there before the write.
     pub(crate) old: [u8; MAX_VALUE_BYTES],
-    /// Afterwards.
+    /// What was there after the write.
     pub(crate) new: [u8; MAX_VALUE_BYTES],
 }
 
-/// The trace.
+/// Writes accesses down, and what the function did meanwhile.
 #[derive(Debug)]
 pub(crate) struct RegisterTrace {
     map: RegisterMap,
@@ -110,7 +110,7 @@ impl RegisterTrace {
         self.last = text;
     }
 
-    /// A write.
+    /// Writes a write down, with what it changed if that is known.
     pub(crate) fn write(&mut self, access: Access<'_>, change: Option<Change>) {
         let meaning = self.meaning(&access, "<-", change.as_ref());
         self.line(
@@ -119,7 +119,7 @@ impl RegisterTrace {
         );
     }
 
-    /// What the function did.
+    /// Writes down what the function did since the last access.
     pub(crate) fn notes(&mut self, now_ns: u64, notes: impl IntoIterator<Item = Note>) {
         for note in notes {
             let text = match note {

@@ -18,7 +18,7 @@ use super::map::{Kind, Place};
 pub(super) struct Lanes {
     /// The bits, at their places in the register.
     pub(super) value: u64,
-    /// Which bits those are.
+    /// The bits that the field takes.
     pub(super) mask: u64,
 }
 

@@ -13,7 +13,6 @@ use super::protocol::Command;
 /// One region as the client sees it; a region of size 0 does not exist.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Region {
-    /// Bytes of the region.
     pub(crate) size_bytes: u64,
     /// Page-aligned parts of [`Region::file`] that the client may map instead of sending messages.
     pub(crate) mappable_areas: Vec<Range<u64>>,
@@ -24,9 +23,9 @@ pub(crate) struct Region {
 /// Vectors of each kind of interrupt; a device has at most one of the kinds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Interrupts {
-    /// Of MSI.
+    /// Vectors of MSI, 0 without it.
     pub(crate) msi: u16,
-    /// Of MSI-X.
+    /// Vectors of MSI-X, 0 without it.
     pub(crate) msi_x: u16,
 }
 
@@ -67,7 +66,7 @@ pub(crate) trait Backend {
     /// One message was handled; `refusal` says why it was answered with an error, if it was.
     fn message_handled(&mut self, command: Command, refusal: Option<&dyn Display>);
 
-    /// A client is connected.
+    /// A client is connected, `peer` in the log; it has not said its version yet.
     fn client_arrived(&mut self, peer: &dyn Display);
 
     /// The client is gone: its eventfds mean nothing any more. The device keeps its state.

@@ -30,7 +30,6 @@ pub(super) enum Waiting {
     Ended,
 }
 
-/// A connected client.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: UnixStream,
@@ -68,7 +67,7 @@ impl Connection {
         }
     }
 
-    /// The client's process.
+    /// The process at the other end, for the log.
     pub(super) fn peer(&self) -> &Peer {
         &self.peer
     }

@@ -6,13 +6,13 @@ use super::protocol::{Command, MAX_DATA_BYTES};
 /// Why a request is refused. Each refusal has an errno for the client and a sentence for the log.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    /// Another command before `VERSION`.
+    /// Another command came before `VERSION`.
     #[error("It came before VERSION")]
     NotNegotiated,
-    /// `VERSION` twice.
+    /// `VERSION` came a second time.
     #[error("The version is negotiated already")]
     AlreadyNegotiated,
-    /// Another major protocol version.
+    /// The client wants another major version of the protocol.
     #[error("Protocol version {0} is not 0")]
     MajorVersion(u16),
     /// Version data that is no JSON object.
@@ -21,9 +21,9 @@ pub(super) enum RequestError {
     /// Payload shorter than the message's layout.
     #[error("{bytes} bytes of payload are fewer than the {needed} that it consists of")]
     TooShort {
-        /// Bytes that came.
+        /// Bytes of payload that came.
         bytes: usize,
-        /// Bytes of the layout.
+        /// Bytes that the command's layout takes.
         needed: usize,
     },
     /// `argsz` smaller than the layout.
@@ -31,7 +31,7 @@ pub(super) enum RequestError {
     ArgumentSize {
         /// `argsz` of the request.
         argument_bytes: u32,
-        /// Bytes of the layout.
+        /// Bytes that the command's layout takes.
         needed: usize,
     },
     /// Known, but not offered, or not known at all.
@@ -49,17 +49,15 @@ pub(super) enum RequestError {
     /// The message does not carry as much data as it says.
     #[error("It announces {count} bytes of data and carries {carried}")]
     DataCount {
-        /// Announced bytes.
+        /// Bytes of data that the request announces.
         count: u32,
-        /// Bytes after the layout.
+        /// Bytes of data that came.
         carried: usize,
     },
     /// The access leaves its region, or the device refuses it.
     #[error("Region {region} has no {count} bytes at {offset:#x}")]
     Access {
-        /// Region index.
         region: u32,
-        /// Offset in the region.
         offset: u64,
         /// Bytes of the access.
         count: u32,
@@ -94,7 +92,6 @@ pub(super) enum RequestError {
     /// An empty range, or one beyond the end of the address space.
     #[error("{size:#x} bytes from {address:#x} are not a range of addresses")]
     AddressRange {
-        /// First address.
         address: u64,
         /// Bytes.
         size: u64,
@@ -102,7 +99,7 @@ pub(super) enum RequestError {
 }
 
 impl RequestError {
-    /// errno of the reply.
+    /// The errno that the reply carries.
     pub(super) fn errno(&self) -> u32 {
         let errno = match self {
             Self::Unsupported => libc::ENOTSUP,
@@ -116,9 +113,9 @@ impl RequestError {
 #[derive(Debug, thiserror::Error)]
 #[error("{} is refused", .command.name())]
 pub(super) struct Refusal {
-    /// The command.
+    /// The command that was refused.
     pub command: Command,
-    /// Why.
+    /// What is wrong with it.
     #[source]
     pub reason: RequestError,
 }

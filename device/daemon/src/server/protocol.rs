@@ -46,15 +46,12 @@ pub(crate) enum Command {
     DeviceGetIrqInfo,
     /// Connect vectors with eventfds.
     DeviceSetIrqs,
-    /// Read from a region.
     RegionRead,
-    /// Write to a region.
     RegionWrite,
-    /// Sent by servers only.
+    /// Reads guest memory; sent by servers only, and refused here.
     DmaRead,
-    /// Sent by servers only.
+    /// Writes guest memory; sent by servers only, and refused here.
     DmaWrite,
-    /// Reset the device.
     DeviceReset,
     /// Dirty page tracking for migration; not supported.
     DirtyPages,
@@ -111,17 +108,17 @@ impl From<u16> for Command {
     }
 }
 
-/// Start of every message.
+/// The first 16 bytes of every message, requests and replies.
 #[derive(Debug, Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(super) struct Header {
     /// Chosen by the sender of the request, repeated in the reply.
     pub(crate) message_id: U16,
-    /// See [`Command`].
+    /// Number of the command, as in [`Command`].
     pub(crate) command: U16,
     /// Bytes of the message, this header included.
     pub(crate) message_size: U32,
-    /// Type and flags.
+    /// Type in the low 4 bits, flags above.
     pub(crate) flags: U32,
     /// errno of a reply with [`FLAG_ERROR`].
     pub(crate) error: U32,
@@ -205,13 +202,13 @@ pub(super) struct RegionInfo {
 pub(super) struct SparseMmap {
     /// `VFIO_REGION_INFO_CAP_SPARSE_MMAP`.
     pub(crate) id: U16,
-    /// 1.
+    /// Version of the capability, which is 1.
     pub(crate) version: U16,
     /// Offset of the next capability; 0 is none.
     pub(crate) next: U32,
     /// Number of areas.
     pub(crate) area_count: U32,
-    /// 0.
+    /// Always 0.
     pub(crate) reserved: U32,
 }
 

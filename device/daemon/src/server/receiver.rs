@@ -16,7 +16,7 @@ use super::protocol::{HEADER_BYTES, Header, MAX_MESSAGE_FDS, MAX_PAYLOAD_BYTES};
 /// Why the stream cannot be read any further; the connection has to end.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReceiveError {
-    /// The socket failed.
+    /// Reading from the socket failed.
     #[error("The socket cannot be read")]
     Socket(#[source] io::Error),
     /// The announced size does not even cover the header.
@@ -24,7 +24,7 @@ pub(super) enum ReceiveError {
     SizeBelowHeader {
         /// The header with that size.
         header: Header,
-        /// Announced bytes.
+        /// Bytes of the whole message that its header announces.
         size: u32,
     },
     /// The announced size is above anything that was negotiated.
@@ -35,7 +35,7 @@ pub(super) enum ReceiveError {
     SizeAboveLimit {
         /// The header with that size.
         header: Header,
-        /// Announced bytes.
+        /// Bytes of the whole message that its header announces.
         size: u32,
     },
     /// One message came with more descriptors than were negotiated.
@@ -143,7 +143,6 @@ impl Receiver {
     }
 }
 
-/// Bytes that follow `header`.
 fn payload_bytes(header: &Header) -> Result<usize, ReceiveError> {
     let size = header.message_size.get();
     let header = *header;

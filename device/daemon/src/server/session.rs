@@ -30,7 +30,7 @@ pub(super) struct Reply {
 }
 
 impl Reply {
-    /// Makes this no reply.
+    /// Makes this an empty reply: none is sent.
     pub(super) fn clear(&mut self) {
         self.file = None;
         self.bytes.clear();

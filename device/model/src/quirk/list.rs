@@ -5,7 +5,7 @@ use super::Layer;
 
 macro_rules! quirks {
     ($($layer:ident { $($quirk:ident, $name:literal, $explanation:literal;)+ })+) => {
-        /// One broken rule.
+        /// One rule that the device breaks on purpose, for tests of drivers and conformance suites.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Quirk {
             $($(#[doc = $explanation] $quirk,)+)+

@@ -11,9 +11,9 @@ pub use list::Quirk;
 /// The part of the unit whose rule a quirk breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Layer {
-    /// Block header.
+    /// What the block header says.
     Header,
-    /// Capability registers and offsets.
+    /// What the capability registers say, and where they lead.
     Capabilities,
     /// Values after power-on and after a function-level reset.
     PowerOn,
@@ -23,17 +23,17 @@ pub enum Layer {
     Refusal,
     /// Enable, disable and reset.
     Operation,
-    /// Which requests count.
+    /// Which requests are counted.
     Selection,
     /// Counters, thresholds and the meaning of an entry.
     Counting,
-    /// Epochs.
+    /// How long epochs last, and what ends with them.
     Epoch,
     /// The ring of entries and the backlog behind it.
     Hotlist,
-    /// Status bits.
+    /// When status bits are set and cleared.
     Status,
-    /// Interrupts.
+    /// When interrupts are sent, and which.
     Interrupt,
     /// How drivers find the blocks of a function.
     Discovery,
@@ -42,7 +42,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// The name in lists.
+    /// The name of the part in lists of quirks.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Header => "header",
