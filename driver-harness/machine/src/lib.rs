@@ -11,6 +11,7 @@ pub mod memory;
 pub mod names;
 pub mod node;
 pub mod refusal;
+pub mod stop;
 pub mod sysfs_file;
 pub mod topology;
 pub mod wait;

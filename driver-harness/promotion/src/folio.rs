@@ -4,20 +4,12 @@
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
 use chmu_spec::address::Pfn;
 
+use crate::batch::Folio;
 use crate::machine::Machine;
-use crate::outcome::Rejection;
+use crate::rejection::Rejection;
 
 /// Pages of the largest folio that moves: a transparent huge page of x86.
 const FOLIO_PAGES_MAX: u64 = 512;
-
-/// Pages that move as one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Folio {
-    /// The first page's frame.
-    pub(super) head: Pfn,
-    /// How many pages.
-    pub(super) pages: u64,
-}
 
 /// The folio that `frame` belongs to now, or why it cannot move.
 pub(super) fn of_frame(

@@ -5,22 +5,31 @@
 //! move: a [`source`] reports, the [`Promoter`] chooses, an [`actuator`] moves.
 
 pub mod actuator;
+mod batch;
 mod folio;
 pub mod frame_list;
+pub mod ledger;
 mod machine;
 mod outcome;
 mod promoter;
 mod queue;
 mod rate;
-mod report;
+mod rejection;
+pub mod report;
+mod severity;
 pub mod source;
+mod summary;
 mod worker;
 
+pub use batch::{Batch, Candidate, Fate, Folio, Route};
+pub use chmu_machine::stop::StopFlag;
 pub use machine::{Machine, ThisMachine};
-pub use outcome::{Outcome, Rejection, Route};
+pub use outcome::Outcome;
 pub use promoter::{Destination, Policy, Promoter, PromotionError};
 pub use rate::RateLimit;
-pub use report::{EpochRow, Recorder, Report, RoutePages};
+pub use rejection::Rejection;
+pub use severity::Severity;
+pub use summary::{EpochRow, Recorder, RoutePages, Summary};
 pub use worker::{RunError, promote_reported, promote_waiting};
 
 #[cfg(test)]

@@ -2,71 +2,9 @@
 //! What became of hot pages, counted.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use chmu_machine::node::NodeId;
-use serde::Serialize;
-
-/// Why a reported frame was not promoted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Rejection {
-    /// It was reported with a lower count than asked for.
-    BelowMinimumCount,
-    /// Too many frames wait already.
-    QueueFull,
-    /// Its page moved a moment ago: the report is about what was there before.
-    RecentlyMoved,
-    /// There is no such page.
-    NoPage,
-    /// It is free.
-    Free,
-    /// It is part of a hugetlb page.
-    Hugetlb,
-    /// It is on no reclaim list: memory of the kernel, or a page in the middle of a change.
-    NotLru,
-    /// It is of no node, or of two.
-    UnknownNode,
-    /// Its node is in the top memory tier.
-    TopTier,
-    /// It is on the target already.
-    AlreadyThere,
-    /// No faster memory is known for its node.
-    NoTarget,
-    /// No target has room.
-    TargetFull,
-    /// It did not move, twice: pinned, locked or busy.
-    Stayed,
-}
-
-impl fmt::Display for Rejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Rejection::BelowMinimumCount => "below the minimum count",
-            Rejection::QueueFull => "queue full",
-            Rejection::RecentlyMoved => "moved a moment ago",
-            Rejection::NoPage => "no page",
-            Rejection::Free => "free",
-            Rejection::Hugetlb => "hugetlb page",
-            Rejection::NotLru => "not on a reclaim list",
-            Rejection::UnknownNode => "of no node",
-            Rejection::TopTier => "in the top tier already",
-            Rejection::AlreadyThere => "on the target already",
-            Rejection::NoTarget => "no faster memory known",
-            Rejection::TargetFull => "target full",
-            Rejection::Stayed => "stayed, twice",
-        })
-    }
-}
-
-/// Pages moved from one node to another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct Route {
-    /// Where they were.
-    pub source: NodeId,
-    /// Where they are.
-    pub target: NodeId,
-}
+use crate::batch::Route;
+use crate::rejection::Rejection;
 
 /// Counts of one step, or of several.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

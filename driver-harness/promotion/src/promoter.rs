@@ -10,21 +10,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use chmu_machine::memory::PAGE_BYTES;
-use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
+use chmu_machine::memory::page_flags::PageFlagsError;
 use chmu_machine::node::NodeId;
+use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::SysfsError;
 use chmu_machine::topology::Topology;
 use chmu_machine::topology::target::{NoTarget, Targets, promotion_targets};
 use chmu_spec::address::Pfn;
 
 use crate::actuator::{Actuator, ActuatorError};
-use crate::source::HotUnit;
-
-use crate::folio::{self, Folio};
+use crate::batch::{Batch, Candidate, Fate, Folio, Route};
+use crate::folio;
 use crate::machine::Machine;
-use crate::outcome::{Outcome, Rejection, Route};
+use crate::outcome::Outcome;
 use crate::queue::{Queue, Waiting};
 use crate::rate::RateLimit;
+use crate::rejection::Rejection;
+use crate::report::{HotExtent, Place};
 
 /// Memory that stays free on a target, for those who allocate there.
 pub(crate) const HEADROOM_BYTES: u64 = 16 << 20;
@@ -90,11 +92,12 @@ pub struct Promoter {
     moved: BTreeMap<Pfn, u64>,
     /// Counted since the last step.
     refused: Outcome,
+    batches: u64,
 }
 
 /// A folio with what waits for it.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
+struct Found {
     folio: Folio,
     waiting: Waiting,
 }
@@ -110,14 +113,19 @@ impl Promoter {
             queue: Queue::default(),
             moved: BTreeMap::new(),
             refused: Outcome::default(),
+            batches: 0,
         }
     }
 
-    /// Adds the pages of hot units to those that wait.
-    pub fn offer(&mut self, units: &[HotUnit], now_ns: u64) {
-        for unit in units {
-            for frame in unit.ranges.iter().flat_map(|range| range.pages()) {
-                self.offer_frame(frame, unit.count, now_ns);
+    /// Adds the pages of extents to those that wait.
+    pub fn offer(&mut self, extents: &[HotExtent], now_ns: u64) {
+        for extent in extents {
+            let Place::Frames { start, pages } = extent.place else {
+                continue;
+            };
+            for page in 0..pages {
+                let frame = Pfn(start.0.saturating_add(page));
+                self.offer_frame(frame, extent.weight.value, now_ns);
             }
         }
     }
@@ -133,7 +141,7 @@ impl Promoter {
             tried: false,
         };
         if count < self.policy.minimum_count {
-            self.refused.reject(Rejection::BelowMinimumCount);
+            self.refused.reject(Rejection::BelowMinimumHeat);
         } else if is_recent {
             self.refused.reject(Rejection::RecentlyMoved);
         } else if !self.queue.add(waiting) {
@@ -153,13 +161,13 @@ impl Promoter {
 
     /// Promotes the hottest of the waiting pages: as many as the rate allows now and one batch may
     /// have, so that the source is asked again before the next.
-    pub fn step(&mut self, now_ns: u64) -> Result<Outcome, PromotionError> {
+    pub fn step(&mut self, now_ns: u64, stop: &StopFlag) -> Result<Outcome, PromotionError> {
         let mut outcome = std::mem::take(&mut self.refused);
         let settle_ns = self.policy.settle_ns;
         self.moved
             .retain(|_, moved| now_ns.saturating_sub(*moved) < settle_ns);
         let most = self.policy.batch_frames.unwrap_or(usize::MAX).max(1);
-        let most = most.min(self.actuator.batch_frames_max());
+        let most = most.min(self.actuator.limits().frames_max);
         let allowed = usize::try_from(self.rate.allowed(now_ns)).unwrap_or(usize::MAX);
         let taken = self.queue.take(most.min(allowed));
         if taken.is_empty() {
@@ -170,7 +178,7 @@ impl Promoter {
         let destination = self.policy.destination;
         let groups = group(destination, &mut topology, candidates, &mut outcome);
         for (route, candidates) in groups {
-            for waiting in self.promote(route, &candidates, now_ns, &mut outcome)? {
+            for waiting in self.promote(route, &candidates, now_ns, stop, &mut outcome)? {
                 self.queue.add(waiting);
             }
         }
@@ -182,7 +190,7 @@ impl Promoter {
         &self,
         slice: &[Waiting],
         outcome: &mut Outcome,
-    ) -> Result<Vec<Candidate>, PromotionError> {
+    ) -> Result<Vec<Found>, PromotionError> {
         let look = |waiting: &Waiting| folio::of_frame(&*self.machine, waiting.frame);
         let mut looks = slice.iter().map(look).collect::<Result<Vec<_>, _>>()?;
         if looks.contains(&Err(Rejection::NotLru)) {
@@ -197,7 +205,7 @@ impl Promoter {
         for (&waiting, look) in slice.iter().zip(looks) {
             match look {
                 Ok(folio) if heads.insert(folio.head) => {
-                    candidates.push(Candidate { folio, waiting });
+                    candidates.push(Found { folio, waiting });
                 }
                 // Another frame of a folio that is a candidate already.
                 Ok(_) => {}
@@ -211,53 +219,48 @@ impl Promoter {
     fn promote(
         &mut self,
         route: Route,
-        candidates: &[Candidate],
+        candidates: &[Found],
         now_ns: u64,
+        stop: &StopFlag,
         outcome: &mut Outcome,
     ) -> Result<Vec<Waiting>, PromotionError> {
-        let frames: Vec<_> = candidates
-            .iter()
-            .map(|candidate| candidate.folio.head)
-            .collect();
-        let result = self.actuator.promote_batch(&frames, route.target);
-        let result = result.map_err(|source| PromotionError::Actuator {
+        self.batches += 1;
+        let candidate = |found: &Found| Candidate {
+            folio: found.folio,
+            owner: None,
+        };
+        let batch = Batch {
+            number: self.batches,
+            route,
+            candidates: candidates.iter().map(candidate).collect(),
+        };
+        let fates = self.actuator.promote_batch(&batch, stop);
+        let fates = fates.map_err(|source| PromotionError::Actuator {
             source_node: route.source,
             target: route.target,
             source,
         })?;
-        let selected = pages(candidates);
-        let moved = result.moved_bytes / PAGE_BYTES;
         outcome.batches += 1;
-        outcome.pages_selected += selected;
-        *outcome.pages_promoted.entry(route).or_default() += moved;
-        self.rate.charge(moved);
-        if self.actuator.is_dry() {
-            return Ok(Vec::new());
-        }
+        outcome.pages_selected += batch.pages();
         let mut again = Vec::new();
-        for candidate in candidates {
-            let flags = self.machine.flags(candidate.folio.head)?;
-            // When all moved, what the frame holds now is another page.
-            if moved >= selected || !flags.contains(PageFlags::LRU) {
-                self.moved.insert(candidate.folio.head, now_ns);
-            } else if candidate.waiting.tried {
-                outcome.reject(Rejection::Stayed);
-            } else {
-                again.push(Waiting {
+        for (candidate, fate) in candidates.iter().zip(fates) {
+            match fate {
+                Fate::Moved { .. } => {
+                    self.moved.insert(candidate.folio.head, now_ns);
+                    *outcome.pages_promoted.entry(route).or_default() += candidate.folio.pages;
+                    self.rate.charge(candidate.folio.pages);
+                }
+                Fate::Busy | Fate::Stayed if !candidate.waiting.tried => again.push(Waiting {
                     tried: true,
                     ..candidate.waiting
-                });
+                }),
+                fate => Rejection::of_fate(fate)
+                    .into_iter()
+                    .for_each(|reason| outcome.reject(reason)),
             }
         }
         Ok(again)
     }
-}
-
-fn pages(candidates: &[Candidate]) -> u64 {
-    candidates
-        .iter()
-        .map(|candidate| candidate.folio.pages)
-        .sum()
 }
 
 /// Candidates by where they are and where they go; those that go nowhere are counted.
@@ -266,10 +269,10 @@ fn pages(candidates: &[Candidate]) -> u64 {
 fn group(
     destination: Destination,
     topology: &mut Topology,
-    candidates: Vec<Candidate>,
+    candidates: Vec<Found>,
     outcome: &mut Outcome,
-) -> BTreeMap<Route, Vec<Candidate>> {
-    let mut groups: BTreeMap<Route, Vec<Candidate>> = BTreeMap::new();
+) -> BTreeMap<Route, Vec<Found>> {
+    let mut groups: BTreeMap<Route, Vec<Found>> = BTreeMap::new();
     for candidate in candidates {
         let bytes = candidate.folio.pages * PAGE_BYTES;
         match route(destination, topology, candidate.folio.head, bytes) {

@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The way of hot pages through the crate, on a machine whose pages move at once.
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
-use std::rc::Rc;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use chmu_driver::translation::HpaRange;
 use chmu_machine::clock;
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
@@ -20,9 +18,10 @@ use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
 use super::*;
-use crate::actuator::{Actuator, ActuatorError, BatchOutcome};
+use crate::actuator::{Actuator, ActuatorError, Limits};
 use crate::promoter::HEADROOM_BYTES;
-use crate::source::{Batch, HotUnit, HotnessSource, SourceError};
+use crate::report::{Facts, HotExtent, Knowledge, Place, Report, SourceKind, Weight, WeightKind};
+use crate::source::{HotnessSource, SourceError};
 
 /// The first frame of the guest's node 1; node 0 has frame 0.
 const SLOW: u64 = 0x10_0000;
@@ -90,12 +89,12 @@ struct World {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Fake(Rc<RefCell<World>>);
+struct Fake(Arc<Mutex<World>>);
 
 impl Fake {
     fn with_pages(frames: impl IntoIterator<Item = u64>) -> Fake {
         let flags = PageFlags::LRU | PageFlags::ANON;
-        Fake(Rc::new(RefCell::new(World {
+        Fake(Arc::new(Mutex::new(World {
             flags: frames.into_iter().map(|frame| (frame, flags)).collect(),
             topology: TOPOLOGY.clone(),
             ..World::default()
@@ -103,7 +102,7 @@ impl Fake {
     }
 
     fn change(&self, change: impl FnOnce(&mut World)) {
-        change(&mut self.0.borrow_mut());
+        change(&mut self.0.lock().unwrap());
     }
 
     fn promoter(&self, policy: Policy) -> Promoter {
@@ -111,7 +110,7 @@ impl Fake {
     }
 
     fn moved(&self) -> BTreeSet<u64> {
-        let world = self.0.borrow();
+        let world = self.0.lock().unwrap();
         let gone = |flags: &PageFlags| flags.contains(PageFlags::BUDDY);
         let frames = world.flags.iter().filter(|(_, flags)| gone(flags));
         frames.map(|(&frame, _)| frame).collect()
@@ -120,11 +119,11 @@ impl Fake {
 
 impl Machine for Fake {
     fn topology(&self) -> Result<Topology, SysfsError> {
-        Ok(self.0.borrow().topology.clone())
+        Ok(self.0.lock().unwrap().topology.clone())
     }
 
     fn flags(&self, frame: Pfn) -> Result<PageFlags, PageFlagsError> {
-        let world = self.0.borrow();
+        let world = self.0.lock().unwrap();
         let flags = world.flags.get(&frame.0).copied();
         match world.kept_back.contains(&frame.0) {
             true => Ok(PageFlags::ANON),
@@ -133,7 +132,7 @@ impl Machine for Fake {
     }
 
     fn drain_reclaim_batches(&self) -> io::Result<()> {
-        self.0.borrow_mut().kept_back.clear();
+        self.0.lock().unwrap().kept_back.clear();
         Ok(())
     }
 }
@@ -143,40 +142,46 @@ impl Actuator for Fake {
         "fake"
     }
 
-    fn batch_frames_max(&self) -> usize {
-        8
+    fn limits(&self) -> Limits {
+        Limits {
+            frames_max: 8,
+            sees_unmapped: true,
+            obeys_cpusets: true,
+            is_dry: false,
+        }
     }
 
-    fn promote_batch(
-        &mut self,
-        frames: &[Pfn],
-        target: NodeId,
-    ) -> Result<BatchOutcome, ActuatorError> {
-        let mut world = self.0.borrow_mut();
-        let mut moved_bytes = 0;
-        for head in frames {
-            let mut frame = head.0;
-            while !world.pinned.contains(&head.0) {
-                world.flags.insert(frame, PageFlags::BUDDY);
-                moved_bytes += PAGE_BYTES;
-                frame += 1;
-                let next = world.flags.get(&frame);
-                if !next.is_some_and(|flags| flags.contains(PageFlags::COMPOUND_TAIL)) {
-                    break;
-                }
+    fn promote_batch(&mut self, batch: &Batch, _: &StopFlag) -> Result<Vec<Fate>, ActuatorError> {
+        let mut world = self.0.lock().unwrap();
+        let mut fates = Vec::new();
+        for Candidate { folio, .. } in &batch.candidates {
+            if world.pinned.contains(&folio.head.0) {
+                fates.push(Fate::Stayed);
+                continue;
             }
+            for frame in folio.head.0..folio.end().0 {
+                world.flags.insert(frame, PageFlags::BUDDY);
+            }
+            fates.push(Fate::Moved {
+                node: batch.route.target,
+            });
         }
-        let batch = frames.iter().map(|frame| frame.0).collect();
-        world.batches.push((batch, target));
-        Ok(BatchOutcome { moved_bytes })
+        let heads = batch.heads().iter().map(|frame| frame.0).collect();
+        world.batches.push((heads, batch.route.target));
+        Ok(fates)
     }
+}
+
+/// Nobody says stop.
+fn running() -> StopFlag {
+    StopFlag::new().unwrap()
 }
 
 /// Steps until no page waits.
 fn promote_all(promoter: &mut Promoter) -> Outcome {
-    let mut total = promoter.step(0).unwrap();
+    let mut total = promoter.step(0, &running()).unwrap();
     while promoter.waiting() > 0 {
-        total.add(&promoter.step(0).unwrap());
+        total.add(&promoter.step(0, &running()).unwrap());
     }
     total
 }
@@ -205,7 +210,7 @@ proptest! {
         prop_assert_eq!(outcome.promoted(), expected.len() as u64);
         let fast: BTreeSet<_> = fast.into_iter().collect();
         prop_assert_eq!(rejected(&outcome, Rejection::TopTier), fast.len() as u64);
-        let world = fake.0.borrow();
+        let world = fake.0.lock().unwrap();
         for (frames, target) in &world.batches {
             prop_assert!((1..=8).contains(&frames.len()));
             prop_assert_eq!(*target, NodeId(0));
@@ -234,14 +239,14 @@ fn frames_that_cannot_move_are_counted_by_reason() {
         promoter.offer_frame(Pfn(frame), 2, 0);
     }
     promoter.offer_frame(Pfn(SLOW + 4), 1, 0);
-    let outcome = promoter.step(0).unwrap();
+    let outcome = promoter.step(0, &running()).unwrap();
     for reason in [
         Rejection::Free,
         Rejection::NotLru,
         Rejection::Hugetlb,
         Rejection::UnknownNode,
         Rejection::NoPage,
-        Rejection::BelowMinimumCount,
+        Rejection::BelowMinimumHeat,
     ] {
         assert_eq!(rejected(&outcome, reason), 1, "{reason:?}");
     }
@@ -265,9 +270,9 @@ fn a_huge_page_moves_once_as_a_whole() {
     for frame in [SLOW + 511, SLOW + 7, SLOW, SLOW + 513] {
         promoter.offer_frame(Pfn(frame), 1, 0);
     }
-    let outcome = promoter.step(0).unwrap();
+    let outcome = promoter.step(0, &running()).unwrap();
     assert_eq!((outcome.pages_selected, outcome.promoted()), (513, 513));
-    let world = fake.0.borrow();
+    let world = fake.0.lock().unwrap();
     assert_eq!(world.batches, [(vec![SLOW, SLOW + 513], NodeId(0))]);
 }
 
@@ -279,7 +284,7 @@ fn a_tail_without_head_is_no_candidate() {
     });
     let mut promoter = fake.promoter(Policy::default());
     promoter.offer_frame(Pfn(SLOW + 1), 1, 0);
-    let outcome = promoter.step(0).unwrap();
+    let outcome = promoter.step(0, &running()).unwrap();
     assert_eq!(rejected(&outcome, Rejection::NotLru), 1);
 }
 
@@ -289,7 +294,7 @@ fn pages_kept_back_by_a_processor_are_found() {
     fake.change(|world| world.kept_back = BTreeSet::from([SLOW]));
     let mut promoter = fake.promoter(Policy::default());
     promoter.offer_frame(Pfn(SLOW), 1, 0);
-    assert_eq!(promoter.step(0).unwrap().promoted(), 1);
+    assert_eq!(promoter.step(0, &running()).unwrap().promoted(), 1);
 }
 
 #[test]
@@ -299,12 +304,12 @@ fn a_page_that_stays_is_tried_twice() {
     let mut promoter = fake.promoter(Policy::default());
     promoter.offer_frame(Pfn(SLOW), 1, 0);
     promoter.offer_frame(Pfn(SLOW + 1), 1, 0);
-    let first = promoter.step(0).unwrap();
+    let first = promoter.step(0, &running()).unwrap();
     assert_eq!(
         (first.promoted(), first.rejected(), promoter.waiting()),
         (1, 0, 1)
     );
-    let second = promoter.step(1).unwrap();
+    let second = promoter.step(1, &running()).unwrap();
     assert_eq!(rejected(&second, Rejection::Stayed), 1);
     assert_eq!((promoter.waiting(), second.batches), (0, 1));
 }
@@ -318,17 +323,17 @@ fn reports_about_pages_that_have_just_moved_are_dropped() {
     };
     let mut promoter = fake.promoter(policy);
     promoter.offer_frame(Pfn(SLOW), 1, 0);
-    promoter.step(0).unwrap();
+    promoter.step(0, &running()).unwrap();
     // The frame is given to a new page.
     fake.change(|world| {
         world.flags.insert(SLOW, PageFlags::LRU);
     });
     promoter.offer_frame(Pfn(SLOW), 1, 99);
-    let outcome = promoter.step(99).unwrap();
+    let outcome = promoter.step(99, &running()).unwrap();
     assert_eq!(rejected(&outcome, Rejection::RecentlyMoved), 1);
     assert_eq!(outcome.promoted(), 0);
     promoter.offer_frame(Pfn(SLOW), 1, 100);
-    assert_eq!(promoter.step(100).unwrap().promoted(), 1);
+    assert_eq!(promoter.step(100, &running()).unwrap().promoted(), 1);
 }
 
 #[test]
@@ -342,7 +347,7 @@ fn a_full_target_takes_no_more() {
     for frame in SLOW..SLOW + 8 {
         promoter.offer_frame(Pfn(frame), frame, 0);
     }
-    let outcome = promoter.step(0).unwrap();
+    let outcome = promoter.step(0, &running()).unwrap();
     assert_eq!(rejected(&outcome, Rejection::TargetFull), 5);
     assert_eq!(fake.moved(), (SLOW + 5..SLOW + 8).collect());
 }
@@ -359,10 +364,13 @@ fn the_rate_leaves_the_colder_pages_waiting() {
         promoter.offer_frame(Pfn(SLOW + frame), frame, 0);
     }
     // No more than the actuator takes at once, then the rest of the first quarter second's share.
-    assert_eq!(promoter.step(0).unwrap().promoted(), 8);
-    assert_eq!(promoter.step(0).unwrap().promoted(), 2);
-    assert_eq!(promoter.step(0).unwrap(), Outcome::default());
-    assert_eq!(promoter.step(100_000_000).unwrap().promoted(), 4);
+    assert_eq!(promoter.step(0, &running()).unwrap().promoted(), 8);
+    assert_eq!(promoter.step(0, &running()).unwrap().promoted(), 2);
+    assert_eq!(promoter.step(0, &running()).unwrap(), Outcome::default());
+    assert_eq!(
+        promoter.step(100_000_000, &running()).unwrap().promoted(),
+        4
+    );
     assert_eq!(fake.moved(), (SLOW + 86..SLOW + 100).collect());
     assert_eq!(promoter.waiting(), 86);
 }
@@ -377,7 +385,7 @@ fn a_caller_who_knows_the_target_names_it() {
     let mut promoter = fake.promoter(policy);
     promoter.offer_frame(Pfn(0), 1, 0);
     promoter.offer_frame(Pfn(SLOW), 1, 0);
-    let outcome = promoter.step(0).unwrap();
+    let outcome = promoter.step(0, &running()).unwrap();
     assert_eq!(rejected(&outcome, Rejection::AlreadyThere), 1);
     let route = Route {
         source: NodeId(0),
@@ -393,7 +401,7 @@ fn outcomes_add_up() {
     let mut total = Outcome::default();
     for frame in [SLOW, SLOW + 1, 1 << 50] {
         promoter.offer_frame(Pfn(frame), 1, 0);
-        total.add(&promoter.step(0).unwrap());
+        total.add(&promoter.step(0, &running()).unwrap());
     }
     assert_eq!(
         (total.promoted(), total.batches, total.rejected()),
@@ -403,15 +411,33 @@ fn outcomes_add_up() {
 
 /// Hands out what it was given, then nothing.
 #[derive(Debug)]
-struct Script(Vec<Batch>);
+struct Script {
+    facts: Facts,
+    reports: Vec<Report>,
+}
+
+impl Script {
+    fn new(reports: Vec<Report>) -> Script {
+        let facts = Facts {
+            name: "script".into(),
+            kind: SourceKind::Stream,
+            unit_bytes: None,
+            granted_epoch_ns: None,
+            wished_epoch_ns: None,
+            knows: Knowledge::default(),
+            counts: WeightKind::Accesses,
+        };
+        Script { facts, reports }
+    }
+}
 
 impl HotnessSource for Script {
-    fn name(&self) -> &str {
-        "script"
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    fn next_batch(&mut self, _: Duration) -> Result<Batch, SourceError> {
-        Ok(self.0.pop().unwrap_or_default())
+    fn poll(&mut self, _: u64, _: &StopFlag) -> Result<Report, SourceError> {
+        Ok(self.reports.pop().unwrap_or_default())
     }
 }
 
@@ -420,34 +446,35 @@ fn what_a_source_reports_is_promoted_until_the_end() {
     let fake = Fake::with_pages(SLOW..SLOW + 20);
     fake.change(|world| world.pinned = BTreeSet::from([SLOW]));
     let mut promoter = fake.promoter(Policy::default());
-    let unit = |frame: u64, pages: u64| HotUnit {
-        ranges: vec![HpaRange {
-            start: Pfn(frame).start().unwrap(),
-            bytes: pages * PAGE_BYTES,
-        }],
-        count: 5,
-        dpa: None,
-        member: 0,
+    let unit = |frame: u64, pages: u64| HotExtent {
+        place: Place::Frames {
+            start: Pfn(frame),
+            pages,
+        },
+        weight: Weight::accesses(5),
+        sharing_pages: pages,
+        unit: None,
     };
-    let batch = |units: Vec<HotUnit>| Batch {
-        units,
-        ..Batch::default()
+    let report = |extents: Vec<HotExtent>| Report {
+        extents,
+        ..Report::default()
     };
-    let mut source = Script(vec![
-        batch(vec![unit(SLOW + 8, 2)]),
-        batch(vec![unit(SLOW, 4), unit(SLOW + 3, 1)]),
+    let mut source = Script::new(vec![
+        report(vec![unit(SLOW + 8, 2)]),
+        report(vec![unit(SLOW, 4), unit(SLOW + 3, 1)]),
     ]);
     let mut recorder = Recorder::new("script", promoter.actuator(), 1, 0);
-    let steps = RefCell::new(0);
+    let steps = Cell::new(0);
     let is_over = |_: &Recorder| {
-        *steps.borrow_mut() += 1;
-        *steps.borrow() > 4
+        steps.set(steps.get() + 1);
+        steps.get() > 4
     };
     promote_reported(
         &mut source,
         &mut promoter,
         &mut recorder,
         Duration::ZERO,
+        &running(),
         is_over,
     )
     .unwrap();
@@ -468,7 +495,7 @@ fn a_list_is_promoted_to_its_end() {
         promoter.offer_frame(Pfn(frame), u64::MAX, 0);
     }
     let mut recorder = Recorder::new("list", promoter.actuator(), 1, 0);
-    promote_waiting(&mut promoter, &mut recorder, || false).unwrap();
+    promote_waiting(&mut promoter, &mut recorder, &running()).unwrap();
     let report = recorder.finish(clock::monotonic_ns());
     assert_eq!((report.pages_promoted, report.pages_waiting), (9, 0));
     assert_eq!(report.rejected[&Rejection::Stayed], 1);

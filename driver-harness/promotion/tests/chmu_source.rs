@@ -6,13 +6,15 @@ use std::time::Duration;
 
 use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
 use chmu_driver::device::{InstanceId, SharedTransport, Unit, Wishes, identify, open_instance};
-use chmu_driver::translation::{HpaRange, Translation, decoders};
+use chmu_driver::translation::{Translation, decoders};
 use chmu_driver::transport::Transport;
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_model::Capabilities;
+use chmu_promotion::StopFlag;
+use chmu_promotion::report::{Lost, Place, Report, Weight};
 use chmu_promotion::source::{ChmuSource, HotnessSource, ProgrammedUnits};
 use chmu_spec::access::Access;
-use chmu_spec::address::{Dpa, Hpa};
+use chmu_spec::address::{Dpa, Hpa, Pfn};
 use chmu_spec::cxl::dvsec::block_id;
 
 const GIB: u64 = 1 << 30;
@@ -73,6 +75,12 @@ fn wishes(threshold: u32) -> Wishes {
     }
 }
 
+/// Waits for hot pages for so long.
+fn poll(source: &mut ChmuSource, milliseconds: u64) -> Report {
+    let deadline_ns = source.deadline_ns(Duration::from_millis(milliseconds));
+    source.poll(deadline_ns, &StopFlag::new().unwrap()).unwrap()
+}
+
 fn source(device: &Arc<InProcessDevice>, wishes: &Wishes) -> ChmuSource {
     let members = vec![(unit(device), translation(device))];
     ProgrammedUnits::program(members, wishes)
@@ -84,31 +92,32 @@ fn source(device: &Arc<InProcessDevice>, wishes: &Wishes) -> ChmuSource {
 fn hot_pages_come_out_as_pages_of_the_host() {
     let device = device(&config());
     let mut source = source(&device, &wishes(10));
-    assert_eq!(source.name(), "cxl_hmu_in-process.0.0");
+    assert_eq!(source.facts().name, "cxl_hmu_in-process.0.0");
     touch(&device, 5, 9);
     touch(&device, 7, 12);
     touch(&device, 0x3ffff, 10);
-    let batch = source.next_batch(Duration::from_secs(1)).unwrap();
-    let seen: Vec<_> = batch
-        .units
+    let report = poll(&mut source, 1_000);
+    let seen: Vec<_> = report
+        .extents
         .iter()
-        .map(|unit| (unit.dpa, unit.count, unit.ranges.clone()))
+        .map(|extent| {
+            assert_eq!(extent.sharing_pages, 1);
+            (extent.unit.unwrap().dpa, extent.weight, extent.place)
+        })
         .collect();
-    let page = |number: u64| {
-        vec![HpaRange {
-            start: Hpa(BASE + number * 4096),
-            bytes: 4096,
-        }]
+    let page = |number: u64| Place::Frames {
+        start: Pfn((BASE >> 12) + number),
+        pages: 1,
     };
     assert_eq!(
         seen,
         [
-            (Some(Dpa(7 * 4096)), 12, page(7)),
-            (Some(Dpa(0x3ffff * 4096)), 10, page(0x3ffff))
+            (Dpa(7 * 4096), Weight::accesses(12), page(7)),
+            (Dpa(0x3ffff * 4096), Weight::accesses(10), page(0x3ffff))
         ]
     );
-    assert!(!batch.lost_units);
-    assert_eq!(batch.time, Duration::from_millis(100));
+    assert_eq!(report.lost, Lost::default());
+    assert_eq!(report.handed_out_ns, 100_000_000);
     let statistics = source.statistics()["cxl_hmu_in-process.0.0"];
     assert_eq!((statistics.entries, statistics.interrupts), (2, 1));
 }
@@ -117,11 +126,11 @@ fn hot_pages_come_out_as_pages_of_the_host() {
 fn without_hot_pages_a_batch_is_empty_after_its_time() {
     let device = device(&config());
     let mut source = source(&device, &wishes(10));
-    let batch = source.next_batch(Duration::from_millis(350)).unwrap();
-    assert_eq!(batch.units, []);
-    assert_eq!(batch.time, Duration::from_millis(350));
+    let report = poll(&mut source, 350);
+    assert_eq!(report.extents, []);
+    assert_eq!(report.handed_out_ns, 350_000_000);
     let now = device.clock_ns();
-    source.next_batch(Duration::ZERO).unwrap();
+    poll(&mut source, 0);
     assert_eq!(device.clock_ns(), now);
 }
 
@@ -135,8 +144,8 @@ fn polling_finds_what_interrupts_would_announce() {
     let device = device(&silent);
     let mut source = source(&device, &wishes(3));
     touch(&device, 1, 3);
-    let batch = source.next_batch(Duration::from_secs(1)).unwrap();
-    assert_eq!(batch.units.len(), 1);
+    let report = poll(&mut source, 1_000);
+    assert_eq!(report.extents.len(), 1);
     assert_eq!(source.statistics().values().next().unwrap().interrupts, 0);
 }
 
@@ -149,11 +158,11 @@ fn a_list_that_overflows_is_reported_as_lossy() {
     for page in 0..10 {
         touch(&device, page, 2);
     }
-    let batch = source.next_batch(Duration::from_secs(1)).unwrap();
-    assert_eq!(batch.units.len(), 3);
-    assert!(batch.lost_units);
-    let batch = source.next_batch(Duration::from_millis(200)).unwrap();
-    assert!(!batch.lost_units && batch.units.is_empty());
+    let report = poll(&mut source, 1_000);
+    assert_eq!(report.extents.len(), 3);
+    assert!(report.lost.overflow);
+    let report = poll(&mut source, 200);
+    assert!(!report.lost.overflow && report.extents.is_empty());
 }
 
 #[test]
@@ -175,12 +184,12 @@ fn several_units_make_one_source() {
         .and_then(ProgrammedUnits::start)
         .unwrap();
     assert_eq!(
-        source.name(),
+        source.facts().name,
         "cxl_hmu_in-process.0.0,cxl_hmu_in-process.1.0"
     );
     touch(&device, 1, 2);
-    let batch = source.next_batch(Duration::from_secs(1)).unwrap();
-    assert_eq!(batch.units.len(), 2);
+    let report = poll(&mut source, 1_000);
+    assert_eq!(report.extents.len(), 2);
 }
 
 #[test]
@@ -188,9 +197,37 @@ fn a_reset_behind_the_drivers_back_is_noticed() {
     let device = device(&config());
     let mut source = source(&device, &wishes(2));
     assert!(device.reset().unwrap());
-    let error = source.next_batch(Duration::from_millis(1)).unwrap_err();
+    let error = source.poll(0, &StopFlag::new().unwrap()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "Cannot read hot units from cxl_hmu_in-process.0.0"
     );
+}
+
+#[test]
+fn no_access_of_a_report_was_made_before_the_earliest() {
+    let device = device(&config());
+    let mut source = source(&device, &wishes(2));
+    let mut last_earliest_ns = 0;
+    for _ in 0..5 {
+        let accessed_ns = device.clock_ns();
+        touch(&device, 1, 2);
+        let report = poll(&mut source, 1_000);
+        assert_eq!(report.extents.len(), 1);
+        assert!(report.earliest_access_ns <= accessed_ns);
+        assert!(report.earliest_access_ns >= last_earliest_ns);
+        last_earliest_ns = report.earliest_access_ns;
+    }
+    // It is not so early that no report was ever of use.
+    assert!(last_earliest_ns + 200_000_000 > device.clock_ns() - 100_000_000);
+}
+
+#[test]
+fn a_source_that_is_told_to_stop_does_not_wait() {
+    let device = device(&config());
+    let mut source = source(&device, &wishes(2));
+    let stop = StopFlag::new().unwrap();
+    stop.raise();
+    let report = source.poll(u64::MAX, &stop).unwrap();
+    assert_eq!((report.extents.len(), device.clock_ns()), (0, 0));
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use chmu_machine::clock;
+use chmu_machine::memory::page_flags::PageFlagsFile;
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::{self, Topology};
 use chmu_promotion::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
@@ -24,6 +25,8 @@ use super::values::positive;
 
 /// Epoch when nobody asks for one.
 const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
+/// What every frame holds.
+const PAGE_FLAGS: &str = "/proc/kpageflags";
 /// The switch of the kernel's own promotion.
 const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 
@@ -167,7 +170,10 @@ fn actuator(options: &PolicyOptions, state: Option<State>) -> anyhow::Result<Box
     Ok(match options.actuator {
         ActuatorName::DryRun => Box::new(DryRun),
         _ if options.dry_run => Box::new(DryRun),
-        ActuatorName::Damon => Box::new(Damon::set_up(Path::new("/sys"))?),
+        ActuatorName::Damon => Box::new(Damon::set_up(
+            Path::new("/sys"),
+            PageFlagsFile::open(Path::new(PAGE_FLAGS))?,
+        )?),
         ActuatorName::MovePages => Box::new(MovePages::new(match state {
             None => Owners::EveryProcess,
             Some(state) => {
@@ -192,7 +198,7 @@ fn run_list(path: &Path, options: &PolicyOptions, signals: &Signals) -> anyhow::
     for frame in frames {
         promoter.offer_frame(frame, u64::MAX, start_ns);
     }
-    promote_waiting(&mut promoter, &mut recorder, || signals.stop())?;
+    promote_waiting(&mut promoter, &mut recorder, signals.stop())?;
     Ok(recorder)
 }
 
@@ -205,15 +211,21 @@ fn run_device(options: &Options, signals: &Signals) -> anyhow::Result<Recorder> 
     let mut source = units.start()?;
     let start_ns = clock::monotonic_ns();
     let epoch_ns = nanoseconds(epoch);
-    let mut recorder = Recorder::new(source.name(), promoter.actuator(), epoch_ns, start_ns)
-        .with_wished_epoch(options.source.units.wished_epoch_ns());
+    let mut recorder = Recorder::new(
+        &source.facts().name,
+        promoter.actuator(),
+        epoch_ns,
+        start_ns,
+    )
+    .with_wished_epoch(options.source.units.wished_epoch_ns());
     let notice = epoch.min(NOTICE);
     promote_reported(
         &mut source,
         &mut promoter,
         &mut recorder,
         notice,
-        |recorder| signals.stop() || is_over(&options.end, recorder, start_ns),
+        signals.stop(),
+        |recorder| is_over(&options.end, recorder, start_ns),
     )?;
     Ok(recorder)
 }

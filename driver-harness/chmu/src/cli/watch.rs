@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use chmu::program::{self, OutputError};
 use chmu_driver::device::UnitStatistics;
+use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::words;
-use chmu_promotion::source::{Batch, ChmuSource, HotUnit, HotnessSource};
+use chmu_promotion::report::{HotExtent, Place, Report};
+use chmu_promotion::source::{ChmuSource, HotnessSource};
 use chmu_spec::chmu::Mode;
 use chmu_spec::unit_size::UnitSize;
 use serde::Serialize;
@@ -178,7 +180,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     ensure!(
         !options.interrupts || source.has_interrupts(),
         "Interrupts of {} do not arrive on this path; bind vfio-pci and take --transport vfio",
-        source.name()
+        source.facts().name
     );
     let printer = Printer {
         names: source.units().map(|unit| unit.name().to_owned()).collect(),
@@ -188,18 +190,19 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     };
     let wished_epoch_ns = options.units.wished_epoch_ns();
     printer.print(&Line::Started(started(&source, wished_epoch_ns)))?;
-    while !signals.stop() && !is_over(options, &printer) {
-        let batch = match options.interrupts {
-            true => source.after_interrupt(NOTICE)?,
-            false => Some(source.next_batch(NOTICE)?),
+    let stop = signals.stop();
+    while !stop.is_raised() && !is_over(options, &printer) {
+        let report = match options.interrupts {
+            true => source.after_interrupt(NOTICE, stop)?,
+            false => Some(source.poll(source.deadline_ns(NOTICE), stop)?),
         };
-        if let Some(batch) = batch {
-            printer.print_batch(&batch)?;
+        if let Some(report) = report {
+            printer.print_report(&report)?;
         }
     }
     if !options.interrupts {
         // What came since the last reading.
-        printer.print_batch(&source.next_batch(Duration::ZERO)?)?;
+        printer.print_report(&source.poll(0, stop)?)?;
     }
     let statistics = source.statistics();
     // The units stop before anybody reads the result.
@@ -241,12 +244,18 @@ impl Printer {
         u64::try_from(epochs).unwrap_or(u64::MAX)
     }
 
-    fn print_batch(&self, batch: &Batch) -> Result<(), OutputError> {
+    fn print_report(&self, report: &Report) -> Result<(), OutputError> {
         let epoch = self.epoch();
-        for unit in &batch.units {
-            self.print(&Line::Hot(self.hot(unit, epoch)))?;
+        // The places of one unit follow one another.
+        for extents in report
+            .extents
+            .chunk_by(|one, next| one.unit.is_some() && one.unit == next.unit)
+        {
+            if let Some(hot) = self.hot(extents, epoch) {
+                self.print(&Line::Hot(hot))?;
+            }
         }
-        match (batch.lost_units, batch.unmapped_units) {
+        match (report.lost.overflow, report.lost.outside_memory) {
             (false, 0) => Ok(()),
             (overflow, unmapped_units) => self.print(&Line::Lost {
                 epoch,
@@ -256,15 +265,24 @@ impl Printer {
         }
     }
 
-    fn hot<'a>(&'a self, unit: &HotUnit, epoch: u64) -> Hot<'a> {
-        Hot {
+    /// The extents of one unit as a line.
+    fn hot<'a>(&'a self, extents: &[HotExtent], epoch: u64) -> Option<Hot<'a>> {
+        let first = extents.first()?;
+        let name = first.unit.and_then(|unit| self.names.get(unit.member));
+        Some(Hot {
             epoch,
-            unit: self.names.get(unit.member).map_or("", String::as_str),
-            dpa: unit.dpa.map(|dpa| dpa.0),
-            hpa: unit.ranges.first().map(|range| range.start.0),
-            host_bytes: unit.ranges.iter().map(|range| range.bytes).sum(),
-            count: unit.count,
-        }
+            unit: name.map_or("", String::as_str),
+            dpa: first.unit.map(|unit| unit.dpa.0),
+            hpa: match first.place {
+                Place::Frames { start, .. } => start.start().map(|hpa| hpa.0),
+                Place::Addresses { .. } => None,
+            },
+            host_bytes: extents
+                .iter()
+                .map(|extent| extent.place.pages() * PAGE_BYTES)
+                .sum(),
+            count: first.weight.value,
+        })
     }
 
     fn print(&self, line: &Line<'_>) -> Result<(), OutputError> {
@@ -279,8 +297,8 @@ impl Printer {
 mod tests {
     use super::*;
 
-    use chmu_driver::translation::HpaRange;
-    use chmu_spec::address::{Dpa, Hpa};
+    use chmu_promotion::report::{UnitPlace, Weight};
+    use chmu_spec::address::{Dpa, Pfn};
 
     fn printer() -> Printer {
         Printer {
@@ -293,18 +311,21 @@ mod tests {
 
     #[test]
     fn an_entry_is_one_json_object_with_plain_numbers() {
-        let range = |start| HpaRange {
-            start: Hpa(start),
-            bytes: 4096,
+        let extent = |frame| HotExtent {
+            place: Place::Frames {
+                start: Pfn(frame),
+                pages: 1,
+            },
+            weight: Weight::accesses(17),
+            sharing_pages: 2,
+            unit: Some(UnitPlace {
+                member: 1,
+                dpa: Dpa(4096),
+            }),
         };
-        let unit = HotUnit {
-            ranges: vec![range(0x1_0000_0000), range(0x1_0000_2000)],
-            count: 17,
-            dpa: Some(Dpa(4096)),
-            member: 1,
-        };
+        let extents = [extent(0x10_0000), extent(0x10_0002)];
         let printer = printer();
-        let line = Line::Hot(printer.hot(&unit, printer.epoch()));
+        let line = Line::Hot(printer.hot(&extents, printer.epoch()).unwrap());
         assert_eq!(
             serde_json::to_string(&line).unwrap(),
             "{\"hot\":{\"epoch\":0,\"unit\":\"cxl_hmu_mem1.0.0\",\"dpa\":4096,\

@@ -177,7 +177,7 @@ fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<
         let mut work = Work::default();
         while work.rounds < rounds {
             for _ in 0..traffic.round_visits() {
-                if signals.stop() || over() {
+                if signals.stop().is_raised() || over() {
                     return work;
                 }
                 work.cold_accesses += traffic.visit(|touch| workload.touch(touch));
@@ -215,7 +215,7 @@ fn run_session(
     hot: &[u64],
     work: impl FnOnce(&mut Workload, &Signals) -> Work,
 ) -> anyhow::Result<ExitCode> {
-    let mut signals = Signals::catch()?;
+    let signals = Signals::catch()?;
     let topology = Topology::read(Path::new("/sys"))?;
     let node = options.node.map(NodeId);
     let layout = Layout::choose(&topology, node, options.pages, options.seed)?;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The actuator that moves nothing.
 
-use chmu_machine::node::NodeId;
-use chmu_spec::address::Pfn;
+use chmu_machine::stop::StopFlag;
 
-use super::{Actuator, ActuatorError, BatchOutcome};
+use super::{Actuator, ActuatorError, Limits};
+use crate::batch::{Batch, Fate};
 
 /// Logs each batch instead of moving it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -15,20 +15,25 @@ impl Actuator for DryRun {
         "dry-run"
     }
 
-    fn batch_frames_max(&self) -> usize {
-        usize::MAX
+    fn limits(&self) -> Limits {
+        Limits {
+            frames_max: usize::MAX,
+            sees_unmapped: true,
+            obeys_cpusets: true,
+            is_dry: true,
+        }
     }
 
     fn promote_batch(
         &mut self,
-        frames: &[Pfn],
-        target: NodeId,
-    ) -> Result<BatchOutcome, ActuatorError> {
-        log::info!("Would move {} frames to node {target}", frames.len());
-        Ok(BatchOutcome::default())
-    }
-
-    fn is_dry(&self) -> bool {
-        true
+        batch: &Batch,
+        _stop: &StopFlag,
+    ) -> Result<Vec<Fate>, ActuatorError> {
+        log::info!(
+            "Would move {} pages to node {}",
+            batch.pages(),
+            batch.route.target
+        );
+        Ok(vec![Fate::WouldMove; batch.candidates.len()])
     }
 }

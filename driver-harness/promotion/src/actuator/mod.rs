@@ -3,9 +3,13 @@
 
 use std::fmt;
 
+use chmu_machine::memory::page_flags::PageFlagsError;
 use chmu_machine::memory::page_map::PageMapError;
 use chmu_machine::node::NodeId;
-use chmu_spec::address::Pfn;
+use chmu_machine::stop::StopFlag;
+
+use crate::batch::{Batch, Fate};
+use crate::severity::Severity;
 
 pub mod damon;
 mod dry_run;
@@ -18,35 +22,40 @@ pub use dry_run::DryRun;
 pub use move_pages::MovePages;
 pub use owners::Owners;
 
-/// Moves the pages in frames: `promote_batch(vec, target)`.
-pub trait Actuator: fmt::Debug {
+/// Moves pages: `promote_batch(vec, target)`.
+pub trait Actuator: fmt::Debug + Send {
     /// The actuator's name as users choose it.
     fn name(&self) -> &'static str;
 
-    /// Most frames of one batch.
-    fn batch_frames_max(&self) -> usize;
+    /// What it can do.
+    fn limits(&self) -> Limits;
 
-    /// Moves the pages that lie in `frames` to `target`, one attempt each.
+    /// Moves the folios of a batch to its target, one attempt each, and says what became of each, in
+    /// the order of the candidates.
     ///
-    /// A frame stands for all of its folio. Pages that cannot move now are no error: they are just
-    /// not part of the outcome.
-    fn promote_batch(
-        &mut self,
-        frames: &[Pfn],
-        target: NodeId,
-    ) -> Result<BatchOutcome, ActuatorError>;
+    /// Nothing moves any more once this has returned. A folio that cannot move is no error; an error
+    /// means that the batch as a whole could not be tried, or not to its end. When `stop` is raised it
+    /// returns soon, with [`Fate::Stayed`] for what it did not try.
+    fn promote_batch(&mut self, batch: &Batch, stop: &StopFlag)
+    -> Result<Vec<Fate>, ActuatorError>;
 
-    /// It only says what it would do.
-    fn is_dry(&self) -> bool {
-        false
+    /// Another one of it that can work at the same time; none where there can be only one.
+    fn another(&self) -> Option<Box<dyn Actuator>> {
+        None
     }
 }
 
-/// What the actuator itself says of a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct BatchOutcome {
-    /// Bytes that arrived on the target.
-    pub moved_bytes: u64,
+/// What an actuator can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Most folios of one batch.
+    pub frames_max: usize,
+    /// It moves pages that no process maps, such as page cache.
+    pub sees_unmapped: bool,
+    /// It leaves pages of processes whose cpuset does not allow the target.
+    pub obeys_cpusets: bool,
+    /// It only says what it would do.
+    pub is_dry: bool,
 }
 
 /// A batch that could not even be tried.
@@ -58,6 +67,9 @@ pub enum ActuatorError {
     /// Frames cannot be matched with pages of processes.
     #[error(transparent)]
     PageMap(#[from] PageMapError),
+    /// It cannot be seen what became of the pages.
+    #[error(transparent)]
+    PageFlags(#[from] PageFlagsError),
     /// `/proc` cannot be listed.
     #[error("Cannot list the machine's processes")]
     Processes(#[source] std::io::Error),
@@ -71,4 +83,17 @@ pub enum ActuatorError {
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+impl ActuatorError {
+    /// What it means for the run.
+    pub fn severity(&self) -> Severity {
+        match self {
+            ActuatorError::PageMap(_) | ActuatorError::MovePages { .. } => Severity::Retry,
+            ActuatorError::Damon(DamonError::Timeout { .. }) => Severity::Retry,
+            ActuatorError::Damon(_) | ActuatorError::PageFlags(_) | ActuatorError::Processes(_) => {
+                Severity::Fatal
+            }
+        }
+    }
 }

@@ -11,24 +11,33 @@ use chmu_driver::device::{
     identify, open_units,
 };
 use chmu_driver::translation::{self, Translation, TranslationError};
-use chmu_machine::{clock, wait};
-use chmu_spec::address::Dpa;
+use chmu_machine::clock;
+use chmu_machine::stop::StopFlag;
+use chmu_spec::address::{Dpa, HpaRange};
 use chmu_spec::cxl::dvsec::block_id;
 use chmu_spec::hotlist::Entry;
 
-use super::{Batch, HotUnit, HotnessSource, SourceError};
+use super::{HotnessSource, SourceError};
+use crate::report::{
+    Facts, HotExtent, Knowledge, Place, Report, SourceKind, UnitPlace, Weight, WeightKind,
+};
 
 /// A list is read at least this often, whatever the interrupts do.
 const POLL_MAX: Duration = Duration::from_millis(100);
 /// A list is polled no more often than this.
 const POLL_MIN: Duration = Duration::from_millis(1);
+/// How long after an access a unit may still take it into account, beyond its epoch: accesses wait on
+/// their way to the counters.
+const LATENESS: Duration = Duration::from_millis(20);
 
 /// One or several units that count, and where their memory appears in the host.
 #[derive(Debug)]
 pub struct ChmuSource {
-    name: String,
+    facts: Facts,
     members: Vec<Member>,
     poll: Duration,
+    /// When the lists were read for the last time.
+    last_reading: Duration,
 }
 
 #[derive(Debug)]
@@ -65,6 +74,7 @@ pub enum OpenError {
 #[derive(Debug)]
 pub struct ProgrammedUnits {
     members: Vec<Member>,
+    wished_epoch_ns: Option<u64>,
 }
 
 impl ProgrammedUnits {
@@ -111,6 +121,7 @@ impl ProgrammedUnits {
         }
         Ok(ProgrammedUnits {
             members: programmed,
+            wished_epoch_ns: wishes.epoch_ns,
         })
     }
 
@@ -136,8 +147,24 @@ impl ProgrammedUnits {
             outcome.map_err(|source| not_started(unit, source))?;
         }
         let names: Vec<_> = self.units().map(Unit::name).collect();
-        Ok(ChmuSource {
+        let units = self.units().filter_map(Unit::settings);
+        let unit_bytes = units.map(|settings| settings.unit_size.bytes()).max();
+        let facts = Facts {
             name: names.join(","),
+            kind: SourceKind::Chmu,
+            unit_bytes,
+            granted_epoch_ns: Some(nanoseconds(self.epoch())),
+            wished_epoch_ns: self.wished_epoch_ns,
+            knows: Knowledge {
+                frames: true,
+                some_nodes_only: true,
+                ..Knowledge::default()
+            },
+            counts: WeightKind::Accesses,
+        };
+        Ok(ChmuSource {
+            facts,
+            last_reading: now(&self.members),
             members: self.members,
             poll,
         })
@@ -173,6 +200,11 @@ impl ChmuSource {
         self.members.iter().map(|member| &member.translation)
     }
 
+    /// The time after so long on the clock that the units live by, which [`HotnessSource::poll`] takes.
+    pub fn deadline_ns(&self, timeout: Duration) -> u64 {
+        nanoseconds(now(&self.members).saturating_add(timeout))
+    }
+
     /// What was read so far, by unit.
     pub fn statistics(&self) -> BTreeMap<String, UnitStatistics> {
         self.units()
@@ -189,52 +221,50 @@ impl ChmuSource {
     }
 
     /// Waits for an interrupt, at most `timeout`, and reads the lists after it; none when none came.
-    pub fn after_interrupt(&mut self, timeout: Duration) -> Result<Option<Batch>, SourceError> {
+    pub fn after_interrupt(
+        &mut self,
+        timeout: Duration,
+        stop: &StopFlag,
+    ) -> Result<Option<Report>, SourceError> {
         let interrupts = |source: &Self| {
             let units = source.units();
             units.map(|unit| unit.statistics().interrupts).sum::<u64>()
         };
         let before = interrupts(self);
-        self.wait(timeout)?;
+        self.wait(timeout, stop)?;
         match interrupts(self) > before {
             true => self.collect().map(Some),
             false => Ok(None),
         }
     }
 
-    /// Time on the clock that the units live by.
-    fn now(&self) -> Duration {
-        let first = self.members.first();
-        let now = first.map(|member| member.unit.transport().now());
-        now.unwrap_or_else(|| Duration::from_nanos(clock::monotonic_ns()))
-    }
-
     /// Reads every unit's list.
-    fn collect(&mut self) -> Result<Batch, SourceError> {
-        let mut batch = Batch::default();
+    fn collect(&mut self) -> Result<Report, SourceError> {
+        let begin = now(&self.members);
+        let margin = self.epoch().saturating_add(LATENESS);
+        let mut report = Report {
+            earliest_access_ns: nanoseconds(self.last_reading.saturating_sub(margin)),
+            ..Report::default()
+        };
         let mut entries = Vec::new();
         for (number, member) in self.members.iter_mut().enumerate() {
             entries.clear();
             let drained = member.unit.drain(&mut entries);
             let drained = drained.map_err(|source| broken(&member.unit, source))?;
-            batch.lost_units |= drained.overflow;
+            report.lost.overflow |= drained.overflow;
             for entry in &entries {
-                match member.hot_unit(number, *entry) {
-                    Some(unit) => batch.units.push(unit),
-                    None => batch.unmapped_units += 1,
+                if !member.add_extents(number, *entry, &mut report.extents) {
+                    report.lost.outside_memory += 1;
                 }
             }
         }
-        batch.time = self.now();
-        Ok(batch)
+        self.last_reading = begin;
+        report.handed_out_ns = nanoseconds(now(&self.members));
+        Ok(report)
     }
 
-    /// Waits until a unit has something to say, at most `timeout`.
-    fn wait(&mut self, timeout: Duration) -> Result<(), SourceError> {
-        if let [member] = &mut *self.members {
-            let waited = member.unit.wait(timeout);
-            return waited.map_err(|source| broken(&member.unit, source));
-        }
+    /// Waits until a unit has something to say, at most `timeout`, or until it is time to stop.
+    fn wait(&mut self, timeout: Duration, stop: &StopFlag) -> Result<(), SourceError> {
         let events: Option<Vec<_>> = self
             .units()
             .map(|unit| {
@@ -244,55 +274,83 @@ impl ChmuSource {
                 interrupts.then(|| event.as_raw_fd())
             })
             .collect();
-        match (events, self.members.first_mut()) {
-            (Some(events), _) => {
-                wait::readable(&events, Some(timeout)).map_err(|source| SourceError::Wait {
-                    unit: self.name.clone(),
-                    source,
-                })?;
-                for member in &mut self.members {
-                    let waited = member.unit.wait(Duration::ZERO);
-                    waited.map_err(|source| broken(&member.unit, source))?;
-                }
+        if let Some(events) = events {
+            let waited = stop.readable(&events, Some(timeout));
+            waited.map_err(|source| SourceError::Wait {
+                unit: self.facts.name.clone(),
+                source,
+            })?;
+            for member in &mut self.members {
+                let waited = member.unit.wait(Duration::ZERO);
+                waited.map_err(|source| broken(&member.unit, source))?;
             }
-            (None, Some(member)) => member.unit.transport().pause(timeout),
-            (None, None) => {}
+            return Ok(());
         }
-        Ok(())
+        match &mut *self.members {
+            [member] => member
+                .unit
+                .wait(timeout)
+                .map_err(|source| broken(&member.unit, source)),
+            [member, ..] => {
+                member.unit.transport().pause(timeout);
+                Ok(())
+            }
+            [] => Ok(()),
+        }
     }
 }
 
+/// Time on the clock that the units live by.
+fn now(members: &[Member]) -> Duration {
+    let now = members.first().map(|member| member.unit.transport().now());
+    now.unwrap_or_else(|| Duration::from_nanos(clock::monotonic_ns()))
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Member {
-    /// The entry as pages of the host; none when it lies in none.
-    fn hot_unit(&self, number: usize, entry: Entry) -> Option<HotUnit> {
+    /// Adds the entry as pages of the host; false when it lies in none.
+    fn add_extents(&self, member: usize, entry: Entry, extents: &mut Vec<HotExtent>) -> bool {
+        let Some((dpa, ranges)) = self.ranges(entry) else {
+            return false;
+        };
+        let places: Vec<_> = ranges.into_iter().map(Place::of_range).collect();
+        let sharing_pages = places.iter().map(Place::pages).sum::<u64>().max(1);
+        extents.extend(places.iter().map(|&place| HotExtent {
+            place,
+            weight: Weight::accesses(entry.count),
+            sharing_pages,
+            unit: Some(UnitPlace { member, dpa }),
+        }));
+        !places.is_empty()
+    }
+
+    /// Where the entry's unit starts in the device, and the pages of the host that hold it.
+    fn ranges(&self, entry: Entry) -> Option<(Dpa, Vec<HpaRange>)> {
         let size = self.unit.settings()?.unit_size;
         let start = size.start_of(entry.unit)?;
         let end = Dpa(start.0.checked_add(size.bytes())?);
-        let ranges = self.translation.pages(start..end);
-        (!ranges.is_empty()).then_some(HotUnit {
-            ranges,
-            count: entry.count,
-            dpa: Some(start),
-            member: number,
-        })
+        Some((start, self.translation.pages(start..end)))
     }
 }
 
 impl HotnessSource for ChmuSource {
-    fn name(&self) -> &str {
-        &self.name
+    fn facts(&self) -> &Facts {
+        &self.facts
     }
 
-    fn next_batch(&mut self, timeout: Duration) -> Result<Batch, SourceError> {
-        let start = self.now();
+    fn poll(&mut self, deadline_ns: u64, stop: &StopFlag) -> Result<Report, SourceError> {
+        let deadline = Duration::from_nanos(deadline_ns);
         loop {
-            let batch = self.collect()?;
-            let left = timeout.saturating_sub(self.now().saturating_sub(start));
-            let found = !batch.units.is_empty() || batch.lost_units || batch.unmapped_units > 0;
-            if found || left.is_zero() {
-                return Ok(batch);
+            let report = self.collect()?;
+            let left = deadline.saturating_sub(now(&self.members));
+            let lost = report.lost.overflow || report.lost.outside_memory > 0;
+            if !report.extents.is_empty() || lost || left.is_zero() || stop.is_raised() {
+                return Ok(report);
             }
-            self.wait(left.min(self.poll))?;
+            self.wait(left.min(self.poll), stop)?;
         }
     }
 }

@@ -1,57 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Where hotness comes from.
 //!
-//! Detection and promotion are separate: whatever finds hot memory hands it out as a [`Batch`] of
-//! host physical pages, and promotion knows nothing else of it.
+//! Detection and promotion are separate: whatever finds hot memory hands it out as a [`Report`], and
+//! promotion knows nothing else of it.
 
 use std::fmt;
-use std::time::Duration;
 
 use chmu_driver::device::UnitError;
-use chmu_driver::translation::HpaRange;
-use chmu_spec::address::Dpa;
+use chmu_machine::stop::StopFlag;
+
+use crate::report::{Facts, Health, Report, Tuning};
+use crate::severity::Severity;
 
 mod chmu;
 
 pub use chmu::{ChmuSource, OpenError, ProgrammedUnits};
 
 /// Something that finds hot memory.
-pub trait HotnessSource: fmt::Debug {
-    /// The source as users name it, for example `cxl_hmu_mem0.0.0`.
-    fn name(&self) -> &str;
+pub trait HotnessSource: fmt::Debug + Send {
+    /// What it is, with its settings of now.
+    fn facts(&self) -> &Facts;
 
-    /// Waits until the source has found hot memory and hands it out, at the latest after `timeout`,
-    /// then possibly without any unit.
-    fn next_batch(&mut self, timeout: Duration) -> Result<Batch, SourceError>;
+    /// Waits until it has found hot memory and hands it out; at the latest at `deadline_ns` of the
+    /// source's clock or when `stop` is raised, then possibly without any extent.
+    ///
+    /// From one report to the next, `earliest_access_ns` never goes back.
+    fn poll(&mut self, deadline_ns: u64, stop: &StopFlag) -> Result<Report, SourceError>;
+
+    /// Asks for other settings; returns those that it has now. A source that has no such settings
+    /// answers with none.
+    fn retune(&mut self, _wish: &Tuning) -> Result<Tuning, SourceError> {
+        Ok(Tuning::default())
+    }
+
+    /// How it is.
+    fn health(&self) -> Health {
+        Health::Good
+    }
 }
 
-/// What a source found since it was last asked.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Batch {
-    /// When it was handed out, on the kernel's monotonic clock.
-    pub time: Duration,
-    /// The hot units, in the order in which the source reported them.
-    pub units: Vec<HotUnit>,
-    /// The source found more than it could report.
-    pub lost_units: bool,
-    /// Units that lie in no page of the host.
-    pub unmapped_units: u64,
-}
-
-/// A hot unit.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HotUnit {
-    /// The pages that hold it, ascending; neither empty nor overlapping.
-    pub ranges: Vec<HpaRange>,
-    /// How often it was accessed, in the source's own measure: comparable within one source only.
-    pub count: u64,
-    /// The unit's place in the device; none for a source that is no device.
-    pub dpa: Option<Dpa>,
-    /// Which of the source's members found it, in the order of the source's name.
-    pub member: usize,
-}
-
-/// A source that cannot go on.
+/// What a source cannot do.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// A hotness monitoring unit failed.
@@ -70,4 +58,13 @@ pub enum SourceError {
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+impl SourceError {
+    /// What it means for the run: a source that fails is lost, and others go on.
+    pub fn severity(&self) -> Severity {
+        match self {
+            SourceError::Unit { .. } | SourceError::Wait { .. } => Severity::Degraded,
+        }
+    }
 }

@@ -11,12 +11,16 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::node::NodeId;
 use chmu_machine::refusal::{Host, Refusal, unmounted};
+use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::{self, SysfsError};
 use chmu_spec::address::Pfn;
 
-use super::{Actuator, ActuatorError, BatchOutcome, regions};
+use super::{Actuator, ActuatorError, Limits, regions};
+use crate::batch::{Batch, Fate};
 
 mod control;
 mod slots;
@@ -139,6 +143,7 @@ enum Passes {
 /// One DAMON worker (kdamond), set up when made and removed when dropped.
 #[derive(Debug)]
 pub struct Damon {
+    page_flags: PageFlagsFile,
     folders: Folders,
     slots: Slots,
     passes: Passes,
@@ -158,8 +163,9 @@ struct Folders {
 }
 
 impl Damon {
-    /// Sets up a worker below `sysfs`, which is `/sys` but for tests.
-    pub fn set_up(sysfs: &Path) -> Result<Damon, DamonError> {
+    /// Sets up a worker below `sysfs`, which is `/sys` but for tests; `page_flags` shows what became of
+    /// pages.
+    pub fn set_up(sysfs: &Path, page_flags: PageFlagsFile) -> Result<Damon, DamonError> {
         let kdamonds = sysfs.join("kernel/mm/damon/admin/kdamonds");
         let count_file = kdamonds.join("nr_kdamonds");
         if !count_file.exists() {
@@ -187,6 +193,7 @@ impl Damon {
         };
         // From here on, dropping it removes the worker again.
         let mut damon = Damon {
+            page_flags,
             slots: Slots::new(folders.context.join("targets/0/regions")),
             folders,
             passes: Passes::Lone,
@@ -304,6 +311,21 @@ impl Damon {
         }
     }
 
+    /// Returns the bytes moved.
+    fn move_frames(&mut self, frames: &[Pfn], target: NodeId) -> Result<u64, DamonError> {
+        let mut moved_bytes = 0;
+        let regions = regions::coalesce(frames);
+        for regions in regions.chunks(self.slots.limit()) {
+            self.slots.program(regions)?;
+            self.set_target(target)?;
+            moved_bytes += match self.passes {
+                Passes::Counted { pause } => self.counted_pass(regions.len(), pause)?,
+                Passes::Lone => self.lone_pass(regions.len())?,
+            };
+        }
+        Ok(moved_bytes)
+    }
+
     fn statistic(&self, name: &str) -> Result<u64, SysfsError> {
         sysfs_file::number(&self.folders.scheme.join("stats").join(name))
     }
@@ -352,26 +374,35 @@ impl Actuator for Damon {
         "damon"
     }
 
-    fn batch_frames_max(&self) -> usize {
-        self.slots.limit()
+    fn limits(&self) -> Limits {
+        Limits {
+            frames_max: self.slots.limit(),
+            sees_unmapped: true,
+            obeys_cpusets: false,
+            is_dry: false,
+        }
     }
 
     fn promote_batch(
         &mut self,
-        frames: &[Pfn],
-        target: NodeId,
-    ) -> Result<BatchOutcome, ActuatorError> {
-        let mut moved_bytes = 0;
-        let regions = regions::coalesce(frames);
-        for regions in regions.chunks(self.slots.limit()) {
-            self.slots.program(regions).map_err(DamonError::Sysfs)?;
-            self.set_target(target).map_err(DamonError::Sysfs)?;
-            moved_bytes += match self.passes {
-                Passes::Counted { pause } => self.counted_pass(regions.len(), pause)?,
-                Passes::Lone => self.lone_pass(regions.len())?,
-            };
+        batch: &Batch,
+        _stop: &StopFlag,
+    ) -> Result<Vec<Fate>, ActuatorError> {
+        let target = batch.route.target;
+        let moved_bytes = self.move_frames(&batch.heads(), target)?;
+        let moved = Fate::Moved { node: target };
+        if moved_bytes >= batch.pages() * PAGE_BYTES {
+            return Ok(vec![moved; batch.candidates.len()]);
         }
-        Ok(BatchOutcome { moved_bytes })
+        let mut fates = Vec::new();
+        for head in batch.heads() {
+            let flags = self.page_flags.read(head)?;
+            fates.push(match flags.contains(PageFlags::LRU) {
+                true => Fate::Stayed,
+                false => moved,
+            });
+        }
+        Ok(fates)
     }
 }
 

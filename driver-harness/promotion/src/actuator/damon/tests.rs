@@ -94,9 +94,18 @@ impl FakeKernel {
         (start, end)
     }
 
-    fn damon(&self) -> Damon {
-        Damon::set_up(self.sysfs.path()).unwrap()
+    fn try_damon(&self) -> Result<Damon, DamonError> {
+        set_up(self.sysfs.path())
     }
+
+    fn damon(&self) -> Damon {
+        self.try_damon().unwrap()
+    }
+}
+
+/// No frame has flags.
+fn set_up(sysfs: &Path) -> Result<Damon, DamonError> {
+    Damon::set_up(sysfs, PageFlagsFile::open(Path::new("/dev/null")).unwrap())
 }
 
 fn frames(numbers: impl IntoIterator<Item = u64>) -> Vec<Pfn> {
@@ -139,8 +148,8 @@ fn a_batch_is_one_counted_pass_over_its_regions() {
     let mut damon = kernel.damon();
     kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 3 * 4096)]);
     let batch = frames([0x100_005, 0x100_001, 0x100_000]);
-    let outcome = damon.promote_batch(&batch, NodeId(0)).unwrap();
-    assert_eq!(outcome.moved_bytes, 3 * 4096);
+    let moved_bytes = damon.move_frames(&batch, NodeId(0)).unwrap();
+    assert_eq!(moved_bytes, 3 * 4096);
     assert_eq!(kernel.region(0), (0x1_0000_0000, 0x1_0000_2000));
     assert_eq!(kernel.region(1), (0x1_0000_5000, 0x1_0000_6000));
     assert!(kernel.region(2).0 >= 1 << 52, "unused");
@@ -150,8 +159,8 @@ fn a_batch_is_one_counted_pass_over_its_regions() {
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "commit");
 
     kernel.statistics(&[("nr_snapshots", 2), ("sz_applied", 4 * 4096)]);
-    let outcome = damon.promote_batch(&frames([7]), NodeId(2)).unwrap();
-    assert_eq!(outcome.moved_bytes, 4096);
+    let moved_bytes = damon.move_frames(&frames([7]), NodeId(2)).unwrap();
+    assert_eq!(moved_bytes, 4096);
     assert_eq!(kernel.region(0), (7 * 4096, 8 * 4096));
     assert!(kernel.region(1).0 >= 1 << 52, "no longer used");
     assert_eq!(kernel.get(&format!("{SCHEME}/target_nid")), "2");
@@ -165,8 +174,8 @@ fn an_old_kernel_is_switched_off_after_each_pass() {
     assert_eq!(kernel.get(&format!("{SCHEME}/apply_interval_us")), "100000");
     kernel.statistics(&[("sz_tried", 16 * 4096), ("sz_applied", 2 * 4096)]);
     for _ in 0..2 {
-        let outcome = damon.promote_batch(&frames([1, 3]), NodeId(0)).unwrap();
-        assert_eq!(outcome.moved_bytes, 2 * 4096);
+        let moved_bytes = damon.move_frames(&frames([1, 3]), NodeId(0)).unwrap();
+        assert_eq!(moved_bytes, 2 * 4096);
         assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
     }
 }
@@ -177,7 +186,7 @@ fn a_pass_over_part_of_the_regions_is_none() {
     let mut damon = kernel.damon();
     damon.pass_timeout = Duration::ZERO;
     kernel.statistics(&[("sz_tried", 15 * 4096), ("sz_applied", 4096)]);
-    let error = damon.promote_batch(&frames([1, 3]), NodeId(0)).unwrap_err();
+    let error = damon.move_frames(&frames([1, 3]), NodeId(0)).unwrap_err();
     let message = error.to_string();
     assert_eq!(message, "DAMON has not passed over 2 regions within 0 s");
     drop(damon);
@@ -191,7 +200,7 @@ fn slots_grow_with_the_batches() {
     for (pass, count) in [(1, 3), (2, 40), (3, 1)] {
         kernel.statistics(&[("nr_snapshots", pass), ("sz_applied", 0)]);
         let batch = frames((0..count).map(|number| number * 2));
-        damon.promote_batch(&batch, NodeId(0)).unwrap();
+        damon.move_frames(&batch, NodeId(0)).unwrap();
     }
     let count = format!("{CONTEXT}/targets/0/regions/nr_regions");
     assert_eq!(kernel.get(&count), "64");
@@ -206,7 +215,7 @@ fn what_was_set_up_is_removed() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
     kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 0)]);
-    damon.promote_batch(&frames([1]), NodeId(0)).unwrap();
+    damon.move_frames(&frames([1]), NodeId(0)).unwrap();
     drop(damon);
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
     assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
@@ -216,7 +225,7 @@ fn what_was_set_up_is_removed() {
 fn another_users_workers_are_left_alone() {
     let kernel = FakeKernel::new();
     kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "2");
-    let error = Damon::set_up(kernel.sysfs.path()).unwrap_err();
+    let error = kernel.try_damon().unwrap_err();
     assert!(matches!(error, DamonError::Occupied { kdamonds: 2, .. }));
     assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "2");
 }
@@ -225,7 +234,7 @@ fn another_users_workers_are_left_alone() {
 fn a_module_that_keeps_damon_is_named_with_the_way_out() {
     let kernel = FakeKernel::new();
     kernel.set("module/damon_stat/parameters/enabled", "Y\n");
-    let message = Damon::set_up(kernel.sysfs.path()).unwrap_err().to_string();
+    let message = kernel.try_damon().unwrap_err().to_string();
     assert!(message.starts_with("The module damon_stat keeps DAMON for itself; switch it off by"));
     assert!(message.contains("damon_stat/parameters/enabled"));
     assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
@@ -234,7 +243,7 @@ fn a_module_that_keeps_damon_is_named_with_the_way_out() {
 #[test]
 fn a_kernel_that_lacks_an_option_is_told() {
     let empty = tempfile::tempdir().unwrap();
-    let message = |sysfs: &Path| Damon::set_up(sysfs).unwrap_err().to_string();
+    let message = |sysfs: &Path| set_up(sysfs).unwrap_err().to_string();
     let text = message(empty.path());
     assert!(text.contains(": nothing is mounted at "), "{text}");
     fs::create_dir(empty.path().join("kernel")).unwrap();
@@ -256,7 +265,7 @@ fn a_kernel_that_lacks_an_option_is_told() {
         "vaddr\nfvaddr\npaddr\n",
     );
     kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "0");
-    Damon::set_up(kernel.sysfs.path()).unwrap();
+    kernel.try_damon().unwrap();
 }
 
 #[test]
@@ -265,7 +274,7 @@ fn a_half_made_set_up_is_removed() {
     let action = kernel.sysfs.path().join(SCHEME).join("action");
     fs::remove_file(&action).unwrap();
     fs::create_dir(&action).unwrap();
-    let message = Damon::set_up(kernel.sysfs.path()).unwrap_err().to_string();
+    let message = kernel.try_damon().unwrap_err().to_string();
     assert!(message.contains("migrate_hot"), "{message}");
     assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
 }

@@ -8,8 +8,9 @@ use chmu_machine::node::NodeId;
 use chmu_machine::words;
 use serde::Serialize;
 
-use crate::outcome::{Outcome, Rejection};
-use crate::source::Batch;
+use crate::outcome::Outcome;
+use crate::rejection::Rejection;
+use crate::report::{HotExtent, Report};
 
 /// After so many epochs without a promotion, after one with some, the run is stable.
 const STABLE_EPOCHS: u64 = 3;
@@ -18,7 +19,7 @@ const ROWS_MAX: usize = 10_000;
 
 /// The whole run. Times are nanoseconds of `CLOCK_MONOTONIC`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Report {
+pub struct Summary {
     /// What found the pages.
     pub source: String,
     /// What moved them.
@@ -92,7 +93,7 @@ pub struct EpochRow {
 /// Collects a report step by step.
 #[derive(Debug)]
 pub struct Recorder {
-    report: Report,
+    report: Summary,
     outcome: Outcome,
     last_promotion_epoch: Option<u64>,
 }
@@ -101,7 +102,7 @@ impl Recorder {
     /// A run that begins at `now_ns`.
     pub fn new(source: &str, actuator: &'static str, epoch_ns: u64, now_ns: u64) -> Recorder {
         Recorder {
-            report: Report {
+            report: Summary {
                 source: source.to_owned(),
                 actuator,
                 start_monotonic_ns: now_ns,
@@ -134,21 +135,22 @@ impl Recorder {
         self
     }
 
-    /// The source handed out a batch.
-    pub fn reported(&mut self, batch: &Batch, now_ns: u64) {
-        let units = batch.units.len() as u64;
+    /// The source handed out a report.
+    pub fn reported(&mut self, from_source: &Report, now_ns: u64) {
+        let lost = from_source.lost;
+        let units = units(&from_source.extents);
         let report = &mut self.report;
         report.units_reported += units;
-        report.unmapped_units += batch.unmapped_units;
-        report.reports_with_lost_units += u64::from(batch.lost_units);
+        report.unmapped_units += lost.outside_memory;
+        report.reports_with_lost_units += u64::from(lost.overflow);
         if units > 0 {
             report.first_report_monotonic_ns.get_or_insert(now_ns);
         }
-        if (units > 0 || batch.lost_units)
+        if (units > 0 || lost.overflow)
             && let Some(row) = self.row(now_ns)
         {
             row.units_reported += units;
-            row.lost_units |= batch.lost_units;
+            row.lost_units |= lost.overflow;
         }
     }
 
@@ -186,7 +188,7 @@ impl Recorder {
     }
 
     /// The run ends.
-    pub fn finish(self, now_ns: u64) -> Report {
+    pub fn finish(self, now_ns: u64) -> Summary {
         let mut report = self.report;
         report.duration_ns = now_ns.saturating_sub(report.start_monotonic_ns);
         report.pages_selected = self.outcome.pages_selected;
@@ -222,7 +224,7 @@ impl Recorder {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_found(f)?;
         self.write_done(f)?;
@@ -252,7 +254,7 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl Summary {
     /// What the source found.
     fn write_found(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let units = words::count(self.units_reported, "hot unit", "hot units");
@@ -309,22 +311,41 @@ impl Report {
     }
 }
 
+/// Units that the extents mean: those of one unit follow one another.
+fn units(extents: &[HotExtent]) -> u64 {
+    let places = extents.iter().map(|extent| extent.unit);
+    let again = places
+        .clone()
+        .skip(1)
+        .zip(places)
+        .filter(|(next, last)| next.is_some() && next == last);
+    (extents.len() - again.count()) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Route;
-    use crate::source::HotUnit;
+    use crate::batch::Route;
+    use crate::report::{Lost, Place, UnitPlace, Weight};
+    use chmu_spec::address::{Dpa, Pfn};
 
-    fn batch(units: usize) -> Batch {
-        let unit = HotUnit {
-            ranges: Vec::new(),
-            count: 1,
-            dpa: None,
-            member: 0,
-        };
-        Batch {
-            units: vec![unit; units],
-            ..Batch::default()
+    /// Units of two pages that an interleave puts apart.
+    fn report_of(units: u64) -> Report {
+        let extents = (0..units * 2).map(|number| HotExtent {
+            place: Place::Frames {
+                start: Pfn(number * 2),
+                pages: 1,
+            },
+            weight: Weight::accesses(1),
+            sharing_pages: 2,
+            unit: Some(UnitPlace {
+                member: 0,
+                dpa: Dpa(number / 2 * 8192),
+            }),
+        });
+        Report {
+            extents: extents.collect(),
+            ..Report::default()
         }
     }
 
@@ -344,10 +365,10 @@ mod tests {
     #[test]
     fn steps_of_one_epoch_are_one_row() {
         let mut recorder = Recorder::new("unit", "damon", 100, 1000);
-        recorder.reported(&batch(0), 1010);
-        recorder.reported(&batch(3), 1120);
+        recorder.reported(&report_of(0), 1010);
+        recorder.reported(&report_of(3), 1120);
         recorder.stepped(&outcome(2), 1, 1130);
-        recorder.reported(&batch(2), 1140);
+        recorder.reported(&report_of(2), 1140);
         recorder.stepped(&outcome(1), 0, 1199);
         recorder.stepped(&Outcome::default(), 0, 1250);
         recorder.stepped(&outcome(4), 5, 1350);
@@ -386,7 +407,7 @@ mod tests {
     #[test]
     fn a_run_without_events_is_two_lines() {
         let mut recorder = Recorder::new("unit", "damon", 1_000_000, 0).with_wished_epoch(50_000);
-        recorder.reported(&batch(0), 10);
+        recorder.reported(&report_of(0), 10);
         let report = recorder.finish(2_000_000_000);
         assert_eq!(
             report.to_string(),
@@ -402,7 +423,7 @@ mod tests {
     #[test]
     fn an_epoch_that_differs_from_the_wish_is_said() {
         let mut recorder = Recorder::new("unit", "damon", 1_000_000, 0).with_wished_epoch(50_000);
-        recorder.reported(&batch(1), 10);
+        recorder.reported(&report_of(1), 10);
         let text = recorder.finish(2_000_000_000).to_string();
         assert!(
             text.contains("\nby epochs of 1ms (50.0 us were asked for):\n"),
@@ -437,9 +458,12 @@ mod tests {
     #[test]
     fn lost_units_are_told_even_alone() {
         let mut recorder = Recorder::new("unit", "damon", 100, 0);
-        let lost = Batch {
-            lost_units: true,
-            ..Batch::default()
+        let lost = Report {
+            lost: Lost {
+                overflow: true,
+                ..Lost::default()
+            },
+            ..Report::default()
         };
         recorder.reported(&lost, 50);
         let report = recorder.finish(100);

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the engine decided and what came of it, as lines that can be read for ever.
+
+mod event;
+
+pub use event::{
+    Action, BatchMade, Begin, Demoted, Event, Moved, Queued, Refused, Retried, Seen, SourceSaid,
+    SourceState, Totals, Tuned, TunedSetting, VERSION,
+};
