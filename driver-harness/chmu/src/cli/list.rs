@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use chmu::program;
 use chmu_driver::device::listing::{Table, list};
-use chmu_driver::device::{Access, Selection, nothing_found, select_functions};
+use chmu_driver::device::{Selection, nothing_found, select_functions};
 
 use super::output::{Format, Output, json};
+use super::transport::Transport;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -17,7 +18,7 @@ pub(super) struct Options {
     device: Option<String>,
     /// How to reach registers [default: vfio where vfio-pci is bound, sysfs elsewhere].
     #[arg(long, value_enum)]
-    transport: Option<Access>,
+    transport: Option<Transport>,
     #[command(flatten)]
     output: Output,
     /// Where sysfs is.
@@ -29,7 +30,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let selection = Selection {
         device: options.device,
         unit: None,
-        access: options.transport,
+        access: options.transport.map(Into::into),
     };
     let devices = list(&options.sysfs, &selection)?;
     let nothing = match devices.is_empty() {

@@ -14,6 +14,7 @@ mod output;
 mod promote;
 mod prove;
 mod signals;
+mod transport;
 mod units;
 mod values;
 mod watch;

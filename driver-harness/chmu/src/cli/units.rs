@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::time::Duration;
 
-use chmu_driver::device::{Access, Selection, Wishes};
+use chmu_driver::device::{Selection, Wishes};
 use chmu_machine::names::instead;
 use chmu_promotion::source::{OpenError, ProgrammedUnits};
 use chmu_spec::chmu::Mode;
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
+use super::transport::Transport;
 use super::values::{self, positive};
 
 #[derive(Debug, clap::Args)]
@@ -23,7 +24,7 @@ pub(super) struct UnitOptions {
     unit: Option<String>,
     /// How registers are reached [default: vfio when vfio-pci is bound, else sysfs].
     #[arg(long, value_enum)]
-    transport: Option<Access>,
+    transport: Option<Transport>,
     /// Size of a unit, for example 4K or 2M [default: 4K where supported].
     #[arg(long, value_name = "SIZE")]
     unit_size: Option<UnitSize>,
@@ -60,7 +61,7 @@ impl UnitOptions {
         let selection = Selection {
             device: self.device.clone(),
             unit: self.unit.clone(),
-            access: self.transport,
+            access: self.transport.map(Into::into),
         };
         let wishes = Wishes {
             unit_size: self.unit_size,

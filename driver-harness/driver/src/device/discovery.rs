@@ -19,7 +19,7 @@ use crate::transport::{Transport, TransportError};
 const VFIO_DRIVER: &str = "vfio-pci";
 
 /// How a function's registers are reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Mapped through sysfs, beside the kernel's driver; without interrupts.
     Sysfs,
