@@ -3,34 +3,31 @@
 //! them and without being root.
 
 mod apt;
+mod entry;
+mod fetching;
 mod mirror;
 mod packages;
 mod unpack;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail, ensure};
-use serde::{Deserialize, Serialize};
+use anyhow::{Context, Result, bail};
 
 use super::KernelChoice;
 use super::kernel::Kernel;
 use super::modules::ModuleRequest;
 use super::qemu::QemuProgram;
 use super::version::QemuVersion;
-use crate::cache::{Cache, Damage, EntryState, FetchLock};
+use crate::cache::{Cache, Damage, EntryState};
 use crate::progress::Progress;
-use apt::Apt;
+use entry::{BUSYBOX_ENTRY, Entry, QEMU_ENTRY, state};
+use fetching::{Replace, fetch_entries, in_use};
 
+pub use entry::Contents;
+pub(crate) use fetching::check_tools;
 pub use mirror::{mirror, reach};
 pub use packages::{PackageSet, TOOLS};
 
-/// Counts up when an entry's layout changes; entries of another layout are fetched anew.
-const LAYOUT: u32 = 1;
-const QEMU_ENTRY: &str = "qemu";
-const BUSYBOX_ENTRY: &str = "busybox";
-/// Where apt works; no entry of its own.
-const WORK: &str = "fetch";
 /// The step before fetching, if another lab fetches.
 const WAITING: &str = "Waiting for another lab that fetches";
 
@@ -45,91 +42,11 @@ pub struct Packages {
     pub busybox: bool,
 }
 
-/// What is said of a cache entry.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Contents {
-    layout: u32,
-    /// QEMU's version, the kernel's release or busybox' package version.
-    pub version: String,
-    /// The packages it was made of, as `name version`.
-    pub packages: Vec<String>,
-}
-
 /// An entry that is to be fetched, and what is wrong with the one that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Lack {
     entry: Entry,
     damage: Option<Damage>,
-}
-
-/// Which entries a fetched one replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Replace {
-    /// Any: what is there is not used.
-    Always,
-    /// One that no running lab uses.
-    Unused,
-}
-
-/// One cache entry and where it comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
-    Qemu,
-    Kernel(KernelChoice),
-    Busybox,
-}
-
-impl Entry {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Qemu => QEMU_ENTRY,
-            Self::Kernel(KernelChoice::Backports) => "debian-linux-backports",
-            Self::Kernel(KernelChoice::Lts612) => "debian-linux-lts-6.12",
-            Self::Busybox => BUSYBOX_ENTRY,
-        }
-    }
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Qemu => "QEMU",
-            Self::Kernel(_) => "the kernel",
-            Self::Busybox => "busybox",
-        }
-    }
-
-    /// What the user can name on the command line in its place.
-    fn options(self) -> &'static str {
-        match self {
-            Self::Qemu => "--qemu",
-            Self::Kernel(_) => "--kernel and --modules",
-            Self::Busybox => "--busybox",
-        }
-    }
-
-    fn suite(self) -> &'static str {
-        match self {
-            Self::Qemu | Self::Kernel(KernelChoice::Backports) => apt::BACKPORTS,
-            Self::Kernel(KernelChoice::Lts612) | Self::Busybox => apt::STABLE,
-        }
-    }
-
-    fn packages(self) -> &'static [&'static str] {
-        match self {
-            Self::Qemu => &["qemu-system-x86", "seabios"],
-            Self::Kernel(_) => &["linux-image-amd64"],
-            Self::Busybox => &["busybox-static"],
-        }
-    }
-
-    /// Of the packages' dependencies, whether this one is used: a kernel needs no tools that
-    /// install it.
-    fn uses(self, package: &str) -> bool {
-        match self {
-            Self::Qemu => true,
-            Self::Kernel(_) => package.starts_with("linux-"),
-            Self::Busybox => package == "busybox-static",
-        }
-    }
 }
 
 impl Packages {
@@ -214,20 +131,8 @@ impl Packages {
     }
 }
 
-fn state(cache: &Cache, name: &str) -> Result<EntryState<Contents>> {
-    Ok(match cache.check::<Contents>(name)? {
-        EntryState::Whole(contents) if contents.layout != LAYOUT => EntryState::Absent,
-        state => state,
-    })
-}
-
 fn fetched_anew(damage: &Damage) -> String {
     format!("The cache is damaged, and fetched anew: {damage}")
-}
-
-fn in_use(entry: Entry) -> String {
-    let label = entry.label();
-    format!("A running lab uses {label}, which stays as it is")
 }
 
 /// What to do when fetching failed: give it, or mend what is there.
@@ -240,106 +145,6 @@ fn advice(wanted: &[Lack]) -> String {
         advice.push_str(&format!("; {damage}"));
     }
     advice
-}
-
-fn fetch_entries(
-    wanted: &[Entry],
-    replace: Replace,
-    cache: &Cache,
-    lock: &FetchLock,
-    progress: &Progress,
-) -> Result<()> {
-    if wanted.is_empty() {
-        return Ok(());
-    }
-    let fetched = fetch_all(wanted, replace, cache, lock, progress);
-    // An error of the fetching says more than one of the cleaning up.
-    let cleaned = cache.abandon(WORK, lock);
-    fetched.and(cleaned)
-}
-
-fn fetch_all(
-    wanted: &[Entry],
-    replace: Replace,
-    cache: &Cache,
-    lock: &FetchLock,
-    progress: &Progress,
-) -> Result<()> {
-    check_tools()?;
-    let mirror = mirror()?;
-    let work = cache.begin(WORK, lock)?;
-    let apt = Apt::new(&work, &mirror)?;
-    progress.step(format!("Reading the package lists of {mirror}"));
-    apt.update(progress)?;
-    for entry in wanted {
-        fetch_entry(*entry, replace, &apt, &work, (cache, lock), progress)?;
-    }
-    Ok(())
-}
-
-fn fetch_entry(
-    entry: Entry,
-    replace: Replace,
-    apt: &Apt,
-    work: &Path,
-    (cache, lock): (&Cache, &FetchLock),
-    progress: &Progress,
-) -> Result<()> {
-    let label = entry.label();
-    progress.step(format!("Choosing the packages of {label}"));
-    let mut packages = apt.closure(entry.suite(), entry.packages())?;
-    packages.retain(|package| entry.uses(&package.name));
-    let downloads = work.join(format!("{}.downloads", entry.name()));
-    let root = work.join(format!("{}.root", entry.name()));
-    std::fs::create_dir_all(&downloads).context("Cannot make the download folder")?;
-    progress.step(format!("Downloading {label}, {} packages", packages.len()));
-    apt.download(&packages, &downloads, progress)?;
-    progress.step(format!("Unpacking {label}"));
-    unpack::packages(&downloads, &root)?;
-    let folder = cache.begin(entry.name(), lock)?;
-    let version = match entry {
-        Entry::Qemu => unpack::qemu(&root, &folder)?,
-        Entry::Kernel(_) => unpack::kernel(&root, &folder)?,
-        Entry::Busybox => {
-            unpack::busybox(&root, &folder)?;
-            packages
-                .first()
-                .map_or_else(String::new, |first| first.version.clone())
-        }
-    };
-    let contents = Contents {
-        layout: LAYOUT,
-        version,
-        packages: packages
-            .iter()
-            .map(|package| format!("{} {}", package.name, package.version))
-            .collect(),
-    };
-    progress.step(format!("Writing {label} to the cache"));
-    let _claim = match replace {
-        Replace::Always => None,
-        Replace::Unused => match cache.claim(entry.name())? {
-            Some(claim) => Some(claim),
-            None => {
-                progress.say(&in_use(entry));
-                return cache.abandon(entry.name(), lock);
-            }
-        },
-    };
-    cache.complete(entry.name(), &contents, lock)
-}
-
-/// Whether this machine can read Debian's packages at all.
-pub(crate) fn check_tools() -> Result<()> {
-    for tool in ["apt-get", "dpkg-deb"] {
-        let mut command = Command::new(tool);
-        command.arg("--version").stdin(Stdio::null());
-        ensure!(
-            command.output().is_ok(),
-            "This machine has no {tool}, which reads Debian's packages"
-        );
-    }
-    apt::check_keyring()
 }
 
 /// The cached QEMU.
@@ -368,89 +173,4 @@ pub(super) fn busybox(cache: &Cache) -> PathBuf {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ALL: Packages = Packages {
-        qemu: true,
-        kernel: Some(KernelChoice::Lts612),
-        busybox: true,
-    };
-
-    fn fill(cache: &Cache, entry: Entry, layout: u32) {
-        let lock = cache.lock(|| ()).unwrap();
-        let folder = cache.begin(entry.name(), &lock).unwrap();
-        std::fs::write(folder.join("vmlinuz"), "half of it").unwrap();
-        let contents = Contents {
-            layout,
-            version: "1.2.3".into(),
-            packages: Vec::new(),
-        };
-        cache.complete(entry.name(), &contents, &lock).unwrap();
-    }
-
-    #[test]
-    fn what_the_cache_has_is_not_fetched() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        for entry in ALL.entries() {
-            fill(&cache, entry, LAYOUT);
-        }
-        ALL.fetch(&cache, &Progress::hidden()).unwrap();
-        let other = Packages {
-            kernel: Some(KernelChoice::Backports),
-            ..ALL
-        };
-        let lacking = lacking(other, &cache);
-        assert_eq!(lacking, [Entry::Kernel(KernelChoice::Backports)]);
-    }
-
-    #[test]
-    fn entries_of_another_layout_are_missing() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        fill(&cache, Entry::Qemu, LAYOUT + 1);
-        assert!(lacking(ALL, &cache).contains(&Entry::Qemu));
-    }
-
-    fn lacking(packages: Packages, cache: &Cache) -> Vec<Entry> {
-        let lacking = packages.lacking(cache).unwrap();
-        lacking.into_iter().map(|lack| lack.entry).collect()
-    }
-
-    #[test]
-    fn a_damaged_entry_is_fetched_anew() {
-        let folder = tempfile::tempdir().unwrap();
-        let cache = Cache::at(folder.path());
-        for entry in ALL.entries() {
-            fill(&cache, entry, LAYOUT);
-        }
-        let image = cache
-            .entry(Entry::Kernel(KernelChoice::Lts612).name())
-            .join("vmlinuz");
-        std::fs::write(&image, "half of i").unwrap();
-        assert_eq!(lacking(ALL, &cache), [Entry::Kernel(KernelChoice::Lts612)]);
-    }
-
-    #[test]
-    fn the_advice_names_what_is_missing_only() {
-        assert_eq!(
-            advice(&[
-                Lack {
-                    entry: Entry::Kernel(KernelChoice::Backports),
-                    damage: None,
-                },
-                Lack {
-                    entry: Entry::Busybox,
-                    damage: Some(Damage {
-                        folder: "/c/busybox".into(),
-                        file: "busybox".into(),
-                    }),
-                }
-            ]),
-            "Cannot get the kernel, busybox from Debian's packages; \
-             pass --kernel and --modules, --busybox instead; \
-             busybox in /c/busybox is not as it was fetched"
-        );
-    }
-}
+mod tests;

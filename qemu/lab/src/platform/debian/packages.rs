@@ -13,7 +13,9 @@ use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
 use super::apt::{self, Apt};
-use super::{Contents, LAYOUT, WAITING, WORK, check_tools, fetched_anew, mirror, unpack};
+use super::entry::{Contents, LAYOUT};
+use super::fetching::{WORK, check_tools};
+use super::{WAITING, fetched_anew, mirror, unpack};
 use crate::archive::Archive;
 use crate::cache::{Cache, EntryState, FetchLock};
 use crate::progress::Progress;
