@@ -13,6 +13,7 @@ mod exact_counts;
 mod filter;
 mod interleave;
 mod interrupts;
+mod one_message;
 mod reboot;
 mod refusals;
 mod script;
