@@ -24,7 +24,7 @@ fn devices_files_and_values_come_before_the_means() {
         ),
         (
             &["promote", "--target", "99", "--device", "mem99"],
-            "0: There is no node 99 with memory to promote to; ",
+            "0: There is no node 99 with memory; ",
         ),
         (
             &["workload", "--node", "99"],

@@ -13,6 +13,8 @@ pub mod node;
 pub mod refusal;
 pub mod stop;
 pub mod sysfs_file;
+pub mod targets;
 pub mod topology;
 pub mod wait;
+pub mod watermarks;
 pub mod words;

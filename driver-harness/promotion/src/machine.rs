@@ -9,12 +9,16 @@ use chmu_machine::memory::numa;
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError, PageFlagsFile};
 use chmu_machine::sysfs_file::SysfsError;
 use chmu_machine::topology::Topology;
+use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
 
 /// The machine whose pages are promoted.
 pub trait Machine: fmt::Debug {
-    /// Its nodes, tiers and free memory now.
+    /// Its nodes and tiers now.
     fn topology(&self) -> Result<Topology, SysfsError>;
+
+    /// What its nodes can take now.
+    fn headroom(&self) -> Result<Headroom, SysfsError>;
 
     /// What a frame holds now.
     fn flags(&self, frame: Pfn) -> Result<PageFlags, PageFlagsError>;
@@ -43,6 +47,10 @@ impl ThisMachine {
 impl Machine for ThisMachine {
     fn topology(&self) -> Result<Topology, SysfsError> {
         Topology::read(&self.sysfs)
+    }
+
+    fn headroom(&self) -> Result<Headroom, SysfsError> {
+        Headroom::read(Path::new("/proc/zoneinfo"))
     }
 
     fn flags(&self, frame: Pfn) -> Result<PageFlags, PageFlagsError> {

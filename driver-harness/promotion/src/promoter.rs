@@ -14,8 +14,9 @@ use chmu_machine::memory::page_flags::PageFlagsError;
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::SysfsError;
+use chmu_machine::targets::{Chooser, NoTarget, Request, promotion_target};
 use chmu_machine::topology::Topology;
-use chmu_machine::topology::target::{NoTarget, Targets, promotion_targets};
+use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
 
 use crate::actuator::{Actuator, ActuatorError};
@@ -27,9 +28,6 @@ use crate::queue::{Queue, Waiting};
 use crate::rate::RateLimit;
 use crate::rejection::Rejection;
 use crate::report::{HotExtent, Place};
-
-/// Memory that stays free on a target, for those who allocate there.
-pub(crate) const HEADROOM_BYTES: u64 = 16 << 20;
 
 /// Where pages are to go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,6 +86,7 @@ pub struct Promoter {
     policy: Policy,
     rate: RateLimit,
     queue: Queue,
+    chooser: Chooser,
     /// Old frames of pages moved a moment ago, and when.
     moved: BTreeMap<Pfn, u64>,
     /// Counted since the last step.
@@ -111,6 +110,7 @@ impl Promoter {
             policy,
             rate: RateLimit::new(policy.pages_per_second),
             queue: Queue::default(),
+            chooser: Chooser::default(),
             moved: BTreeMap::new(),
             refused: Outcome::default(),
             batches: 0,
@@ -173,10 +173,16 @@ impl Promoter {
         if taken.is_empty() {
             return Ok(outcome);
         }
-        let mut topology = self.machine.topology()?;
+        let topology = self.machine.topology()?;
+        let headroom = self.machine.headroom()?;
         let candidates = self.look_at(&taken, &mut outcome)?;
-        let destination = self.policy.destination;
-        let groups = group(destination, &mut topology, candidates, &mut outcome);
+        let router = Router {
+            destination: self.policy.destination,
+            topology,
+            headroom,
+            chooser: &mut self.chooser,
+        };
+        let groups = router.group(candidates, &mut outcome);
         for (route, candidates) in groups {
             for waiting in self.promote(route, &candidates, now_ns, stop, &mut outcome)? {
                 self.queue.add(waiting);
@@ -263,52 +269,61 @@ impl Promoter {
     }
 }
 
-/// Candidates by where they are and where they go; those that go nowhere are counted.
-///
-/// The free memory in `topology` shrinks by what is on its way.
-fn group(
+/// Finds targets for pages that are about to move.
+struct Router<'a> {
     destination: Destination,
-    topology: &mut Topology,
-    candidates: Vec<Found>,
-    outcome: &mut Outcome,
-) -> BTreeMap<Route, Vec<Found>> {
-    let mut groups: BTreeMap<Route, Vec<Found>> = BTreeMap::new();
-    for candidate in candidates {
-        let bytes = candidate.folio.pages * PAGE_BYTES;
-        match route(destination, topology, candidate.folio.head, bytes) {
-            Ok(route) => {
-                if let Some(node) = topology.nodes.get_mut(&route.target) {
-                    node.free_bytes = node.free_bytes.saturating_sub(bytes);
-                }
-                groups.entry(route).or_default().push(candidate);
-            }
-            Err(rejection) => outcome.reject(rejection),
-        }
-    }
-    groups
+    topology: Topology,
+    /// Shrinks by what is on its way.
+    headroom: Headroom,
+    chooser: &'a mut Chooser,
 }
 
-fn route(
-    destination: Destination,
-    topology: &Topology,
-    frame: Pfn,
-    bytes: u64,
-) -> Result<Route, Rejection> {
-    let source = topology.node_of(frame).ok_or(Rejection::UnknownNode)?;
-    let targets = match destination {
-        Destination::Node(target) if target == source => return Err(Rejection::AlreadyThere),
-        Destination::Node(target) => Targets {
-            preferred: vec![target],
-            fallback: Vec::new(),
-        },
-        Destination::Deferred => {
-            promotion_targets(topology, source).map_err(|reason| match reason {
-                NoTarget::TopTier(_) => Rejection::TopTier,
-                NoTarget::NoTier(_) | NoTarget::NoFasterMemory(_) => Rejection::NoTarget,
-            })?
+impl Router<'_> {
+    /// Candidates by where they are and where they go; those that go nowhere are counted.
+    fn group(
+        mut self,
+        candidates: Vec<Found>,
+        outcome: &mut Outcome,
+    ) -> BTreeMap<Route, Vec<Found>> {
+        let mut groups: BTreeMap<Route, Vec<Found>> = BTreeMap::new();
+        for candidate in candidates {
+            let bytes = candidate.folio.pages * PAGE_BYTES;
+            match self.route(candidate.folio.head, bytes) {
+                Ok(route) => {
+                    self.headroom.take(route.target, bytes);
+                    groups.entry(route).or_default().push(candidate);
+                }
+                Err(rejection) => outcome.reject(rejection),
+            }
         }
-    };
-    let target = targets.with_room(topology, bytes.saturating_add(HEADROOM_BYTES));
-    let target = target.ok_or(Rejection::TargetFull)?;
-    Ok(Route { source, target })
+        groups
+    }
+
+    fn route(&mut self, frame: Pfn, bytes: u64) -> Result<Route, Rejection> {
+        let source = self.topology.node_of(frame).ok_or(Rejection::UnknownNode)?;
+        let target = match self.destination {
+            Destination::Node(target) if target == source => return Err(Rejection::AlreadyThere),
+            Destination::Node(target) => {
+                let has_room = self.headroom.has_room(target, bytes);
+                has_room.then_some(target).ok_or(Rejection::TargetFull)?
+            }
+            Destination::Deferred => self.deferred_target(source, bytes)?,
+        };
+        Ok(Route { source, target })
+    }
+
+    fn deferred_target(&mut self, source: NodeId, bytes: u64) -> Result<NodeId, Rejection> {
+        let request = Request {
+            source,
+            accessor: None,
+            bytes,
+        };
+        let decision = promotion_target(&request, &self.topology, &self.headroom, self.chooser);
+        match decision {
+            Ok(decision) => Ok(decision.target),
+            Err(NoTarget::TopTier(_)) => Err(Rejection::TopTier),
+            Err(NoTarget::Full { .. }) => Err(Rejection::TargetFull),
+            Err(_) => Err(Rejection::NoTarget),
+        }
+    }
 }

@@ -14,12 +14,12 @@ use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
 use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file::SysfsError;
 use chmu_machine::topology::Topology;
+use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
 use super::*;
 use crate::actuator::{Actuator, ActuatorError, Limits};
-use crate::promoter::HEADROOM_BYTES;
 use crate::report::{Facts, HotExtent, Knowledge, Place, Report, SourceKind, Weight, WeightKind};
 use crate::source::{HotnessSource, SourceError};
 
@@ -86,6 +86,7 @@ struct World {
     kept_back: BTreeSet<u64>,
     batches: Vec<(Vec<u64>, NodeId)>,
     topology: Topology,
+    headroom: Headroom,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -120,6 +121,10 @@ impl Fake {
 impl Machine for Fake {
     fn topology(&self) -> Result<Topology, SysfsError> {
         Ok(self.0.lock().unwrap().topology.clone())
+    }
+
+    fn headroom(&self) -> Result<Headroom, SysfsError> {
+        Ok(self.0.lock().unwrap().headroom.clone())
     }
 
     fn flags(&self, frame: Pfn) -> Result<PageFlags, PageFlagsError> {
@@ -340,8 +345,7 @@ fn reports_about_pages_that_have_just_moved_are_dropped() {
 fn a_full_target_takes_no_more() {
     let fake = Fake::with_pages(SLOW..SLOW + 8);
     fake.change(|world| {
-        let node = world.topology.nodes.get_mut(&NodeId(0)).unwrap();
-        node.free_bytes = HEADROOM_BYTES + 3 * PAGE_BYTES;
+        world.headroom = Headroom::of([(NodeId(0), 3 * PAGE_BYTES)]);
     });
     let mut promoter = fake.promoter(Policy::default());
     for frame in SLOW..SLOW + 8 {

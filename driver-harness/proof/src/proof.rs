@@ -9,8 +9,8 @@ use std::io;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file::SysfsError;
+use chmu_machine::targets::{NoTarget, Targets};
 use chmu_machine::topology::Topology;
-use chmu_machine::topology::target::{NoTarget, promotion_targets};
 use serde::Serialize;
 
 use crate::workload::state::State;
@@ -74,7 +74,7 @@ pub fn prove(state: &State, topology: &Topology) -> Result<Proof, ProofError> {
     let process_id = state.process_id;
     let places = numa::query_pages(process_id, &state.page_addresses());
     let places = places.map_err(|source| ProofError::Query { process_id, source })?;
-    let targets = promotion_targets(topology, state.node)?;
+    let targets = Targets::of(topology, state.node)?;
     Ok(compare(state, &places, targets.preferred))
 }
 

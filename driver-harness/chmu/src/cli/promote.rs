@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::ensure;
 use chmu_machine::clock;
 use chmu_machine::memory::page_flags::PageFlagsFile;
 use chmu_machine::node::NodeId;
-use chmu_machine::topology::{self, Topology};
+use chmu_machine::topology::Topology;
 use chmu_promotion::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
 use chmu_promotion::source::HotnessSource;
 use chmu_promotion::{
@@ -125,13 +124,7 @@ fn check_target(target: Option<u32>) -> anyhow::Result<()> {
         return Ok(());
     };
     let topology = Topology::read(Path::new("/sys"))?;
-    let with_memory = topology.nodes_with_memory();
-    ensure!(
-        with_memory.contains(&target),
-        "There is no node {target} with memory to promote to; {}",
-        topology::name_nodes(&with_memory)
-    );
-    Ok(())
+    Ok(topology.check_named(target)?)
 }
 
 /// NUMA balancing knows nothing of what a device reports, and moves pages by itself.

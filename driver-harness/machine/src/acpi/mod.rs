@@ -28,4 +28,4 @@ impl fmt::Display for ProximityDomain {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

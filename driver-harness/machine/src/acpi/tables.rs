@@ -155,20 +155,37 @@ impl FirmwareTables {
     /// to, otherwise those of the best figures in the order write latency, read latency, write
     /// bandwidth, read bandwidth (Linux drivers/acpi/numa/hmat.c, access class 1).
     pub fn nearest_processors(&self, memory: ProximityDomain) -> Vec<ProximityDomain> {
-        let (Some(hmat), Some(srat)) = (&self.hmat, &self.srat) else {
+        let srat = self.srat.as_ref();
+        self.nearest(memory, |domain| {
+            srat.is_some_and(|srat| srat.has_processors(domain))
+        })
+    }
+
+    /// The same among all initiators, devices as well (access class 0).
+    pub fn nearest_initiators(&self, memory: ProximityDomain) -> Vec<ProximityDomain> {
+        let numbered = self.numbering();
+        self.nearest(memory, |domain| numbered.contains(&domain))
+    }
+
+    fn nearest(
+        &self,
+        memory: ProximityDomain,
+        counts: impl Fn(ProximityDomain) -> bool,
+    ) -> Vec<ProximityDomain> {
+        let Some(hmat) = &self.hmat else {
             return Vec::new();
         };
         let attributes = hmat.attributes.iter().rev();
         let attached = attributes
             .filter(|attributes| attributes.memory == memory)
             .find_map(|attributes| attributes.initiator);
-        if let Some(initiator) = attached.filter(|initiator| srat.has_processors(*initiator)) {
+        if let Some(initiator) = attached.filter(|initiator| counts(*initiator)) {
             return vec![initiator];
         }
         let localities = hmat.memory_localities();
         let mut nearest: Vec<_> = localities
             .flat_map(|locality| locality.initiators.iter().copied())
-            .filter(|initiator| srat.has_processors(*initiator))
+            .filter(|initiator| counts(*initiator))
             .collect();
         nearest.sort_unstable();
         nearest.dedup();

@@ -12,7 +12,12 @@ use crate::node::NodeId;
 use crate::refusal::without_nodes;
 use crate::sysfs_file::{self, SysfsError};
 
-pub mod target;
+pub mod from_tables;
+mod performance;
+mod tiers;
+
+pub use performance::PerformanceMap;
+pub use tiers::{Tier, TierKnowledge};
 
 /// What is known of a node.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -23,8 +28,12 @@ pub struct Node {
     pub has_memory: bool,
     /// Distance to each online node in the firmware's units, 10 to itself.
     pub distances: BTreeMap<NodeId, u32>,
+    /// The nodes of any initiators closest to this node's memory by HMAT: `access0/initiators`.
+    pub initiators: Vec<NodeId>,
     /// The processor nodes closest to this node's memory by HMAT: `access1/initiators`.
     pub cpu_initiators: Vec<NodeId>,
+    /// Bytes of the caches in front of this node's memory, 0 for none.
+    pub side_cache_bytes: u64,
     /// Free memory when the topology was read.
     pub free_bytes: u64,
 }
@@ -39,13 +48,33 @@ pub fn name_nodes(nodes: &[NodeId]) -> String {
     }
 }
 
-/// The nodes whose memory performs alike.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tier {
-    /// The kernel's number: smaller is faster.
-    pub rank: u32,
-    /// Its nodes.
-    pub nodes: Vec<NodeId>,
+/// Why a node that somebody named cannot take pages.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NodeRefusal {
+    /// The machine can have no such node.
+    #[error("There is no node {node} with memory; {}", name_nodes(with_memory))]
+    Absent {
+        /// Which.
+        node: NodeId,
+        /// The nodes that can take pages.
+        with_memory: Vec<NodeId>,
+    },
+    /// It could be there.
+    #[error("Node {node} is offline; {}", name_nodes(with_memory))]
+    Offline {
+        /// Which.
+        node: NodeId,
+        /// The nodes that can take pages.
+        with_memory: Vec<NodeId>,
+    },
+    /// Only processors or devices are there, or its memory is offline.
+    #[error("Node {node} has no memory online; {}", name_nodes(with_memory))]
+    NoMemory {
+        /// Which.
+        node: NodeId,
+        /// The nodes that can take pages.
+        with_memory: Vec<NodeId>,
+    },
 }
 
 /// A run of frames that belongs to one node.
@@ -61,8 +90,14 @@ struct NodeSpan {
 pub struct Topology {
     /// Every online node.
     pub nodes: BTreeMap<NodeId, Node>,
+    /// Nodes that may come, but are not there now.
+    pub offline: Vec<NodeId>,
     /// The tiers, fastest first.
     pub tiers: Vec<Tier>,
+    /// Who says so.
+    pub tier_knowledge: TierKnowledge,
+    /// What processors find, as far as it is known.
+    pub performance: PerformanceMap,
     /// Sorted, not overlapping.
     spans: Vec<NodeSpan>,
 }
@@ -87,17 +122,24 @@ impl Topology {
                 has_cpu: with_cpu.contains(&number),
                 has_memory: with_memory.contains(&number),
                 distances: read_distances(&path, &online)?,
-                cpu_initiators: sysfs_file::numbered(&path.join("access1/initiators"), "node")
-                    .into_iter()
-                    .map(|(number, _)| NodeId(number))
-                    .collect(),
+                initiators: performance::initiators(&path, 0),
+                cpu_initiators: performance::initiators(&path, 1),
+                side_cache_bytes: performance::read_side_caches(&path)?,
                 free_bytes: read_free_bytes(&path)?,
             };
             nodes.insert(NodeId(number), node);
         }
+        let performance = PerformanceMap::read(&folder, &nodes)?;
+        let (tiers, tier_knowledge) = match tiers::read(sysfs)? {
+            Some(tiers) => (tiers, TierKnowledge::Kernel),
+            None => tiers::compute(&nodes, &performance),
+        };
         Ok(Topology {
             nodes,
-            tiers: read_tiers(sysfs)?,
+            offline: read_offline(&folder, &online)?,
+            tiers,
+            tier_knowledge,
+            performance,
             spans: read_spans(sysfs, &folder, &online)?,
         })
     }
@@ -106,6 +148,17 @@ impl Topology {
     pub fn nodes_with_memory(&self) -> Vec<NodeId> {
         let nodes = self.nodes.iter().filter(|(_, node)| node.has_memory);
         nodes.map(|(&id, _)| id).collect()
+    }
+
+    /// Refuses a node, named by somebody, that cannot take pages, and says which can.
+    pub fn check_named(&self, node: NodeId) -> Result<(), NodeRefusal> {
+        let with_memory = self.nodes_with_memory();
+        match self.nodes.get(&node) {
+            Some(found) if found.has_memory => Ok(()),
+            Some(_) => Err(NodeRefusal::NoMemory { node, with_memory }),
+            None if self.offline.contains(&node) => Err(NodeRefusal::Offline { node, with_memory }),
+            None => Err(NodeRefusal::Absent { node, with_memory }),
+        }
     }
 
     /// The node that a frame of ordinary memory belongs to.
@@ -127,7 +180,7 @@ impl Topology {
     }
 
     /// The place of a node's tier in [`Topology::tiers`].
-    fn tier_of(&self, node: NodeId) -> Option<usize> {
+    pub fn tier_of(&self, node: NodeId) -> Option<usize> {
         self.tiers
             .iter()
             .position(|tier| tier.nodes.contains(&node))
@@ -166,16 +219,15 @@ fn read_free_bytes(node: &Path) -> Result<u64, SysfsError> {
     free.ok_or_else(|| sysfs_file::content(&path, text, "memory summary with MemFree"))
 }
 
-fn read_tiers(sysfs: &Path) -> Result<Vec<Tier>, SysfsError> {
-    let folder = sysfs.join("devices/virtual/memory_tiering");
-    sysfs_file::numbered(&folder, "memory_tier")
-        .into_iter()
-        .map(|(rank, path)| {
-            let nodes = sysfs_file::list(&path.join("nodelist"))?;
-            let nodes = nodes.into_iter().map(NodeId).collect();
-            Ok(Tier { rank, nodes })
-        })
-        .collect()
+/// Nodes that are possible, but not online.
+fn read_offline(folder: &Path, online: &[u32]) -> Result<Vec<NodeId>, SysfsError> {
+    let path = folder.join("possible");
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let possible = sysfs_file::list(&path)?.into_iter();
+    let offline = possible.filter(|number| !online.contains(number));
+    Ok(offline.map(NodeId).collect())
 }
 
 /// The memory blocks of every node; a block that two nodes share belongs to neither.
