@@ -13,6 +13,7 @@ pub mod doe;
 pub mod epoch;
 pub mod hotlist;
 pub mod interleave;
+pub mod native;
 pub mod pci;
 pub mod register;
 pub mod register_page;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Reads of any size from memory that is kept in aligned 64-bit words.
 
+use crate::native::to_usize;
+
 /// Bytes of the words that register pages are made of.
 pub const WORD_BYTES: u64 = 8;
 
@@ -13,7 +15,7 @@ pub fn read(offset: u64, data: &mut [u8], mut word: impl FnMut(u64) -> u64) {
         let skipped = position % WORD_BYTES;
         let start = position.saturating_sub(skipped);
         let bytes = word(start).to_le_bytes();
-        let (_, bytes) = bytes.split_at(usize::try_from(skipped).unwrap_or(0));
+        let (_, bytes) = bytes.split_at(to_usize(skipped));
         let taken = bytes.len().min(rest.len());
         let (now, later) = rest.split_at_mut(taken);
         for (to, from) in now.iter_mut().zip(bytes) {

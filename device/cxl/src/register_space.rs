@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use chmu_spec::native::to_usize;
 use chmu_spec::register::{Register, WriteRules};
 
 /// One byte and its rules.
@@ -27,9 +28,8 @@ pub(crate) struct RegisterSpace {
 impl RegisterSpace {
     /// A space of zeroes that nobody can write.
     pub(crate) fn new(bytes: u64) -> Self {
-        let bytes = usize::try_from(bytes).unwrap_or(0);
         Self {
-            cells: vec![Cell::default(); bytes],
+            cells: vec![Cell::default(); to_usize(bytes)],
         }
     }
 
@@ -89,7 +89,7 @@ impl RegisterSpace {
 
     /// Ignores or accepts host writes to a range.
     pub(crate) fn lock(&mut self, range: Range<u64>, locked: bool) {
-        let bytes = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
+        let bytes = to_usize(range.end.saturating_sub(range.start));
         for cell in self.cells_at(range.start, bytes) {
             cell.locked = locked;
         }
@@ -98,7 +98,7 @@ impl RegisterSpace {
     /// A host reads; bytes outside of the space are 0.
     pub(crate) fn read(&self, offset: u64, data: &mut [u8]) {
         data.fill(0);
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let start = to_usize(offset);
         for (byte, cell) in data.iter_mut().zip(self.cells.iter().skip(start)) {
             *byte = cell.value;
         }
@@ -129,7 +129,7 @@ impl RegisterSpace {
     }
 
     fn cells_at(&mut self, offset: u64, bytes: usize) -> impl Iterator<Item = &mut Cell> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
+        let start = to_usize(offset);
         self.cells.iter_mut().skip(start).take(bytes)
     }
 }

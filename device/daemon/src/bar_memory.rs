@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chmu_ring::sealed_memory_file;
+use chmu_spec::native::to_usize;
 use vm_memory::mmap::MmapRegionError;
 use vm_memory::{Bytes, FileOffset, MmapRegion, VolatileMemory};
 
@@ -49,9 +50,9 @@ impl BarMemory {
         let file = sealed_memory_file(NAME, size_bytes)
             .map_err(|source| BarMemoryError::File { size_bytes, source })?;
         let file = Arc::new(file);
-        let size = usize::try_from(size_bytes).unwrap_or(usize::MAX);
-        let mapping = MmapRegion::from_file(FileOffset::from_arc(file.clone(), 0), size)
-            .map_err(BarMemoryError::Map)?;
+        let mapping =
+            MmapRegion::from_file(FileOffset::from_arc(file.clone(), 0), to_usize(size_bytes))
+                .map_err(BarMemoryError::Map)?;
         Ok(Self { file, mapping })
     }
 

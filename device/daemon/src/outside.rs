@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::mem::{Discriminant, discriminant};
+use std::num::Saturating;
 use std::sync::Arc;
 
 use chmu_cxl::{Bar, FunctionEvent, FunctionHost};
@@ -35,7 +36,7 @@ pub(crate) struct Outside {
     memories: Vec<Option<BarMemory>>,
     pub(crate) vectors: Vectors,
     /// Epochs that ended together with an earlier one in which memory was accessed.
-    pub(crate) epochs_merged: u64,
+    pub(crate) epochs_merged: Saturating<u64>,
     limits: RateLimits<Kind>,
     /// What happened since the notes were last taken, while they are wanted.
     notes: Option<Vec<Note>>,
@@ -56,7 +57,7 @@ impl Outside {
         Ok(Self {
             memories: memories.collect::<Result<_, _>>()?,
             vectors: Vectors::new(vectors).map_err(OutsideError::Interrupts)?,
-            epochs_merged: 0,
+            epochs_merged: Saturating(0),
             limits: RateLimits::default(),
             notes: None,
         })
@@ -111,7 +112,7 @@ impl FunctionHost for Outside {
             ..
         } = &event
         {
-            self.epochs_merged = self.epochs_merged.saturating_add(*merged_epochs);
+            self.epochs_merged += merged_epochs;
         }
         let level = level(&event);
         let permit = match level {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
+use std::num::Saturating;
 use std::time::{Duration, Instant};
 
 /// Lines that pass within one [`PERIOD`].
@@ -16,7 +17,7 @@ const PERIOD: Duration = Duration::from_secs(10);
 pub(crate) struct RateLimit {
     period_start: Option<Instant>,
     passed: u32,
-    suppressed: u64,
+    suppressed: Saturating<u64>,
 }
 
 /// How many lines were held back before this one; prints as nothing when there were none.
@@ -47,11 +48,11 @@ impl RateLimit {
             self.passed = 0;
         }
         if self.passed == LINES_PER_PERIOD {
-            self.suppressed = self.suppressed.saturating_add(1);
+            self.suppressed += 1;
             return None;
         }
         self.passed = self.passed.saturating_add(1);
-        Some(Suppressed(std::mem::take(&mut self.suppressed)))
+        Some(Suppressed(std::mem::take(&mut self.suppressed).0))
     }
 }
 

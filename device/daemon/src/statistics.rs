@@ -2,6 +2,7 @@
 //! What the device has done so far, as the statistics socket tells it.
 
 use std::collections::BTreeMap;
+use std::num::Saturating;
 
 use chmu_cxl::FunctionStatistics;
 use serde::Serialize;
@@ -30,7 +31,7 @@ pub(crate) struct Statistics {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct ClientStatistics {
     /// Clients that were connected so far, the present one among them.
-    pub(crate) served: u64,
+    pub(crate) served: Saturating<u64>,
     /// A client is connected now.
     pub(crate) connected: bool,
 }
@@ -39,9 +40,9 @@ pub(crate) struct ClientStatistics {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct MessageCount {
     /// Messages that were carried out or refused.
-    pub(crate) handled: u64,
+    pub(crate) handled: Saturating<u64>,
     /// Those that were answered with an error.
-    pub(crate) refused: u64,
+    pub(crate) refused: Saturating<u64>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]

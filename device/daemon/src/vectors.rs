@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io;
+use std::num::Saturating;
 use std::os::fd::AsRawFd;
 
 use chmu_ring::sealed_memory_file;
@@ -20,8 +21,8 @@ pub(crate) struct Vectors {
     events: Vec<Option<EventFd>>,
     /// None where there are no vectors.
     signaller: Option<Signaller>,
-    sent: u64,
-    unconnected: u64,
+    sent: Saturating<u64>,
+    unconnected: Saturating<u64>,
 }
 
 impl Vectors {
@@ -34,8 +35,8 @@ impl Vectors {
         Ok(Self {
             events: events.collect(),
             signaller: (count > 0).then(Signaller::new).transpose()?,
-            sent: 0,
-            unconnected: 0,
+            sent: Saturating(0),
+            unconnected: Saturating(0),
         })
     }
 
@@ -56,21 +57,19 @@ impl Vectors {
         let event = self.events.get(usize::from(vector));
         let event = event.and_then(Option::as_ref);
         match event.zip(self.signaller.as_ref()) {
-            Some((event, signaller)) if signaller.signal(event) => {
-                self.sent = self.sent.saturating_add(1)
-            }
-            _ => self.unconnected = self.unconnected.saturating_add(1),
+            Some((event, signaller)) if signaller.signal(event) => self.sent += 1,
+            _ => self.unconnected += 1,
         }
     }
 
     /// Interrupts that were signalled since the start.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent
+        self.sent.0
     }
 
     /// Interrupts that had no eventfd to signal.
     pub(crate) fn unconnected(&self) -> u64 {
-        self.unconnected
+        self.unconnected.0
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Host writes as parts of aligned 64-bit words.
 
+use chmu_spec::native::to_usize;
 use chmu_spec::word::WORD_BYTES;
 
 /// A write of 1, 2, 4 or 8 aligned bytes.
@@ -19,7 +20,7 @@ impl WordWrite {
     pub(crate) fn new(offset: u64, data: &[u8]) -> Self {
         let mut value = [0; 8];
         let mut lanes = [0; 8];
-        let skipped = usize::try_from(offset % WORD_BYTES).unwrap_or(0);
+        let skipped = to_usize(offset % WORD_BYTES);
         let places = value.iter_mut().zip(&mut lanes).skip(skipped);
         for ((value, lane), byte) in places.zip(data) {
             *value = *byte;

@@ -7,6 +7,8 @@
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::cxl::component::{
     ArrayHeader, BLOCK_BYTES, CACHE_MEM, CapabilityHeader, DECODER_BYTES, DECODER_TABLE,
@@ -14,6 +16,7 @@ use chmu_spec::cxl::component::{
     decoder_count_code, hdm,
 };
 use chmu_spec::interleave::{DecoderWindow, Interleave};
+use chmu_spec::native::to_u64;
 use chmu_spec::register::WriteRules;
 
 use crate::address_map::CommittedDecoder;
@@ -112,14 +115,10 @@ impl ComponentRegisters {
             if let Some(committed) = self.committed.get_mut(index) {
                 *committed = Some(decoder.committed);
             }
-            let start = decoder_offset(index);
-            let range = start..start.saturating_add(DECODER_BYTES);
-            self.space.lock(range, true);
+            self.space.lock(decoder_registers(index), true);
         }
         for index in self.firmware.len()..self.committed.len() {
-            let start = decoder_offset(index);
-            let range = start..start.saturating_add(DECODER_BYTES);
-            self.space.lock(range, false);
+            self.space.lock(decoder_registers(index), false);
         }
     }
 
@@ -129,8 +128,7 @@ impl ComponentRegisters {
         for index in 0..self.committed.len() {
             let start = decoder_offset(index);
             self.space.set(start.saturating_add(decoder::CONTROL), 4, 0);
-            let range = start..start.saturating_add(DECODER_BYTES);
-            self.space.lock(range, false);
+            self.space.lock(decoder_registers(index), false);
         }
     }
 
@@ -164,9 +162,7 @@ impl ComponentRegisters {
         };
         self.space.set(offset, 4, next.into_bits().into());
         if next.committed() && next.lock_on_commit() {
-            let start = decoder_offset(index);
-            let range = start..start.saturating_add(DECODER_BYTES);
-            self.space.lock(range, true);
+            self.space.lock(decoder_registers(index), true);
         }
     }
 
@@ -234,10 +230,15 @@ fn global_control() -> u64 {
 }
 
 fn decoder_offset(index: usize) -> u64 {
-    let index = u64::try_from(index).unwrap_or(u64::MAX);
     cache_mem(HDM_POINTER)
         .saturating_add(HDM_HEADER_BYTES)
-        .saturating_add(index.saturating_mul(DECODER_BYTES))
+        .saturating_add(to_u64(index).saturating_mul(DECODER_BYTES))
+}
+
+/// The registers of a decoder.
+fn decoder_registers(index: usize) -> Range<u64> {
+    let start = decoder_offset(index);
+    start..start.saturating_add(DECODER_BYTES)
 }
 
 fn define_capability_array(space: &mut RegisterSpace) {

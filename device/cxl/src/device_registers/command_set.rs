@@ -9,6 +9,7 @@ use chmu_spec::cxl::mailbox::{
     COMMAND_EFFECTS_ENTRY_BYTES, COMMAND_EFFECTS_LOG, ReturnCode, effect, opcode,
 };
 use chmu_spec::cxl::poison::{CLEAR_BYTES, INJECT_BYTES, query};
+use chmu_spec::native::to_usize;
 
 use super::PAYLOAD_BYTES;
 use crate::bytes::u32_at;
@@ -126,7 +127,7 @@ pub(super) fn get_log(input: &[u8]) -> Result<Vec<u8>, ReturnCode> {
     if log != COMMAND_EFFECTS_LOG {
         return Err(ReturnCode::InvalidLog);
     }
-    let position = |offset| usize::try_from(u32_at(input, offset)).unwrap_or(usize::MAX);
+    let position = |offset| to_usize(u32_at(input, offset).into());
     let (start, bytes) = (position(16), position(20));
     let end = start.checked_add(bytes).ok_or(ReturnCode::InvalidInput)?;
     let part = command_effects().get(start..end).map(<[u8]>::to_vec);

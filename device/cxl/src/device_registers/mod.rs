@@ -17,12 +17,15 @@ mod timestamp;
 #[cfg(test)]
 mod tests;
 
+use std::num::Saturating;
+
 use chmu_spec::cxl::device::{
     ARRAY_ENTRY_BYTES, ArrayEntry, ArrayHeader, MEDIA_DISABLED, MEDIA_READY, MailboxCommand,
     MailboxStatus, MemoryDeviceStatus, capability, mailbox,
 };
 use chmu_spec::cxl::event::{EventLog, policy};
 use chmu_spec::cxl::mailbox::ReturnCode;
+use chmu_spec::native::to_usize;
 use chmu_spec::register::WriteRules;
 
 use crate::bar::Bar;
@@ -55,10 +58,10 @@ const EVENT_VECTOR: u16 = 0;
 /// What the registers count, for statistics.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Counts {
-    pub(crate) mailbox_commands: u64,
-    pub(crate) event_records: u64,
-    pub(crate) event_records_lost: u64,
-    pub(crate) event_interrupts: u64,
+    pub(crate) mailbox_commands: Saturating<u64>,
+    pub(crate) event_records: Saturating<u64>,
+    pub(crate) event_records_lost: Saturating<u64>,
+    pub(crate) event_interrupts: Saturating<u64>,
 }
 
 /// The registers behind BAR2, and the memory device that their mailbox talks to.
@@ -208,7 +211,7 @@ impl DeviceRegisters {
 
     fn run_command(&mut self, now_ns: u64, memory_in_use: bool, host: &mut impl FunctionHost) {
         let command = MailboxCommand::from_bits(self.space.get(at(mailbox::COMMAND), 8));
-        let input_bytes = usize::try_from(command.payload_bytes()).unwrap_or(usize::MAX);
+        let input_bytes = to_usize(command.payload_bytes().into());
         let mut payload = vec![0; PAYLOAD_BYTES];
         self.space.read(at(mailbox::PAYLOAD), &mut payload);
         let input = payload.get(..input_bytes);
@@ -226,7 +229,7 @@ impl DeviceRegisters {
         let status = MailboxStatus::new().with_return_code(return_code.code());
         self.space.set(at(mailbox::STATUS), 8, status.into_bits());
         self.show_background();
-        self.counts.mailbox_commands = self.counts.mailbox_commands.saturating_add(1);
+        self.counts.mailbox_commands += 1;
         host.event(FunctionEvent::MailboxCommand {
             opcode: command.opcode(),
             return_code,
@@ -243,14 +246,14 @@ impl DeviceRegisters {
             } else {
                 &mut self.counts.event_records
             };
-            *counter = counter.saturating_add(1);
+            *counter += 1;
             host.event(FunctionEvent::Recorded {
                 log: recorded.log,
                 lost: recorded.lost,
             });
             let mode = self.device.policy(recorded.log) & policy::MODE;
             if recorded.news && mode == policy::MESSAGE {
-                self.counts.event_interrupts = self.counts.event_interrupts.saturating_add(1);
+                self.counts.event_interrupts += 1;
                 host.interrupt(EVENT_VECTOR);
             }
         }

@@ -8,10 +8,13 @@ mod quirk_tests;
 #[cfg(test)]
 mod tests;
 
+use std::num::Saturating;
+
 use chmu_model::Caution;
 use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa, HpaRange};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
+use chmu_spec::native::to_u64;
 
 use crate::address_map::{AddressMap, CommittedDecoder};
 use crate::bar::{self, Bar};
@@ -56,9 +59,9 @@ pub struct Function {
     /// The source of accesses reports all of them.
     source_ready: bool,
     behaviour: Behaviour,
-    accesses: u64,
-    accesses_not_decoded: u64,
-    function_level_resets: u64,
+    accesses: Saturating<u64>,
+    accesses_not_decoded: Saturating<u64>,
+    function_level_resets: Saturating<u64>,
 }
 
 impl Function {
@@ -106,9 +109,9 @@ impl Function {
             batch: Vec::new(),
             source_ready: true,
             behaviour,
-            accesses: 0,
-            accesses_not_decoded: 0,
-            function_level_resets: 0,
+            accesses: Saturating(0),
+            accesses_not_decoded: Saturating(0),
+            function_level_resets: Saturating(0),
         };
         function.address_map = function.decode();
         Ok(function)
@@ -197,8 +200,8 @@ impl Function {
             self.batch.clear();
             self.address_map.translate(accesses, &mut self.batch);
             let skipped = accesses.len().saturating_sub(self.batch.len());
-            add(&mut self.accesses, accesses.len());
-            add(&mut self.accesses_not_decoded, skipped);
+            self.accesses += to_u64(accesses.len());
+            self.accesses_not_decoded += to_u64(skipped);
             self.monitors.access(now_ns, &self.batch, host);
         }
     }
@@ -269,13 +272,13 @@ impl Function {
     pub fn statistics(&self) -> FunctionStatistics {
         let counts = self.device.counts();
         FunctionStatistics {
-            accesses: self.accesses,
-            accesses_not_decoded: self.accesses_not_decoded,
-            mailbox_commands: counts.mailbox_commands,
-            event_records: counts.event_records,
-            event_records_lost: counts.event_records_lost,
-            event_interrupts: counts.event_interrupts,
-            function_level_resets: self.function_level_resets,
+            accesses: self.accesses.0,
+            accesses_not_decoded: self.accesses_not_decoded.0,
+            mailbox_commands: counts.mailbox_commands.0,
+            event_records: counts.event_records.0,
+            event_records_lost: counts.event_records_lost.0,
+            event_interrupts: counts.event_interrupts.0,
+            function_level_resets: self.function_level_resets.0,
             blocks: self.monitors.statistics(),
         }
     }
@@ -290,7 +293,7 @@ impl Function {
         if self.behaviour.reset_reaches_blocks {
             self.monitors.reset();
         }
-        add(&mut self.function_level_resets, 1);
+        self.function_level_resets += 1;
         host.event(FunctionEvent::FunctionLevelReset);
     }
 
@@ -335,11 +338,6 @@ const NO_WINDOW: DecoderWindow = DecoderWindow {
     position: 0,
     dpa_base: Dpa(0),
 };
-
-fn add(counter: &mut u64, more: usize) {
-    let more = u64::try_from(more).unwrap_or(u64::MAX);
-    *counter = counter.saturating_add(more);
-}
 
 fn firmware_decoders(config: &FunctionConfig, windows: &[DecoderWindow]) -> Vec<FirmwareDecoder> {
     let decoders = config.decoders.iter().zip(windows);

@@ -142,9 +142,9 @@ impl Backend for Device {
             trace.client(self.clock.now_ns(), &text);
         }
         let count = self.messages.entry(command.name()).or_default();
-        count.handled = count.handled.saturating_add(1);
+        count.handled += 1;
         if refusal.is_some() {
-            count.refused = count.refused.saturating_add(1);
+            count.refused += 1;
         }
     }
 
@@ -152,7 +152,7 @@ impl Backend for Device {
         if let Some(trace) = &mut self.trace {
             trace.client(self.clock.now_ns(), &format!("{peer} is connected"));
         }
-        self.clients.served = self.clients.served.saturating_add(1);
+        self.clients.served += 1;
         self.clients.connected = true;
     }
 

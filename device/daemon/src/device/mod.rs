@@ -5,6 +5,7 @@ mod backend;
 mod wakeup;
 
 use std::collections::BTreeMap;
+use std::num::Saturating;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -127,7 +128,7 @@ impl Device {
         };
         let merged_before = self.outside.epochs_merged;
         self.function.advance(now_ns, &mut self.outside);
-        let merged = self.outside.epochs_merged.saturating_sub(merged_before);
+        let Saturating(merged) = self.outside.epochs_merged - merged_before;
         if found_accesses
             && merged > 0
             && let Some(feed) = &mut self.feed

@@ -190,7 +190,7 @@ fn unknown_commands_are_counted_together() {
     let messages = device.statistics().messages;
     assert_eq!(messages.len(), 1);
     let count = messages["unknown"];
-    assert_eq!((count.handled, count.refused), (1000, 500));
+    assert_eq!((count.handled.0, count.refused.0), (1000, 500));
 }
 
 #[test]

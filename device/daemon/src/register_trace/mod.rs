@@ -16,6 +16,7 @@ use std::ops::Range;
 
 use chmu_cxl::{FunctionConfig, FunctionEvent, Region};
 use chmu_spec::chmu::RANGE_BYTES;
+use chmu_spec::native::to_u64;
 
 use crate::logging::Sink;
 use map::{Kind, Place, RegisterMap};
@@ -152,8 +153,8 @@ impl RegisterTrace {
 
     /// The part and the registers of an access, and what was read or written there.
     fn meaning(&self, access: &Access<'_>, arrow: &str, change: Option<&Change>) -> String {
-        let bytes = u64::try_from(access.data.len()).unwrap_or(u64::MAX);
-        let range = access.offset..access.offset.saturating_add(bytes);
+        let end = access.offset.saturating_add(to_u64(access.data.len()));
+        let range = access.offset..end;
         let places = self.map.touched(access.region, &range);
         let part = places.first().map_or("", |place| &*place.part);
         let mut text = format!("{part:<9}  ");

@@ -5,6 +5,7 @@ use zerocopy::little_endian::U32;
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use super::error::RequestError;
+use chmu_spec::native::to_usize;
 
 /// Reads a layout from the start of a payload.
 ///
@@ -27,7 +28,7 @@ where
         needed,
     })?;
     let argument_bytes = argument_bytes(&value).get();
-    if usize::try_from(argument_bytes).unwrap_or(usize::MAX) < needed {
+    if to_usize(argument_bytes.into()) < needed {
         return Err(RequestError::ArgumentSize {
             argument_bytes,
             needed,

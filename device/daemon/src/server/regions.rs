@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use chmu_spec::native::to_usize;
 use vfio_bindings::bindings::vfio::{
     VFIO_REGION_INFO_CAP_SPARSE_MMAP, VFIO_REGION_INFO_FLAG_CAPS, VFIO_REGION_INFO_FLAG_MMAP,
     VFIO_REGION_INFO_FLAG_READ, VFIO_REGION_INFO_FLAG_WRITE,
@@ -36,7 +37,7 @@ pub(super) fn information(
     let region = region(index, backend)?;
     let capability = sparse_mmap(region);
     let needed = CAPABILITY_OFFSET.saturating_add(capability.len());
-    let room = usize::try_from(request.argument_bytes.get()).unwrap_or(usize::MAX);
+    let room = to_usize(request.argument_bytes.get().into());
 
     let mut flags = 0;
     if region.size_bytes > 0 {
