@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chmu_machine::clock;
-use chmu_machine::memory::page_flags::PageFlagsFile;
+use chmu_machine::memory::owners::Owners;
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::Topology;
-use chmu_promotion::actuator::{Actuator, Damon, DryRun, MovePages, Owners};
+use chmu_promotion::actuator::{Actuator, Damon, DryRun, MovePages, Places};
 use chmu_promotion::source::HotnessSource;
 use chmu_promotion::{
     Destination, Policy, Promoter, Recorder, ThisMachine, frame_list, promote_reported,
@@ -24,8 +24,6 @@ use super::values::positive;
 
 /// Epoch when nobody asks for one.
 const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
-/// What every frame holds.
-const PAGE_FLAGS: &str = "/proc/kpageflags";
 /// The switch of the kernel's own promotion.
 const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 
@@ -163,21 +161,22 @@ fn actuator(options: &PolicyOptions, state: Option<State>) -> anyhow::Result<Box
     Ok(match options.actuator {
         ActuatorName::DryRun => Box::new(DryRun),
         _ if options.dry_run => Box::new(DryRun),
-        ActuatorName::Damon => Box::new(Damon::set_up(
-            Path::new("/sys"),
-            PageFlagsFile::open(Path::new(PAGE_FLAGS))?,
-        )?),
-        ActuatorName::MovePages => Box::new(MovePages::new(match state {
-            None => Owners::EveryProcess,
-            Some(state) => {
-                let end = state.end().unwrap_or(state.address);
-                Owners::Area {
-                    process_id: state.process_id,
-                    addresses: state.address..end,
-                }
-            }
-        })),
+        ActuatorName::Damon => Box::new(Damon::set_up(Places::default())?),
+        ActuatorName::MovePages => Box::new(MovePages::new(owners(state), Places::default())?),
     })
+}
+
+fn owners(state: Option<State>) -> Owners {
+    match state {
+        None => Owners::every_process(),
+        Some(state) => {
+            let end = state.end().unwrap_or(state.address);
+            Owners::Area {
+                process_id: state.process_id,
+                addresses: state.address..end,
+            }
+        }
+    }
 }
 
 /// Promotes the frames of a list, as fast as the policy allows.

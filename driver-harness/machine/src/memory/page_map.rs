@@ -187,13 +187,6 @@ fn frame_of(entry: u64) -> Option<Pfn> {
     (entry & PRESENT != 0).then_some(Pfn(entry & FRAME_MASK))
 }
 
-/// The mapped areas of a process, from `/proc/PID/maps`; those of the kernel itself are left out.
-pub fn areas(process_id: u32) -> Result<Vec<Range<u64>>, PageMapError> {
-    let text = fs::read_to_string(format!("/proc/{process_id}/maps"))
-        .map_err(|source| PageMapError::Read { process_id, source })?;
-    Ok(text.lines().filter_map(area_of).collect())
-}
-
 /// The areas that hold pages, from the text of `/proc/PID/smaps`; those of the kernel itself, in the
 /// upper half, are left out.
 fn populated_areas(text: &str) -> Vec<Range<u64>> {

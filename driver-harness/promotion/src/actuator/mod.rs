@@ -1,26 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What moves pages to another node, given their frames.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
+use chmu_machine::memory::owners::ProcessesError;
 use chmu_machine::memory::page_flags::PageFlagsError;
-use chmu_machine::memory::page_map::PageMapError;
-use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
+use chmu_machine::sysfs_file::SysfsError;
 
-use crate::batch::{Batch, Fate};
+use crate::batch::{Batch, Candidate, Fate};
 use crate::severity::Severity;
 
 pub mod damon;
 mod dry_run;
+mod fates;
+mod migrations;
 mod move_pages;
-mod owners;
 mod regions;
+mod room;
 
-pub use damon::{Damon, DamonError};
+pub use damon::{Damon, DamonError, Places};
 pub use dry_run::DryRun;
 pub use move_pages::MovePages;
-pub use owners::Owners;
 
 /// Moves pages: `promote_batch(vec, target)`.
 pub trait Actuator: fmt::Debug + Send {
@@ -64,36 +66,38 @@ pub enum ActuatorError {
     /// DAMON refused.
     #[error(transparent)]
     Damon(#[from] DamonError),
-    /// Frames cannot be matched with pages of processes.
-    #[error(transparent)]
-    PageMap(#[from] PageMapError),
     /// It cannot be seen what became of the pages.
     #[error(transparent)]
     PageFlags(#[from] PageFlagsError),
-    /// `/proc` cannot be listed.
-    #[error("Cannot list the machine's processes")]
-    Processes(#[source] std::io::Error),
-    /// The system call failed as a whole.
-    #[error("Cannot move pages of process {process_id} to node {target}")]
-    MovePages {
-        /// The owner of the pages.
-        process_id: u32,
-        /// Where they should go.
-        target: NodeId,
-        /// What the kernel said.
-        source: std::io::Error,
-    },
+    /// The owners of pages cannot be looked for.
+    #[error(transparent)]
+    Processes(#[from] ProcessesError),
+    /// What the kernel counts cannot be read.
+    #[error(transparent)]
+    Sysfs(#[from] SysfsError),
 }
 
 impl ActuatorError {
     /// What it means for the run.
     pub fn severity(&self) -> Severity {
         match self {
-            ActuatorError::PageMap(_) | ActuatorError::MovePages { .. } => Severity::Retry,
-            ActuatorError::Damon(DamonError::Timeout { .. }) => Severity::Retry,
-            ActuatorError::Damon(_) | ActuatorError::PageFlags(_) | ActuatorError::Processes(_) => {
+            ActuatorError::Damon(error) => error.severity(),
+            ActuatorError::PageFlags(_) | ActuatorError::Processes(_) | ActuatorError::Sysfs(_) => {
                 Severity::Fatal
             }
         }
     }
+}
+
+/// The folios whose owners are known, by process: each by its place among the candidates and the
+/// address that its owner has it at.
+fn by_process(candidates: &[Candidate]) -> BTreeMap<u32, Vec<(usize, u64)>> {
+    let mut processes: BTreeMap<u32, Vec<(usize, u64)>> = BTreeMap::new();
+    for (place, candidate) in candidates.iter().enumerate() {
+        if let Some(owner) = candidate.owner {
+            let pages = processes.entry(owner.process_id).or_default();
+            pages.push((place, owner.address));
+        }
+    }
+    processes
 }

@@ -77,10 +77,7 @@ fn the_areas_of_this_process_hold_its_pages() {
     let address = std::ptr::from_ref(&local).addr() as u64;
     let map = PageMap::open(std::process::id()).unwrap();
     let populated = map.populated(&(0..u64::MAX)).unwrap();
-    let mapped = areas(std::process::id()).unwrap();
-    for areas in [populated, mapped] {
-        assert!(areas.iter().any(|area| area.contains(&address)));
-    }
+    assert!(populated.iter().any(|area| area.contains(&address)));
 }
 
 #[test]

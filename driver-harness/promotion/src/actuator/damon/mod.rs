@@ -3,369 +3,206 @@
 //! (Documentation/admin-guide/mm/damon/usage.rst, mm/damon/paddr.c).
 //!
 //! DAMON is used as a mover only: its access pattern lets every region through, so that a pass
-//! moves exactly the frames of the batch, wherever their owners are and also if they have none.
-//! Newer kernels count passes and stop after the one that was asked for; with older ones a pass is
-//! one start, switched off before the next is due.
+//! moves exactly the folios of the batch, wherever their owners are and also if they have none. It
+//! heeds neither cpusets nor memory policies: whoever must keep them takes `move-pages`.
+//!
+//! One worker is set up for the whole run, its files stay open, and nothing is set up for a batch but
+//! its regions.
 
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::fs::File;
+use std::path::Path;
+use std::time::Instant;
 
-use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::lock::LockFile;
+use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::node::NodeId;
-use chmu_machine::refusal::{Host, Refusal, unmounted};
+use chmu_machine::refusal::Host;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::{self, SysfsError};
 use chmu_spec::address::Pfn;
 
-use super::{Actuator, ActuatorError, Limits, regions};
-use crate::batch::{Batch, Fate};
+use super::fates::{self, Counted, Look, Stayers};
+use super::room::Room;
+use super::{Actuator, ActuatorError, Limits, migrations, regions};
+use crate::batch::{Batch, Candidate, Fate};
 
 mod control;
+mod error;
+mod kdamond;
+mod ownership;
 mod slots;
 
-use slots::Slots;
+pub use error::DamonError;
+use error::without_damon;
+use kdamond::Kdamond;
+pub use ownership::{Places, Remains};
 
-/// The longest time that a pass over one batch may take.
-const PASS_TIMEOUT: Duration = Duration::from_secs(30);
-/// Between two looks at DAMON's counters.
-const LOOK_PAUSE: Duration = Duration::from_micros(500);
 /// Modules that keep DAMON for themselves while enabled.
 const EXCLUSIVE_MODULES: [&str; 3] = ["damon_stat", "damon_reclaim", "damon_lru_sort"];
 
-/// DAMON's times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Intervals {
-    /// Between two looks at memory.
-    sample_us: u32,
-    /// Between two summaries of these, between which older kernels answer no question.
-    aggregate_us: u32,
-    /// Between two passes, and before the first.
-    apply_us: u32,
-}
-
-/// A pass begins as soon as it is allowed.
-const COUNTED_INTERVALS: Intervals = Intervals {
-    sample_us: 1000,
-    aggregate_us: 200_000,
-    apply_us: 1000,
-};
-/// The first pass is seen and DAMON switched off long before a second one. Looks at memory are rare:
-/// with many regions they take their time.
-const LONE_INTERVALS: Intervals = Intervals {
-    sample_us: 20_000,
-    aggregate_us: 20_000,
-    apply_us: 100_000,
-};
-
-/// Why DAMON does not move pages.
-#[derive(Debug, thiserror::Error)]
-pub enum DamonError {
-    /// There is no DAMON.
-    #[error("There is no {}: {refusal}", folder.display())]
-    Absent {
-        /// Where it should be.
-        folder: PathBuf,
-        /// Why not, and what helps.
-        refusal: Refusal,
-    },
-    /// It does not work on physical addresses.
-    #[error(
-        "DAMON has no operations on physical addresses, only {found}; the kernel lacks \
-         CONFIG_DAMON_PADDR"
-    )]
-    NoPhysicalAddresses {
-        /// What it works on.
-        found: String,
-    },
-    /// It does not know how to move pages.
-    #[error("DAMON does not know migrate_hot; that takes Linux 6.11 or newer")]
-    NoMigration(#[source] SysfsError),
-    /// This user may not set it up.
-    #[error("Cannot set DAMON up: {refusal}")]
-    Refused {
-        /// Why not, and what helps.
-        refusal: Refusal,
-        /// What the kernel said.
-        source: SysfsError,
-    },
-    /// A module keeps DAMON for itself.
-    #[error(
-        "The module {module} keeps DAMON for itself; switch it off by writing N to {}, or start \
-         the kernel with {module}.enabled=0", switch.display()
-    )]
-    Exclusive {
-        /// The module.
-        module: &'static str,
-        /// Its switch.
-        switch: PathBuf,
-    },
-    /// Somebody else has set DAMON up.
-    #[error(
-        "Another program has set up {kdamonds} DAMON workers; end it, or if none runs write 0 to {}",
-        file.display()
-    )]
-    Occupied {
-        /// How many workers there are.
-        kdamonds: u64,
-        /// The file that holds their number.
-        file: PathBuf,
-    },
-    /// DAMON does not start although nothing that is known to keep it does.
-    #[error("DAMON is busy with another user's work; end that before promoting pages")]
-    Busy(#[source] SysfsError),
-    /// A file of DAMON cannot be used.
-    #[error(transparent)]
-    Sysfs(#[from] SysfsError),
-    /// A pass does not end.
-    #[error("DAMON has not passed over {regions} regions within {} s", timeout.as_secs())]
-    Timeout {
-        /// How many regions it was given.
-        regions: usize,
-        /// How long it was waited for.
-        timeout: Duration,
-    },
-}
-
-/// How one pass over the regions is had.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Passes {
-    /// `max_nr_snapshots` bounds them; DAMON stays on, and idle where it has `pause`.
-    Counted {
-        /// It can be told to idle.
-        pause: bool,
-    },
-    /// DAMON is switched on and off for each.
-    Lone,
-}
-
-/// One DAMON worker (kdamond), set up when made and removed when dropped.
+/// Moves pages by a worker of its own, set up when made and removed when dropped.
 #[derive(Debug)]
 pub struct Damon {
+    kdamond: Option<Kdamond>,
+    places: Places,
     page_flags: PageFlagsFile,
-    folders: Folders,
-    slots: Slots,
-    passes: Passes,
-    target: Option<NodeId>,
-    is_on: bool,
-    snapshots: u64,
-    applied_bytes: u64,
-    pass_timeout: Duration,
+    /// Where the machine's migrations are counted.
+    statistics: File,
+    stayers: Stayers,
+    /// Workers that were there before, all of them off.
+    workers_before: u64,
+    times: BatchTimes,
+    _lock: Option<LockFile>,
 }
 
-#[derive(Debug, Clone)]
-struct Folders {
-    kdamonds: PathBuf,
-    context: PathBuf,
-    scheme: PathBuf,
-    state: PathBuf,
+/// Where the time of the last batch went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BatchTimes {
+    /// Looking at the folios, before and after.
+    pub look_ns: u64,
+    /// Telling DAMON the regions and the target.
+    pub program_ns: u64,
+    /// DAMON's part: being told to start, and the pass.
+    pub pass_ns: u64,
 }
 
 impl Damon {
-    /// Sets up a worker below `sysfs`, which is `/sys` but for tests; `page_flags` shows what became of
-    /// pages.
-    pub fn set_up(sysfs: &Path, page_flags: PageFlagsFile) -> Result<Damon, DamonError> {
-        let kdamonds = sysfs.join("kernel/mm/damon/admin/kdamonds");
+    /// Sets up a worker. What a killed run of ours left is taken back first.
+    ///
+    /// # Errors
+    /// When the kernel has no DAMON that moves pages, this user may not use it, or somebody else does.
+    pub fn set_up(places: Places) -> Result<Damon, ActuatorError> {
+        let page_flags = PageFlagsFile::open(&places.procfs.join("kpageflags"))?;
+        let statistics = migrations::open(&places.procfs)?;
+        let kdamonds = places.kdamonds();
         let count_file = kdamonds.join("nr_kdamonds");
         if !count_file.exists() {
             return Err(DamonError::Absent {
-                refusal: without_damon(sysfs),
+                refusal: without_damon(&places.sysfs),
                 folder: kdamonds,
-            });
+            }
+            .into());
         }
-        check_exclusive(sysfs)?;
-        match sysfs_file::number(&count_file)? {
-            0 => control::write(&count_file, "1").map_err(refused)?,
-            count => {
-                return Err(DamonError::Occupied {
-                    kdamonds: count,
-                    file: count_file,
-                });
+        check_exclusive(&places.sysfs)?;
+        let lock = ownership::claim(&places)?;
+        match ownership::take_back(&places)? {
+            Remains::None => {}
+            Remains::TakenBack { .. } => {
+                log::warn!("A run that was killed had left DAMON set up; it was taken back");
             }
         }
-        let context = kdamonds.join("0/contexts/0");
-        let folders = Folders {
-            scheme: context.join("schemes/0"),
-            state: kdamonds.join("0/state"),
-            context,
-            kdamonds,
-        };
+        let workers_before = sysfs_file::number(&count_file).map_err(DamonError::from)?;
+        control::write(&count_file, "1").map_err(refused)?;
         // From here on, dropping it removes the worker again.
         let mut damon = Damon {
+            kdamond: None,
             page_flags,
-            slots: Slots::new(folders.context.join("targets/0/regions")),
-            folders,
-            passes: Passes::Lone,
-            target: None,
-            is_on: false,
-            snapshots: 0,
-            applied_bytes: 0,
-            pass_timeout: PASS_TIMEOUT,
+            statistics,
+            stayers: Stayers::default(),
+            workers_before,
+            times: BatchTimes::default(),
+            places,
+            _lock: lock,
         };
-        damon.configure()?;
+        let kdamond = Kdamond::set_up(&kdamonds.join("0"), &damon.places.procfs)?;
+        damon.kdamond = Some(kdamond);
         Ok(damon)
     }
 
-    fn configure(&mut self) -> Result<(), DamonError> {
-        let Folders {
-            kdamonds,
-            context,
-            scheme,
-            ..
-        } = self.folders.clone();
-        control::write(&kdamonds.join("0/contexts/nr_contexts"), "1")?;
-        check_operations(&context)?;
-        control::write(&context.join("operations"), "paddr")?;
-        control::write(&context.join("targets/nr_targets"), "1")?;
-        control::write(&context.join("schemes/nr_schemes"), "1")?;
-        let pause = context.join("pause").exists();
-        self.passes = match scheme.join("stats/max_nr_snapshots").exists() {
-            true => Passes::Counted { pause },
-            false => Passes::Lone,
+    /// Where the time of the last batch went.
+    pub fn times(&self) -> BatchTimes {
+        self.times
+    }
+
+    /// Moves what lies in these frames; how many pages the kernel counted.
+    fn pass(
+        &mut self,
+        frames: &[Pfn],
+        target: NodeId,
+        stop: &StopFlag,
+    ) -> Result<Counted, ActuatorError> {
+        let Some(kdamond) = &mut self.kdamond else {
+            return Ok(Counted::Unknown);
         };
-        let intervals = match self.passes {
-            Passes::Counted { .. } => COUNTED_INTERVALS,
-            Passes::Lone => LONE_INTERVALS,
-        };
-        let attributes = context.join("monitoring_attrs");
-        for (file, value) in [
-            ("intervals/sample_us", intervals.sample_us),
-            ("intervals/aggr_us", intervals.aggregate_us),
-            ("intervals/update_us", 1_000_000_000),
-            ("nr_regions/min", 3),
-            ("nr_regions/max", 1_000_000),
-        ] {
-            control::write(&attributes.join(file), &value.to_string())?;
-        }
-        // With a probe that has weight, DAMON does not clear the accessed bits of page tables.
-        if attributes.join("probes/nr_probes").exists() {
-            control::write(&attributes.join("probes/nr_probes"), "1")?;
-            control::write(&attributes.join("probes/0/weight"), "1")?;
-        }
-        control::write(&scheme.join("action"), "migrate_hot").map_err(unknown_action)?;
-        let apply_us = intervals.apply_us.to_string();
-        control::write(&scheme.join("apply_interval_us"), &apply_us)?;
-        let pattern = scheme.join("access_pattern");
-        for (quantity, most) in [
-            ("sz", u64::MAX),
-            ("nr_accesses", u32::MAX.into()),
-            ("age", u32::MAX.into()),
-        ] {
-            control::write(&pattern.join(quantity).join("min"), "0")?;
-            control::write(&pattern.join(quantity).join("max"), &most.to_string())?;
-        }
-        Ok(())
-    }
-
-    fn set_target(&mut self, target: NodeId) -> Result<(), SysfsError> {
-        if self.target != Some(target) {
-            let path = self.folders.scheme.join("target_nid");
-            control::write(&path, &target.to_string())?;
-            self.target = Some(target);
-        }
-        Ok(())
-    }
-
-    fn set_state(&self, state: &str) -> Result<(), SysfsError> {
-        control::write(&self.folders.state, state)
-    }
-
-    fn switch_on(&mut self) -> Result<(), DamonError> {
-        match self.set_state("on") {
-            Ok(()) => {
-                self.is_on = true;
-                Ok(())
-            }
-            Err(error) if control::is_busy(&error) => Err(DamonError::Busy(error)),
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn switch_off(&mut self) -> Result<(), SysfsError> {
-        self.is_on = false;
-        self.set_state("off")
-    }
-
-    fn set_pause(&self, value: &str) -> Result<(), SysfsError> {
-        control::write(&self.folders.context.join("pause"), value)
-    }
-
-    /// Reads counters of the scheme until the pass is over.
-    fn wait_for(
-        &self,
-        regions: usize,
-        is_over: impl Fn(&Self) -> Result<bool, SysfsError>,
-    ) -> Result<(), DamonError> {
-        let deadline = Instant::now() + self.pass_timeout;
-        loop {
-            self.set_state("update_schemes_stats")?;
-            if is_over(self)? {
-                return Ok(());
-            }
-            if Instant::now() >= deadline {
-                let timeout = self.pass_timeout;
-                return Err(DamonError::Timeout { regions, timeout });
-            }
-            thread::sleep(LOOK_PAUSE);
-        }
-    }
-
-    /// Returns the bytes moved.
-    fn move_frames(&mut self, frames: &[Pfn], target: NodeId) -> Result<u64, DamonError> {
-        let mut moved_bytes = 0;
         let regions = regions::coalesce(frames);
-        for regions in regions.chunks(self.slots.limit()) {
-            self.slots.program(regions)?;
-            self.set_target(target)?;
-            moved_bytes += match self.passes {
-                Passes::Counted { pause } => self.counted_pass(regions.len(), pause)?,
-                Passes::Lone => self.lone_pass(regions.len())?,
-            };
-        }
-        Ok(moved_bytes)
+        let start = Instant::now();
+        kdamond.slots.program(&regions).map_err(DamonError::from)?;
+        kdamond.set_target(target)?;
+        self.times.program_ns += nanoseconds(start);
+        let before = migrations::pages(&self.statistics);
+        let start = Instant::now();
+        let counted = kdamond.pass(regions.len(), stop)?;
+        self.times.pass_ns += nanoseconds(start);
+        let after = migrations::pages(&self.statistics);
+        Ok(match (counted, before, after) {
+            (Some(pages), ..) => Counted::Exactly(pages),
+            (None, Some(before), Some(after)) => Counted::AtMost(after.saturating_sub(before)),
+            _ => Counted::Unknown,
+        })
     }
 
-    fn statistic(&self, name: &str) -> Result<u64, SysfsError> {
-        sysfs_file::number(&self.folders.scheme.join("stats").join(name))
+    /// Tries what can move, and tells what became of each.
+    fn promote(
+        &mut self,
+        candidates: &[Candidate],
+        target: NodeId,
+        stop: &StopFlag,
+    ) -> Result<Vec<Fate>, ActuatorError> {
+        let heads: Vec<_> = candidates.iter().map(|one| one.folio.head).collect();
+        let before = self.look(&heads)?;
+        let obstacles: Vec<_> = candidates
+            .iter()
+            .zip(&before)
+            .map(|(one, flags)| fates::obstacle(one.folio.pages, *flags))
+            .collect();
+        let is_tried = |place: &usize| obstacles[*place].is_none();
+        let tried: Vec<usize> = (0..candidates.len()).filter(is_tried).collect();
+        let tried_heads: Vec<_> = tried.iter().map(|&place| heads[place]).collect();
+        let counted = match tried.is_empty() {
+            true => Counted::Exactly(0),
+            false => self.pass(&tried_heads, target, stop)?,
+        };
+        let after = self.look(&tried_heads)?;
+        let tried_candidates: Vec<_> = tried.iter().map(|&place| candidates[place]).collect();
+        let places = whereabouts(&tried_candidates);
+        let looks: Vec<_> = tried
+            .iter()
+            .zip(after.into_iter().zip(places))
+            .map(|(&place, (after, now))| Look {
+                pages: candidates[place].folio.pages,
+                before: before[place],
+                after,
+                place: now,
+            })
+            .collect();
+        let room = Room::of(&self.places.procfs, target);
+        let judged = fates::judge(&looks, target, counted, |pages| room.holds(pages));
+        if let Some((counted, told)) = judged.difference {
+            log::warn!(
+                "DAMON moved {counted} pages and {told} left their frames: some were freed meanwhile"
+            );
+        }
+        let mut fates: Vec<_> = obstacles
+            .into_iter()
+            .map(|obstacle| obstacle.unwrap_or(Fate::Stayed))
+            .collect();
+        for (&place, fate) in tried.iter().zip(judged.fates) {
+            fates[place] = self.stayers.judge(heads[place], fate);
+        }
+        Ok(fates)
     }
 
-    /// Returns the bytes moved.
-    fn counted_pass(&mut self, regions: usize, pause: bool) -> Result<u64, DamonError> {
-        let snapshots = self.snapshots + 1;
-        let limit = self.folders.scheme.join("stats/max_nr_snapshots");
-        control::write(&limit, &snapshots.to_string())?;
-        if pause {
-            self.set_pause("N")?;
-        }
-        match self.is_on {
-            true => self.set_state("commit")?,
-            false => self.switch_on()?,
-        }
-        self.wait_for(regions, |damon| {
-            Ok(damon.statistic("nr_snapshots")? >= snapshots)
-        })?;
-        self.snapshots = snapshots;
-        let before = self.applied_bytes;
-        self.applied_bytes = self.statistic("sz_applied")?;
-        if pause {
-            self.set_pause("Y")?;
-            self.set_state("commit")?;
-        }
-        Ok(self.applied_bytes.saturating_sub(before))
+    fn look(&mut self, heads: &[Pfn]) -> Result<Vec<PageFlags>, ActuatorError> {
+        let start = Instant::now();
+        let flags = self.page_flags.read_each(heads)?;
+        self.times.look_ns += nanoseconds(start);
+        Ok(flags)
     }
 
-    /// Returns the bytes moved.
-    fn lone_pass(&mut self, regions: usize) -> Result<u64, DamonError> {
-        let bytes = self.slots.bytes();
-        self.switch_on()?;
-        self.wait_for(regions, |damon| Ok(damon.statistic("sz_tried")? >= bytes))?;
-        self.switch_off()?;
-        let passes = self.statistic("sz_tried")? / bytes.max(1);
-        if passes > 1 {
-            log::info!("DAMON made {passes} passes before it was switched off");
-        }
-        Ok(self.statistic("sz_applied")?)
+    fn batch_max(&self) -> usize {
+        let slots = self.kdamond.as_ref().map(|kdamond| kdamond.slots.limit());
+        slots.unwrap_or(1)
     }
 }
 
@@ -376,7 +213,7 @@ impl Actuator for Damon {
 
     fn limits(&self) -> Limits {
         Limits {
-            frames_max: self.slots.limit(),
+            frames_max: self.batch_max(),
             sees_unmapped: true,
             obeys_cpusets: false,
             is_dry: false,
@@ -386,61 +223,67 @@ impl Actuator for Damon {
     fn promote_batch(
         &mut self,
         batch: &Batch,
-        _stop: &StopFlag,
+        stop: &StopFlag,
     ) -> Result<Vec<Fate>, ActuatorError> {
-        let target = batch.route.target;
-        let moved_bytes = self.move_frames(&batch.heads(), target)?;
-        let moved = Fate::Moved { node: target };
-        if moved_bytes >= batch.pages() * PAGE_BYTES {
-            return Ok(vec![moved; batch.candidates.len()]);
-        }
+        self.times = BatchTimes::default();
         let mut fates = Vec::new();
-        for head in batch.heads() {
-            let flags = self.page_flags.read(head)?;
-            fates.push(match flags.contains(PageFlags::LRU) {
-                true => Fate::Stayed,
-                false => moved,
-            });
+        for candidates in batch.candidates.chunks(self.batch_max()) {
+            if stop.is_raised() {
+                break;
+            }
+            fates.extend(self.promote(candidates, batch.route.target, stop)?);
         }
+        fates.resize(batch.candidates.len(), Fate::Stayed);
         Ok(fates)
     }
 }
 
 impl Drop for Damon {
     fn drop(&mut self) {
-        let off = match self.is_on {
-            true => self.switch_off(),
-            false => Ok(()),
+        let off = match &mut self.kdamond {
+            Some(kdamond) => kdamond.switch_off(),
+            None => Ok(()),
         };
-        let count_file = self.folders.kdamonds.join("nr_kdamonds");
-        let removed = off.and_then(|()| control::write(&count_file, "0"));
+        let count_file = self.places.kdamonds().join("nr_kdamonds");
+        let count = self.workers_before.to_string();
+        let removed = off.and_then(|()| Ok(control::write(&count_file, &count)?));
         if let Err(error) = removed {
-            log::warn!(
-                "DAMON stays set up: {error}; write 0 to {}",
-                count_file.display()
-            );
+            log::warn!("DAMON stays set up: {error}; chmu reset takes it back");
         }
     }
 }
 
-/// Newer kernels say what DAMON can work on.
-fn check_operations(context: &Path) -> Result<(), DamonError> {
-    let Ok(found) = sysfs_file::text(&context.join("avail_operations")) else {
-        return Ok(());
-    };
-    match found.split_whitespace().any(|one| one == "paddr") {
-        true => Ok(()),
-        false => Err(DamonError::NoPhysicalAddresses {
-            found: found.replace('\n', ", "),
-        }),
+/// Takes back what a killed run of ours left of DAMON.
+///
+/// # Errors
+/// When a living chmu or another program uses DAMON, or the kernel refuses.
+pub fn reset(places: &Places) -> Result<Remains, DamonError> {
+    if !places.kdamonds().join("nr_kdamonds").exists() {
+        return Ok(Remains::None);
     }
+    let _lock = ownership::claim(places)?;
+    ownership::take_back(places)
 }
 
-fn unknown_action(error: SysfsError) -> DamonError {
-    match error.errno() {
-        Some(libc::EINVAL) => DamonError::NoMigration(error),
-        _ => error.into(),
+/// Where the owners of folios have them now; none where no owner is known or can be asked.
+fn whereabouts(candidates: &[Candidate]) -> Vec<Option<Placement>> {
+    let mut places = vec![None; candidates.len()];
+    for (process_id, pages) in super::by_process(candidates) {
+        let addresses: Vec<_> = pages.iter().map(|(_, address)| *address).collect();
+        match numa::query_pages(process_id, &addresses) {
+            Ok(found) => {
+                for ((place, _), found) in pages.iter().zip(found) {
+                    places[*place] = Some(found);
+                }
+            }
+            Err(error) => log::debug!("Process {process_id} cannot be asked: {error}"),
+        }
     }
+    places
+}
+
+fn nanoseconds(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn refused(source: SysfsError) -> DamonError {
@@ -461,18 +304,6 @@ fn check_exclusive(sysfs: &Path) -> Result<(), DamonError> {
         }
     }
     Ok(())
-}
-
-/// Why there is no DAMON.
-fn without_damon(sysfs: &Path) -> Refusal {
-    match sysfs.join("kernel").exists() {
-        true => Refusal::new(
-            "the kernel has no DAMON that programs can set up",
-            "build it with CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR, or take --actuator \
-             move-pages",
-        ),
-        false => unmounted(sysfs),
-    }
 }
 
 #[cfg(test)]

@@ -53,15 +53,6 @@ impl Slots {
         self.limit
     }
 
-    /// Bytes of all regions, unused slots included.
-    pub(super) fn bytes(&self) -> u64 {
-        let frames = self
-            .slots
-            .iter()
-            .map(|slot| slot.frames.end - slot.frames.start);
-        frames.sum::<u64>().saturating_mul(PAGE_BYTES)
-    }
-
     /// Writes the regions, at most [`Slots::limit`]: ranges of frames, ascending.
     pub(super) fn program(&mut self, regions: &[Range<u64>]) -> Result<(), SysfsError> {
         if regions.len() > self.slots.len() {

@@ -1,23 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
+
+use chmu_machine::lock::{self, Claim};
 
 use super::*;
+use crate::batch::{Folio, Route};
+use crate::severity::Severity;
 
-const KDAMONDS: &str = "kernel/mm/damon/admin/kdamonds";
-const CONTEXT: &str = "kernel/mm/damon/admin/kdamonds/0/contexts/0";
-const SCHEME: &str = "kernel/mm/damon/admin/kdamonds/0/contexts/0/schemes/0";
+mod owners;
+
+const KDAMONDS: &str = "sys/kernel/mm/damon/admin/kdamonds";
+const CONTEXT: &str = "sys/kernel/mm/damon/admin/kdamonds/0/contexts/0";
+const SCHEME: &str = "sys/kernel/mm/damon/admin/kdamonds/0/contexts/0/schemes/0";
+const TARGET: NodeId = NodeId(0);
+const MOVED: Fate = Fate::Moved { node: TARGET };
 
 /// The files of a kernel's DAMON, as plain files: nothing happens by itself.
 struct FakeKernel {
-    sysfs: tempfile::TempDir,
+    root: tempfile::TempDir,
 }
 
 impl FakeKernel {
-    /// Linux 6.12.
+    /// Linux 6.12. Its worker always sleeps.
     fn old() -> FakeKernel {
         let kernel = FakeKernel {
-            sysfs: tempfile::tempdir().unwrap(),
+            root: tempfile::tempdir().unwrap(),
         };
         let files = [
             "contexts/nr_contexts",
@@ -50,6 +59,10 @@ impl FakeKernel {
             }
         }
         kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "0");
+        kernel.set(&format!("{KDAMONDS}/0/pid"), "42\n");
+        kernel.set("proc/42/stat", "42 (kdamond.0) I 2 0\n");
+        kernel.set("proc/vmstat", "pgmigrate_success 0\n");
+        kernel.flags(&[]);
         kernel
     }
 
@@ -64,12 +77,13 @@ impl FakeKernel {
             kernel.set(&format!("{CONTEXT}/{file}"), "");
         }
         kernel.set(&format!("{SCHEME}/stats/max_nr_snapshots"), "0");
-        kernel.set("module/damon_stat/parameters/enabled", "N");
+        kernel.statistics(&[("nr_snapshots", 0), ("sz_applied", 0)]);
+        kernel.set("sys/module/damon_stat/parameters/enabled", "N");
         kernel
     }
 
     fn set(&self, path: &str, value: &str) {
-        let path = self.sysfs.path().join(path);
+        let path = self.root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, value).unwrap();
     }
@@ -80,9 +94,19 @@ impl FakeKernel {
         }
     }
 
+    /// Frames 0 to 63 hold pages that could move, but for these.
+    fn flags(&self, others: &[(usize, PageFlags)]) {
+        let mut words = [(PageFlags::LRU | PageFlags::ANON).bits(); 64];
+        for (frame, flags) in others {
+            words[*frame] = flags.bits();
+        }
+        let path = self.root.path().join("proc/kpageflags");
+        fs::write(path, words.map(u64::to_ne_bytes).as_flattened()).unwrap();
+    }
+
     /// The first line: the kernel has whole files where these keep what they held before.
     fn get(&self, path: &str) -> String {
-        let text = fs::read_to_string(self.sysfs.path().join(path)).unwrap();
+        let text = fs::read_to_string(self.root.path().join(path)).unwrap();
         text.lines().next().unwrap_or_default().to_owned()
     }
 
@@ -94,22 +118,44 @@ impl FakeKernel {
         (start, end)
     }
 
-    fn try_damon(&self) -> Result<Damon, DamonError> {
-        set_up(self.sysfs.path())
+    fn places(&self) -> Places {
+        Places {
+            sysfs: self.root.path().join("sys"),
+            procfs: self.root.path().join("proc"),
+            runtime: self.root.path().join("run"),
+        }
     }
 
     fn damon(&self) -> Damon {
-        self.try_damon().unwrap()
+        Damon::set_up(self.places()).unwrap()
+    }
+
+    fn refusal(&self) -> ActuatorError {
+        Damon::set_up(self.places()).unwrap_err()
     }
 }
 
-/// No frame has flags.
-fn set_up(sysfs: &Path) -> Result<Damon, DamonError> {
-    Damon::set_up(sysfs, PageFlagsFile::open(Path::new("/dev/null")).unwrap())
+fn batch(frames: impl IntoIterator<Item = u64>, target: NodeId) -> Batch {
+    let candidate = |frame| Candidate {
+        folio: Folio {
+            head: Pfn(frame),
+            pages: 1,
+        },
+        owner: None,
+    };
+    Batch {
+        number: 1,
+        route: Route {
+            source: NodeId(1),
+            target,
+        },
+        candidates: frames.into_iter().map(candidate).collect(),
+    }
 }
 
-fn frames(numbers: impl IntoIterator<Item = u64>) -> Vec<Pfn> {
-    numbers.into_iter().map(Pfn).collect()
+fn promote(damon: &mut Damon, batch: &Batch) -> Vec<Fate> {
+    let stop = StopFlag::new().unwrap();
+    damon.promote_batch(batch, &stop).unwrap()
 }
 
 #[test]
@@ -143,15 +189,20 @@ fn every_region_is_let_through() {
 }
 
 #[test]
+fn it_says_that_it_is_blind_to_cpusets() {
+    let limits = FakeKernel::new().damon().limits();
+    assert!(!limits.obeys_cpusets && limits.sees_unmapped && !limits.is_dry);
+}
+
+#[test]
 fn a_batch_is_one_counted_pass_over_its_regions() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
     kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 3 * 4096)]);
-    let batch = frames([0x100_005, 0x100_001, 0x100_000]);
-    let moved_bytes = damon.move_frames(&batch, NodeId(0)).unwrap();
-    assert_eq!(moved_bytes, 3 * 4096);
-    assert_eq!(kernel.region(0), (0x1_0000_0000, 0x1_0000_2000));
-    assert_eq!(kernel.region(1), (0x1_0000_5000, 0x1_0000_6000));
+    let fates = promote(&mut damon, &batch([5, 1, 0], TARGET));
+    assert_eq!(fates, [MOVED; 3]);
+    assert_eq!(kernel.region(0), (0, 0x2000));
+    assert_eq!(kernel.region(1), (0x5000, 0x6000));
     assert!(kernel.region(2).0 >= 1 << 52, "unused");
     assert_eq!(kernel.get(&format!("{SCHEME}/target_nid")), "0");
     assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "1");
@@ -159,8 +210,8 @@ fn a_batch_is_one_counted_pass_over_its_regions() {
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "commit");
 
     kernel.statistics(&[("nr_snapshots", 2), ("sz_applied", 4 * 4096)]);
-    let moved_bytes = damon.move_frames(&frames([7]), NodeId(2)).unwrap();
-    assert_eq!(moved_bytes, 4096);
+    let fates = promote(&mut damon, &batch([7], NodeId(2)));
+    assert_eq!(fates, [Fate::Moved { node: NodeId(2) }]);
     assert_eq!(kernel.region(0), (7 * 4096, 8 * 4096));
     assert!(kernel.region(1).0 >= 1 << 52, "no longer used");
     assert_eq!(kernel.get(&format!("{SCHEME}/target_nid")), "2");
@@ -168,44 +219,115 @@ fn a_batch_is_one_counted_pass_over_its_regions() {
 }
 
 #[test]
-fn an_old_kernel_is_switched_off_after_each_pass() {
+fn an_old_kernel_makes_its_pass_when_it_is_switched_off() {
     let kernel = FakeKernel::old();
     let mut damon = kernel.damon();
-    assert_eq!(kernel.get(&format!("{SCHEME}/apply_interval_us")), "100000");
-    kernel.statistics(&[("sz_tried", 16 * 4096), ("sz_applied", 2 * 4096)]);
+    let interval = format!("{SCHEME}/apply_interval_us");
+    assert_eq!(kernel.get(&interval), "3600000000");
     for _ in 0..2 {
-        let moved_bytes = damon.move_frames(&frames([1, 3]), NodeId(0)).unwrap();
-        assert_eq!(moved_bytes, 2 * 4096);
+        // Nothing has moved in this world, which frames that look as before say.
+        let fates = promote(&mut damon, &batch([1, 3], TARGET));
+        assert_eq!(fates, [Fate::Stayed; 2]);
         assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
     }
+    let fates = promote(&mut damon, &batch([1, 3], TARGET));
+    assert_eq!(fates, [Fate::Pinned; 2]);
 }
 
 #[test]
-fn a_pass_over_part_of_the_regions_is_none() {
+fn an_old_kernels_worker_is_never_switched_off_before_it_sleeps() {
     let kernel = FakeKernel::old();
+    kernel.set("proc/42/stat", "42 (kdamond.0) D 2 0\n");
     let mut damon = kernel.damon();
-    damon.pass_timeout = Duration::ZERO;
-    kernel.statistics(&[("sz_tried", 15 * 4096), ("sz_applied", 4096)]);
-    let error = damon.move_frames(&frames([1, 3]), NodeId(0)).unwrap_err();
-    let message = error.to_string();
-    assert_eq!(message, "DAMON has not passed over 2 regions within 0 s");
+    damon.kdamond.as_mut().unwrap().pass_timeout = Duration::ZERO;
+    let stop = StopFlag::new().unwrap();
+    let error = damon.promote_batch(&batch([1], TARGET), &stop).unwrap_err();
+    assert_eq!(error.severity(), Severity::Retry);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "on");
+    kernel.set("proc/42/stat", "42 (kdamond.0) I 2 0\n");
     drop(damon);
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
+}
+
+#[test]
+fn a_pass_that_is_not_counted_is_given_up_and_ended() {
+    let kernel = FakeKernel::new();
+    let mut damon = kernel.damon();
+    damon.kdamond.as_mut().unwrap().pass_timeout = Duration::ZERO;
+    let stop = StopFlag::new().unwrap();
+    let error = damon
+        .promote_batch(&batch([1, 3], TARGET), &stop)
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "DAMON has not passed over 2 regions within 0 s"
+    );
+    assert_eq!(error.severity(), Severity::Retry);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
+    // It counts from the start when it is on again.
+    kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 2 * 4096)]);
+    let fates = damon.promote_batch(&batch([1, 3], TARGET), &stop).unwrap();
+    assert_eq!(fates, [MOVED; 2]);
+    assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "1");
+}
+
+#[test]
+fn whoever_is_told_to_stop_ends_the_pass() {
+    let kernel = FakeKernel::new();
+    let mut damon = kernel.damon();
+    let stop = StopFlag::new().unwrap();
+    stop.raise();
+    let fates = damon.promote_batch(&batch([1, 3], TARGET), &stop).unwrap();
+    assert_eq!(fates, [Fate::Stayed; 2]);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "", "not begun");
+    let kdamond = damon.kdamond.as_mut().unwrap();
+    assert_eq!(kdamond.pass(1, &stop).unwrap(), None);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
+}
+
+#[test]
+fn folios_that_cannot_move_are_named_and_left_out() {
+    let kernel = FakeKernel::new();
+    kernel.flags(&[
+        (1, PageFlags::BUDDY),
+        (2, PageFlags::HUGE | PageFlags::COMPOUND_HEAD),
+        (3, PageFlags::MMAP),
+        (5, PageFlags::LRU | PageFlags::WRITEBACK),
+    ]);
+    let mut damon = kernel.damon();
+    kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 0)]);
+    let fates = promote(&mut damon, &batch([1, 2, 3, 4, 5, 1 << 40], TARGET));
+    let expected = [
+        Fate::Gone,
+        Fate::Hugetlb,
+        Fate::NotLru,
+        Fate::Stayed,
+        Fate::Busy,
+        Fate::Gone,
+    ];
+    assert_eq!(fates, expected);
+    assert_eq!(kernel.region(0), (0x4000, 0x6000));
+    assert!(kernel.region(1).0 >= 1 << 52);
+    // Nothing is asked of DAMON for nothing.
+    assert_eq!(promote(&mut damon, &batch([1, 2], TARGET)).len(), 2);
+    assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "1");
 }
 
 #[test]
 fn slots_grow_with_the_batches() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    for (pass, count) in [(1, 3), (2, 40), (3, 1)] {
+    for (pass, count) in [(1, 3), (2, 30), (3, 1)] {
         kernel.statistics(&[("nr_snapshots", pass), ("sz_applied", 0)]);
-        let batch = frames((0..count).map(|number| number * 2));
-        damon.move_frames(&batch, NodeId(0)).unwrap();
+        promote(
+            &mut damon,
+            &batch((0..count).map(|number| number * 2), TARGET),
+        );
     }
     let count = format!("{CONTEXT}/targets/0/regions/nr_regions");
-    assert_eq!(kernel.get(&count), "64");
+    assert_eq!(kernel.get(&count), "32");
     assert_eq!(kernel.region(0), (0, 4096));
-    let starts: Vec<_> = (0..64).map(|slot| kernel.region(slot).0).collect();
+    let starts: Vec<_> = (0..32).map(|slot| kernel.region(slot).0).collect();
     assert!(starts.is_sorted_by(|a, b| a < b));
     assert!(starts[1] >= 1 << 52);
 }
@@ -215,48 +337,19 @@ fn what_was_set_up_is_removed() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
     kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 0)]);
-    damon.move_frames(&frames([1]), NodeId(0)).unwrap();
+    promote(&mut damon, &batch([1], TARGET));
     drop(damon);
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
     assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
 }
 
 #[test]
-fn another_users_workers_are_left_alone() {
-    let kernel = FakeKernel::new();
-    kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "2");
-    let error = kernel.try_damon().unwrap_err();
-    assert!(matches!(error, DamonError::Occupied { kdamonds: 2, .. }));
-    assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "2");
-}
-
-#[test]
-fn a_module_that_keeps_damon_is_named_with_the_way_out() {
-    let kernel = FakeKernel::new();
-    kernel.set("module/damon_stat/parameters/enabled", "Y\n");
-    let message = kernel.try_damon().unwrap_err().to_string();
-    assert!(message.starts_with("The module damon_stat keeps DAMON for itself; switch it off by"));
-    assert!(message.contains("damon_stat/parameters/enabled"));
-    assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
-}
-
-#[test]
 fn a_kernel_that_lacks_an_option_is_told() {
-    let empty = tempfile::tempdir().unwrap();
-    let message = |sysfs: &Path| set_up(sysfs).unwrap_err().to_string();
-    let text = message(empty.path());
-    assert!(text.contains(": nothing is mounted at "), "{text}");
-    fs::create_dir(empty.path().join("kernel")).unwrap();
-    let text = message(empty.path());
-    assert!(
-        text.contains("CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR"),
-        "{text}"
-    );
-
     let kernel = FakeKernel::new();
+    let message = || kernel.refusal().to_string();
     kernel.set(&format!("{CONTEXT}/avail_operations"), "vaddr\nfvaddr\n");
     assert_eq!(
-        message(kernel.sysfs.path()),
+        message(),
         "DAMON has no operations on physical addresses, only vaddr, fvaddr; the kernel lacks \
          CONFIG_DAMON_PADDR"
     );
@@ -264,17 +357,25 @@ fn a_kernel_that_lacks_an_option_is_told() {
         &format!("{CONTEXT}/avail_operations"),
         "vaddr\nfvaddr\npaddr\n",
     );
-    kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "0");
-    kernel.try_damon().unwrap();
+    drop(kernel.damon());
+    fs::remove_dir_all(kernel.root.path().join("sys/kernel/mm")).unwrap();
+    let text = message();
+    assert!(
+        text.contains("CONFIG_DAMON_SYSFS and CONFIG_DAMON_PADDR"),
+        "{text}"
+    );
+    fs::remove_dir_all(kernel.root.path().join("sys/kernel")).unwrap();
+    let text = message();
+    assert!(text.contains(": nothing is mounted at "), "{text}");
 }
 
 #[test]
 fn a_half_made_set_up_is_removed() {
     let kernel = FakeKernel::new();
-    let action = kernel.sysfs.path().join(SCHEME).join("action");
+    let action = kernel.root.path().join(SCHEME).join("action");
     fs::remove_file(&action).unwrap();
     fs::create_dir(&action).unwrap();
-    let message = kernel.try_damon().unwrap_err().to_string();
+    let message = kernel.refusal().to_string();
     assert!(message.contains("migrate_hot"), "{message}");
     assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
 }
