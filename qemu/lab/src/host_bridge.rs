@@ -36,7 +36,7 @@ fn block(topology: &Topology, host_bridge: usize) -> Vec<u8> {
     let size = topology.register_block(host_bridge).bytes;
     let mut image = Image(vec![0; usize::try_from(size).unwrap_or(usize::MAX)]);
     let mut windows = topology.windows();
-    windows.retain(|window| window.window.host_bridge == host_bridge);
+    windows.retain(|window| window.window.host_bridges.contains(&host_bridge));
     let capability = CACHEMEM_OFFSET + HDM_DECODER_OFFSET;
     image.put(CACHEMEM_OFFSET, CAPABILITY_HEADER);
     let pointer = u32::try_from(HDM_DECODER_OFFSET).unwrap_or(u32::MAX) << 20;
@@ -50,25 +50,35 @@ fn block(topology: &Topology, host_bridge: usize) -> Vec<u8> {
     );
     image.put(capability + 4, DECODER_ENABLE);
     for (index, window) in windows.iter().enumerate() {
-        put_decoder(
-            &mut image,
-            capability + 0x10 + index * DECODER_STRIDE,
-            window,
-        );
+        let offset = capability + 0x10 + index * DECODER_STRIDE;
+        put_decoder(&mut image, offset, window, host_bridge);
     }
     image.0
 }
 
-fn put_decoder(image: &mut Image, offset: usize, window: &PlacedWindow<'_>) {
+/// The host bridge's own part of the window: the firmware has chosen among host bridges by the
+/// lower address bits.
+fn put_decoder(image: &mut Image, offset: usize, window: &PlacedWindow<'_>, host_bridge: usize) {
     image.put_wide(offset, window.base.0);
     image.put_wide(offset + 8, window.size_bytes);
-    let devices = window.window.devices.len();
+    let devices = window.window.devices_per_bridge();
+    let bridges = &window.window.host_bridges;
     let ways = u32::from(encoded_ways(devices));
-    let granularity = u32::from(encoded_granularity(window.window.granularity_bytes));
+    let granularity = match devices {
+        // Not interleaved here; Linux knows only granularities that are powers of two.
+        1 => window.window.granularity_bytes,
+        _ => {
+            let bridges = u32::try_from(bridges.len()).unwrap_or(u32::MAX);
+            window.window.granularity_bytes.saturating_mul(bridges)
+        }
+    };
+    let granularity = u32::from(encoded_granularity(granularity));
     image.put(offset + 0x10, DECODER_COMMITTED | (ways << 4) | granularity);
     let mut targets = [0; 8];
-    for (position, target) in targets.iter_mut().take(devices).enumerate() {
-        *target = u8::try_from(window.first_root_port + position).unwrap_or(u8::MAX);
+    let first = bridges.iter().position(|&bridge| bridge == host_bridge);
+    let ports = (first.unwrap_or(0)..).step_by(bridges.len().max(1));
+    for (target, port) in targets.iter_mut().take(devices).zip(ports) {
+        *target = u8::try_from(window.first_root_port + port).unwrap_or(u8::MAX);
     }
     image.put_wide(offset + 0x14, u64::from_le_bytes(targets));
 }
@@ -152,6 +162,30 @@ mod tests {
             assert_eq!(word(&image, offset + 0x1114), 1);
             assert_eq!(word(&image, offset + 0x1124), port);
         }
+    }
+
+    #[test]
+    fn a_window_over_several_host_bridges_has_a_decoder_in_each() {
+        let mut topology: Topology = "interleaved-3".parse::<Preset>().unwrap().topology();
+        let image = register_image(&topology);
+        for (bridge, port) in [(0, 0), (1, 1), (2, 2)] {
+            let start = bridge * 0x1_0000;
+            // The whole window, one way.
+            assert_eq!(word(&image, start + 0x1118), 0x3000_0000);
+            assert_eq!(word(&image, start + 0x1120), 0x1700);
+            assert_eq!(word(&image, start + 0x1124), port);
+        }
+        let window = topology.nodes[1].window.as_mut().unwrap();
+        window.host_bridges = vec![0, 1];
+        window.devices = (1..=4)
+            .map(|serial_number| Device { serial_number })
+            .collect();
+        let image = register_image(&topology);
+        // Every second device, two ways by twice the granularity.
+        assert_eq!(word(&image, 0x1120), 0x1711);
+        assert_eq!(word(&image, 0x1124), 0x0200);
+        assert_eq!(word(&image, 0x1_1124), 0x0301);
+        assert_eq!(word(&image, 0x2_1120), 0);
     }
 
     #[test]

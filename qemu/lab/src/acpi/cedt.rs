@@ -44,25 +44,45 @@ fn uid(topology: &Topology, host_bridge: usize) -> [u8; 4] {
     u32::from(topology.host_bridges[host_bridge].bus).to_le_bytes()
 }
 
-/// All its devices lie behind one host bridge, so the window itself is never interleaved.
+/// The window as the firmware spreads it over its host bridges.
 fn fixed_memory_window(topology: &Topology, window: &PlacedWindow<'_>) -> Vec<u8> {
     let mut bytes = vec![FIXED_MEMORY_WINDOW, 0];
-    bytes.extend(40_u16.to_le_bytes());
+    let bridges = &window.window.host_bridges;
+    let length = 36 + 4 * bridges.len();
+    bytes.extend(u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
     bytes.extend(0_u32.to_le_bytes());
     bytes.extend(window.base.0.to_le_bytes());
     bytes.extend(window.size_bytes.to_le_bytes());
-    bytes.extend([host_bridge::encoded_ways(1), MODULO_ARITHMETIC, 0, 0]);
+    bytes.extend([
+        host_bridge::encoded_ways(bridges.len()),
+        MODULO_ARITHMETIC,
+        0,
+        0,
+    ]);
     let granularity = host_bridge::encoded_granularity(window.window.granularity_bytes);
     bytes.extend(u32::from(granularity).to_le_bytes());
     bytes.extend(RESTRICTIONS.to_le_bytes());
     bytes.extend(0_u16.to_le_bytes());
-    bytes.extend(uid(topology, window.window.host_bridge));
+    bytes.extend(bridges.iter().flat_map(|&bridge| uid(topology, bridge)));
     bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topology::presets::Preset;
+
+    #[test]
+    fn a_window_names_each_of_its_host_bridges() {
+        let topology = "interleaved-3".parse::<Preset>().unwrap().topology();
+        let table = build(&topology);
+        assert_eq!(table.len(), 36 + 3 * 32 + 48);
+        let window = &table[36 + 3 * 32..];
+        // Length 48, three ways.
+        assert_eq!((&window[..4], window[24]), (&[1, 0, 48, 0][..], 8));
+        let targets: Vec<_> = window[36..].chunks(4).map(|it| it[0]).collect();
+        assert_eq!(targets, [52, 102, 152]);
+    }
 
     #[test]
     fn default_topology_gives_these_bytes() {

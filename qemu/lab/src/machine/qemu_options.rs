@@ -281,7 +281,7 @@ fn put_devices(list: &mut OptionList, topology: &Topology, files: &MachineFiles)
     for (device, sockets) in topology.devices().iter().zip(&files.sockets) {
         let index = device.index;
         let slot = index + 1;
-        let bridge = bridge_name(device.window.window.host_bridge);
+        let bridge = bridge_name(device.host_bridge().unwrap_or(0));
         list.put(
             "-device",
             format!("cxl-rp,id=port{index},bus={bridge},chassis=0,slot={slot},port={index}"),

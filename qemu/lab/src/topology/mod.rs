@@ -31,7 +31,7 @@ pub struct Topology {
     pub nodes: Vec<Node>,
     /// `distances[a][b]` as in ACPI SLIT: 10 on the diagonal, more elsewhere.
     pub distances: Vec<Vec<u8>>,
-    /// The CXL host bridges; a window names one of them by its index.
+    /// The CXL host bridges; a window names some of them by their indices.
     pub host_bridges: Vec<HostBridge>,
 }
 
@@ -81,8 +81,16 @@ pub struct Window {
     /// Consecutive bytes on one device before the next one's turn: 256 B to 16 KiB. Without
     /// meaning for one device.
     pub granularity_bytes: u32,
-    /// The host bridge that the devices are behind.
-    pub host_bridge: usize,
+    /// The host bridges that the firmware spreads the window over, by their indices: the devices
+    /// are dealt out to them in turn. Each spreads its part over its own devices.
+    pub host_bridges: Vec<usize>,
+}
+
+impl Window {
+    /// Devices behind each of the window's host bridges.
+    pub fn devices_per_bridge(&self) -> usize {
+        self.devices.len() / self.host_bridges.len().max(1)
+    }
 }
 
 /// A CXL memory device.
@@ -125,6 +133,14 @@ pub struct PlacedDevice<'a> {
 }
 
 impl PlacedDevice<'_> {
+    /// The index of the host bridge it is behind; windows have at least one.
+    pub fn host_bridge(&self) -> Option<usize> {
+        let bridges = &self.window.window.host_bridges;
+        bridges
+            .get(self.position.checked_rem(bridges.len())?)
+            .copied()
+    }
+
     /// The device's own memory: its share of the window.
     pub fn memory_bytes(&self) -> u64 {
         self.window.size_bytes / self.window.window.devices.len() as u64

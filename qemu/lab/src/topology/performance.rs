@@ -37,9 +37,10 @@ impl Topology {
         }
     }
 
-    /// How the window's host bridge looks; nothing where there is no such bridge.
+    /// How the window's first host bridge looks; nothing where there is none.
     fn window_bridge_access(&self, window: &Window) -> &[Access] {
-        let bridge = self.host_bridges.get(window.host_bridge);
+        let first = window.host_bridges.first();
+        let bridge = first.and_then(|&first| self.host_bridges.get(first));
         bridge.map_or(&[], |bridge| bridge.access.as_slice())
     }
 }

@@ -114,7 +114,22 @@ fn what_cannot_be_built_is_refused() {
         error(|t| t.nodes[1].window.as_mut().unwrap().devices.clear()),
         Some(E::InterleaveWays {
             node: 1,
-            devices: 0
+            devices: 0,
+            bridges: 1
+        })
+    );
+    let three = |t: &mut Topology| {
+        let window = t.nodes[1].window.as_mut().unwrap();
+        window.devices = [1, 2, 3]
+            .map(|serial_number| Device { serial_number })
+            .into();
+    };
+    assert_eq!(
+        error(three),
+        Some(E::InterleaveWays {
+            node: 1,
+            devices: 3,
+            bridges: 1
         })
     );
     assert_eq!(

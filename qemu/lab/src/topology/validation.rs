@@ -67,13 +67,17 @@ pub enum TopologyError {
         /// Column.
         to: usize,
     },
-    /// Interleave ways that a host bridge cannot do.
-    #[error("Node {node} has {devices} devices; 1, 2, 3, 4, 6 or 8 can share a window")]
+    /// Interleave ways that Linux cannot do: three ways go over host bridges only.
+    #[error(
+        "Node {node} has {devices} devices behind {bridges} host bridges; 1, 2, 4 or 8 behind each of 1, 2, 3, 4, 6 or 8 can share a window"
+    )]
     InterleaveWays {
         /// The node.
         node: usize,
         /// Its devices.
         devices: usize,
+        /// Its host bridges.
+        bridges: usize,
     },
     /// An interleave granularity that does not exist.
     #[error(
@@ -240,8 +244,11 @@ impl Topology {
             }
         }
         for placed in &devices {
-            let host_bridge = placed.window.window.host_bridge;
-            if host_bridge >= self.host_bridges.len() {
+            let bridges = &placed.window.window.host_bridges;
+            let missing = bridges
+                .iter()
+                .find(|&&bridge| bridge >= self.host_bridges.len());
+            if let Some(&host_bridge) = missing {
                 return Err(TopologyError::NoHostBridge {
                     node: placed.window.node,
                     host_bridge,
@@ -250,7 +257,7 @@ impl Topology {
             }
         }
         let count_at = |index: usize| {
-            let at = |placed: &&PlacedDevice<'_>| placed.window.window.host_bridge == index;
+            let at = |placed: &&PlacedDevice<'_>| placed.host_bridge() == Some(index);
             devices.iter().filter(at).count()
         };
         for (index, bridge) in self.host_bridges.iter().enumerate() {
@@ -297,11 +304,13 @@ fn validate_window(index: usize, node: &Node, window: &Window) -> Result<(), Top
     if node.processors > 0 {
         return Err(TopologyError::ProcessorsOnWindow(index));
     }
-    let devices = window.devices.len();
-    if !matches!(devices, 1 | 2 | 3 | 4 | 6 | 8) {
+    let (devices, bridges) = (window.devices.len(), window.host_bridges.len());
+    let is_even = matches!(bridges, 1 | 2 | 3 | 4 | 6 | 8) && devices.is_multiple_of(bridges);
+    if !is_even || !matches!(window.devices_per_bridge(), 1 | 2 | 4 | 8) {
         return Err(TopologyError::InterleaveWays {
             node: index,
             devices,
+            bridges,
         });
     }
     let granularity = window.granularity_bytes;

@@ -23,7 +23,7 @@ pub(super) struct Options {
     /// Memory of each CXL window, of all its devices together; a multiple of 256M for each.
     #[arg(long, value_name = "SIZE")]
     memory: Option<ByteSize>,
-    /// How many devices share a CXL window: 1, 2, 3, 4, 6 or 8.
+    /// How many devices share a CXL window: 1, 2, 4 or 8; three share the one of interleaved-3.
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u8).range(1..=8))]
     devices: Option<u8>,
 }

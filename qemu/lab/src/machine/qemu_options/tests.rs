@@ -207,7 +207,7 @@ fn root_ports_hang_at_their_own_host_bridge() {
         &lines,
         &[
             "-device pxb-cxl,id=cxl,bus=pcie.0,bus_nr=52,numa_node=0",
-            "-device pxb-cxl,id=cxl1,bus=pcie.0,bus_nr=152,numa_node=1",
+            "-device pxb-cxl,id=cxl1,bus=pcie.0,bus_nr=102,numa_node=1",
             "-device cxl-rp,id=port0,bus=cxl,chassis=0,slot=1,port=0",
             "-device cxl-rp,id=port1,bus=cxl1,chassis=0,slot=2,port=1",
         ],
@@ -231,7 +231,7 @@ fn large() -> Topology {
     pair.window = Some(Window {
         devices: vec![Device { serial_number: 2 }, Device { serial_number: 3 }],
         granularity_bytes: 4096,
-        host_bridge: 0,
+        host_bridges: vec![0],
     });
     topology.nodes.push(pair);
     for node in &mut topology.nodes {

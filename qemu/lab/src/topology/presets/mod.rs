@@ -23,8 +23,8 @@ const HBM: (u32, u32) = (100, 400);
 /// A host bridge in the middle between two sockets.
 const HALF_WAY: (u32, u32) = (140, 70);
 
-/// PCI buses of the first and second host bridge.
-const BUSES: [u8; 2] = [52, 152];
+/// PCI buses of the host bridges.
+const BUSES: [u8; 3] = [52, 102, 152];
 
 /// SLIT distances.
 const TO_CXL: u8 = 20;
@@ -57,7 +57,7 @@ pub const PRESETS: [Preset; 7] = [
     },
     Preset {
         name: "interleaved-3",
-        summary: "three devices share a window of 768 MiB by 256 bytes; 2.5 GiB of DRAM, so that the window starts at a multiple of its size",
+        summary: "three devices, each behind a host bridge of its own, share a window of 768 MiB by 256 bytes; 2.5 GiB of DRAM, so that the window starts at a multiple of its size",
         build: interleaved_3,
     },
     Preset {
@@ -141,7 +141,7 @@ pub(super) fn single() -> Topology {
     Topology {
         nodes: vec![
             socket(0, 2 * GIB, 2, &[DRAM]),
-            cxl(0, 1, 0, memory(0, GIB, &[CXL])),
+            cxl(0, 1, &[0], memory(0, GIB, &[CXL])),
         ],
         distances: distances(2, &[TO_CXL]),
         host_bridges: vec![bridge(BUSES[0], Some(0), &[DRAM])],
@@ -155,8 +155,8 @@ fn two_socket() -> Topology {
         nodes: vec![
             socket(0, GIB, 1, &first),
             socket(1, GIB, 1, &second),
-            cxl(0, 1, 0, memory(0, 512 * MIB, &first_cxl)),
-            cxl(1, 1, 1, memory(1, 512 * MIB, &second_cxl)),
+            cxl(0, 1, &[0], memory(0, 512 * MIB, &first_cxl)),
+            cxl(1, 1, &[1], memory(1, 512 * MIB, &second_cxl)),
         ],
         distances: distances(
             4,
@@ -181,7 +181,7 @@ fn three_tier() -> Topology {
         nodes: vec![
             socket(0, GIB + 512 * MIB, 2, &[DRAM]),
             memory(0, 512 * MIB, &[HBM]),
-            cxl(0, 1, 0, memory(0, GIB, &[CXL])),
+            cxl(0, 1, &[0], memory(0, GIB, &[CXL])),
         ],
         distances: distances(3, &[TO_HBM, TO_CXL, TO_OTHER_CXL]),
         host_bridges: vec![bridge(BUSES[0], Some(0), &[DRAM])],
@@ -190,21 +190,23 @@ fn three_tier() -> Topology {
 
 fn interleaved_2() -> Topology {
     let mut topology = single();
-    topology.nodes[1] = cxl(0, 2, 0, memory(0, GIB, &[CXL]));
+    topology.nodes[1] = cxl(0, 2, &[0], memory(0, GIB, &[CXL]));
     topology
 }
 
-/// A host bridge chooses one of three by the remainder of the whole address, so that only a window
-/// that starts at a multiple of three granules begins with the first device.
+/// Linux interleaves three ways over host bridges only. One of three is chosen by the remainder of
+/// the whole address, so that only a window that starts at a multiple of three granules begins with
+/// the first device.
 fn interleaved_3() -> Topology {
     let mut topology = single();
     topology.nodes[0].memory_bytes = 2 * GIB + 512 * MIB;
-    topology.nodes[1] = cxl(0, 3, 0, memory(0, 768 * MIB, &[CXL]));
+    topology.nodes[1] = cxl(0, 1, &[0, 1, 2], memory(0, 768 * MIB, &[CXL]));
+    topology.host_bridges = BUSES.map(|bus| bridge(bus, Some(0), &[DRAM])).into();
     topology
 }
 
 fn two_devices() -> Topology {
-    let window = |number| cxl(number, 1, 0, memory(0, 512 * MIB, &[CXL]));
+    let window = |number| cxl(number, 1, &[0], memory(0, 512 * MIB, &[CXL]));
     Topology {
         nodes: vec![socket(0, 2 * GIB, 2, &[DRAM]), window(0), window(1)],
         distances: distances(3, &[TO_CXL, TO_CXL, BETWEEN_CXL]),
@@ -217,7 +219,7 @@ fn equal_sockets() -> Topology {
         nodes: vec![
             socket(0, GIB, 1, &[DRAM, OTHER_DRAM]),
             socket(1, GIB, 1, &[OTHER_DRAM, DRAM]),
-            cxl(0, 1, 0, memory(0, 512 * MIB, &[CXL, CXL])),
+            cxl(0, 1, &[0], memory(0, 512 * MIB, &[CXL, CXL])),
         ],
         distances: distances(3, &[TO_OTHER_SOCKET, TO_CXL, TO_CXL]),
         host_bridges: vec![bridge(BUSES[0], None, &[HALF_WAY, HALF_WAY])],

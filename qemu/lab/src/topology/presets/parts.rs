@@ -51,17 +51,17 @@ pub(super) fn memory(initiator: usize, memory_bytes: u64, figures: Figures<'_>) 
     }
 }
 
-/// CXL memory: the `number`th window, behind `host_bridge`.
-pub(super) fn cxl(number: u64, devices: u64, host_bridge: usize, node: Node) -> Node {
+/// CXL memory: the `number`th window, with so many devices behind each of `host_bridges`.
+pub(super) fn cxl(number: u64, devices: u64, host_bridges: &[usize], node: Node) -> Node {
     let first = FIRST_SERIAL_NUMBER + number * SERIAL_NUMBERS_PER_WINDOW;
-    let serial_numbers = first..first + devices;
+    let serial_numbers = first..first + devices * host_bridges.len() as u64;
     Node {
         window: Some(Window {
             devices: serial_numbers
                 .map(|serial_number| Device { serial_number })
                 .collect(),
             granularity_bytes: GRANULARITY_BYTES,
-            host_bridge,
+            host_bridges: host_bridges.to_owned(),
         }),
         ..node
     }

@@ -68,7 +68,7 @@ fn no_device_is_slower_than_nothing() {
 fn each_window_of_two_sockets_hangs_at_its_own() {
     let topology = "two-socket".parse::<Preset>().unwrap().topology();
     for window in topology.windows() {
-        let bridge = &topology.host_bridges[window.window.host_bridge];
+        let bridge = &topology.host_bridges[window.window.host_bridges[0]];
         assert_eq!(bridge.node, Some(topology.nodes[window.node].initiator));
     }
     assert_eq!(topology.host_bridges.len(), 2);
