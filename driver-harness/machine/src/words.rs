@@ -55,6 +55,21 @@ pub fn granted_epoch(granted_ns: u64, wished_ns: u64) -> String {
     }
 }
 
+/// An amount of memory, with three figures.
+pub fn amount(bytes: u64) -> String {
+    let units = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    let Some((shift, name)) = units.into_iter().find(|(shift, _)| bytes >> shift > 0) else {
+        return format!("{bytes} B");
+    };
+    let (whole, rest) = (bytes >> shift, bytes & ((1 << shift) - 1));
+    let hundredths = (u128::from(rest) * 100) >> shift;
+    match whole {
+        0..10 => format!("{whole}.{hundredths:02} {name}"),
+        10..100 => format!("{whole}.{} {name}", hundredths / 10),
+        _ => format!("{whole} {name}"),
+    }
+}
+
 /// An error and its causes in one line.
 pub fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -86,6 +101,17 @@ mod tests {
             (u64::MAX, "18446744073 s"),
         ] {
             assert_eq!(span(nanoseconds), text);
+        }
+        for (bytes, text) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.00 KiB"),
+            (1536 << 20, "1.50 GiB"),
+            (45 << 19, "22.5 MiB"),
+            (300 << 30, "300 GiB"),
+            (u64::MAX, "16777215 TiB"),
+        ] {
+            assert_eq!(amount(bytes), text);
         }
         assert_eq!(epoch(100_000_000), "100ms");
         assert_eq!(epoch(100_000_001), "100 ms");

@@ -14,6 +14,7 @@ mod output;
 mod promote;
 mod prove;
 mod signals;
+mod targets;
 mod transport;
 mod units;
 mod values;
@@ -41,6 +42,8 @@ enum Verb {
     Workload(workload::Options),
     /// Promotes hot pages: those that hotness monitoring units report, or those of a list.
     Promote(Box<promote::Options>),
+    /// Explains for each memory node where its pages are promoted to, and why.
+    Targets(targets::Options),
     /// Tells whether the right pages of a running workload were promoted, and to the right node.
     Prove(prove::Options),
     /// Judges devices: the suite's requirements, its cases, and runs of it.
@@ -57,6 +60,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Watch(options) => watch::run(&options),
         Verb::Workload(options) => workload::run(&options),
         Verb::Promote(options) => promote::run(&options),
+        Verb::Targets(options) => targets::run(&options),
         Verb::Prove(options) => prove::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Agent(options) => agent::run(&options),

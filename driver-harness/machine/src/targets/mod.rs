@@ -13,7 +13,9 @@ use crate::topology::Topology;
 use crate::watermarks::Headroom;
 
 mod chooser;
+pub mod cross_check;
 mod decision;
+pub mod explain;
 mod preference;
 
 pub use chooser::{Choice, Chooser};

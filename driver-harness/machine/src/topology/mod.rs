@@ -168,6 +168,11 @@ impl Topology {
         (frame.0 < span.end).then_some(span.node)
     }
 
+    /// The first frame of each run of memory that belongs to one node, and that node.
+    pub fn memory_starts(&self) -> impl Iterator<Item = (Pfn, NodeId)> {
+        self.spans.iter().map(|span| (Pfn(span.start), span.node))
+    }
+
     /// The node whose memory is slowest among those without processors, where CXL memory is found;
     /// among equals the one with most free memory.
     pub fn slowest_node_without_cpu(&self) -> Option<NodeId> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 mod choosing;
+mod cross_check;
 pub(crate) mod shape;
 mod shapes;
 
