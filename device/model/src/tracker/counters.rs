@@ -102,6 +102,57 @@ pub(crate) struct Counters {
     missed: u64,
 }
 
+/// The counters as the loop over accesses sees them; what it uses at each turn stays in registers.
+struct Touched<'a> {
+    chunks: &'a mut [Chunk],
+    hot: &'a mut HotUnits,
+    epoch: u32,
+    maximum: u32,
+    unit_shift: u8,
+}
+
+impl Touched<'_> {
+    /// Counts accesses as [`Counters::count_touched`] does; `link` finds chunks.
+    #[inline]
+    fn count<'a>(
+        &mut self,
+        accesses: &'a [Access<Dpa>],
+        link: impl Fn(usize) -> ChunkLink,
+        is_event: &impl Fn(u32) -> bool,
+        act: &mut impl FnMut(Counted<'_>),
+    ) -> Option<(UnitIndex, &'a [Access<Dpa>])> {
+        let mut later = accesses;
+        while let [access, rest @ ..] = later {
+            let unit = UnitIndex(access.word() >> (self.unit_shift & 63));
+            let (number, counter) = Counters::split(unit);
+            let link = link(number);
+            let place = usize::try_from(link.place).unwrap_or(usize::MAX);
+            let chunk = self.chunks.get_mut(place);
+            let Some(count) = chunk
+                .filter(|_| link.stamp == self.epoch)
+                .and_then(|chunk| chunk.get_mut(counter))
+            else {
+                return Some((unit, later));
+            };
+            let before = *count;
+            *count = before.wrapping_add(u32::from(before < self.maximum));
+            if is_event(before) {
+                act(Counted {
+                    unit,
+                    count,
+                    hot: self.hot,
+                    place: CounterPlace {
+                        chunk: place,
+                        counter,
+                    },
+                });
+            }
+            later = rest;
+        }
+        None
+    }
+}
+
 impl Counters {
     /// Counters for `units` units, each at most `maximum`.
     ///
@@ -196,35 +247,24 @@ impl Counters {
         is_event: &impl Fn(u32) -> bool,
         act: &mut impl FnMut(Counted<'_>),
     ) -> Option<(UnitIndex, &'a [Access<Dpa>])> {
-        // What the loop uses at each turn stays in registers.
-        let (tables, chunks) = (self.tables.as_slice(), self.chunks.as_mut_slice());
-        let (epoch, maximum, unit_shift) = (self.epoch, self.maximum, self.unit_shift);
-        for (at, access) in accesses.iter().enumerate() {
-            let unit = UnitIndex(access.word() >> (unit_shift & 63));
-            let (number, counter) = Self::split(unit);
-            let link = Self::link(tables, number);
-            let place = usize::try_from(link.place).unwrap_or(usize::MAX);
-            let chunk = chunks.get_mut(place).filter(|_| link.stamp == epoch);
-            let Some(count) = chunk.and_then(|chunk| chunk.get_mut(counter)) else {
-                return Some((unit, accesses.get(at..).unwrap_or_default()));
-            };
-            let before = *count;
-            *count = before.wrapping_add(u32::from(before < maximum));
-            if is_event(before) {
-                let place = CounterPlace {
-                    chunk: place,
-                    counter,
-                };
-                let hot = &mut self.hot;
-                act(Counted {
-                    unit,
-                    count,
-                    hot,
-                    place,
-                });
+        let mut touched = Touched {
+            chunks: &mut self.chunks,
+            hot: &mut self.hot,
+            epoch: self.epoch,
+            maximum: self.maximum,
+            unit_shift: self.unit_shift,
+        };
+        match self.tables.as_slice() {
+            // Devices of up to 2 Mi units: one step less for each access.
+            [only] => {
+                let link = |chunk: usize| only.get(chunk).copied().unwrap_or_default();
+                touched.count(accesses, link, is_event, act)
+            }
+            tables => {
+                let link = |chunk| Self::link(tables, chunk);
+                touched.count(accesses, link, is_event, act)
             }
         }
-        None
     }
 
     /// Notes that an access was not counted.
