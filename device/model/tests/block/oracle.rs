@@ -40,6 +40,16 @@ pub(crate) struct Oracle {
     requests_seen: u64,
     pub(crate) interrupts: usize,
     pub(crate) lost: u64,
+    pub(crate) requests: Requests,
+}
+
+/// What became of requests since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Requests {
+    pub(crate) filtered: u64,
+    pub(crate) out_of_range: u64,
+    pub(crate) sampled_out: u64,
+    pub(crate) counted: u64,
 }
 
 impl Oracle {
@@ -61,13 +71,14 @@ impl Oracle {
             requests_seen: 0,
             interrupts: 0,
             lost: 0,
+            requests: Requests::default(),
         }
     }
 
     pub(crate) fn power_on(&mut self) {
-        let (interrupts, lost) = (self.interrupts, self.lost);
+        let (interrupts, lost, requests) = (self.interrupts, self.lost, self.requests);
         *self = Self::new(self.capabilities.clone(), self.capacity_bytes);
-        (self.interrupts, self.lost) = (interrupts, lost);
+        (self.interrupts, self.lost, self.requests) = (interrupts, lost, requests);
     }
 
     pub(crate) fn is_enabled(&self) -> bool {
@@ -264,13 +275,20 @@ impl Oracle {
             let trusted = !access.is_tee() || self.bits(0, 7, 0) > 3;
             let in_memory = access.address().0 < self.capacity_bytes;
             let range = access.address().0 / (256 << 20);
-            if !(wanted && trusted && in_memory && self.ranges >> range & 1 == 1) {
+            if !(wanted && trusted) {
+                self.requests.filtered += 1;
+                continue;
+            }
+            if !(in_memory && self.ranges >> range & 1 == 1) {
+                self.requests.out_of_range += 1;
                 continue;
             }
             self.requests_seen += 1;
             if !self.requests_seen.is_multiple_of(1 << self.bits(1, 35, 32)) {
+                self.requests.sampled_out += 1;
                 continue;
             }
+            self.requests.counted += 1;
             let unit = access.address().0 >> self.bits(1, 31, 0);
             let end_ns = now_ns + self.epoch_ns();
             let (_, count) = self.counts.entry(unit).or_insert((end_ns, 0));

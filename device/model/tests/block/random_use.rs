@@ -5,8 +5,8 @@ use chmu_model::Capabilities;
 use proptest::prelude::*;
 
 use super::fixture::{Bench, CAPACITY_BYTES, RANGES};
-use super::oracle::Oracle;
-use super::strategies::{Randomised, Step, head_bytes, pairs, steps};
+use super::oracle::{Oracle, Requests};
+use super::strategies::{Randomised, Step, head_bytes, large_batches, pairs, steps};
 
 /// The block and, step by step, what it should be.
 struct Pair {
@@ -96,6 +96,13 @@ impl Pair {
             }
             let statistics = unit.statistics();
             prop_assert_eq!(statistics.units_dropped, oracle.lost);
+            let requests = Requests {
+                filtered: statistics.requests_filtered,
+                out_of_range: statistics.requests_out_of_range,
+                sampled_out: statistics.requests_sampled_out,
+                counted: statistics.requests_counted,
+            };
+            prop_assert_eq!(requests, oracle.requests);
             let start = self.bench.block.hotlist_areas()[usize::from(index)].start;
             let size = self.sizes[usize::from(index)];
             for (step, entry) in (0..).zip(oracle.list()) {
@@ -119,6 +126,16 @@ proptest! {
 
     #[test]
     fn a_block_equals_the_naive_model(pair in pairs(), steps in steps(Randomised::NoDraws)) {
+        let mut pair = Pair::new(pair);
+        for step in &steps {
+            pair.take(step);
+            pair.compare()?;
+        }
+    }
+
+    /// Requests are counted in batches of 1024: where one ends makes no difference.
+    #[test]
+    fn large_batches_equal_the_naive_model(pair in pairs(), steps in large_batches()) {
         let mut pair = Pair::new(pair);
         for step in &steps {
             pair.take(step);

@@ -134,14 +134,46 @@ fn setups(randomised: Randomised) -> impl Strategy<Value = Setup> {
     })
 }
 
-fn accesses() -> impl Strategy<Value = Vec<Access<Dpa>>> {
+fn access() -> impl Strategy<Value = Access<Dpa>> {
     let range = prop_oneof![5 => Just(0), 1 => 0_u64..5];
     let address = (range, 0_u64..2, 0_u64..3)
         .prop_map(|(range, large, page)| Dpa(range << 28 | large << 16 | page << 12));
     let kind = prop::sample::select(vec![AccessKind::Read, AccessKind::Write]);
-    let access = (address, kind, prop::bool::weighted(0.2))
-        .prop_map(|(dpa, kind, tee)| Access::new(dpa, kind, tee));
-    prop::collection::vec(access, 0..40)
+    (address, kind, prop::bool::weighted(0.2))
+        .prop_map(|(dpa, kind, tee)| Access::new(dpa, kind, tee))
+}
+
+/// Accesses of which all, or all but a few, are tracked by most setups, and others.
+fn batch(length: usize) -> impl Strategy<Value = Vec<Access<Dpa>>> {
+    let page = (0_u64..600).prop_map(|page| Access::read(Dpa(page << 12)));
+    let mixed = prop_oneof![500 => page.clone(), 1 => access()];
+    prop_oneof![
+        4 => prop::collection::vec(access(), length),
+        1 => prop::collection::vec(page, length),
+        1 => prop::collection::vec(mixed, length),
+    ]
+}
+
+/// Both instances run and see more accesses at once than fit a batch.
+pub(crate) fn large_batches() -> impl Strategy<Value = Vec<Step>> {
+    let lengths = prop::sample::select(vec![0_usize, 1, 1023, 1024, 1025, 2049]);
+    let accesses = lengths.prop_flat_map(batch);
+    let step = prop_oneof![
+        4 => accesses.prop_map(Step::Access),
+        1 => (0_u64..12_000_000).prop_map(Step::Pass),
+        1 => takes(),
+    ];
+    let setup = || setups(Randomised::NoDraws);
+    let steps = prop::collection::vec(step, 1..8);
+    (setup(), setup(), steps).prop_map(|(first, second, steps)| {
+        // An operation is over by then.
+        let begin = [
+            Step::Run(0, first, None),
+            Step::Run(1, second, None),
+            Step::Pass(4_000_000),
+        ];
+        begin.into_iter().chain(steps).collect()
+    })
 }
 
 fn writes() -> impl Strategy<Value = Step> {
@@ -219,7 +251,7 @@ pub(crate) fn steps(randomised: Randomised) -> impl Strategy<Value = Vec<Step>> 
         4 => (0_u8..2).prop_map(Step::Enable),
         2 => (0_u8..2).prop_map(Step::Disable),
         2 => (0_u8..2).prop_map(Step::Reset),
-        12 => accesses().prop_map(Step::Access),
+        12 => prop::collection::vec(access(), 0..40).prop_map(Step::Access),
         6 => (0_u64..3_000_000).prop_map(Step::Pass),
         6 => (0_u64..3_000_000).prop_map(Step::Wait),
         8 => takes(),
