@@ -6,8 +6,8 @@
 //! device's own decoders ([`decoders`]).
 
 use std::ops::Range;
-use std::path::PathBuf;
 
+use chmu_machine::acpi::tables::TablesError;
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::sysfs_file::SysfsError;
 use chmu_spec::address::{Dpa, Hpa};
@@ -20,7 +20,7 @@ use crate::transport::{BarOffset, TransportError};
 pub use chmu_spec::address::HpaRange;
 pub use function::of_function;
 
-mod cedt;
+mod arithmetic;
 mod component;
 pub mod decoders;
 mod function;
@@ -260,14 +260,17 @@ pub enum TranslationError {
         /// What stands in the way.
         reason: String,
     },
-    /// The firmware's table of CXL host bridges and windows is broken.
-    #[error("{} is no table of CXL host bridges and windows: {reason}", path.display())]
-    Cedt {
-        /// The table's file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: &'static str,
+    /// The place of a granule does not follow from its number.
+    #[error("The interleaved window at {base} cannot be translated: {reason}")]
+    Arithmetic {
+        /// Start of the window.
+        base: Hpa,
+        /// Why not.
+        reason: String,
     },
+    /// The firmware's table of CXL host bridges and windows cannot be used.
+    #[error(transparent)]
+    Table(#[from] TablesError),
 }
 
 impl From<DeviceError> for TranslationError {
@@ -276,5 +279,7 @@ impl From<DeviceError> for TranslationError {
     }
 }
 
+#[cfg(test)]
+mod test_table;
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chmu_machine::acpi::cedt::Window;
 use chmu_machine::sysfs_file::{self, SysfsError};
 use chmu_spec::address::Hpa;
 use chmu_spec::cxl::component::BLOCK_BYTES;
@@ -12,7 +13,7 @@ use chmu_spec::interleave::{DecoderWindow, Interleave};
 use chmu_spec::pci::{capability, express, header};
 
 use super::TranslationError;
-use super::cedt::{Cedt, Window};
+use super::arithmetic::{HostWindow, host_window};
 use super::component::{ComponentError, Decoder, committed_decoders};
 use crate::device::PciFunction;
 use crate::transport::physical::PhysicalRegisters;
@@ -33,17 +34,11 @@ pub(super) fn of_function(
         base: window.base,
         reason,
     };
-    let cedt = Cedt::read(sysfs)?;
-    let mut windows = cedt.windows.iter();
-    let host = windows
-        .find(|host| host.contains(window.base.0, window.size_bytes))
-        .ok_or_else(|| unknown("no CXL window of the firmware contains it".into()))?;
-    if !host.is_modulo {
-        return Err(unknown("the firmware interleaves it by XOR".into()));
-    }
-    let host_ways = host
-        .interleave
-        .ok_or_else(|| unknown("the firmware's window has reserved codes".into()))?;
+    let HostWindow {
+        cedt,
+        window: host,
+        interleave: host_ways,
+    } = host_window(sysfs, window)?;
     let path = Ancestry::read(function)?;
     // Without a decoder in the host bridge, everything behind it is one target.
     let mut bridge = None;
@@ -51,12 +46,13 @@ pub(super) fn of_function(
         let found = cedt.bridges.iter().find(|bridge| bridge.uid == path.uid);
         let registers = found
             .ok_or_else(|| unknown(format!("the firmware has no host bridge {}", path.uid)))?
-            .registers;
+            .registers
+            .0;
         let decoder = bridge_decoder(memory, registers, window, unknown)?;
         bridge = Some((decoder, path.port_number().map_err(unknown)?));
     }
     let is_ours = |hpa: Hpa| {
-        host_target(host, host_ways, hpa) == Some(path.uid)
+        host_target(&host, host_ways, hpa) == Some(path.uid)
             && bridge
                 .as_ref()
                 .is_none_or(|(decoder, port)| decoder.target(hpa) == Some(*port))
@@ -79,7 +75,7 @@ pub(super) fn of_function(
 
 /// The host bridge that the firmware sends an address to.
 fn host_target(host: &Window, interleave: Interleave, hpa: Hpa) -> Option<u32> {
-    let offset = hpa.0.checked_sub(host.base)?;
+    let offset = hpa.0.checked_sub(host.base.0)?;
     let position = interleave.split(offset).position;
     host.targets.get(usize::from(position)).copied()
 }

@@ -9,7 +9,7 @@ use chmu_machine::sysfs_file;
 use chmu_spec::address::{Dpa, Hpa};
 use chmu_spec::interleave::{DecoderWindow, Interleave};
 
-use super::{Translation, TranslationError};
+use super::{Translation, TranslationError, arithmetic};
 
 /// What the kernel shows for a decoder without device memory.
 const NO_RESOURCE: u64 = u64::MAX;
@@ -28,7 +28,12 @@ pub fn of_memory_device(
     };
     let mut windows = Vec::new();
     for (_, folder) in sysfs_file::numbered(&devices, &format!("decoder{endpoint}.")) {
-        windows.extend(read_decoder(&devices, &folder)?);
+        let window = read_decoder(&devices, &folder)?;
+        if let Some(window) = window.filter(|window| window.interleave.ways() > 1) {
+            // The kernel's files do not tell by which arithmetic.
+            arithmetic::host_window(sysfs, &window)?;
+        }
+        windows.extend(window);
     }
     if windows.is_empty() {
         return Err(TranslationError::NotCommitted {

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use chmu_spec::interleave::Interleave;
 use proptest::prelude::*;
 
+use super::test_table::{cedt, cedt_at};
 use super::*;
 use crate::transport::fake::FakeFunction;
 
@@ -178,7 +179,15 @@ impl Sysfs {
         sysfs.write("decoder3.1/dpa_size", "0x0\n");
         sysfs.write("decoder3.1/dpa_resource", "0xffffffffffffffff\n");
         sysfs.region(("2", "1024"), "0x80000000");
+        sysfs.table(&cedt(0, 2, &[12, 13]));
         sysfs
+    }
+
+    /// The firmware's table of windows.
+    fn table(&self, table: &[u8]) {
+        let folder = self.0.path().join("firmware/acpi/tables");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("CEDT"), table).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -247,6 +256,70 @@ fn without_a_region_the_decoder_tells_when_it_is_alone() {
     assert_eq!(
         ranges(&translation, 0x1000..0x2000),
         [(0x1_4000_1000, 0x1000)]
+    );
+}
+
+/// Such a region looks in sysfs as any other.
+#[test]
+fn regions_whose_arithmetic_is_another_are_refused() {
+    let message = |table: &[u8]| {
+        let sysfs = Sysfs::new();
+        sysfs.table(table);
+        sysfs.translation().unwrap_err().to_string()
+    };
+    let by_xor = message(&cedt(1, 2, &[12, 13]));
+    assert!(
+        by_xor.ends_with("0x140000000 cannot be translated: the firmware interleaves it by XOR"),
+        "{by_xor}"
+    );
+    let reserved = message(&cedt(2, 2, &[12, 13]));
+    assert!(
+        reserved.ends_with("the reserved arithmetic 2"),
+        "{reserved}"
+    );
+    // Within one host bridge there is nothing to choose by XOR.
+    let sysfs = Sysfs::new();
+    sysfs.table(&cedt(1, 2, &[13]));
+    assert!(sysfs.translation().unwrap().is_some());
+    let elsewhere = message(&cedt_at((GIB, GIB), 0, (1, 2), &[12, 13]));
+    assert!(
+        elsewhere.ends_with("no CXL window of the firmware contains it"),
+        "{elsewhere}"
+    );
+    let sysfs = Sysfs::new();
+    fs::remove_file(sysfs.0.path().join("firmware/acpi/tables/CEDT")).unwrap();
+    let absent = sysfs.translation().unwrap_err().to_string();
+    assert!(absent.contains("has no table CEDT"), "{absent}");
+}
+
+#[test]
+fn regions_without_interleave_need_no_table() {
+    let sysfs = Sysfs::new();
+    fs::remove_file(sysfs.0.path().join("firmware/acpi/tables/CEDT")).unwrap();
+    sysfs.decoder("decoder3.0", "", (0, 2 * GIB));
+    sysfs.write("decoder3.0/interleave_ways", "1\n");
+    assert!(sysfs.translation().unwrap().is_some());
+}
+
+/// 5 GiB are no multiple of three granules.
+#[test]
+fn regions_of_three_ways_that_start_elsewhere_are_refused() {
+    let sysfs = Sysfs::new();
+    sysfs.decoder("decoder3.0", "region0", (0, GIB));
+    sysfs.region(("3", "1024"), "0xc0000000");
+    sysfs.table(&cedt_at((0x1_4000_0000, 4 * GIB), 0, (0, 0), &[13]));
+    let message = sysfs.translation().unwrap_err().to_string();
+    assert!(
+        message
+            .ends_with("starts at 0x140000000, which is no multiple of 3 granules of 1024 bytes"),
+        "{message}"
+    );
+    sysfs.write("region0/resource", "0xc0000000\n");
+    sysfs.table(&cedt_at((3 * GIB, 4 * GIB), 0, (0, 0), &[13]));
+    let translation = sysfs.translation().unwrap().unwrap();
+    assert_eq!(
+        translation.windows()[0].interleave,
+        Interleave::new(3, 1024).unwrap()
     );
 }
 

@@ -102,10 +102,10 @@ impl FirmwareTables {
     pub fn read(folder: &Path) -> (FirmwareTables, Vec<TablesError>) {
         let mut faults = Vec::new();
         let tables = FirmwareTables {
-            hmat: read_table(folder, "HMAT", Hmat::parse, &mut faults),
-            srat: read_table(folder, "SRAT", Srat::parse, &mut faults),
-            slit: read_table(folder, "SLIT", Slit::parse, &mut faults),
-            cedt: read_table(folder, "CEDT", Cedt::parse, &mut faults),
+            hmat: keep(read_table(folder, "HMAT", Hmat::parse), &mut faults),
+            srat: keep(read_table(folder, "SRAT", Srat::parse), &mut faults),
+            slit: keep(read_table(folder, "SLIT", Slit::parse), &mut faults),
+            cedt: keep(read_table(folder, "CEDT", Cedt::parse), &mut faults),
         };
         (tables, faults)
     }
@@ -208,28 +208,29 @@ impl FirmwareTables {
     }
 }
 
-/// A table of a folder; none when it is not there or at fault.
-fn read_table<T>(
+/// A table of a folder; none when it is not there.
+///
+/// # Errors
+/// When it cannot be read, or is no such table.
+pub fn read_table<T>(
     folder: &Path,
     name: &str,
     parse: impl Fn(&[u8]) -> Result<T, TableError>,
-    faults: &mut Vec<TablesError>,
-) -> Option<T> {
+) -> Result<Option<T>, TablesError> {
     let path = folder.join(name);
-    let bytes = match read_bytes(&path) {
-        Ok(bytes) => bytes?,
-        Err(fault) => {
-            faults.push(fault);
-            return None;
-        }
+    let Some(bytes) = read_bytes(&path)? else {
+        return Ok(None);
     };
-    match parse(&bytes) {
-        Ok(table) => Some(table),
-        Err(source) => {
-            faults.push(TablesError::Content { path, source });
-            None
-        }
-    }
+    let table = parse(&bytes).map_err(|source| TablesError::Content { path, source })?;
+    Ok(Some(table))
+}
+
+/// Puts a fault aside.
+fn keep<T>(read: Result<Option<T>, TablesError>, faults: &mut Vec<TablesError>) -> Option<T> {
+    read.unwrap_or_else(|fault| {
+        faults.push(fault);
+        None
+    })
 }
 
 fn read_bytes(path: &Path) -> Result<Option<Vec<u8>>, TablesError> {

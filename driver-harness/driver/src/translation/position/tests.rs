@@ -4,6 +4,7 @@
 use chmu_spec::address::Dpa;
 
 use super::*;
+use crate::translation::test_table::{cedt, cedt_at, seal};
 
 const GIB: u64 = 1 << 30;
 const BASE: u64 = 0x1_4000_0000;
@@ -16,25 +17,6 @@ fn window(ways: u8, granularity: u32) -> DecoderWindow {
         position: 0,
         dpa_base: Dpa(0),
     }
-}
-
-/// The firmware's table with host bridge 13, whose registers start at 64 KiB, and a window of 4 GiB
-/// over these host bridges.
-fn cedt(arithmetic: u8, granularity_code: u32, targets: &[u32]) -> Vec<u8> {
-    let mut table = b"CEDT".to_vec();
-    table.resize(36, 0);
-    table.extend([0, 0, 32, 0]);
-    table.extend([13_u32, 1, 0].map(u32::to_le_bytes).concat());
-    table.extend([0x1_0000_u64, 0x1_0000].map(u64::to_le_bytes).concat());
-    let bytes = 36 + 4 * targets.len();
-    table.extend([1, 0, u8::try_from(bytes).unwrap(), 0, 0, 0, 0, 0]);
-    table.extend([BASE, 4 * GIB].map(u64::to_le_bytes).concat());
-    let ways = u8::try_from(targets.len() - 1).unwrap();
-    table.extend([ways, arithmetic, 0, 0]);
-    table.extend(granularity_code.to_le_bytes());
-    table.extend([0; 4]);
-    table.extend(targets.iter().flat_map(|target| target.to_le_bytes()));
-    table
 }
 
 /// Physical memory with the component registers of a host bridge: one decoder with this control
@@ -174,13 +156,33 @@ fn what_the_firmware_leaves_open_is_a_sentence() {
     assert!(message.ends_with("0 of its 2 granules lead to the device"));
     for length in [0, 35, 70, 100] {
         let message = wrong(&cedt(0, 0, &[12, 13])[..length], two);
-        let expected = ["CEDT is no table", "no CXL window"];
-        assert!(
-            expected.iter().any(|text| message.contains(text)),
-            "{message}"
-        );
+        assert!(message.ends_with("CEDT is broken"), "{message}");
     }
     let mut endless = cedt(0, 0, &[12, 13]);
     endless[38] = 0;
-    assert!(wrong(&endless, two).contains("shorter than its header"));
+    seal(&mut endless);
+    assert!(wrong(&endless, two).ends_with("CEDT is broken"));
+}
+
+#[test]
+fn three_ways_that_start_elsewhere_are_refused() {
+    let three = DecoderWindow {
+        base: Hpa(3 * GIB),
+        size_bytes: 3 * GIB,
+        ..window(3, 256)
+    };
+    let table = cedt_at((2 * GIB, 6 * GIB), 0, (8, 0), &[12, 13, 14]);
+    let message = by_table(&table, &three).unwrap_err().to_string();
+    let expected = "it has 3 ways and starts at 0x80000000, which is no multiple of 3 granules of \
+                    256 bytes";
+    assert!(message.ends_with(expected), "{message}");
+    let aligned = cedt_at((3 * GIB, 6 * GIB), 0, (8, 0), &[12, 13, 14]);
+    assert_eq!(by_table(&aligned, &three).unwrap(), 1);
+    let later = DecoderWindow {
+        base: Hpa(3 * GIB + 256),
+        size_bytes: GIB,
+        ..three
+    };
+    let message = by_table(&aligned, &later).unwrap_err().to_string();
+    assert!(message.contains("starts at 0xc0000100"), "{message}");
 }
