@@ -211,3 +211,26 @@ proptest! {
         prop_assert_eq!(seen, expected);
     }
 }
+
+#[test]
+fn a_unit_is_put_back_as_it_was_after_power_on() {
+    let device = device(&config());
+    let fresh = unit(&device);
+    let (configuration, state) = (fresh.configuration().unwrap(), fresh.state().unwrap());
+    // A driver that is killed does not stop its unit.
+    let mut killed = unit(&device);
+    let settings = Settings::choose(killed.capabilities(), &wishes(1), tracking()).unwrap();
+    killed.program(settings).unwrap();
+    killed.enable().unwrap();
+    touch(&device, 7, 5);
+    std::mem::forget(killed);
+
+    let mut found = unit(&device);
+    assert!(found.status().unwrap().enabled());
+    assert!(found.restore().unwrap());
+    assert_eq!(found.configuration().unwrap(), configuration);
+    let restored = found.state().unwrap();
+    assert_eq!(restored.status, state.status);
+    assert_eq!(restored.head, restored.tail, "nothing is left in the list");
+    assert!(!found.restore().unwrap(), "there is nothing more to do");
+}

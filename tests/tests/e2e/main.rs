@@ -2,6 +2,7 @@
 //! The whole path on a real guest: Linux on QEMU, with the device and the plugin. One file per
 //! scenario; a guest is booted for each test.
 
+mod actuator;
 mod boot;
 mod command_line;
 mod conformance;

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{ArgAction, CommandFactory, Parser, Subcommand};
 
 mod agent;
+mod bench;
 mod conformance;
 mod duration;
 mod exit_code;
@@ -13,6 +14,7 @@ mod list;
 mod output;
 mod promote;
 mod prove;
+mod reset;
 mod signals;
 mod targets;
 mod transport;
@@ -46,6 +48,10 @@ enum Verb {
     Targets(targets::Options),
     /// Tells whether the right pages of a running workload were promoted, and to the right node.
     Prove(prove::Options),
+    /// Puts units and DAMON back as they were, after a run that was killed.
+    Reset(reset::Options),
+    /// Measures what the engine's parts cost on this machine.
+    Bench(bench::Options),
     /// Judges devices: the suite's requirements, its cases, and runs of it.
     Conformance(conformance::Options),
     /// Serves a host's requests on a serial port of this guest.
@@ -62,6 +68,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Promote(options) => promote::run(&options),
         Verb::Targets(options) => targets::run(&options),
         Verb::Prove(options) => prove::run(&options),
+        Verb::Reset(options) => reset::run(options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Conformance(options) => conformance::run(&options),
         Verb::Agent(options) => agent::run(&options),
     };

@@ -160,6 +160,29 @@ pub fn open_units(
     }
 }
 
+/// Opens every unit of the selected functions; none is no error.
+pub fn open_all_units(sysfs: &Path, selection: &Selection) -> Result<Vec<Unit>, DeviceError> {
+    let mut units = Vec::new();
+    for function in select_functions(sysfs, selection)? {
+        let has_units = function
+            .identify()
+            .is_ok_and(|identity| identity.has_units());
+        if !has_units {
+            continue;
+        }
+        let transport = open_function(&function, selection.access)?;
+        for (index, place) in block_places(&*transport)?.into_iter().enumerate() {
+            let block = Block::read(&*transport, index, place)?;
+            for number in 0..block.instances {
+                let instance = block.instance(&*transport, number)?;
+                let name = instance.id.unit_name(function.unit_owner());
+                units.push(Unit::new(Arc::clone(&transport), instance, name));
+            }
+        }
+    }
+    Ok(units)
+}
+
 /// Opens a unit of a function: the named one, or the first. The names of all units where none is
 /// meant.
 fn open_unit(

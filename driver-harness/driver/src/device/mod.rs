@@ -30,7 +30,8 @@ mod unit_state;
 pub use block::{Block, Instance};
 pub use capabilities::Capabilities;
 pub use discovery::{
-    Access, Selection, nothing_found, open_function, open_instance, open_units, select_functions,
+    Access, Selection, nothing_found, open_all_units, open_function, open_instance, open_units,
+    select_functions,
 };
 pub use locator::Identity;
 pub use pci_function::PciFunction;

@@ -196,6 +196,26 @@ impl Unit {
         Ok(())
     }
 
+    /// Puts the unit back as it is after power-on: it does not count, its list is empty, and its
+    /// configuration is zero. Returns whether the configuration was another.
+    pub fn restore(&mut self) -> Result<bool, UnitError> {
+        self.programmed = None;
+        self.disable()?;
+        self.reset()?;
+        let mut was_configured = false;
+        for register in [
+            offset::CONFIGURATION_0,
+            offset::CONFIGURATION_1,
+            offset::CONFIGURATION_2,
+        ] {
+            if self.read(register)? != 0 {
+                was_configured = true;
+                self.write(register, 0)?;
+            }
+        }
+        Ok(was_configured)
+    }
+
     /// Starts counting.
     pub fn enable(&mut self) -> Result<(), UnitError> {
         let programmed = self.programmed.as_ref().ok_or(UnitError::NotProgrammed)?;

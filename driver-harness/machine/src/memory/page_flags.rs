@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use chmu_spec::address::Pfn;
 
@@ -17,6 +18,8 @@ bitflags::bitflags! {
     pub struct PageFlags: u64 {
         /// Locked by somebody who changes the page.
         const LOCKED = 1 << 0;
+        /// Its content is that of its file or owner; never so while it is free.
+        const UPTODATE = 1 << 3;
         /// Changed since it was read from its file.
         const DIRTY = 1 << 4;
         /// On one of the reclaim lists: what migration looks for.
@@ -65,6 +68,7 @@ pub struct PageFlagsError {
 pub struct PageFlagsFile {
     file: File,
     path: PathBuf,
+    reads: AtomicU64,
 }
 
 impl PageFlagsFile {
@@ -74,6 +78,7 @@ impl PageFlagsFile {
             Ok(file) => Ok(PageFlagsFile {
                 file,
                 path: path.to_owned(),
+                reads: AtomicU64::new(0),
             }),
             Err(source) => Err(PageFlagsError {
                 path: path.to_owned(),
@@ -91,6 +96,7 @@ impl PageFlagsFile {
     /// The flags of each frame of a range, in one read; those past the end of memory are
     /// [`PageFlags::NOPAGE`].
     pub fn read_range(&self, frames: Range<u64>) -> Result<Vec<PageFlags>, PageFlagsError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let nowhere = PageFlags::NOPAGE.bits();
         let words = frame_words::read(&self.file, frames, nowhere);
         let words = words.map_err(|source| PageFlagsError {
@@ -99,6 +105,11 @@ impl PageFlagsFile {
         })?;
         let flags = words.into_iter().map(PageFlags::from_bits_truncate);
         Ok(flags.collect())
+    }
+
+    /// How often the file was read.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     /// The flags of each of `frames`, in their order. Frames that lie close together share a read.
@@ -128,7 +139,9 @@ mod tests {
         assert_eq!(flags.read_range(0..3).unwrap(), whole);
         let scattered = [Pfn(1), Pfn(1 << 60), Pfn(0), Pfn(1)];
         let expected = [anonymous, PageFlags::NOPAGE, PageFlags::BUDDY, anonymous];
+        let reads = flags.reads();
         assert_eq!(flags.read_each(&scattered).unwrap(), expected);
+        assert_eq!(flags.reads() - reads, 2);
     }
 
     #[test]

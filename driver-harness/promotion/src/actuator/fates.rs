@@ -143,7 +143,10 @@ fn is_same(look: &Look) -> bool {
         | PageFlags::COMPOUND_HEAD
         | PageFlags::COMPOUND_TAIL
         | PageFlags::THP;
-    let is_used = look.after.intersects(PageFlags::LRU | PageFlags::MMAP);
+    // A page that was taken off the reclaim lists and put back waits in its processor's own list.
+    let is_used = look
+        .after
+        .intersects(PageFlags::LRU | PageFlags::MMAP | PageFlags::UPTODATE);
     let is_free = look.after.intersects(PageFlags::BUDDY | PageFlags::NOPAGE);
     is_used && !is_free && look.before & kind == look.after & kind
 }
@@ -153,7 +156,7 @@ fn stayed(look: &Look, has_room: &impl Fn(u64) -> bool) -> Fate {
     let busy = PageFlags::LOCKED | PageFlags::WRITEBACK;
     if (look.before | look.after).intersects(busy) {
         Fate::Busy
-    } else if !look.after.contains(PageFlags::LRU) {
+    } else if !look.before.contains(PageFlags::LRU) {
         Fate::NotLru
     } else if !has_room(look.pages) {
         Fate::TargetFull

@@ -250,10 +250,16 @@ impl Kdamond {
     }
 
     fn lone_pass(&mut self, regions: usize) -> Result<(), DamonError> {
+        let start = Instant::now();
         self.switch_on()?;
+        let on = start.elapsed();
         self.wait_until_asleep(regions)?;
+        let asleep = start.elapsed();
         self.is_on = false;
-        Ok(ownership::switch_off(&self.state_path)?)
+        let off = ownership::switch_off(&self.state_path);
+        let end = start.elapsed();
+        log::debug!("DAMON was on after {on:?}, asleep after {asleep:?}, off after {end:?}");
+        Ok(off?)
     }
 
     /// Waits until the worker's thread sleeps before its first pass, or has ended. Idle sleep, `I`, is

@@ -115,6 +115,11 @@ impl Damon {
         self.times
     }
 
+    /// How often page flags were read.
+    pub fn page_flag_reads(&self) -> u64 {
+        self.page_flags.reads()
+    }
+
     /// Moves what lies in these frames; how many pages the kernel counted.
     fn pass(
         &mut self,

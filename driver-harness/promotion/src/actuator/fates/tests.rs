@@ -145,11 +145,16 @@ fn a_page_of_another_kind_is_another_page() {
     look.after.remove(PageFlags::ANON);
     let judged = judge(&[look], TARGET, Counted::Unknown, |_| true);
     assert_eq!(judged.fates, [MOVED]);
-    // One that is off the reclaim lists at the moment is not.
-    let mut look = single(Truth::Stayed);
-    look.after.remove(PageFlags::LRU);
-    let judged = judge(&[look], TARGET, Counted::Unknown, |_| true);
-    assert_eq!(judged.fates, [Fate::NotLru]);
+    // One that was taken off the reclaim lists in vain is not.
+    for used in [PageFlags::MMAP, PageFlags::UPTODATE] {
+        let mut look = single(Truth::Stayed);
+        look.after = PageFlags::ANON | used;
+        let judged = judge(&[look], TARGET, Counted::Unknown, |_| true);
+        assert_eq!(judged.fates, [Fate::Stayed]);
+        look.before.remove(PageFlags::LRU);
+        let judged = judge(&[look], TARGET, Counted::Unknown, |_| true);
+        assert_eq!(judged.fates, [Fate::NotLru]);
+    }
 }
 
 #[test]

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Pages to be moved there and back.
+
+use anyhow::{Context, Result};
+use chmu_machine::memory::numa::{self, Placement, Sharing};
+use chmu_machine::memory::{Buffer, page_map};
+use chmu_machine::node::NodeId;
+use chmu_promotion::{Batch, Candidate, Folio, Route};
+
+/// Between two pages of a batch are pages that stay.
+const STRIDE: u64 = 3;
+
+/// Pages of this process on the slow node, no two of them neighbours.
+#[derive(Debug)]
+pub(super) struct Pages {
+    /// Keeps them mapped.
+    _buffer: Buffer,
+    addresses: Vec<u64>,
+    pub(super) route: Route,
+}
+
+impl Pages {
+    /// Fills `count` pages on the route's source.
+    pub(super) fn fill(count: u64, route: Route) -> Result<Pages> {
+        let mut buffer = Buffer::map(count.saturating_mul(STRIDE))?;
+        buffer.fill(route.source, |page, place| page ^ place)?;
+        // What was filled a moment ago waits in its processor's list.
+        numa::drain_reclaim_batches()?;
+        let addresses = buffer.page_addresses();
+        let stride = usize::try_from(STRIDE)?;
+        Ok(Pages {
+            _buffer: buffer,
+            addresses: addresses.into_iter().step_by(stride).collect(),
+            route,
+        })
+    }
+
+    /// The pages as they lie now.
+    pub(super) fn batch(&self, number: u64) -> Result<Batch> {
+        let mut candidates = Vec::new();
+        for &address in &self.addresses {
+            let mapped = page_map::read(std::process::id(), address, 1)?;
+            let frame = mapped.frames.first().copied().flatten();
+            candidates.push(Candidate {
+                folio: Folio {
+                    head: frame.context("A page of the bench is not present")?,
+                    pages: 1,
+                },
+                owner: None,
+            });
+        }
+        Ok(Batch {
+            number,
+            route: self.route,
+            candidates,
+        })
+    }
+
+    /// One call of `move_pages(2)` over all.
+    pub(super) fn move_by_call(&self, target: NodeId) -> Result<()> {
+        let process_id = std::process::id();
+        numa::move_pages(process_id, &self.addresses, target, Sharing::Shared)
+            .context("move_pages failed")?;
+        Ok(())
+    }
+
+    /// How many are on a node.
+    pub(super) fn count_on(&self, node: NodeId) -> Result<usize> {
+        let places = numa::query_pages(std::process::id(), &self.addresses)?;
+        let there = places
+            .iter()
+            .filter(|&&place| place == Placement::Node(node));
+        Ok(there.count())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.addresses.len()
+    }
+}
