@@ -2,9 +2,15 @@
 //! Workloads whose truth is known, and whether a promotion moved the right pages.
 //!
 //! The floor on top of `chmu-promotion` and `chmu-machine`. It knows no device: what was reported is
-//! of no concern to where a page should be.
+//! of no concern to where a page should be. Of promotion it reads the ledger and nothing else.
 
-mod proof;
+pub mod evidence;
+mod judge;
+pub mod ledger;
+mod this_machine;
+pub mod verdict;
 pub mod workload;
 
-pub use proof::{Proof, ProofError, prove};
+pub use judge::judge;
+pub use this_machine::{ProofError, gather};
+pub use verdict::{Claim, Outcome, Reason, Verdict};

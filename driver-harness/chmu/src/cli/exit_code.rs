@@ -6,3 +6,6 @@ pub(super) const NEGATIVE_RESULT: u8 = 3;
 
 /// A run of the suite in which nothing ran, as kselftest has it.
 pub(super) const NOTHING_RAN: u8 = 4;
+
+/// Nothing was found that must not be, but not all could be looked at.
+pub(super) const NOTHING_PROVED: u8 = 4;

@@ -3,40 +3,92 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
+use chmu_machine::node::NodeId;
 use chmu_machine::topology::Topology;
-use chmu_proof::prove;
+use chmu_proof::evidence::Demands;
+use chmu_proof::ledger::Ledger;
 use chmu_proof::workload::state::State;
+use chmu_proof::{Outcome, gather, judge};
 
-use super::exit_code::NEGATIVE_RESULT;
+use super::exit_code::{NEGATIVE_RESULT, NOTHING_PROVED};
 use super::output::Output;
 use super::values;
 
+/// A workload of many pages needs a while to read them all.
+const CHECK_TIME: Duration = Duration::from_secs(60);
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
-    /// The state file of a running workload.
+    /// The state file of a running workload; may be given several times.
+    #[arg(long = "state", value_name = "FILE", required = true)]
+    states: Vec<PathBuf>,
+    /// What chmu promote --ledger wrote [default: what takes a ledger stays unproved].
     #[arg(long, value_name = "FILE")]
-    state: PathBuf,
-    /// The least part of the promoted pages that must be hot.
-    #[arg(long, value_name = "PART", value_parser = values::part, default_value = "0")]
+    ledger: Option<PathBuf>,
+    /// The promotion was killed, so that its ledger has no end.
+    #[arg(long, requires = "ledger")]
+    killed: bool,
+    /// The node that promotion was told to promote to [default: what the machine's tables say].
+    #[arg(long, value_name = "NODE")]
+    target: Option<u32>,
+    /// The least part of the promoted folios that must be hot.
+    #[arg(long, value_name = "PART", value_parser = values::part, default_value = "1.0")]
     minimum_precision: f64,
     /// The least part of the hot pages that must be promoted.
-    #[arg(long, value_name = "PART", value_parser = values::part, default_value = "0")]
+    #[arg(long, value_name = "PART", value_parser = values::part, default_value = "0.95")]
     minimum_recall: f64,
+    /// A page that was hot until this long before it moved was no stale one, for example 500ms.
+    #[arg(long, value_name = "TIME", value_parser = super::duration::parse, default_value = "0s")]
+    lateness: Duration,
+    /// Fails when pages moved that are of none of the workloads.
+    #[arg(long, requires = "ledger")]
+    exclusive: bool,
+    /// Leaves the workload in peace: its content stays unproved, unless it looked at all of its pages
+    /// before.
+    #[arg(long)]
+    without_content: bool,
     #[command(flatten)]
     output: Output,
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    let state = State::read(&options.state)?;
+    let demands = Demands {
+        minimum_recall: options.minimum_recall,
+        minimum_precision: options.minimum_precision,
+        lateness_ns: u64::try_from(options.lateness.as_nanos()).unwrap_or(u64::MAX),
+        exclusive: options.exclusive,
+        killed: options.killed,
+    };
+    let read = |path: &PathBuf| State::read(path);
+    // What is wrong with a file is told before any workload is disturbed.
+    let mut states = options
+        .states
+        .iter()
+        .map(read)
+        .collect::<Result<Vec<_>, _>>()?;
+    let ledger = options
+        .ledger
+        .as_deref()
+        .map(|path| Ledger::read(path, options.killed));
+    let ledger = ledger.transpose()?;
+    if !options.without_content {
+        for (state, path) in states.iter_mut().zip(&options.states) {
+            *state = state.checked(path, CHECK_TIME)?;
+        }
+    }
     let topology = Topology::read(Path::new("/sys"))?;
-    let proof = prove(&state, &topology)?;
-    options.output.print(&proof)?;
-    let is_good = proof.placement_ok
-        && proof.precision >= options.minimum_precision
-        && proof.recall >= options.minimum_recall;
-    Ok(match is_good {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(NEGATIVE_RESULT),
+    let evidence = gather(states, ledger, &topology, options.target.map(NodeId))?;
+    let verdict = judge(
+        &evidence,
+        &demands,
+        "workloads that know which of their pages are hot",
+    );
+    options.output.print(&verdict)?;
+    Ok(match verdict.verdict {
+        Outcome::Pass => ExitCode::SUCCESS,
+        Outcome::Fail => ExitCode::from(NEGATIVE_RESULT),
+        Outcome::Unproved => ExitCode::from(NOTHING_PROVED),
     })
 }

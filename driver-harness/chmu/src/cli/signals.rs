@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Being told to start and to stop.
 
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
@@ -9,20 +9,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chmu_machine::stop::StopFlag;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use chmu_machine::wait;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::{flag, low_level};
 
 /// Whoever waits for something that no descriptor tells of looks for a signal this often.
 pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
-/// From its creation on no SIGTERM, SIGINT, SIGHUP or SIGUSR1 ends the process.
+/// From its creation on no SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 ends the process.
 ///
 /// A pipe wakes who sleeps: kernels without networks have pipes, too.
 #[derive(Debug)]
 pub(super) struct Signals {
     stop: StopFlag,
     start: Arc<AtomicBool>,
-    started: PipeReader,
+    /// Somebody wants a look at the workload's pages.
+    check: Arc<AtomicBool>,
+    /// Told something: to start, or to look.
+    told: PipeReader,
 }
 
 impl Signals {
@@ -39,13 +43,17 @@ impl Signals {
             low_level::pipe::register_raw(signal, waker.into_raw_fd())?;
         }
         let start = Arc::default();
-        let (started, waker) = io::pipe()?;
-        flag::register(SIGUSR1, Arc::clone(&start))?;
-        low_level::pipe::register_raw(SIGUSR1, waker.into_raw_fd())?;
+        let check = Arc::default();
+        let (told, waker) = io::pipe()?;
+        for (signal, flag) in [(SIGUSR1, &start), (SIGUSR2, &check)] {
+            flag::register(signal, Arc::clone(flag))?;
+            low_level::pipe::register_raw(signal, waker.try_clone()?.into_raw_fd())?;
+        }
         Ok(Signals {
             stop,
             start,
-            started,
+            check,
+            told,
         })
     }
 
@@ -57,15 +65,31 @@ impl Signals {
     /// Sleeps until SIGUSR1, or until there is nothing left to start for.
     pub(super) fn wait_for_start(&self) -> io::Result<()> {
         while !self.stop.is_raised() && !self.start.load(Ordering::Relaxed) {
-            self.stop.readable(&[self.started.as_raw_fd()], None)?;
+            self.sleep()?;
         }
         Ok(())
     }
 
-    /// Sleeps until it is time to stop.
-    pub(super) fn wait_for_stop(&self) -> io::Result<()> {
-        while !self.stop.is_raised() {
-            self.stop.readable(&[], None)?;
+    /// Sleeps until it is time to stop, or until SIGUSR2 asks for a look.
+    pub(super) fn wait_for_stop_or_check(&self) -> io::Result<()> {
+        while !self.stop.is_raised() && !self.check.load(Ordering::Relaxed) {
+            self.sleep()?;
+        }
+        Ok(())
+    }
+
+    /// Whether SIGUSR2 has come since the last time that this was asked.
+    pub(super) fn take_check(&self) -> bool {
+        self.check.swap(false, Ordering::Relaxed)
+    }
+
+    /// Sleeps until a signal comes.
+    fn sleep(&self) -> io::Result<()> {
+        let told = [self.told.as_raw_fd()];
+        self.stop.readable(&told, None)?;
+        // What has been read does not wake again.
+        if wait::readable(&told, Some(Duration::ZERO))? {
+            let _ = (&self.told).read(&mut [0; 64])?;
         }
         Ok(())
     }

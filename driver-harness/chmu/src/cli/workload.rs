@@ -1,20 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu workload` and `chmu workload script`.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use chmu_machine::clock;
 use chmu_machine::node::NodeId;
-
 use chmu_machine::topology::Topology;
-use chmu_machine::words;
-use chmu_proof::workload::state::{Phase, State};
+use chmu_proof::workload::report::WorkloadReport;
+use chmu_proof::workload::state::{Phase, State, StateError, Verified};
 use chmu_proof::workload::touches::PageTouches;
 use chmu_proof::workload::traffic::{Distribution, Share, Shares, Traffic};
-use chmu_proof::workload::{Accesses, Layout, Verification, Workload, check_counts, hot_set};
-use serde::Serialize;
+use chmu_proof::workload::{Layout, Workload, check_counts, hot_set};
 
 use super::exit_code::NEGATIVE_RESULT;
 use super::output::Output;
@@ -87,6 +85,9 @@ struct TrafficOptions {
     /// Accesses to cold pages, as a percentage of all.
     #[arg(long, value_name = "PERCENT", default_value = "1")]
     cold_percent: Share,
+    /// Makes other pages hot after each so many rounds [default: never].
+    #[arg(long, value_name = "ROUNDS", value_parser = positive::<u64>)]
+    move_rounds: Option<u64>,
     /// Ends after so many rounds; in one round there are as many visits as hot pages
     /// [default: at SIGTERM].
     #[arg(long)]
@@ -94,55 +95,6 @@ struct TrafficOptions {
     /// Ends after so many seconds [default: at SIGTERM].
     #[arg(long)]
     seconds: Option<u64>,
-}
-
-/// What came of it; on stdout.
-#[derive(Debug, Serialize)]
-struct Report {
-    process_id: u32,
-    node: NodeId,
-    rounds: u64,
-    #[serde(flatten)]
-    accesses: Accesses,
-    cold_accesses: u64,
-    seconds: f64,
-    #[serde(flatten)]
-    verification: Verification,
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Accesses { reads, writes } = self.accesses;
-        let loads = words::count(reads, "load", "loads");
-        let stores = words::count(writes, "store", "stores");
-        let rounds = words::count(self.rounds, "whole round", "rounds");
-        let time = Duration::try_from_secs_f64(self.seconds).unwrap_or_default();
-        let time = words::span(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
-        write!(f, "{loads} and {stores} in {rounds} and {time}")?;
-        if self.cold_accesses > 0 {
-            write!(f, ", {} of them to cold pages", self.cold_accesses)?;
-        }
-        let Verification {
-            pages_checked,
-            corrupt_pages,
-            wrong_words,
-        } = &self.verification;
-        let checked = words::count(*pages_checked, "page", "pages");
-        let corrupt = match corrupt_pages {
-            0 => "none is".to_owned(),
-            1 => "1 is".to_owned(),
-            several => format!("{several} are"),
-        };
-        writeln!(f, "\n{checked} checked, {corrupt} corrupt")?;
-        for wrong in wrong_words {
-            writeln!(
-                f,
-                "page {} word {}: {:#018x} instead of {:#018x}",
-                wrong.page, wrong.place, wrong.found, wrong.expected
-            )?;
-        }
-        Ok(())
-    }
 }
 
 /// How much was touched.
@@ -161,30 +113,44 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
 
 fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<ExitCode> {
     check_counts(pages.pages, options.hot_pages)?;
-    let hot = hot_set::choose(pages.pages, options.hot_pages, pages.seed);
-    let cold = hot_set::others(pages.pages, &hot);
+    let hot_set = |seed| hot_set::choose(pages.pages, options.hot_pages, seed);
     let shares = Shares {
         cold: options.cold_percent,
         write: options.write_percent,
     };
-    let traffic = Traffic::new(hot.clone(), cold, options.distribution, shares, pages.seed);
-    let mut traffic = traffic?;
+    let traffic = |hot: &[u64], seed| {
+        let cold = hot_set::others(pages.pages, hot);
+        Traffic::new(hot.to_vec(), cold, options.distribution, shares, seed)
+    };
+    let first = hot_set(pages.seed);
+    let mut traffic_now = traffic(&first, pages.seed)?;
     let rounds = options.rounds.unwrap_or(u64::MAX);
     let limit = options.seconds.map(Duration::from_secs);
-    run_session(pages, &hot, |workload, signals| {
+    run_session(pages, &first, |session| {
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let mut work = Work::default();
         while work.rounds < rounds {
-            for _ in 0..traffic.round_visits() {
-                if signals.stop().is_raised() || over() {
-                    return work;
+            let moves = options
+                .move_rounds
+                .filter(|every| work.rounds.is_multiple_of(*every));
+            if let Some(every) = moves.filter(|_| work.rounds > 0) {
+                let seed = pages.seed.wrapping_add(work.rounds / every);
+                let hot = hot_set(seed);
+                traffic_now = traffic(&hot, seed)?;
+                session.state.move_hot_set(&hot, clock::monotonic_ns());
+                session.publish()?;
+            }
+            for _ in 0..traffic_now.round_visits() {
+                if session.signals.stop().is_raised() || over() {
+                    return Ok(work);
                 }
-                work.cold_accesses += traffic.visit(|touch| workload.touch(touch));
+                work.cold_accesses += traffic_now.visit(|touch| session.workload.touch(touch));
+                session.attend()?;
             }
             work.rounds += 1;
         }
-        work
+        Ok(work)
     })
 }
 
@@ -198,62 +164,105 @@ fn run_script(pages: &PageOptions, touches: &[PageTouches]) -> anyhow::Result<Ex
             pages.pages.saturating_sub(1)
         );
     }
-    run_session(pages, &hot, |workload, _| {
+    run_session(pages, &hot, |session| {
         for touch in touches.iter().flat_map(|touches| touches.accesses()) {
-            workload.touch(touch);
+            session.workload.touch_exactly(touch);
         }
-        Work {
+        Ok(Work {
             rounds: 1,
             ..Work::default()
-        }
+        })
     })
+}
+
+/// A workload at work, and those who want to know of it.
+struct Session<'a> {
+    workload: Workload,
+    state: State,
+    path: Option<&'a Path>,
+    signals: Signals,
+    /// Somebody was told that words are wrong.
+    complained: bool,
+}
+
+impl Session<'_> {
+    /// Answers who asked for a look at all pages, and tells of the first wrong word at once.
+    fn attend(&mut self) -> Result<(), StateError> {
+        if self.signals.take_check() {
+            self.state.verified = Some(Verified {
+                time_ns: clock::monotonic_ns(),
+                verification: self.workload.verify(),
+            });
+            return self.publish();
+        }
+        match self.workload.checks().wrong_words > 0 && !self.complained {
+            true => self.publish(),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes down what is known now.
+    fn publish(&mut self) -> Result<(), StateError> {
+        self.state.checks = self.workload.checks().clone();
+        self.complained |= self.state.checks.wrong_words > 0;
+        match self.path {
+            Some(path) => self.state.publish(path),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Sets the pages up, lets `work` touch them, checks and reports.
 fn run_session(
     options: &PageOptions,
     hot: &[u64],
-    work: impl FnOnce(&mut Workload, &Signals) -> Work,
+    work: impl FnOnce(&mut Session) -> anyhow::Result<Work>,
 ) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch()?;
     let topology = Topology::read(Path::new("/sys"))?;
     let node = options.node.map(NodeId);
     let layout = Layout::choose(&topology, node, options.pages, options.seed)?;
-    let mut workload = Workload::prepare(layout)?;
+    let workload = Workload::prepare(layout)?;
     if options.balancing {
         workload.allow_balancing()?;
     }
-    let mut state = workload.state(hot);
-    let publish = |state: &State| match &options.state {
-        Some(path) => state.publish(path),
-        None => Ok(()),
+    let mut session = Session {
+        state: workload.state(hot),
+        workload,
+        path: options.state.as_deref(),
+        signals,
+        complained: false,
     };
     if options.wait {
-        publish(&state)?;
-        signals.wait_for_start()?;
+        session.publish()?;
+        session.signals.wait_for_start()?;
     }
-    state.start();
-    publish(&state)?;
+    session.state.start();
+    session.publish()?;
     let start = Instant::now();
-    let work = work(&mut workload, &signals);
+    let work = work(&mut session)?;
     let seconds = start.elapsed().as_secs_f64();
-    state.phase = Phase::Finished;
-    publish(&state)?;
+    session.state.phase = Phase::Finished;
+    session.publish()?;
     if options.hold {
-        signals.wait_for_stop()?;
+        while !session.signals.stop().is_raised() {
+            session.signals.wait_for_stop_or_check()?;
+            session.attend()?;
+        }
     }
-    let report = Report {
+    let report = WorkloadReport {
         process_id: std::process::id(),
         node: layout.node,
         rounds: work.rounds,
-        accesses: workload.accesses(),
+        accesses: session.workload.accesses(),
         cold_accesses: work.cold_accesses,
         seconds,
-        verification: workload.verify(),
+        checks: session.workload.checks().clone(),
+        verification: session.workload.verify(),
     };
     options.output.print(&report)?;
-    match report.verification.corrupt_pages {
-        0 => Ok(ExitCode::SUCCESS),
-        _ => Ok(ExitCode::from(NEGATIVE_RESULT)),
-    }
+    Ok(match report.is_right() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(NEGATIVE_RESULT),
+    })
 }

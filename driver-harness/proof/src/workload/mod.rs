@@ -8,13 +8,15 @@ use std::io;
 
 use chmu_machine::clock;
 use chmu_machine::memory::numa::{self, Placement};
-use chmu_machine::memory::page_map;
 use chmu_machine::memory::{Buffer, PAGE_BYTES, PAGE_LINES};
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::{Topology, name_nodes};
 
+pub mod checks;
 pub mod hot_set;
 pub mod pattern;
+pub mod report;
+mod start;
 pub mod state;
 pub mod touches;
 pub mod traffic;
@@ -22,6 +24,7 @@ mod verification;
 
 pub use verification::{Verification, WrongWord};
 
+use checks::{Checks, WrongAccess};
 use pattern::Pattern;
 use state::{Phase, State};
 use traffic::{Direction, Touch, TrafficError};
@@ -142,9 +145,9 @@ pub fn check_counts(pages: u64, hot: u64) -> Result<(), WorkloadError> {
 }
 
 /// How many accesses were made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct Accesses {
-    /// Loads.
+    /// Loads, without those that go before a store.
     pub reads: u64,
     /// Stores.
     pub writes: u64,
@@ -159,8 +162,7 @@ pub struct Workload {
     /// Writes to each line, in this process's own memory: what the lines must hold.
     writes: Vec<u32>,
     accesses: Accesses,
-    /// The last word loaded is kept, so that no load is in vain.
-    last_word: u64,
+    checks: Checks,
 }
 
 impl Workload {
@@ -181,7 +183,7 @@ impl Workload {
             node,
             writes: vec![0; lines],
             accesses: Accesses::default(),
-            last_word: 0,
+            checks: Checks::default(),
         };
         workload.check_placement()?;
         numa::drain_reclaim_batches().map_err(WorkloadError::Query)?;
@@ -215,6 +217,7 @@ impl Workload {
         let (address, pages) = (self.buffer.address(), self.buffer.pages());
         let mut hot_pages = hot_pages.to_vec();
         hot_pages.sort_unstable();
+        let start = start::look(address, pages);
         State {
             phase: Phase::Ready,
             process_id: std::process::id(),
@@ -224,25 +227,64 @@ impl Workload {
             node: self.node,
             seed: self.pattern.seed,
             hot_pages,
-            start_frames: frames(address, pages),
+            hot_since_ns: None,
+            earlier_hot_sets: Vec::new(),
+            large_folios: start.large_folios,
+            start_frames: start.frames,
             ready_monotonic_ns: clock::monotonic_ns(),
             first_touch_monotonic_ns: None,
             first_touch_boottime_ns: None,
+            checks: self.checks.clone(),
+            verified: None,
         }
     }
 
-    /// Makes one access.
+    /// Makes one access, and looks at what it finds. A store loads the word first, so that a store that
+    /// was lost is noticed before the next one hides it.
     ///
     /// # Panics
     /// When the touch names a page that the workload does not have.
     pub fn touch(&mut self, touch: Touch) {
+        self.check(touch);
+        self.count(touch);
+    }
+
+    /// The same, but a store is nothing than a store: for those who count accesses.
+    ///
+    /// # Panics
+    /// When the touch names a page that the workload does not have.
+    pub fn touch_exactly(&mut self, touch: Touch) {
+        if touch.direction == Direction::Read {
+            self.check(touch);
+        }
+        self.count(touch);
+    }
+
+    /// Loads the word and compares it with what it must be.
+    fn check(&mut self, touch: Touch) {
         let (page, place) = (touch.page, touch.place());
+        let found = self.buffer.read(page, place);
+        let writes = self.writes[line_index(page, touch.line)];
+        let expected = self.pattern.word(page, place, writes);
+        self.checks.words_checked += 1;
+        if found != expected {
+            self.checks.add(WrongAccess {
+                page,
+                place,
+                expected,
+                found,
+                writes_missing: self.pattern.writes_missing((page, place), writes, found),
+                time_ns: clock::monotonic_ns(),
+            });
+        }
+    }
+
+    /// Stores the next word where it is a store, and counts.
+    fn count(&mut self, touch: Touch) {
         match touch.direction {
-            Direction::Read => {
-                self.last_word = self.buffer.read(page, place);
-                self.accesses.reads += 1;
-            }
+            Direction::Read => self.accesses.reads += 1,
             Direction::Write => {
+                let (page, place) = (touch.page, touch.place());
                 let writes = &mut self.writes[line_index(page, touch.line)];
                 *writes = writes.wrapping_add(1);
                 let word = self.pattern.word(page, place, *writes);
@@ -250,6 +292,11 @@ impl Workload {
                 self.accesses.writes += 1;
             }
         }
+    }
+
+    /// What was found by looking at each word accessed so far.
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// How many pages there are.
@@ -268,16 +315,6 @@ impl Workload {
             self.writes[line_index(page, line)]
         })
     }
-}
-
-/// The frame of each page; none when the kernel hides them or a page is absent.
-fn frames(address: u64, pages: u64) -> Option<Vec<u64>> {
-    let mapped = page_map::read(std::process::id(), address, pages);
-    let mapped = mapped
-        .inspect_err(|error| log::info!("The state file names no frames: {error}"))
-        .ok()?;
-    let frames = mapped.frames.into_iter();
-    frames.map(|frame| frame.map(|frame| frame.0)).collect()
 }
 
 /// The place of a line in [`Workload::writes`], which has an entry for every line of the buffer.

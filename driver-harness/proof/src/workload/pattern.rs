@@ -24,6 +24,14 @@ impl Pattern {
             _ => word,
         }
     }
+
+    /// How many of the writes to a word, which was written to `writes` times, are missing in what was
+    /// found in its place; none where that is no earlier content of it.
+    pub fn writes_missing(self, (page, place): (u64, u64), writes: u32, found: u64) -> Option<u32> {
+        let missing = self.word(page, place, writes).wrapping_sub(found);
+        let missing = u32::try_from(missing).ok()?;
+        (place.is_multiple_of(LINE_WORDS) && missing > 0 && missing <= writes).then_some(missing)
+    }
 }
 
 /// The finaliser of the generator `SplitMix64`: two different inputs never give the same output.
@@ -53,6 +61,22 @@ mod tests {
     fn another_seed_is_other_content() {
         let [one, other] = [1, 2].map(|seed| Pattern { seed }.word(0, 0, 0));
         assert_ne!(one, other);
+    }
+
+    #[test]
+    fn earlier_content_is_told_from_other_content() {
+        let pattern = Pattern { seed: 7 };
+        let missing = |found| pattern.writes_missing((3, 8), 5, found);
+        for writes in 0..5 {
+            assert_eq!(missing(pattern.word(3, 8, writes)), Some(5 - writes));
+        }
+        let others = [
+            pattern.word(3, 8, 5),
+            pattern.word(3, 8, 6),
+            pattern.word(4, 8, 4),
+            0,
+        ];
+        assert_eq!(others.map(missing), [None; 4]);
     }
 
     #[test]

@@ -20,7 +20,7 @@ fn workload(pages: u64, seed: u64) -> Workload {
         node: NodeId(0),
         writes: vec![0; lines],
         accesses: Accesses::default(),
-        last_word: 0,
+        checks: Checks::default(),
     }
 }
 
@@ -79,6 +79,67 @@ fn a_lost_write_is_found() {
     assert_eq!(workload.verify().corrupt_pages, 0);
     workload.buffer.write(1, 8, before);
     assert_eq!(workload.verify().corrupt_pages, 1);
+}
+
+#[test]
+fn a_lost_write_is_found_by_the_next_access_to_its_word() {
+    for direction in [Direction::Read, Direction::Write] {
+        let mut workload = workload(2, 1);
+        let touch = Touch {
+            page: 1,
+            line: 1,
+            direction: Direction::Write,
+        };
+        let before = workload.buffer.read(1, 8);
+        workload.touch(touch);
+        workload.touch(touch);
+        assert_eq!(workload.checks().wrong_words, 0);
+        workload.buffer.write(1, 8, before);
+        workload.touch(Touch { direction, ..touch });
+        let checks = workload.checks();
+        assert_eq!((checks.words_checked, checks.wrong_words), (3, 1));
+        assert_eq!(
+            (checks.outdated_words, checks.examples[0].writes_missing),
+            (1, Some(2))
+        );
+        // A write heals the word, so that only what is lost later is found again.
+        let healed = u64::from(direction == Direction::Read);
+        workload.touch(touch);
+        assert_eq!(workload.checks().wrong_words, 1 + healed);
+    }
+}
+
+#[test]
+fn content_of_another_page_is_found_by_the_next_access() {
+    let mut workload = workload(2, 1);
+    let other = workload.buffer.read(0, 8);
+    workload.buffer.write(1, 8, other);
+    (0..40).for_each(|_| {
+        workload.touch(Touch {
+            page: 1,
+            line: 1,
+            direction: Direction::Read,
+        });
+    });
+    let checks = workload.checks();
+    assert_eq!((checks.wrong_words, checks.outdated_words), (40, 0));
+    assert_eq!(checks.examples.len(), 16);
+}
+
+#[test]
+fn an_exact_store_is_nothing_but_a_store() {
+    let mut workload = workload(1, 1);
+    workload.buffer.write(0, 8, 5);
+    let touch = |direction| Touch {
+        page: 0,
+        line: 1,
+        direction,
+    };
+    workload.touch_exactly(touch(Direction::Write));
+    assert_eq!(workload.checks().words_checked, 0);
+    workload.touch_exactly(touch(Direction::Read));
+    assert_eq!(workload.checks().words_checked, 1);
+    assert_eq!(workload.verify().corrupt_pages, 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Whether every page still holds what was written to it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use chmu_machine::memory::{Buffer, LINE_WORDS, PAGE_WORDS};
 
@@ -11,7 +11,7 @@ use super::pattern::Pattern;
 const EXAMPLES_MAX: usize = 16;
 
 /// The outcome for all pages.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Verification {
     /// How many pages were read, every word of them.
     pub pages_checked: u64,
@@ -22,7 +22,7 @@ pub struct Verification {
 }
 
 /// A word that is not what it must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrongWord {
     /// The page's number.
     pub page: u64,

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Evidence against demands.
+
+use chmu_promotion::ledger::Action;
+
+use crate::evidence::{Demands, Evidence};
+use crate::ledger::{Fault, FaultKind, Ledger, Moves};
+use crate::verdict::{Claim, Counts, Example, Judgement, LedgerCounts, Outcome, Reason, Verdict};
+use findings::Findings;
+use truths::Truths;
+
+mod content;
+mod findings;
+mod moves;
+mod pages;
+mod rate;
+mod truths;
+
+#[cfg(test)]
+mod tests;
+
+/// Judges what is known. `truth` says where the truth comes from.
+pub fn judge(evidence: &Evidence, demands: &Demands, truth: &str) -> Verdict {
+    let truths = Truths::of(&evidence.witnesses);
+    let moves = evidence.ledger.as_ref().map(Moves::of);
+    let mut judge = Judge {
+        evidence,
+        demands,
+        truths: &truths,
+        moves: moves.as_ref(),
+        findings: Findings::default(),
+        counts: Counts::default(),
+    };
+    let promoted = judge.pages();
+    judge.content();
+    let ledger = evidence.ledger.as_ref().map(|ledger| judge.ledger(ledger));
+    let counts = judge.counts;
+    let ratio = |part, whole| (whole > 0).then(|| ratio(part, whole));
+    let recall = ratio(counts.promoted_hot_pages, counts.true_hot_pages);
+    let precision = ratio(promoted.right_folios, promoted.folios);
+    let page_precision = ratio(promoted.right_pages, promoted.pages);
+    let mut findings = judge.findings;
+    if recall.is_some_and(|recall| recall >= demands.minimum_recall) {
+        findings.forgive(&[Reason::NotPromoted]);
+    }
+    if precision.is_none_or(|precision| precision >= demands.minimum_precision)
+        && demands.minimum_precision < 1.0
+    {
+        findings.forgive(&[
+            Reason::ColdPageMoved,
+            Reason::StalePageMoved,
+            Reason::MovedBeforeHot,
+        ]);
+    }
+    let claims: Vec<_> = Claim::ALL
+        .into_iter()
+        .map(|claim| judgement(claim, evidence, &findings, &counts))
+        .collect();
+    Verdict {
+        verdict: overall(&claims),
+        claims,
+        findings: findings.into_list(),
+        truth: truth.to_owned(),
+        counts,
+        ledger,
+        precision,
+        page_precision,
+        recall,
+    }
+}
+
+/// What is judged, and what was found until now.
+struct Judge<'a> {
+    evidence: &'a Evidence,
+    demands: &'a Demands,
+    truths: &'a Truths<'a>,
+    moves: Option<&'a Moves>,
+    findings: Findings,
+    counts: Counts,
+}
+
+impl Judge<'_> {
+    /// Judges the ledger by itself and its moves.
+    fn ledger(&mut self, ledger: &Ledger) -> LedgerCounts {
+        for fault in ledger.faults(self.demands.killed) {
+            self.fault(fault);
+        }
+        self.order();
+        self.rate(ledger);
+        let mut counts = LedgerCounts::default();
+        for event in ledger.events() {
+            match &event.action {
+                Action::Source(said) => {
+                    counts.units_reported = counts.units_reported.saturating_add(said.units);
+                    counts.pages_reported = counts.pages_reported.saturating_add(said.pages);
+                }
+                Action::Batch(_) => counts.batches += 1,
+                Action::Moved(moved) => {
+                    counts.folios_moved += 1;
+                    counts.pages_moved = counts.pages_moved.saturating_add(moved.folio.pages);
+                    counts.largest_folio_pages = counts.largest_folio_pages.max(moved.folio.pages);
+                }
+                _ => {}
+            }
+        }
+        counts.foreign_pages_moved = self.foreign();
+        counts
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        let reason = match fault.kind {
+            FaultKind::Unfinished => Reason::LedgerUnfinished,
+            FaultKind::Totals => Reason::LedgerTotals,
+            FaultKind::Order => Reason::LedgerOrder,
+            FaultKind::FateMissing => Reason::LedgerFateMissing,
+            FaultKind::FateInvented => Reason::LedgerFateInvented,
+        };
+        self.findings.add(reason, || Example {
+            line: Some(fault.line as u64),
+            detail: fault.text,
+            ..Example::default()
+        });
+    }
+}
+
+fn judgement(claim: Claim, evidence: &Evidence, findings: &Findings, counts: &Counts) -> Judgement {
+    let missing = missing(claim, evidence, counts);
+    let outcome = match (findings.breaks(claim), &missing) {
+        (true, _) => Outcome::Fail,
+        (false, Some(_)) => Outcome::Unproved,
+        (false, None) => Outcome::Pass,
+    };
+    Judgement {
+        claim,
+        outcome,
+        missing,
+    }
+}
+
+/// What it would take to prove a claim that is not there.
+fn missing(claim: Claim, evidence: &Evidence, counts: &Counts) -> Option<String> {
+    let witnesses = &evidence.witnesses;
+    if claim.needs_ledger() && evidence.ledger.is_none() {
+        return Some("there is no ledger; give --ledger".to_owned());
+    }
+    match claim {
+        Claim::Recall if counts.true_hot_pages == 0 => Some("no page is hot".to_owned()),
+        Claim::Precision | Claim::Attribution if !pages::frames_are_known(witnesses) => Some(
+            "the kernel hides frames, so that a page that came back is not told; run as root"
+                .to_owned(),
+        ),
+        Claim::Content
+            if witnesses
+                .iter()
+                .any(|witness| witness.state.verified.is_none()) =>
+        {
+            Some("the workload has not looked at its pages".to_owned())
+        }
+        _ if witnesses.is_empty() => Some("no truth is known of any page".to_owned()),
+        _ => None,
+    }
+}
+
+fn overall(claims: &[Judgement]) -> Outcome {
+    let any = |outcome| claims.iter().any(|judgement| judgement.outcome == outcome);
+    if any(Outcome::Fail) {
+        Outcome::Fail
+    } else if any(Outcome::Unproved) {
+        Outcome::Unproved
+    } else {
+        Outcome::Pass
+    }
+}
+
+#[expect(clippy::cast_precision_loss)]
+fn ratio(part: u64, whole: u64) -> f64 {
+    part as f64 / whole as f64
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Page by page: where it is, whether it should be there, and whether the ledger says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chmu_machine::node::NodeId;
+use chmu_promotion::Folio;
+use chmu_spec::address::Pfn;
+
+use super::Judge;
+use super::truths::{PageId, Warmth};
+use crate::evidence::{Whereabouts, Witness};
+use crate::ledger::Move;
+use crate::verdict::{Example, Reason};
+
+/// Whether frames of all pages are known, then and now.
+pub(super) fn frames_are_known(witnesses: &[Witness]) -> bool {
+    witnesses.iter().all(|witness| {
+        let hidden =
+            |place: &Whereabouts| matches!(place, Whereabouts::Present { frame: None, .. });
+        witness.state.start_frames.is_some() && !witness.whereabouts.iter().any(hidden)
+    })
+}
+
+/// What is promoted, counted by page and by the folios of the start.
+#[derive(Debug, Default)]
+pub(super) struct Promoted {
+    pub(super) pages: u64,
+    pub(super) right_pages: u64,
+    pub(super) folios: u64,
+    pub(super) right_folios: u64,
+}
+
+/// A page with everything that is known of it.
+struct Page {
+    id: PageId,
+    start: Option<Pfn>,
+    now: Whereabouts,
+    /// It is in another frame, or on another node.
+    changed: bool,
+    /// The first move out of the frame that it started in.
+    moved: Option<Move>,
+}
+
+impl Judge<'_> {
+    pub(super) fn pages(&mut self) -> Promoted {
+        let pages = self.look();
+        let hot_folios = self.hot_folios(&pages);
+        let mut promoted = Promoted::default();
+        let mut folios: BTreeMap<(usize, u64), bool> = BTreeMap::new();
+        for page in &pages {
+            self.place(page);
+            self.attribute(page, &pages);
+            if !page.changed && page.moved.is_none() {
+                continue;
+            }
+            let warmth = self.warmth(page);
+            let folio = self.truths.large_folio(page.id);
+            let is_along =
+                folio.is_some_and(|folio| hot_folios.contains(&(page.id.witness, folio.head)));
+            self.temperature(page, warmth, is_along);
+            promoted.pages += 1;
+            promoted.right_pages += u64::from(warmth == Warmth::Hot);
+            // A base page whose frame is not known is told by its number.
+            let key = folio
+                .map(|folio| folio.head)
+                .or(page.start)
+                .map_or(page.id.page, |frame| frame.0);
+            *folios.entry((page.id.witness, key)).or_default() |= warmth == Warmth::Hot;
+        }
+        promoted.folios = folios.len() as u64;
+        promoted.right_folios = folios.values().filter(|is_right| **is_right).count() as u64;
+        self.counts.promoted_folios = self.promoted_folios(&pages);
+        self.unexplained_returns(&pages);
+        promoted
+    }
+
+    fn look(&self) -> Vec<Page> {
+        let mut pages = Vec::new();
+        for (witness, Witness { state, whereabouts }) in self.evidence.witnesses.iter().enumerate()
+        {
+            for (page, &now) in (0..).zip(whereabouts) {
+                let id = PageId { witness, page };
+                let start = self.truths.start_frame(id);
+                let changed = match now {
+                    Whereabouts::Absent(_) => false,
+                    Whereabouts::Present { node, frame } => {
+                        node != state.node || (start.is_some() && frame.is_some() && start != frame)
+                    }
+                };
+                let moved = start.and_then(|frame| self.first_move(id, frame));
+                pages.push(Page {
+                    id,
+                    start,
+                    now,
+                    changed,
+                    moved,
+                });
+            }
+        }
+        pages
+    }
+
+    /// The first move out of a frame that was of this page.
+    fn first_move(&self, id: PageId, frame: Pfn) -> Option<Move> {
+        let moves = self.moves?.out_of(frame).into_iter().map(|(_, one)| one);
+        let mut own = moves.filter(|one| self.truths.page_in(frame, one.started_ns) == Some(id));
+        own.find(|one| one.ended_ns >= self.truths.state(id).ready_monotonic_ns)
+    }
+
+    fn warmth(&self, page: &Page) -> Warmth {
+        match page.moved {
+            Some(one) => {
+                let since_ns = one.started_ns.saturating_sub(self.demands.lateness_ns);
+                self.truths.warmth(page.id, since_ns, one.ended_ns)
+            }
+            // Nobody knows when it was moved: that it was hot ever is enough.
+            None => self.truths.warmth(page.id, 0, u64::MAX),
+        }
+    }
+
+    /// Large folios with a page that was right to move.
+    fn hot_folios(&self, pages: &[Page]) -> BTreeSet<(usize, Pfn)> {
+        let hot = pages.iter().filter(|page| self.warmth(page) == Warmth::Hot);
+        hot.filter_map(|page| Some((page.id.witness, self.truths.large_folio(page.id)?.head)))
+            .collect()
+    }
+
+    /// Folios of the start that have a page on another node now.
+    fn promoted_folios(&self, pages: &[Page]) -> u64 {
+        let away = pages.iter().filter(|page| self.is_away(page));
+        let keys: BTreeSet<_> = away
+            .map(|page| {
+                let folio = self.truths.large_folio(page.id);
+                let head = folio.map(|folio| folio.head).or(page.start);
+                (page.id.witness, head.map_or(page.id.page, |frame| frame.0))
+            })
+            .collect();
+        keys.len() as u64
+    }
+
+    fn is_away(&self, page: &Page) -> bool {
+        let source = self.truths.state(page.id).node;
+        matches!(page.now, Whereabouts::Present { node, .. } if node != source)
+    }
+
+    /// Counts where a page is, and whether it may be there.
+    fn place(&mut self, page: &Page) {
+        let is_hot = self.truths.is_hot(page.id);
+        self.counts.pages += 1;
+        self.counts.true_hot_pages += u64::from(is_hot);
+        let source = self.truths.state(page.id).node;
+        let node = match page.now {
+            Whereabouts::Absent(errno) => {
+                self.counts.absent_pages += 1;
+                let detail = format!("the kernel finds no page (error {errno})");
+                self.find(Reason::PageGone, page, detail);
+                return self.not_promoted(page, is_hot);
+            }
+            Whereabouts::Present { node, .. } => node,
+        };
+        *self.counts.pages_by_node.entry(node).or_default() += 1;
+        if node == source {
+            return self.not_promoted(page, is_hot);
+        }
+        self.counts.promoted_pages += 1;
+        self.counts.promoted_hot_pages += u64::from(is_hot);
+        let targets = self
+            .evidence
+            .targets
+            .get(&source)
+            .map_or(&[][..], Vec::as_slice);
+        if !targets.contains(&node) {
+            self.counts.pages_on_wrong_node += 1;
+            let detail = format!("is on node {node}; {}", belongs(source, targets));
+            self.find(Reason::ThirdNode, page, detail);
+        }
+    }
+
+    /// A hot page that is where it was: what the ledger says of it.
+    fn not_promoted(&mut self, page: &Page, is_hot: bool) {
+        if !is_hot {
+            return;
+        }
+        let since_ns = self.truths.state(page.id).ready_monotonic_ns;
+        let detail = match (self.moves, page.start) {
+            (Some(moves), Some(frame)) => match moves.last_attempt(frame, since_ns) {
+                Some(attempt) => format!("the ledger's last word is: {}", attempt.reason),
+                None if moves.is_seen(frame) => "was reported, and nothing became of it".to_owned(),
+                None => "was never reported".to_owned(),
+            },
+            _ => "is where it was".to_owned(),
+        };
+        self.find(Reason::NotPromoted, page, detail);
+    }
+
+    /// Whether a page that was moved was right to move.
+    fn temperature(&mut self, page: &Page, warmth: Warmth, is_along: bool) {
+        let (reason, detail) = match warmth {
+            Warmth::Hot => return,
+            _ if is_along => {
+                self.counts.pages_taken_along += 1;
+                return;
+            }
+            Warmth::Cold => {
+                self.counts.wrong_pages_promoted += 1;
+                let detail = match self.is_away(page) {
+                    true => "was never hot",
+                    false => "was never hot, and came back",
+                };
+                (Reason::ColdPageMoved, detail)
+            }
+            Warmth::Stale => {
+                self.counts.stale_pages += 1;
+                (Reason::StalePageMoved, "had been hot, and no longer was")
+            }
+            Warmth::Premature => {
+                self.counts.premature_pages += 1;
+                (Reason::MovedBeforeHot, "became hot later")
+            }
+        };
+        self.find(reason, page, detail.to_owned());
+    }
+
+    /// Whether the ledger says what happened to a page, and what it says happened.
+    fn attribute(&mut self, page: &Page, pages: &[Page]) {
+        let (Some(moves), Whereabouts::Present { node, .. }) = (self.moves, page.now) else {
+            return;
+        };
+        let source = self.truths.state(page.id).node;
+        let since_ns = self.truths.state(page.id).ready_monotonic_ns;
+        match (page.moved, page.changed) {
+            (None, false) => {}
+            (None, true) => {
+                let attempt = page
+                    .start
+                    .and_then(|frame| moves.last_attempt(frame, since_ns));
+                let tried = attempt.filter(|attempt| attempt.batch.is_some());
+                match tried {
+                    Some(attempt) => {
+                        let detail = format!(
+                            "is on node {node}; line {} says: {}",
+                            attempt.line, attempt.reason
+                        );
+                        self.find(Reason::SaidStayedButMoved, page, detail);
+                    }
+                    None => {
+                        let detail =
+                            format!("is on node {node}, in another frame than it started in");
+                        self.find(Reason::MovedByOthers, page, detail);
+                    }
+                }
+            }
+            (Some(one), false) => {
+                let torn = one.folio.pages > 1 && self.others_moved(one.folio, page, pages);
+                let reason = if torn {
+                    Reason::FolioTorn
+                } else {
+                    Reason::SaidMovedButStayed
+                };
+                let detail = format!(
+                    "is still on node {node}; line {} says that it moved",
+                    one.line
+                );
+                self.find(reason, page, detail);
+            }
+            (Some(_), true) if node == source => self.counts.returned_pages += 1,
+            (Some(one), true) if node != one.route.target => {
+                let detail = format!(
+                    "is on node {node}; line {} says node {}",
+                    one.line, one.route.target
+                );
+                self.find(Reason::OtherNodeThanSaid, page, detail);
+            }
+            (Some(_), true) => {}
+        }
+    }
+
+    /// Whether other pages of a folio did move.
+    fn others_moved(&self, folio: Folio, page: &Page, pages: &[Page]) -> bool {
+        let frames = folio.head..folio.end();
+        pages.iter().any(|other| {
+            other.id.witness == page.id.witness
+                && other.changed
+                && other.start.is_some_and(|frame| frames.contains(&frame))
+        })
+    }
+
+    /// Pages that came back are no surprise as far as the ledger knows of demotions.
+    fn unexplained_returns(&mut self, pages: &[Page]) {
+        let explained = self.moves.map_or(0, |moves| moves.demoted_pages());
+        if self.counts.returned_pages <= explained {
+            return;
+        }
+        let returned = pages
+            .iter()
+            .filter(|page| page.changed && page.moved.is_some() && !self.is_away(page));
+        let returned: Vec<_> = returned.collect();
+        for page in returned
+            .into_iter()
+            .skip(usize::try_from(explained).unwrap_or(usize::MAX))
+        {
+            self.find(
+                Reason::CameBack,
+                page,
+                "is back, in another frame".to_owned(),
+            );
+        }
+    }
+
+    fn find(&mut self, reason: Reason, page: &Page, detail: String) {
+        let process_id = Some(self.truths.state(page.id).process_id);
+        self.findings.add(reason, || Example {
+            process_id,
+            page: Some(page.id.page),
+            frame: page.start.map(|frame| frame.0),
+            line: None,
+            detail,
+        });
+    }
+}
+
+fn belongs(source: NodeId, targets: &[NodeId]) -> String {
+    let names: Vec<_> = targets.iter().map(|node| format!("node {node}")).collect();
+    match names.is_empty() {
+        true => format!("pages of node {source} belong nowhere else"),
+        false => format!("pages of node {source} belong on {}", names.join(" or ")),
+    }
+}

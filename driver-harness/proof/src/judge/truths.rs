@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What workloads say of their pages, by page and by frame.
+
+use std::collections::BTreeMap;
+
+use chmu_promotion::Folio;
+use chmu_spec::address::Pfn;
+
+use crate::evidence::Witness;
+use crate::workload::state::State;
+
+/// A page of a workload: the workload's place among the witnesses and the page's number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PageId {
+    pub(super) witness: usize,
+    pub(super) page: u64,
+}
+
+/// What a page was at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Warmth {
+    /// Hot then.
+    Hot,
+    /// Hot earlier.
+    Stale,
+    /// Hot only later.
+    Premature,
+    /// Never hot.
+    Cold,
+}
+
+/// The truth about all workloads.
+pub(super) struct Truths<'a> {
+    witnesses: &'a [Witness],
+    /// When each page of each witness was hot: from, until. Empty for a page that never was.
+    hot_times: Vec<BTreeMap<u64, Vec<(u64, u64)>>>,
+    /// Which pages started in a frame, and since when, by time.
+    by_frame: BTreeMap<u64, Vec<(u64, PageId)>>,
+    /// Large folios at the start, by witness and first frame.
+    folios: BTreeMap<(usize, u64), Folio>,
+}
+
+impl<'a> Truths<'a> {
+    pub(super) fn of(witnesses: &'a [Witness]) -> Truths<'a> {
+        let mut by_frame: BTreeMap<u64, Vec<(u64, PageId)>> = BTreeMap::new();
+        let mut folios = BTreeMap::new();
+        for (witness, Witness { state, .. }) in witnesses.iter().enumerate() {
+            let frames = state.start_frames.iter().flatten();
+            for (page, &frame) in (0..).zip(frames) {
+                let id = PageId { witness, page };
+                by_frame
+                    .entry(frame)
+                    .or_default()
+                    .push((state.ready_monotonic_ns, id));
+            }
+            for folio in state.large_folios.iter().flatten() {
+                folios.insert((witness, folio.head.0), *folio);
+            }
+        }
+        by_frame
+            .values_mut()
+            .for_each(|pages| pages.sort_unstable());
+        Truths {
+            witnesses,
+            hot_times: witnesses
+                .iter()
+                .map(|witness| hot_times(&witness.state))
+                .collect(),
+            by_frame,
+            folios,
+        }
+    }
+
+    pub(super) fn state(&self, id: PageId) -> &'a State {
+        &self.witnesses[id.witness].state
+    }
+
+    /// The page that started in a frame and was the last to do so at a time.
+    pub(super) fn page_in(&self, frame: Pfn, at_ns: u64) -> Option<PageId> {
+        let pages = self.by_frame.get(&frame.0)?;
+        let earlier = pages.iter().filter(|(ready_ns, _)| *ready_ns <= at_ns);
+        earlier.map(|(_, id)| *id).next_back()
+    }
+
+    /// Pages of workloads that started in the frames of a folio, at a time.
+    pub(super) fn pages_in(&self, folio: Folio, at_ns: u64) -> impl Iterator<Item = PageId> {
+        let frames = self
+            .by_frame
+            .range(folio.head.0..folio.end().0.max(folio.head.0));
+        frames.filter_map(move |(frame, _)| self.page_in(Pfn(*frame), at_ns))
+    }
+
+    /// The frame that a page started in.
+    pub(super) fn start_frame(&self, id: PageId) -> Option<Pfn> {
+        let frames = self.state(id).start_frames.as_ref()?;
+        frames.get(usize::try_from(id.page).ok()?).copied().map(Pfn)
+    }
+
+    /// The folio of several pages that a page started in; none for a base page.
+    pub(super) fn large_folio(&self, id: PageId) -> Option<Folio> {
+        let frame = self.start_frame(id)?;
+        let before = self
+            .folios
+            .range((id.witness, 0)..=(id.witness, frame.0))
+            .next_back();
+        before
+            .map(|(_, folio)| *folio)
+            .filter(|folio| frame < folio.end())
+    }
+
+    /// Whether it is hot now, or was last.
+    pub(super) fn is_hot(&self, id: PageId) -> bool {
+        self.state(id).hot_pages.binary_search(&id.page).is_ok()
+    }
+
+    /// What a page was within a time; `since` and `until` are 0 and the end of time where nobody knows.
+    pub(super) fn warmth(&self, id: PageId, since_ns: u64, until_ns: u64) -> Warmth {
+        let Some(times) = self.hot_times[id.witness].get(&id.page) else {
+            return Warmth::Cold;
+        };
+        let each = times.iter().map(|(from_ns, to_ns)| {
+            if *from_ns > until_ns {
+                Warmth::Premature
+            } else if *to_ns < since_ns {
+                Warmth::Stale
+            } else {
+                Warmth::Hot
+            }
+        });
+        each.min().unwrap_or(Warmth::Cold)
+    }
+}
+
+fn hot_times(state: &State) -> BTreeMap<u64, Vec<(u64, u64)>> {
+    let mut times: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+    for set in &state.earlier_hot_sets {
+        for page in &set.pages {
+            times
+                .entry(*page)
+                .or_default()
+                .push((set.from_ns, set.until_ns));
+        }
+    }
+    // Pages that nobody has touched yet will be hot: at no time that can be named.
+    let since_ns = state.hot_since_ns.unwrap_or(u64::MAX);
+    for page in &state.hot_pages {
+        times.entry(*page).or_default().push((since_ns, u64::MAX));
+    }
+    times
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Whether a ledger agrees with itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chmu_promotion::Folio;
+use chmu_promotion::ledger::{Action, BatchMade, Totals};
+
+use super::read::Ledger;
+
+/// Something that no honest ledger has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    /// What.
+    pub kind: FaultKind,
+    /// The line, from 1.
+    pub line: usize,
+    /// The same for people.
+    pub text: String,
+}
+
+/// Kinds of faults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// The last line is not the end of a run.
+    Unfinished,
+    /// The sums of the last line are not those of the lines.
+    Totals,
+    /// Lines are not in an order in which they can be written.
+    Order,
+    /// Nothing says what became of a folio of a batch.
+    FateMissing,
+    /// A folio is said to have moved, stayed or been put off in a batch that it was not part of, or
+    /// twice.
+    FateInvented,
+}
+
+/// The audit as it goes through the lines.
+#[derive(Default)]
+struct Audit {
+    faults: Vec<Fault>,
+    counted: Totals,
+    last_ns: u64,
+    batches: BTreeMap<u64, (usize, BTreeSet<Folio>)>,
+    /// Highest number of a batch until now.
+    last_batch: u64,
+}
+
+impl Ledger {
+    /// What is wrong with it. When the engine was `killed`, the end may be missing, and with it what
+    /// became of the batches of that moment.
+    pub fn faults(&self, killed: bool) -> Vec<Fault> {
+        let mut audit = Audit::default();
+        for (line, event) in (1..).zip(self.events()) {
+            if event.time_ns < audit.last_ns {
+                audit.add(
+                    FaultKind::Order,
+                    line,
+                    "it is older than the line before it",
+                );
+            }
+            audit.last_ns = audit.last_ns.max(event.time_ns);
+            audit.see(line, &event.action, line == self.events().len());
+            audit.counted.lines += 1;
+        }
+        if !killed {
+            audit.close(self.events().len(), self.totals().is_some());
+        }
+        audit.faults
+    }
+}
+
+impl Audit {
+    fn add(&mut self, kind: FaultKind, line: usize, text: impl Into<String>) {
+        let text = text.into();
+        self.faults.push(Fault { kind, line, text });
+    }
+
+    fn see(&mut self, line: usize, action: &Action, is_last: bool) {
+        let counted = &mut self.counted;
+        match action {
+            Action::Begin(_) if line != 1 => {
+                self.add(FaultKind::Order, line, "the run begins again")
+            }
+            Action::Source(said) => {
+                counted.units_reported = counted.units_reported.saturating_add(said.units);
+                counted.reports_with_overflow += u64::from(said.lost.overflow);
+            }
+            Action::Batch(batch) => self.batch(line, batch),
+            Action::Moved(moved) => {
+                counted.folios_moved += 1;
+                counted.pages_moved = counted.pages_moved.saturating_add(moved.folio.pages);
+                if moved.ended_ns < moved.started_ns || moved.route.source == moved.route.target {
+                    self.add(
+                        FaultKind::Order,
+                        line,
+                        "the move ends before it starts, or goes nowhere",
+                    );
+                }
+                self.fate(line, moved.batch, moved.folio);
+            }
+            Action::Refused(refused) => {
+                counted.refused += 1;
+                if let Some(batch) = refused.batch {
+                    self.fate(line, batch, refused.folio);
+                }
+            }
+            Action::Retried(retried) => {
+                counted.retried += 1;
+                self.fate(line, retried.batch, retried.folio);
+            }
+            Action::End(totals) if is_last => self.compare(line, totals),
+            Action::End(_) => self.add(FaultKind::Order, line, "lines follow the end of the run"),
+            Action::Begin(_)
+            | Action::Seen(_)
+            | Action::Queued(_)
+            | Action::Demoted(_)
+            | Action::Tuned(_) => {}
+        }
+    }
+
+    fn batch(&mut self, line: usize, batch: &BatchMade) {
+        self.counted.batches += 1;
+        if batch.batch <= self.last_batch {
+            let text = format!(
+                "batch {} comes after batch {}",
+                batch.batch, self.last_batch
+            );
+            self.add(FaultKind::Order, line, text);
+        }
+        self.last_batch = self.last_batch.max(batch.batch);
+        let folios: BTreeSet<_> = batch.folios.iter().copied().collect();
+        if folios.len() != batch.folios.len() {
+            let text = format!("batch {} names a folio twice", batch.batch);
+            self.add(FaultKind::FateInvented, line, text);
+        }
+        self.batches.insert(batch.batch, (line, folios));
+    }
+
+    /// Something is said to have become of a folio: once for each in its batch.
+    fn fate(&mut self, line: usize, batch: u64, folio: Folio) {
+        let known = self.batches.get_mut(&batch);
+        if !known.is_some_and(|(_, folios)| folios.remove(&folio)) {
+            let frame = folio.head.0;
+            let text = format!(
+                "batch {batch} has no folio at frame {frame:#x} of which nothing was said before"
+            );
+            self.add(FaultKind::FateInvented, line, text);
+        }
+    }
+
+    fn compare(&mut self, line: usize, said: &Totals) {
+        let counted = self.counted.clone();
+        let pairs = [
+            ("lines", said.lines, counted.lines),
+            (
+                "units_reported",
+                said.units_reported,
+                counted.units_reported,
+            ),
+            (
+                "reports_with_overflow",
+                said.reports_with_overflow,
+                counted.reports_with_overflow,
+            ),
+            ("batches", said.batches, counted.batches),
+            ("folios_moved", said.folios_moved, counted.folios_moved),
+            ("pages_moved", said.pages_moved, counted.pages_moved),
+            ("refused", said.refused, counted.refused),
+            ("retried", said.retried, counted.retried),
+        ];
+        for (name, said, counted) in pairs
+            .into_iter()
+            .filter(|(_, said, counted)| said != counted)
+        {
+            let text = format!("{name} is said to be {said}, and its lines say {counted}");
+            self.add(FaultKind::Totals, line, text);
+        }
+    }
+
+    fn close(&mut self, lines: usize, is_finished: bool) {
+        if !is_finished {
+            self.add(
+                FaultKind::Unfinished,
+                lines,
+                "the run has no end: the ledger was cut, or the run goes on",
+            );
+        }
+        for (batch, (line, folios)) in std::mem::take(&mut self.batches) {
+            if let Some(folio) = folios.first() {
+                let text = format!(
+                    "nothing says what became of {} of batch {batch}, such as the one at frame {:#x}",
+                    folios.len(),
+                    folio.head.0
+                );
+                self.add(FaultKind::FateMissing, line, text);
+            }
+        }
+    }
+}

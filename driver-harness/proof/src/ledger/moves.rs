@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Every move of a ledger, and the report that it came from.
+
+use std::collections::{BTreeMap, HashMap};
+
+use chmu_promotion::ledger::Action;
+use chmu_promotion::{Folio, Rejection, Route};
+use chmu_spec::address::Pfn;
+
+use super::read::Ledger;
+
+/// A folio's report comes from no further away than this many frames.
+const FOLIO_PAGES_MAX: u64 = 1 << 18;
+
+/// A folio that moved, by the ledger's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Move {
+    /// Its line, from 1.
+    pub line: usize,
+    /// The batch that it was part of.
+    pub batch: u64,
+    /// The frames that it left.
+    pub folio: Folio,
+    /// From where to where.
+    pub route: Route,
+    /// When the actuator began.
+    pub started_ns: u64,
+    /// When it had ended.
+    pub ended_ns: u64,
+    /// What allowed it.
+    pub justification: Justification,
+}
+
+/// What allowed a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Justification {
+    /// The folio was reported, and the report is about nothing that left these frames earlier.
+    Reported,
+    /// The folio was reported only after its batch was made.
+    Later,
+    /// The folio was never reported.
+    Never,
+    /// What was reported left these frames with an earlier move.
+    AboutEarlier,
+}
+
+/// What became of a folio that was handed to an actuator and did not move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attempt {
+    /// Its line, from 1.
+    pub line: usize,
+    /// The batch that it was part of; none when it was refused before.
+    pub batch: Option<u64>,
+    /// Why it stayed.
+    pub reason: Rejection,
+    /// When that was written down.
+    pub time_ns: u64,
+}
+
+/// Everything that a ledger says of frames.
+#[derive(Debug, Clone, Default)]
+pub struct Moves {
+    moves: Vec<Move>,
+    /// Places in `moves` by the first frame that was left.
+    by_head: BTreeMap<u64, Vec<usize>>,
+    /// What is said of folios that did not move, by first frame.
+    attempts: BTreeMap<u64, Vec<(Folio, Attempt)>>,
+    /// Reports by first frame: line, earliest access.
+    seen: BTreeMap<u64, Vec<(Folio, usize, u64)>>,
+    /// Pages that the ledger says were demoted.
+    demoted_pages: u64,
+    longest: u64,
+}
+
+impl Moves {
+    /// Reads a ledger. A dry run moves nothing.
+    pub fn of(ledger: &Ledger) -> Moves {
+        let mut found = Moves::default();
+        let mut batches = HashMap::new();
+        for (line, event) in (1..).zip(ledger.events()) {
+            match &event.action {
+                Action::Seen(seen) => {
+                    let entry = (seen.folio, line, seen.earliest_access_ns);
+                    found.stretch(seen.folio);
+                    found.seen.entry(seen.folio.head.0).or_default().push(entry);
+                }
+                Action::Batch(batch) => {
+                    batches.insert(batch.batch, line);
+                }
+                Action::Moved(moved) if !ledger.begin().dry_run => {
+                    let justification = match batches.get(&moved.batch) {
+                        Some(&made) => found.justify(moved.folio, made),
+                        None => Justification::Never,
+                    };
+                    found.stretch(moved.folio);
+                    let place = found.moves.len();
+                    found
+                        .by_head
+                        .entry(moved.folio.head.0)
+                        .or_default()
+                        .push(place);
+                    found.moves.push(Move {
+                        line,
+                        batch: moved.batch,
+                        folio: moved.folio,
+                        route: moved.route,
+                        started_ns: moved.started_ns,
+                        ended_ns: moved.ended_ns,
+                        justification,
+                    });
+                }
+                Action::Refused(refused) => {
+                    found.attempt(
+                        refused.folio,
+                        line,
+                        refused.batch,
+                        refused.reason,
+                        event.time_ns,
+                    );
+                }
+                Action::Retried(retried) => {
+                    let batch = Some(retried.batch);
+                    found.attempt(retried.folio, line, batch, retried.reason, event.time_ns);
+                }
+                Action::Demoted(demoted) => {
+                    found.demoted_pages = found.demoted_pages.saturating_add(demoted.pages);
+                }
+                _ => {}
+            }
+        }
+        found.look_for_later_reports();
+        found
+    }
+
+    /// All moves in the order of the ledger.
+    pub fn all(&self) -> &[Move] {
+        &self.moves
+    }
+
+    /// Pages that the ledger says were demoted.
+    pub fn demoted_pages(&self) -> u64 {
+        self.demoted_pages
+    }
+
+    /// The moves out of a frame, in the order of the ledger, with their places in [`Moves::all`].
+    pub fn out_of(&self, frame: Pfn) -> Vec<(usize, Move)> {
+        let near = self.by_head.range(self.first_head(frame.0)..=frame.0);
+        let places = near.flat_map(|(_, places)| places).copied();
+        let moves = places.filter_map(|place| Some((place, *self.moves.get(place)?)));
+        let mut moves: Vec<_> = moves.filter(|(_, one)| holds(one.folio, frame)).collect();
+        moves.sort_unstable_by_key(|(place, _)| *place);
+        moves
+    }
+
+    /// The last that is said, within a time, of a folio at this frame that did not move.
+    pub fn last_attempt(&self, frame: Pfn, since_ns: u64) -> Option<Attempt> {
+        let near = self.attempts.range(self.first_head(frame.0)..=frame.0);
+        let attempts = near.flat_map(|(_, attempts)| attempts);
+        let here = attempts.filter(|(folio, one)| holds(*folio, frame) && one.time_ns >= since_ns);
+        here.map(|(_, attempt)| *attempt)
+            .max_by_key(|attempt| attempt.line)
+    }
+
+    /// Whether a frame was reported at all.
+    pub fn is_seen(&self, frame: Pfn) -> bool {
+        let near = self.seen.range(self.first_head(frame.0)..=frame.0);
+        near.flat_map(|(_, seen)| seen)
+            .any(|(folio, ..)| holds(*folio, frame))
+    }
+
+    fn first_head(&self, frame: u64) -> u64 {
+        frame.saturating_sub(self.longest)
+    }
+
+    fn stretch(&mut self, folio: Folio) {
+        self.longest = self.longest.max(folio.pages.min(FOLIO_PAGES_MAX));
+    }
+
+    fn attempt(
+        &mut self,
+        folio: Folio,
+        line: usize,
+        batch: Option<u64>,
+        reason: Rejection,
+        time_ns: u64,
+    ) {
+        self.stretch(folio);
+        let attempt = Attempt {
+            line,
+            batch,
+            reason,
+            time_ns,
+        };
+        self.attempts
+            .entry(folio.head.0)
+            .or_default()
+            .push((folio, attempt));
+    }
+
+    /// Looks for the newest report of a folio before its batch was made.
+    fn justify(&self, folio: Folio, batch_line: usize) -> Justification {
+        let reports = self
+            .reports(folio)
+            .filter(|(_, line, _)| *line < batch_line);
+        let Some((_, _, earliest_access_ns)) = reports.max_by_key(|(_, line, _)| *line) else {
+            return Justification::Never;
+        };
+        let earlier = self
+            .by_head
+            .range(self.first_head(folio.head.0)..folio.end().0);
+        let earlier = earlier
+            .flat_map(|(_, places)| places)
+            .filter_map(|place| self.moves.get(*place));
+        let mut ends = earlier
+            .filter(|one| overlap(one.folio, folio))
+            .map(|one| one.ended_ns);
+        match ends.any(|ended_ns| ended_ns > earliest_access_ns) {
+            true => Justification::AboutEarlier,
+            false => Justification::Reported,
+        }
+    }
+
+    fn reports(&self, folio: Folio) -> impl Iterator<Item = (Folio, usize, u64)> {
+        let near = self
+            .seen
+            .range(self.first_head(folio.head.0)..folio.end().0);
+        let near = near.flat_map(|(_, seen)| seen).copied();
+        near.filter(move |(seen, ..)| overlap(*seen, folio))
+    }
+
+    /// Tells a folio that was reported too late from one that never was.
+    fn look_for_later_reports(&mut self) {
+        for place in 0..self.moves.len() {
+            let one = self.moves[place];
+            if one.justification == Justification::Never && self.reports(one.folio).next().is_some()
+            {
+                self.moves[place].justification = Justification::Later;
+            }
+        }
+    }
+}
+
+fn holds(folio: Folio, frame: Pfn) -> bool {
+    (folio.head..folio.end()).contains(&frame)
+}
+
+fn overlap(one: Folio, other: Folio) -> bool {
+    one.head < other.end() && other.head < one.end()
+}
