@@ -12,5 +12,5 @@ pub mod verdict;
 pub mod workload;
 
 pub use judge::judge;
-pub use this_machine::{ProofError, gather};
+pub use this_machine::{ProofError, Right, gather};
 pub use verdict::{Claim, Outcome, Reason, Verdict};

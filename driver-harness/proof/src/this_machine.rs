@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Evidence from the machine that this program runs on.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_map::{self, PageMapError};
 use chmu_machine::node::NodeId;
+use chmu_machine::targets::{NoTarget, Targets};
 use chmu_machine::topology::Topology;
-use chmu_machine::topology::target::{NoTarget, promotion_targets};
 
 use crate::evidence::{Evidence, Whereabouts, Witness};
 use crate::ledger::Ledger;
@@ -33,46 +33,72 @@ pub enum ProofError {
     Target(#[from] NoTarget),
 }
 
-/// Asks the kernel where the workloads' pages are now. Where `target` is none, pages belong where the
-/// topology says.
+/// Which nodes are right for promoted pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Right {
+    /// The best ones by the machine's tables: those among which one is chosen when all have room.
+    #[default]
+    Best,
+    /// Every node of a faster tier, as when the best are full.
+    Faster,
+    /// This one.
+    Node(NodeId),
+}
+
+/// Asks the kernel where the workloads' pages are now.
 pub fn gather(
     states: Vec<State>,
     ledger: Option<Ledger>,
     topology: &Topology,
-    target: Option<NodeId>,
+    right: Right,
 ) -> Result<Evidence, ProofError> {
     let mut witnesses = Vec::new();
     for state in states {
         let whereabouts = whereabouts(&state)?;
         witnesses.push(Witness { state, whereabouts });
     }
-    let mut nodes: BTreeSet<_> = witnesses.iter().map(|witness| witness.state.node).collect();
     let mut targets = BTreeMap::new();
-    for node in std::mem::take(&mut nodes) {
-        targets.insert(node, targets_of(topology, node, target)?);
-    }
-    // Nodes that only the ledger names: what has no target stays.
-    for &node in topology.nodes.keys() {
-        if let Ok(found) = targets_of(topology, node, target) {
-            targets.entry(node).or_insert(found);
-        }
+    for witness in &witnesses {
+        let node = witness.state.node;
+        targets.insert(node, targets_of(topology, node, right)?);
     }
     Ok(Evidence {
+        targets: all_targets(topology, right, targets),
         witnesses,
         ledger,
-        targets,
     })
 }
 
-fn targets_of(
+/// Adds nodes that only a ledger names. What has no target stays.
+pub(crate) fn all_targets(
     topology: &Topology,
-    node: NodeId,
-    target: Option<NodeId>,
-) -> Result<Vec<NodeId>, NoTarget> {
-    match target {
-        Some(target) => Ok(vec![target]),
-        None => Ok(promotion_targets(topology, node)?.preferred),
+    right: Right,
+    mut targets: BTreeMap<NodeId, Vec<NodeId>>,
+) -> BTreeMap<NodeId, Vec<NodeId>> {
+    for &node in topology.nodes.keys() {
+        if let Ok(found) = targets_of(topology, node, right) {
+            targets.entry(node).or_insert(found);
+        }
     }
+    targets
+}
+
+fn targets_of(topology: &Topology, node: NodeId, right: Right) -> Result<Vec<NodeId>, NoTarget> {
+    Ok(match right {
+        Right::Node(target) => vec![target],
+        Right::Best => {
+            let targets = Targets::of(topology, node)?;
+            targets.preferred.into_iter().take(targets.equals).collect()
+        }
+        Right::Faster => {
+            let targets = Targets::of(topology, node)?;
+            targets
+                .preferred
+                .into_iter()
+                .chain(targets.fallback)
+                .collect()
+        }
+    })
 }
 
 /// Where each page of a workload is.

@@ -10,7 +10,7 @@ use chmu_machine::topology::Topology;
 use chmu_proof::evidence::Demands;
 use chmu_proof::ledger::Ledger;
 use chmu_proof::workload::state::State;
-use chmu_proof::{Outcome, gather, judge};
+use chmu_proof::{Outcome, Right, gather, judge};
 
 use super::exit_code::{NEGATIVE_RESULT, NOTHING_PROVED};
 use super::output::Output;
@@ -33,6 +33,9 @@ pub(super) struct Options {
     /// The node that promotion was told to promote to [default: what the machine's tables say].
     #[arg(long, value_name = "NODE")]
     target: Option<u32>,
+    /// Takes any node of faster memory for right, as when the best ones are full.
+    #[arg(long, conflicts_with = "target")]
+    allow_fallback: bool,
     /// The least part of the promoted folios that must be hot.
     #[arg(long, value_name = "PART", value_parser = values::part, default_value = "1.0")]
     minimum_precision: f64,
@@ -78,8 +81,13 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             *state = state.checked(path, CHECK_TIME)?;
         }
     }
+    let right = match (options.target, options.allow_fallback) {
+        (Some(node), _) => Right::Node(NodeId(node)),
+        (None, true) => Right::Faster,
+        (None, false) => Right::Best,
+    };
     let topology = Topology::read(Path::new("/sys"))?;
-    let evidence = gather(states, ledger, &topology, options.target.map(NodeId))?;
+    let evidence = gather(states, ledger, &topology, right)?;
     let verdict = judge(
         &evidence,
         &demands,

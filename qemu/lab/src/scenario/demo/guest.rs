@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde::de::DeserializeOwned;
 
 use super::Workload;
-use super::result::Evidence;
+use super::evidence::{GuestEvidence, Promotion};
 use crate::machine::{Machine, Output};
 use crate::progress::Progress;
 
@@ -25,7 +25,7 @@ pub(super) fn promote_and_prove(
     machine: &mut Machine,
     workload: &Workload,
     progress: &Progress,
-) -> Result<Evidence> {
+) -> Result<GuestEvidence> {
     progress.step("Placing the workload on the CXL node");
     let process_id = start_workload(machine, workload)?;
     progress.step("Promoting what the device reports");
@@ -37,15 +37,14 @@ pub(super) fn promote_and_prove(
     )?;
     let proof = parse("chmu prove", &proof)?;
     let state = machine.read(STATE_FILE)?;
-    let state = serde_json::from_str(&state).context("The workload's state is no JSON")?;
+    let state = serde_json::from_str(&state).context("The workload's state is none")?;
     machine.signal(process_id, libc::SIGTERM)?;
-    let verification = machine.wait(process_id, CHECK_TIMEOUT)?;
-    Ok(Evidence {
+    let report = machine.wait(process_id, CHECK_TIMEOUT)?;
+    Ok(GuestEvidence {
         promotion,
         proof,
         state,
-        verification: parse("chmu workload", &verification)?,
-        ..Evidence::default()
+        report: parse("chmu workload", &report)?,
     })
 }
 
@@ -92,7 +91,7 @@ fn start_workload(machine: &mut Machine, workload: &Workload) -> Result<u32> {
 }
 
 /// Promotes until nothing new is promoted, with the workload running.
-fn promote(machine: &mut Machine, workload: u32) -> Result<serde_json::Value> {
+fn promote(machine: &mut Machine, workload: u32) -> Result<Promotion> {
     let seconds = PROMOTION_SECONDS.to_string();
     let promoter = machine.spawn(&[
         "chmu",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The whole path once: real accesses, a hotlist, promotion, and the proof that it was right.
 
+mod evidence;
 mod guest;
 mod result;
 
@@ -17,7 +18,8 @@ use crate::progress::Progress;
 use crate::size::ByteSize;
 use crate::topology::Topology;
 
-pub use result::{DemoResult, Evidence, MINIMUM_RECALL, Verdict};
+pub use evidence::{Device, Evidence, GuestEvidence, Promotion};
+pub use result::{DemoResult, Verdict};
 
 /// What the workload is like.
 #[derive(Debug, Clone, PartialEq, clap::Args)]
@@ -76,24 +78,24 @@ pub fn run(
 ) -> Result<DemoResult> {
     let mut machine = Machine::start(topology, options, software, progress)?;
     let mut findings = kernel_log::check_cxl_bus(&mut machine, topology)?;
-    let evidence = guest::promote_and_prove(&mut machine, workload, progress)?;
+    let guest = guest::promote_and_prove(&mut machine, workload, progress)?;
     findings.extend(kernel_log::check(&mut machine, &[])?);
-    let statistics = machine.statistics(0)?;
+    let device = Device::read(&machine.statistics(0)?)?;
     let kernel = machine.kernel().to_owned();
     let guest_boot = machine.boot_time();
     progress.step("Switching the guest off");
     let kept = machine.shut_down()?;
     let evidence = Evidence {
         kernel_log: findings.iter().map(ToString::to_string).collect(),
-        device: statistics,
+        guest,
+        device,
         kernel,
         qemu: qemu_version.to_owned(),
         guest_boot,
         total: begin.elapsed(),
         kept,
-        ..evidence
     };
-    Ok(DemoResult::judge(evidence))
+    Ok(DemoResult::judge(&evidence))
 }
 
 #[cfg(test)]
