@@ -43,6 +43,8 @@ pub struct Evidence {
     /// Where promoted pages of each node belong: nodes that are equally good. A node that is not named
     /// is one whose pages stay.
     pub targets: BTreeMap<NodeId, Vec<NodeId>>,
+    /// When the pages were looked at, on the ledger's clock.
+    pub now_ns: u64,
 }
 
 /// What must hold.

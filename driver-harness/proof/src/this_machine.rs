@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use chmu_machine::clock;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_map::{self, PageMapError};
 use chmu_machine::node::NodeId;
@@ -66,6 +67,7 @@ pub fn gather(
         targets: all_targets(topology, right, targets),
         witnesses,
         ledger,
+        now_ns: clock::monotonic_ns(),
     })
 }
 

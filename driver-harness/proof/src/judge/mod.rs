@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Evidence against demands.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use chmu_machine::words;
 use chmu_promotion::ledger::Action;
+use chmu_spec::address::Pfn;
 
 use crate::evidence::{Demands, Evidence};
 use crate::ledger::{Fault, FaultKind, Ledger, Moves};
@@ -30,6 +34,7 @@ pub fn judge(evidence: &Evidence, demands: &Demands, truth: &str) -> Verdict {
         moves: moves.as_ref(),
         findings: Findings::default(),
         counts: Counts::default(),
+        claimed: BTreeMap::new(),
     };
     let promoted = judge.pages();
     judge.content();
@@ -77,6 +82,8 @@ struct Judge<'a> {
     moves: Option<&'a Moves>,
     findings: Findings,
     counts: Counts,
+    /// Frames of workloads that a move emptied, by the move's line.
+    claimed: BTreeMap<usize, BTreeSet<Pfn>>,
 }
 
 impl Judge<'_> {
@@ -85,6 +92,7 @@ impl Judge<'_> {
         for fault in ledger.faults(self.demands.killed) {
             self.fault(fault);
         }
+        self.future(ledger);
         self.order();
         self.rate(ledger);
         let mut counts = LedgerCounts::default();
@@ -105,6 +113,22 @@ impl Judge<'_> {
         }
         counts.foreign_pages_moved = self.foreign();
         counts
+    }
+
+    /// Nothing is written down before it happens.
+    fn future(&mut self, ledger: &Ledger) {
+        let now_ns = self.evidence.now_ns;
+        let later = (1..)
+            .zip(ledger.events())
+            .filter(|(_, event)| event.time_ns > now_ns);
+        for (line, event) in later {
+            let ahead_ns = event.time_ns - now_ns;
+            self.findings.add(Reason::LedgerOrder, || Example {
+                line: Some(line),
+                detail: format!("is {} ahead of the clock", words::span(ahead_ns)),
+                ..Example::default()
+            });
+        }
     }
 
     fn fault(&mut self, fault: Fault) {

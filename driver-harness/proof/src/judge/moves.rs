@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Move by move: what allowed it, and where it went.
 
+use std::collections::BTreeSet;
+
 use super::Judge;
 use crate::ledger::{Justification, Move};
 use crate::verdict::{Example, Reason};
@@ -43,19 +45,8 @@ impl Judge<'_> {
         let moves = self.moves.map_or(&[][..], |moves| moves.all());
         let mut foreign = 0_u64;
         for one in moves {
-            let known = self
-                .truths
-                .pages_in(one.folio, one.started_ns)
-                .filter(|id| {
-                    // A page leaves the frame that it started in once; later it is somebody else's.
-                    let first = self.truths.start_frame(*id).and_then(|frame| {
-                        let moves = self.moves?.out_of(frame).into_iter().map(|(_, one)| one);
-                        let ready_ns = self.truths.state(*id).ready_monotonic_ns;
-                        moves.into_iter().find(|other| other.ended_ns >= ready_ns)
-                    });
-                    first.is_some_and(|first| first.line == one.line)
-                });
-            let others = one.folio.pages.saturating_sub(known.count() as u64);
+            let known = self.claimed.get(&one.line).map_or(0, BTreeSet::len) as u64;
+            let others = one.folio.pages.saturating_sub(known);
             foreign = foreign.saturating_add(others);
             if others > 0 && self.demands.exclusive {
                 let detail = format!("{others} of its pages are of no workload that is known");

@@ -75,10 +75,10 @@ impl Judge<'_> {
         promoted
     }
 
-    fn look(&self) -> Vec<Page> {
+    fn look(&mut self) -> Vec<Page> {
+        let evidence = self.evidence;
         let mut pages = Vec::new();
-        for (witness, Witness { state, whereabouts }) in self.evidence.witnesses.iter().enumerate()
-        {
+        for (witness, Witness { state, whereabouts }) in evidence.witnesses.iter().enumerate() {
             for (page, &now) in (0..).zip(whereabouts) {
                 let id = PageId { witness, page };
                 let start = self.truths.start_frame(id);
@@ -89,6 +89,9 @@ impl Judge<'_> {
                     }
                 };
                 let moved = start.and_then(|frame| self.first_move(id, frame));
+                if let (Some(one), Some(frame)) = (moved, start) {
+                    self.claimed.entry(one.line).or_default().insert(frame);
+                }
                 pages.push(Page {
                     id,
                     start,
@@ -101,11 +104,20 @@ impl Judge<'_> {
         pages
     }
 
-    /// The first move out of a frame that was of this page.
+    /// The first move out of the frame that a page started in: of this page, unless a page of another
+    /// workload started in that frame before.
     fn first_move(&self, id: PageId, frame: Pfn) -> Option<Move> {
-        let moves = self.moves?.out_of(frame).into_iter().map(|(_, one)| one);
-        let mut own = moves.filter(|one| self.truths.page_in(frame, one.started_ns) == Some(id));
-        own.find(|one| one.ended_ns >= self.truths.state(id).ready_monotonic_ns)
+        let ready_ns = self.truths.state(id).ready_monotonic_ns;
+        let moves = self.moves?.out_of(frame).into_iter();
+        let mut moves = moves.map(|(_, one)| one);
+        let first = moves.find(|one| one.ended_ns >= ready_ns)?;
+        // Whoever came later and is elsewhere now does not share the page.
+        let is_taken_over = self.truths.started_in(frame).any(|(since_ns, other)| {
+            since_ns > ready_ns
+                && since_ns <= first.started_ns
+                && self.truths.whereabouts(other) != self.truths.whereabouts(id)
+        });
+        (!is_taken_over).then_some(first)
     }
 
     fn warmth(&self, page: &Page) -> Warmth {

@@ -15,7 +15,7 @@ const SECOND_NS: u128 = 1_000_000_000;
 
 /// A batch as far as the rate is concerned.
 struct Batch {
-    started_ns: u64,
+    made_ns: u64,
     pages: u64,
     largest_folio: u64,
     line: usize,
@@ -36,7 +36,7 @@ impl Judge<'_> {
         let mut batches: BTreeMap<u64, Batch> = BTreeMap::new();
         for one in self.moves.map_or(&[][..], |moves| moves.all()) {
             let batch = batches.entry(one.batch).or_insert(Batch {
-                started_ns: one.started_ns,
+                made_ns: one.made_ns,
                 pages: 0,
                 largest_folio: 0,
                 line: one.line,
@@ -45,14 +45,14 @@ impl Judge<'_> {
             batch.largest_folio = batch.largest_folio.max(one.folio.pages);
         }
         let mut batches: Vec<_> = batches.into_values().collect();
-        batches.sort_by_key(|batch| batch.started_ns);
+        batches.sort_by_key(|batch| batch.made_ns);
         let rate = u128::from(rate);
         let room = (rate * BURST_NS).max(SECOND_NS);
         // Pages in parts of a second's worth that are above what time has allowed since.
         let (mut above, mut last_ns) = (0_u128, 0);
         for batch in batches {
-            let passed = u128::from(batch.started_ns.saturating_sub(last_ns));
-            last_ns = batch.started_ns;
+            let passed = u128::from(batch.made_ns.saturating_sub(last_ns));
+            last_ns = batch.made_ns;
             above = above.saturating_sub(rate.saturating_mul(passed));
             above = above.saturating_add(u128::from(batch.pages) * SECOND_NS);
             let allowed = room.saturating_add(u128::from(batch.largest_folio) * SECOND_NS);

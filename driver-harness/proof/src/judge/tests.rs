@@ -67,6 +67,7 @@ fn evidence(witness: Witness, events: Vec<Event>) -> Evidence {
         witnesses: vec![witness],
         ledger: Some(ledger(close(events))),
         targets: BTreeMap::from([(SLOW, vec![FAST])]),
+        now_ns: 100 * BATCH_NS,
     }
 }
 
@@ -190,7 +191,11 @@ fn what_nobody_looked_at_is_unproved() {
 /// A way to be wrong, and the reasons that must be given for it.
 type Wrong = (fn(&mut Witness, &mut Vec<Event>), &'static [Reason]);
 
-const WRONG: [Wrong; 18] = [
+const WRONG: [Wrong; 19] = [
+    (
+        |_, events| events.push(seen(folio(513, 1), 1, 101 * BATCH_NS)),
+        &[Reason::LedgerOrder],
+    ),
     (
         |witness, _| witness.whereabouts[0] = at(FAST, 5),
         &[Reason::ColdPageMoved, Reason::MovedByOthers],
@@ -443,6 +448,18 @@ fn a_frame_belongs_to_whoever_started_in_it_last() {
     let expected = BTreeSet::from([Reason::ColdPageMoved, Reason::MovedTwice]);
     assert_eq!(reasons(&wrong), expected, "{wrong}");
     assert_eq!(wrong.findings[0].examples[0].process_id, Some(8));
+}
+
+#[test]
+fn a_page_that_two_workloads_share_moves_once_for_both() {
+    let (witness, events) = promoted();
+    let mut second = witness.clone();
+    second.state.ready_monotonic_ns = 9;
+    let mut evidence = evidence(witness, events);
+    evidence.witnesses.push(second);
+    let verdict = verdict(&evidence);
+    assert_eq!(verdict.verdict, Outcome::Pass, "{verdict}");
+    assert_eq!(verdict.ledger.unwrap().foreign_pages_moved, 0);
 }
 
 #[test]

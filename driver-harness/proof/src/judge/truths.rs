@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use chmu_promotion::Folio;
 use chmu_spec::address::Pfn;
 
-use crate::evidence::Witness;
+use crate::evidence::{Whereabouts, Witness};
 use crate::workload::state::State;
 
 /// A page of a workload: the workload's place among the witnesses and the page's number.
@@ -75,19 +75,15 @@ impl<'a> Truths<'a> {
         &self.witnesses[id.witness].state
     }
 
-    /// The page that started in a frame and was the last to do so at a time.
-    pub(super) fn page_in(&self, frame: Pfn, at_ns: u64) -> Option<PageId> {
-        let pages = self.by_frame.get(&frame.0)?;
-        let earlier = pages.iter().filter(|(ready_ns, _)| *ready_ns <= at_ns);
-        earlier.map(|(_, id)| *id).next_back()
+    /// The pages that started in a frame, and since when.
+    pub(super) fn started_in(&self, frame: Pfn) -> impl Iterator<Item = (u64, PageId)> {
+        self.by_frame.get(&frame.0).into_iter().flatten().copied()
     }
 
-    /// Pages of workloads that started in the frames of a folio, at a time.
-    pub(super) fn pages_in(&self, folio: Folio, at_ns: u64) -> impl Iterator<Item = PageId> {
-        let frames = self
-            .by_frame
-            .range(folio.head.0..folio.end().0.max(folio.head.0));
-        frames.filter_map(move |(frame, _)| self.page_in(Pfn(*frame), at_ns))
+    /// Where a page is now.
+    pub(super) fn whereabouts(&self, id: PageId) -> Option<Whereabouts> {
+        let places = &self.witnesses[id.witness].whereabouts;
+        places.get(usize::try_from(id.page).ok()?).copied()
     }
 
     /// The frame that a page started in.

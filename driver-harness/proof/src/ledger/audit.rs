@@ -35,13 +35,20 @@ pub enum FaultKind {
     FateInvented,
 }
 
+/// A batch whose folios wait for their fate.
+struct Made {
+    line: usize,
+    made_ns: u64,
+    folios: BTreeSet<Folio>,
+}
+
 /// The audit as it goes through the lines.
 #[derive(Default)]
 struct Audit {
     faults: Vec<Fault>,
     counted: Totals,
     last_ns: u64,
-    batches: BTreeMap<u64, (usize, BTreeSet<Folio>)>,
+    batches: BTreeMap<u64, Made>,
     /// Highest number of a batch until now.
     last_batch: u64,
 }
@@ -60,7 +67,11 @@ impl Ledger {
                 );
             }
             audit.last_ns = audit.last_ns.max(event.time_ns);
-            audit.see(line, &event.action, line == self.events().len());
+            audit.see(
+                (line, event.time_ns),
+                &event.action,
+                line == self.events().len(),
+            );
             audit.counted.lines += 1;
         }
         if !killed {
@@ -76,7 +87,7 @@ impl Audit {
         self.faults.push(Fault { kind, line, text });
     }
 
-    fn see(&mut self, line: usize, action: &Action, is_last: bool) {
+    fn see(&mut self, (line, time_ns): (usize, u64), action: &Action, is_last: bool) {
         let counted = &mut self.counted;
         match action {
             Action::Begin(_) if line != 1 => {
@@ -86,15 +97,20 @@ impl Audit {
                 counted.units_reported = counted.units_reported.saturating_add(said.units);
                 counted.reports_with_overflow += u64::from(said.lost.overflow);
             }
-            Action::Batch(batch) => self.batch(line, batch),
+            Action::Batch(batch) => self.batch((line, time_ns), batch),
             Action::Moved(moved) => {
                 counted.folios_moved += 1;
                 counted.pages_moved = counted.pages_moved.saturating_add(moved.folio.pages);
-                if moved.ended_ns < moved.started_ns || moved.route.source == moved.route.target {
+                let made_ns = self
+                    .batches
+                    .get(&moved.batch)
+                    .map_or(0, |batch| batch.made_ns);
+                let times = [made_ns, moved.started_ns, moved.ended_ns, time_ns];
+                if !times.is_sorted() || moved.route.source == moved.route.target {
                     self.add(
                         FaultKind::Order,
                         line,
-                        "the move ends before it starts, or goes nowhere",
+                        "the move starts before its batch was made, ends before it starts or after it was written down, or goes nowhere",
                     );
                 }
                 self.fate(line, moved.batch, moved.folio);
@@ -119,7 +135,7 @@ impl Audit {
         }
     }
 
-    fn batch(&mut self, line: usize, batch: &BatchMade) {
+    fn batch(&mut self, (line, made_ns): (usize, u64), batch: &BatchMade) {
         self.counted.batches += 1;
         if batch.batch <= self.last_batch {
             let text = format!(
@@ -134,13 +150,18 @@ impl Audit {
             let text = format!("batch {} names a folio twice", batch.batch);
             self.add(FaultKind::FateInvented, line, text);
         }
-        self.batches.insert(batch.batch, (line, folios));
+        let made = Made {
+            line,
+            made_ns,
+            folios,
+        };
+        self.batches.insert(batch.batch, made);
     }
 
     /// Something is said to have become of a folio: once for each in its batch.
     fn fate(&mut self, line: usize, batch: u64, folio: Folio) {
         let known = self.batches.get_mut(&batch);
-        if !known.is_some_and(|(_, folios)| folios.remove(&folio)) {
+        if !known.is_some_and(|batch| batch.folios.remove(&folio)) {
             let frame = folio.head.0;
             let text = format!(
                 "batch {batch} has no folio at frame {frame:#x} of which nothing was said before"
@@ -186,7 +207,7 @@ impl Audit {
                 "the run has no end: the ledger was cut, or the run goes on",
             );
         }
-        for (batch, (line, folios)) in std::mem::take(&mut self.batches) {
+        for (batch, Made { line, folios, .. }) in std::mem::take(&mut self.batches) {
             if let Some(folio) = folios.first() {
                 let text = format!(
                     "nothing says what became of {} of batch {batch}, such as the one at frame {:#x}",

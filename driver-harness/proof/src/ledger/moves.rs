@@ -23,6 +23,8 @@ pub struct Move {
     pub folio: Folio,
     /// From where to where.
     pub route: Route,
+    /// When its batch was made.
+    pub made_ns: u64,
     /// When the actuator began.
     pub started_ns: u64,
     /// When it had ended.
@@ -85,13 +87,13 @@ impl Moves {
                     found.seen.entry(seen.folio.head.0).or_default().push(entry);
                 }
                 Action::Batch(batch) => {
-                    batches.insert(batch.batch, line);
+                    batches.insert(batch.batch, (line, event.time_ns));
                 }
                 Action::Moved(moved) if !ledger.begin().dry_run => {
-                    let justification = match batches.get(&moved.batch) {
-                        Some(&made) => found.justify(moved.folio, made),
-                        None => Justification::Never,
-                    };
+                    // A move without a batch is a fault of its own.
+                    let made = batches.get(&moved.batch).copied();
+                    let (made_line, made_ns) = made.unwrap_or((line, moved.started_ns));
+                    let justification = found.justify(moved.folio, made_line);
                     found.stretch(moved.folio);
                     let place = found.moves.len();
                     found
@@ -104,6 +106,7 @@ impl Moves {
                         batch: moved.batch,
                         folio: moved.folio,
                         route: moved.route,
+                        made_ns,
                         started_ns: moved.started_ns,
                         ended_ns: moved.ended_ns,
                         justification,

@@ -8,11 +8,12 @@ use std::io;
 
 use chmu_machine::clock;
 use chmu_machine::memory::numa::{self, Placement};
-use chmu_machine::memory::{Buffer, PAGE_BYTES, PAGE_LINES};
+use chmu_machine::memory::{Buffer, PAGE_BYTES};
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::{Topology, name_nodes};
 
 pub mod checks;
+pub mod expectation;
 pub mod hot_set;
 pub mod pattern;
 pub mod report;
@@ -24,7 +25,8 @@ mod verification;
 
 pub use verification::{Verification, WrongWord};
 
-use checks::{Checks, WrongAccess};
+use checks::Checks;
+use expectation::Expectation;
 use pattern::Pattern;
 use state::{Phase, State};
 use traffic::{Direction, Touch, TrafficError};
@@ -159,10 +161,8 @@ pub struct Workload {
     buffer: Buffer,
     pattern: Pattern,
     node: NodeId,
-    /// Writes to each line, in this process's own memory: what the lines must hold.
-    writes: Vec<u32>,
+    expectation: Expectation,
     accesses: Accesses,
-    checks: Checks,
 }
 
 impl Workload {
@@ -175,15 +175,15 @@ impl Workload {
         buffer
             .fill(node, |page, place| pattern.word(page, place, 0))
             .map_err(|source| WorkloadError::Bind { node, source })?;
-        let lines = usize::try_from(buffer.lines())
-            .map_err(|_| map_failed(io::ErrorKind::OutOfMemory.into()))?;
+        let expectation = Expectation::of(pattern, pages);
+        let expectation =
+            expectation.ok_or_else(|| map_failed(io::ErrorKind::OutOfMemory.into()))?;
         let workload = Workload {
             buffer,
             pattern,
             node,
-            writes: vec![0; lines],
+            expectation,
             accesses: Accesses::default(),
-            checks: Checks::default(),
         };
         workload.check_placement()?;
         numa::drain_reclaim_batches().map_err(WorkloadError::Query)?;
@@ -234,7 +234,7 @@ impl Workload {
             ready_monotonic_ns: clock::monotonic_ns(),
             first_touch_monotonic_ns: None,
             first_touch_boottime_ns: None,
-            checks: self.checks.clone(),
+            checks: self.checks().clone(),
             verified: None,
         }
     }
@@ -262,21 +262,8 @@ impl Workload {
 
     /// Loads the word and compares it with what it must be.
     fn check(&mut self, touch: Touch) {
-        let (page, place) = (touch.page, touch.place());
-        let found = self.buffer.read(page, place);
-        let writes = self.writes[line_index(page, touch.line)];
-        let expected = self.pattern.word(page, place, writes);
-        self.checks.words_checked += 1;
-        if found != expected {
-            self.checks.add(WrongAccess {
-                page,
-                place,
-                expected,
-                found,
-                writes_missing: self.pattern.writes_missing((page, place), writes, found),
-                time_ns: clock::monotonic_ns(),
-            });
-        }
+        let found = self.buffer.read(touch.page, touch.place());
+        self.expectation.check(touch, found, clock::monotonic_ns);
     }
 
     /// Stores the next word where it is a store, and counts.
@@ -284,11 +271,8 @@ impl Workload {
         match touch.direction {
             Direction::Read => self.accesses.reads += 1,
             Direction::Write => {
-                let (page, place) = (touch.page, touch.place());
-                let writes = &mut self.writes[line_index(page, touch.line)];
-                *writes = writes.wrapping_add(1);
-                let word = self.pattern.word(page, place, *writes);
-                self.buffer.write(page, place, word);
+                let word = self.expectation.write(touch);
+                self.buffer.write(touch.page, touch.place(), word);
                 self.accesses.writes += 1;
             }
         }
@@ -296,7 +280,7 @@ impl Workload {
 
     /// What was found by looking at each word accessed so far.
     pub fn checks(&self) -> &Checks {
-        &self.checks
+        self.expectation.checks()
     }
 
     /// How many pages there are.
@@ -311,16 +295,9 @@ impl Workload {
 
     /// Reads every word and compares it with what it must be.
     pub fn verify(&self) -> Verification {
-        verification::verify(&self.buffer, self.pattern, |page, line| {
-            self.writes[line_index(page, line)]
-        })
+        self.expectation
+            .verify(|page, place| self.buffer.read(page, place))
     }
-}
-
-/// The place of a line in [`Workload::writes`], which has an entry for every line of the buffer.
-#[expect(clippy::cast_possible_truncation)]
-fn line_index(page: u64, line: u64) -> usize {
-    (page * PAGE_LINES + line) as usize
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-use chmu_machine::memory::PAGE_WORDS;
+use chmu_machine::memory::{PAGE_LINES, PAGE_WORDS};
 use proptest::prelude::*;
 
 use super::*;
@@ -13,14 +13,12 @@ fn workload(pages: u64, seed: u64) -> Workload {
             buffer.write(page, place, pattern.word(page, place, 0));
         }
     }
-    let lines = usize::try_from(buffer.lines()).unwrap();
     Workload {
         buffer,
         pattern,
         node: NodeId(0),
-        writes: vec![0; lines],
+        expectation: Expectation::of(pattern, pages).unwrap(),
         accesses: Accesses::default(),
-        checks: Checks::default(),
     }
 }
 

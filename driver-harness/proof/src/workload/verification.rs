@@ -3,9 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use chmu_machine::memory::{Buffer, LINE_WORDS, PAGE_WORDS};
-
-use super::pattern::Pattern;
+use chmu_machine::memory::PAGE_WORDS;
 
 /// So many wrong pages are described one by one.
 const EXAMPLES_MAX: usize = 16;
@@ -34,20 +32,19 @@ pub struct WrongWord {
     pub found: u64,
 }
 
-/// `writes` tells how often a line of a page was written to.
+/// Compares what `read` finds with what is `expected`, both by page and place.
 pub(super) fn verify(
-    buffer: &Buffer,
-    pattern: Pattern,
-    writes: impl Fn(u64, u64) -> u32,
+    pages: u64,
+    read: impl Fn(u64, u64) -> u64,
+    expected: impl Fn(u64, u64) -> u64,
 ) -> Verification {
     let mut verification = Verification {
-        pages_checked: buffer.pages(),
+        pages_checked: pages,
         ..Verification::default()
     };
-    for page in 0..buffer.pages() {
+    for page in 0..pages {
         let wrong = (0..PAGE_WORDS).find_map(|place| {
-            let expected = pattern.word(page, place, writes(page, place / LINE_WORDS));
-            let found = buffer.read(page, place);
+            let (expected, found) = (expected(page, place), read(page, place));
             (found != expected).then_some(WrongWord {
                 page,
                 place,
