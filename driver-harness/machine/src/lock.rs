@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One owner at a time: a file that the kernel keeps locked for as long as a process lives, however
 //! it ends.
+//!
+//! The file names the owner. An owner that ends as it should empties it, so that a name in a file that
+//! nobody has locked is that of a process that was killed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -16,7 +19,24 @@ const CONTENT_MAX: u64 = 64;
 /// A lock file that this process holds alone, until it is dropped.
 #[derive(Debug)]
 pub struct LockFile {
-    _file: File,
+    file: File,
+    left_by: Option<u32>,
+}
+
+impl LockFile {
+    /// The process that held the file before and was killed; none when the last owner ended as it
+    /// should, or there was none.
+    pub fn left_by(&self) -> Option<u32> {
+        self.left_by
+    }
+}
+
+impl Drop for LockFile {
+    /// The lock itself ends with the file.
+    fn drop(&mut self) {
+        // A name that stays is only that of a process that does not live any more.
+        let _ = self.file.set_len(0);
+    }
 }
 
 /// What became of the wish to be the owner.
@@ -45,17 +65,22 @@ pub fn claim(path: &Path) -> io::Result<Claim> {
         .open(path)?;
     match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {
+            let left_by = named(&file);
+            file.rewind()?;
             file.set_len(0)?;
             file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-            Ok(Claim::Ours(LockFile { _file: file }))
+            Ok(Claim::Ours(LockFile { file, left_by }))
         }
-        Err(Errno::WOULDBLOCK) => {
-            let mut text = String::new();
-            file.take(CONTENT_MAX).read_to_string(&mut text)?;
-            Ok(Claim::Theirs(text.trim().parse().ok()))
-        }
+        Err(Errno::WOULDBLOCK) => Ok(Claim::Theirs(named(&file))),
         Err(error) => Err(error.into()),
     }
+}
+
+/// The process that a lock file names; none where it holds anything else.
+fn named(file: &File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(CONTENT_MAX).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
 }
 
 #[cfg(test)]
@@ -78,8 +103,12 @@ mod tests {
             panic!("it is held");
         };
         assert_eq!(owner, Some(id));
+        assert_eq!(ours.left_by(), Some(u32::MAX));
         drop(ours);
-        assert!(matches!(claim(&path).unwrap(), Claim::Ours(_)));
+        let Claim::Ours(ours) = claim(&path).unwrap() else {
+            panic!("nobody holds it");
+        };
+        assert_eq!(ours.left_by(), None, "the last owner ended as it should");
         assert!(claim(Path::new("/proc/no/such.lock")).is_err());
     }
 }

@@ -1,21 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Units of the device model as a source.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
 use chmu_driver::device::{InstanceId, SharedTransport, Unit, Wishes, identify, open_instance};
 use chmu_driver::translation::{Translation, decoders};
-use chmu_driver::transport::Transport;
 use chmu_driver::transport::in_process::InProcessDevice;
+use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
 use chmu_model::Capabilities;
 use chmu_promotion::StopFlag;
-use chmu_promotion::report::{Lost, Place, Report, Weight};
+use chmu_promotion::report::{Health, Lost, Place, Report, Tuning, WatchedRange, Weight};
 use chmu_promotion::source::{ChmuSource, HotnessSource, ProgrammedUnits};
 use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa, Pfn};
+use chmu_spec::chmu::Mode;
 use chmu_spec::cxl::dvsec::block_id;
+use chmu_spec::unit_size::UnitSize;
 
 const GIB: u64 = 1 << 30;
 const BASE: u64 = 1 << 32;
@@ -66,6 +70,91 @@ fn translation(device: &InProcessDevice) -> Translation {
 fn touch(device: &InProcessDevice, page: u64, times: usize) {
     let access = Access::read(Hpa(BASE + page * 4096));
     device.access(&vec![access; times]);
+}
+
+/// A device that can be pulled out: all that is read of it then is ones.
+#[derive(Debug)]
+struct Removable {
+    device: Arc<InProcessDevice>,
+    is_gone: AtomicBool,
+}
+
+impl Removable {
+    fn new(device: Arc<InProcessDevice>) -> Arc<Removable> {
+        let is_gone = AtomicBool::new(false);
+        Arc::new(Removable { device, is_gone })
+    }
+
+    fn remove(&self) {
+        self.is_gone.store(true, Ordering::SeqCst);
+    }
+
+    fn is_gone(&self) -> bool {
+        self.is_gone.load(Ordering::SeqCst)
+    }
+}
+
+impl Transport for Removable {
+    fn device(&self) -> &str {
+        Transport::device(&*self.device)
+    }
+
+    fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
+        match self.is_gone() {
+            true => Ok(u32::MAX),
+            false => self.device.read_config(offset, width),
+        }
+    }
+
+    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
+        self.device.write_config(offset, width, value)
+    }
+
+    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
+        self.device.bar_bytes(bar)
+    }
+
+    fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
+        match self.is_gone() {
+            true => Ok(u64::MAX >> (64 - 8 * width.bytes())),
+            false => self.device.read(place, width),
+        }
+    }
+
+    fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
+        match self.is_gone() {
+            true => Ok(()),
+            false => self.device.write(place, width, value),
+        }
+    }
+
+    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
+        self.device.map(place, bytes)
+    }
+
+    fn interrupt_messages(&self) -> u16 {
+        self.device.interrupt_messages()
+    }
+
+    fn wait_for_interrupt(
+        &self,
+        message: u16,
+        timeout: Duration,
+    ) -> Result<Option<u64>, TransportError> {
+        self.device.wait_for_interrupt(message, timeout)
+    }
+
+    fn reset(&self) -> Result<bool, TransportError> {
+        Transport::reset(&*self.device)
+    }
+
+    fn now(&self) -> Duration {
+        self.device.now()
+    }
+
+    fn pause(&self, time: Duration) {
+        self.device.pause(time);
+    }
 }
 
 fn wishes(threshold: u32) -> Wishes {
@@ -220,6 +309,200 @@ fn no_access_of_a_report_was_made_before_the_earliest() {
     }
     // It is not so early that no report was ever of use.
     assert!(last_earliest_ns + 200_000_000 > device.clock_ns() - 100_000_000);
+}
+
+/// The earliest time that the report allows is no later than when its accesses were made.
+#[test]
+fn hot_units_that_waited_for_room_are_as_old_as_they_are() {
+    let mut postponing = config();
+    postponing.blocks[0][0].postponed_insertion = true;
+    postponing.blocks[0][0].hotlist_entries = 4;
+    let device = device(&postponing);
+    let mut source = source(&device, &wishes(2));
+    // Time in which nothing happens, so that zero is not the answer to everything.
+    for _ in 0..5 {
+        poll(&mut source, 100);
+    }
+    let accessed_ns = device.clock_ns();
+    for page in 0..10 {
+        touch(&device, page, 2);
+    }
+    let mut seen = 0;
+    while seen < 10 {
+        let report = poll(&mut source, 1_000);
+        assert!(
+            !report.extents.is_empty(),
+            "{seen} of 10 pages were reported"
+        );
+        assert!(
+            report.earliest_access_ns <= accessed_ns,
+            "after {seen} pages: {} > {accessed_ns}",
+            report.earliest_access_ns
+        );
+        seen += report.extents.len();
+    }
+    // Once the list had room to spare, reports are new again.
+    for _ in 0..5 {
+        poll(&mut source, 100);
+    }
+    let accessed_ns = device.clock_ns();
+    touch(&device, 1, 2);
+    let report = poll(&mut source, 1_000);
+    assert!(report.earliest_access_ns + 300_000_000 > accessed_ns);
+}
+
+#[test]
+fn without_epochs_a_count_is_as_old_as_the_counters() {
+    let mut always_on = config();
+    always_on.blocks[0][0].always_on_mode = true;
+    let device = device(&always_on);
+    let wishes = Wishes {
+        mode: Some(Mode::AlwaysOn),
+        ..wishes(2)
+    };
+    let mut source = source(&device, &wishes);
+    for _ in 0..5 {
+        poll(&mut source, 100);
+    }
+    let accessed_ns = device.clock_ns();
+    touch(&device, 1, 1);
+    for _ in 0..10 {
+        poll(&mut source, 100);
+    }
+    touch(&device, 1, 1);
+    let report = poll(&mut source, 1_000);
+    assert_eq!(report.extents.len(), 1);
+    assert!(report.earliest_access_ns <= accessed_ns);
+}
+
+#[test]
+fn other_settings_are_taken_and_told_and_nothing_read_is_lost() {
+    let device = device(&config());
+    let mut source = source(&device, &wishes(10));
+    touch(&device, 7, 12);
+    device.pause(Duration::from_millis(100));
+    let half = Some(vec![WatchedRange::Device {
+        member: 0,
+        start: Dpa(0),
+        bytes: GIB / 2,
+    }]);
+    let wish = Tuning {
+        threshold: Some(3),
+        epoch_ns: Some(30_000_000),
+        unit_bytes: Some(3),
+        ranges: half.clone(),
+    };
+    let granted = source.retune(&wish).unwrap();
+    let expected = Tuning {
+        threshold: Some(3),
+        epoch_ns: Some(30_000_000),
+        // There is no unit of three bytes.
+        unit_bytes: Some(4096),
+        ranges: half,
+    };
+    assert_eq!(granted, expected);
+    assert_eq!(source.facts().granted_epoch_ns, Some(30_000_000));
+    let dpas = |report: &Report| -> Vec<_> {
+        let units = report.extents.iter().map(|extent| extent.unit.unwrap().dpa);
+        units.collect()
+    };
+    let report = poll(&mut source, 0);
+    assert_eq!(dpas(&report), [Dpa(7 * 4096)], "it was read before");
+    let earliest_ns = report.earliest_access_ns;
+    touch(&device, 1, 3);
+    touch(&device, GIB / 4096 - 1, 3);
+    let report = poll(&mut source, 1_000);
+    assert_eq!(dpas(&report), [Dpa(4096)], "the rest is not watched");
+    assert!(report.earliest_access_ns >= earliest_ns);
+    // A threshold that no counter reaches leaves everything as it is.
+    let wish = Tuning {
+        threshold: Some(u64::MAX),
+        ranges: Some(Vec::new()),
+        ..Tuning::default()
+    };
+    let granted = source.retune(&wish).unwrap();
+    assert_eq!(granted, expected);
+    touch(&device, 2, 3);
+    assert_eq!(dpas(&poll(&mut source, 1_000)), [Dpa(2 * 4096)]);
+    let wish = Tuning {
+        ranges: Some(Vec::new()),
+        ..Tuning::default()
+    };
+    let all = source.retune(&wish).unwrap().ranges.unwrap();
+    assert!(matches!(all[..], [WatchedRange::Device { bytes: GIB, .. }]));
+}
+
+#[test]
+fn a_device_that_is_gone_ends_only_itself() {
+    let devices = [device(&config()), device(&config())];
+    let removable = devices.clone().map(Removable::new);
+    let members = removable.iter().zip(&devices).map(|(removable, device)| {
+        let unit = open_instance(Arc::clone(removable) as SharedTransport, FIRST).unwrap();
+        (unit, translation(device))
+    });
+    let mut source = ProgrammedUnits::program(members.collect(), &wishes(2))
+        .and_then(ProgrammedUnits::start)
+        .unwrap();
+    assert_eq!(source.health(), Health::Good);
+    removable[0].remove();
+    let report = poll(&mut source, 0);
+    assert_eq!(report.extents, []);
+    let gone = "The device of cxl_hmu_in-process.0.0 is gone: its registers and its configuration \
+                space read as all ones";
+    assert_eq!(source.health(), Health::Degraded(gone.into()));
+    touch(&devices[1], 1, 2);
+    devices[1].pause(Duration::from_millis(100));
+    let report = poll(&mut source, 0);
+    let members = report.extents.iter().map(|one| one.unit.unwrap().member);
+    assert_eq!(members.collect::<Vec<_>>(), [1]);
+    removable[1].remove();
+    let report = poll(&mut source, 1_000);
+    assert_eq!(report.extents, []);
+    assert_eq!(source.health(), Health::Gone(format!("{gone}; {gone}")));
+}
+
+#[test]
+fn interleaved_units_say_how_many_pages_share_their_weight() {
+    for (ways, unit_bytes, sharing) in [
+        // The finest that lies in one page is chosen, however many ways there are.
+        (2, None, 1..=1),
+        (3, None, 1..=1),
+        (2, Some(4096), 2..=2),
+        (3, Some(4096), 3..=4),
+    ] {
+        let mut interleaved = config();
+        interleaved.decoders[0].ways = ways;
+        interleaved.decoders[0].size_bytes = u64::from(ways) * GIB;
+        let sizes = [256, 512, 1024, 2048, 4096].map(|size| UnitSize::from_bytes(size).unwrap());
+        interleaved.blocks[0][0].unit_sizes = sizes.into_iter().collect();
+        let device = device(&interleaved);
+        let wishes = Wishes {
+            unit_size: unit_bytes.and_then(UnitSize::from_bytes),
+            ..wishes(2)
+        };
+        let members = vec![(unit(&device), translation(&device))];
+        let mut source = ProgrammedUnits::program(members, &wishes)
+            .and_then(ProgrammedUnits::start)
+            .unwrap();
+        for page in 0..64 {
+            let lines = (0..64).map(|line| Access::read(Hpa(BASE + page * 4096 + line * 64)));
+            device.access(&lines.collect::<Vec<_>>());
+        }
+        let report = poll(&mut source, 1_000);
+        assert!(!report.extents.is_empty());
+        let mut pages = BTreeSet::new();
+        for extent in &report.extents {
+            assert!(
+                sharing.contains(&extent.sharing_pages),
+                "{ways} ways, {unit_bytes:?}: {extent:?}"
+            );
+            let Place::Frames { start, pages: more } = extent.place else {
+                panic!("{extent:?}");
+            };
+            pages.extend(start.0..start.0 + more);
+        }
+        assert!(pages.len() >= 63, "{ways} ways: {}", pages.len());
+    }
 }
 
 #[test]

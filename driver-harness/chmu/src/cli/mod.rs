@@ -11,6 +11,7 @@ mod conformance;
 mod duration;
 mod exit_code;
 mod list;
+mod look;
 mod output;
 mod promote;
 mod prove;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
+use chmu_driver::device::ownership::Registry;
 use chmu_driver::device::{Selection, Unit, open_all_units};
 use chmu_machine::words;
 use chmu_promotion::actuator::Places;
@@ -23,6 +24,10 @@ pub(super) struct Options {
     /// How registers are reached [default: vfio where vfio-pci is bound, sysfs elsewhere].
     #[arg(long, value_enum)]
     transport: Option<Transport>,
+    /// Puts back also units that the kernel's driver or an unknown program uses; never those of another
+    /// chmu that runs.
+    #[arg(long)]
+    take_over: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -90,8 +95,10 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         unit: None,
         access: options.transport.map(Into::into),
     };
+    let registry = Registry::default();
     let mut units = Vec::new();
     for mut unit in open_all_units(Path::new("/sys"), &selection)? {
+        registry.claim(&mut unit, options.take_over)?;
         units.push(put_back(&mut unit)?);
     }
     options.output.print(&Report { units, damon })?;

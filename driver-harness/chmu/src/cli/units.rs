@@ -4,9 +4,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use chmu_driver::device::ownership::Registry;
 use chmu_driver::device::{Selection, Wishes};
 use chmu_machine::names::instead;
-use chmu_promotion::source::{OpenError, ProgrammedUnits};
+use chmu_promotion::source::{Claims, OpenError, ProgrammedUnits};
 use chmu_spec::chmu::Mode;
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
@@ -40,6 +41,10 @@ pub(super) struct UnitOptions {
     /// Which requests count, for example non-tee-read [default: reads and writes].
     #[arg(long, value_name = "REQUESTS", value_parser = parse_requests)]
     requests: Option<RequestFilter>,
+    /// Takes units that somebody else uses, such as the kernel's driver or an unknown program; never
+    /// those of another chmu that runs.
+    #[arg(long)]
+    take_over: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -56,13 +61,26 @@ impl UnitOptions {
         u64::try_from(self.epoch.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Finds and programs the units; says where these cannot do quite what they should.
-    pub(super) fn find(&self) -> Result<ProgrammedUnits, OpenError> {
-        let selection = Selection {
+    /// What the user selects.
+    pub(super) fn selection(&self) -> Selection {
+        Selection {
             device: self.device.clone(),
             unit: self.unit.clone(),
             access: self.transport.map(Into::into),
-        };
+        }
+    }
+
+    /// Finds, claims and programs the units; says where these cannot do quite what they should.
+    pub(super) fn find(&self) -> Result<ProgrammedUnits, OpenError> {
+        self.claim(false)
+    }
+
+    /// Like [`UnitOptions::find`], with another unit of a device whose first one is in use.
+    pub(super) fn find_beside(&self) -> Result<ProgrammedUnits, OpenError> {
+        self.claim(self.unit.is_none())
+    }
+
+    fn claim(&self, step_aside: bool) -> Result<ProgrammedUnits, OpenError> {
         let wishes = Wishes {
             unit_size: self.unit_size,
             threshold: self.threshold,
@@ -74,7 +92,12 @@ impl UnitOptions {
             }),
             ..Wishes::default()
         };
-        let units = ProgrammedUnits::find(Path::new("/sys"), &selection, &wishes)?;
+        let claims = Claims {
+            registry: Registry::default(),
+            take_over: self.take_over,
+            step_aside,
+        };
+        let units = ProgrammedUnits::find(Path::new("/sys"), &self.selection(), &wishes, &claims)?;
         for unit in units.units() {
             let granted = unit.settings().map(|settings| settings.epoch);
             if let Some(granted) = granted.filter(|one| one.nanoseconds() != self.wished_epoch_ns())

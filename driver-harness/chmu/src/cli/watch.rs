@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use chmu::program::{self, OutputError};
 use chmu_driver::device::UnitStatistics;
+use chmu_driver::device::ownership::OwnershipError;
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::words;
 use chmu_promotion::report::{HotExtent, Place, Report};
-use chmu_promotion::source::{ChmuSource, HotnessSource};
+use chmu_promotion::source::{ChmuSource, HotnessSource, OpenError};
 use chmu_spec::chmu::Mode;
 use chmu_spec::unit_size::UnitSize;
 use serde::Serialize;
 
+use super::look;
 use super::output::{Format, Output};
 use super::signals::{NOTICE, Signals};
 use super::units::UnitOptions;
@@ -174,7 +176,22 @@ struct Printer {
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let signals = Signals::catch()?;
-    let units = options.units.find()?;
+    let units = match options.units.find_beside() {
+        Ok(units) => units,
+        // Somebody else's unit is looked at, and not touched.
+        Err(OpenError::Owned(owned)) if !matches!(owned, OwnershipError::Unit { .. }) => {
+            let end = Duration::from_secs(options.seconds.unwrap_or(u64::MAX));
+            let json = options.output.format() == Format::Json;
+            return look::run(
+                &owned,
+                &options.units.selection(),
+                json,
+                end,
+                signals.stop(),
+            );
+        }
+        Err(error) => return Err(error.into()),
+    };
     let epoch = units.epoch();
     let mut source = units.start()?;
     ensure!(

@@ -118,12 +118,31 @@ pub fn open_function(
     Ok(transport)
 }
 
+/// The units of one function that a selection may mean, in their order; at least one.
+#[derive(Debug)]
+pub struct FoundUnits {
+    /// The function.
+    pub function: PciFunction,
+    /// The named unit, or all units without a name.
+    pub units: Vec<Unit>,
+}
+
 /// Opens the named unit, or without a name the first unit of each function that has one: two units
 /// of one function would report the same memory twice.
 pub fn open_units(
     sysfs: &Path,
     selection: &Selection,
 ) -> Result<Vec<(PciFunction, Unit)>, DeviceError> {
+    let found = find_units(sysfs, selection)?.into_iter();
+    let first = found.filter_map(|FoundUnits { function, units }| {
+        let unit = units.into_iter().next()?;
+        Some((function, unit))
+    });
+    Ok(first.collect())
+}
+
+/// Opens all units that a selection may mean; an error when there is none.
+pub fn find_units(sysfs: &Path, selection: &Selection) -> Result<Vec<FoundUnits>, DeviceError> {
     let functions = select_functions(sysfs, selection)?;
     let (mut found, mut others) = (Vec::new(), Vec::new());
     for function in &functions {
@@ -137,9 +156,14 @@ pub fn open_units(
             continue;
         }
         let transport = open_function(function, selection.access)?;
-        match open_unit(function, transport, selection.unit.as_deref())? {
-            Ok(unit) => found.push((function.clone(), unit)),
-            Err(names) => others.extend(names),
+        let mut units = units_of(function, &transport)?;
+        others.extend(units.iter().map(|unit| unit.name().to_owned()));
+        if let Some(name) = &selection.unit {
+            units.retain(|unit| unit.name() == name);
+        }
+        if !units.is_empty() {
+            let function = function.clone();
+            found.push(FoundUnits { function, units });
         }
     }
     if !found.is_empty() {
@@ -167,46 +191,26 @@ pub fn open_all_units(sysfs: &Path, selection: &Selection) -> Result<Vec<Unit>, 
         let has_units = function
             .identify()
             .is_ok_and(|identity| identity.has_units());
-        if !has_units {
-            continue;
-        }
-        let transport = open_function(&function, selection.access)?;
-        for (index, place) in block_places(&*transport)?.into_iter().enumerate() {
-            let block = Block::read(&*transport, index, place)?;
-            for number in 0..block.instances {
-                let instance = block.instance(&*transport, number)?;
-                let name = instance.id.unit_name(function.unit_owner());
-                units.push(Unit::new(Arc::clone(&transport), instance, name));
-            }
+        if has_units {
+            let transport = open_function(&function, selection.access)?;
+            units.append(&mut units_of(&function, &transport)?);
         }
     }
     Ok(units)
 }
 
-/// Opens a unit of a function: the named one, or the first. The names of all units where none is
-/// meant.
-fn open_unit(
-    function: &PciFunction,
-    transport: SharedTransport,
-    name: Option<&str>,
-) -> Result<Result<Unit, Vec<String>>, DeviceError> {
-    let mut names = Vec::new();
-    for (index, place) in block_places(&*transport)?.into_iter().enumerate() {
-        let block = Block::read(&*transport, index, place)?;
-        for instance in 0..block.instances {
-            let id = InstanceId {
-                block: index,
-                instance,
-            };
-            let unit_name = id.unit_name(function.unit_owner());
-            if name.is_none_or(|name| name == unit_name) {
-                let instance = block.instance(&*transport, instance)?;
-                return Ok(Ok(Unit::new(transport, instance, unit_name)));
-            }
-            names.push(unit_name);
+/// All units of a function.
+fn units_of(function: &PciFunction, transport: &SharedTransport) -> Result<Vec<Unit>, DeviceError> {
+    let mut units = Vec::new();
+    for (index, place) in block_places(&**transport)?.into_iter().enumerate() {
+        let block = Block::read(&**transport, index, place)?;
+        for number in 0..block.instances {
+            let instance = block.instance(&**transport, number)?;
+            let name = instance.id.unit_name(function.unit_owner());
+            units.push(Unit::new(Arc::clone(transport), instance, name));
         }
     }
-    Ok(Err(names))
+    Ok(units)
 }
 
 /// Opens an instance of a function that is reached some other way than through the kernel, such as

@@ -19,6 +19,7 @@ mod discovery;
 mod hotlist;
 pub mod listing;
 mod locator;
+pub mod ownership;
 mod pci_function;
 mod places;
 mod range_bitmap;
@@ -30,8 +31,8 @@ mod unit_state;
 pub use block::{Block, Instance};
 pub use capabilities::Capabilities;
 pub use discovery::{
-    Access, Selection, nothing_found, open_all_units, open_function, open_instance, open_units,
-    select_functions,
+    Access, FoundUnits, Selection, find_units, nothing_found, open_all_units, open_function,
+    open_instance, open_units, select_functions,
 };
 pub use locator::Identity;
 pub use pci_function::PciFunction;

@@ -175,6 +175,18 @@ impl Settings {
         })
     }
 
+    /// The same with an epoch as close to the wish as the capabilities allow.
+    pub fn with_epoch(
+        &self,
+        capabilities: &Capabilities,
+        wanted_ns: u64,
+    ) -> Result<Settings, SettingsError> {
+        Ok(Settings {
+            epoch: choose_epoch(capabilities, wanted_ns)?,
+            ..self.clone()
+        })
+    }
+
     /// Whether the instance sends any interrupt.
     pub fn has_interrupts(&self) -> bool {
         self.overflow_interrupt || self.fill_level_interrupt
@@ -206,7 +218,8 @@ impl Settings {
     }
 }
 
-/// The wish, or the size that stands for a page, or the next larger size, or the largest.
+/// The wish, or the size that stands for a page, or the next smaller size, of which none covers several
+/// pages, or the finest of all.
 fn choose_unit_size(
     capabilities: &Capabilities,
     wish: Option<UnitSize>,
@@ -221,8 +234,9 @@ fn choose_unit_size(
         Some(wanted) => Ok(wanted),
         None => sizes
             .iter()
-            .find(|&size| size >= page_unit)
-            .or_else(|| sizes.iter().last())
+            .filter(|&size| size <= page_unit)
+            .last()
+            .or_else(|| sizes.iter().next())
             .ok_or(SettingsError::Nothing("unit size")),
     }
 }

@@ -11,6 +11,7 @@ use super::SharedTransport;
 use super::block::{BITMAP_WORD_BYTES, Instance};
 use super::capabilities::Capabilities;
 use super::hotlist::Hotlist;
+use super::ownership::UnitLock;
 use super::range_bitmap;
 use super::settings::Settings;
 use super::unit_error::UnitError;
@@ -35,6 +36,8 @@ pub struct Unit {
     /// Index of the next entry to read.
     head: u16,
     statistics: UnitStatistics,
+    /// Dropped after the unit was stopped.
+    lock: Option<UnitLock>,
 }
 
 #[derive(Debug)]
@@ -57,7 +60,13 @@ impl Unit {
             enabled: false,
             head: 0,
             statistics: UnitStatistics::default(),
+            lock: None,
         }
+    }
+
+    /// Keeps what shows others that this unit has an owner, for as long as the unit lives.
+    pub(super) fn keep(&mut self, lock: UnitLock) {
+        self.lock = Some(lock);
     }
 
     /// Waits as long as `limits` say.
@@ -132,6 +141,12 @@ impl Unit {
             u64::MAX => Err(UnitError::Gone),
             status => Ok(Status::from_bits(status)),
         }
+    }
+
+    /// Whether it counts, or was told to.
+    pub fn counts(&self) -> Result<bool, UnitError> {
+        let configuration = Configuration0::from_bits(self.read(offset::CONFIGURATION_0)?);
+        Ok(self.status()?.enabled() || configuration.enable())
     }
 
     /// Reads the status and the ends of the hotlist.

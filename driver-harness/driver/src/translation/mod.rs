@@ -82,13 +82,18 @@ impl Translation {
         self.windows.iter().map(share).collect()
     }
 
-    /// The smallest unit whose pages of the host are few: one page of the host, as far as a unit can
-    /// mean one.
+    /// The largest unit, up to a page, that lies in one page of the host wherever it starts.
+    ///
+    /// Ways that are no power of two put the ends of pages anywhere but at those of granules, so that only
+    /// one granule is sure to lie in one page.
     pub fn page_unit(&self) -> UnitSize {
         let share_of_page = |window: &DecoderWindow| {
             let ways = u64::from(window.interleave.ways());
             let granularity = u64::from(window.interleave.granularity_bytes());
-            granularity.max((PAGE_BYTES / ways).next_power_of_two())
+            match ways.is_power_of_two() {
+                true => granularity.max(PAGE_BYTES / ways),
+                false => granularity,
+            }
         };
         let interleaved = self
             .windows
@@ -98,6 +103,22 @@ impl Translation {
         bytes
             .and_then(UnitSize::from_bytes)
             .map_or(UnitSize::BASE_PAGE, |size| size.min(UnitSize::BASE_PAGE))
+    }
+
+    /// How many pages of the host a unit may cover at most.
+    pub fn pages_of_unit(&self, size: UnitSize) -> u64 {
+        let pages = |window: &DecoderWindow| {
+            let ways = u64::from(window.interleave.ways());
+            let granularity = u64::from(window.interleave.granularity_bytes());
+            let unit = size.bytes();
+            let granules = unit.div_ceil(granularity);
+            // Pages of a unit's granules, which lie a stride apart, or of all bytes from first to last.
+            let apart = granules.saturating_mul(granularity.min(unit).div_ceil(PAGE_BYTES));
+            let whole = unit.saturating_mul(ways).div_ceil(PAGE_BYTES);
+            let crosses = !ways.is_power_of_two() && granules > 1;
+            apart.min(whole + u64::from(crosses)).max(1)
+        };
+        self.windows.iter().map(pages).max().unwrap_or(1)
     }
 
     /// The end of the device memory that appears in the host; 0 when none does.

@@ -436,5 +436,46 @@ fn units_as_small_as_a_page_of_the_host_are_preferred() {
     assert_eq!(unit(16, 256), 256);
     assert_eq!(unit(4, 2048), 2048);
     assert_eq!(unit(2, 16384), 4096);
-    assert_eq!(unit(3, 256), 2048);
+    assert_eq!(unit(3, 256), 256, "its granules end anywhere in a page");
+    assert_eq!(unit(12, 4096), 4096);
+}
+
+proptest! {
+    #[test]
+    fn the_page_unit_lies_in_one_page_and_others_in_no_more_than_told(
+        ways in prop::sample::select(vec![1_u8, 2, 3, 4, 6, 8, 12, 16]),
+        granularity in (8_u32..15).prop_map(|log2| 1 << log2),
+        position in any::<prop::sample::Index>(),
+        log2 in 8_u32..20,
+        number in 0..512_u64,
+    ) {
+        let position = u8::try_from(position.index(ways.into())).unwrap();
+        let translation = Translation::new(vec![window(ways, granularity, position)]).unwrap();
+        let pages = |size: UnitSize| -> u64 {
+            let start = number * size.bytes();
+            let unit = Dpa(start)..Dpa(start + size.bytes());
+            let ranges = translation.pages(unit);
+            ranges.iter().map(|range| range.bytes / PAGE_BYTES).sum()
+        };
+        prop_assert_eq!(pages(translation.page_unit()), 1);
+        let size = UnitSize::from_log2_bytes(log2).unwrap();
+        prop_assert!(pages(size) <= translation.pages_of_unit(size));
+        if ways == 1 {
+            prop_assert_eq!(pages(size), translation.pages_of_unit(size));
+        }
+    }
+}
+
+#[test]
+fn a_unit_of_a_page_covers_as_many_pages_as_there_are_ways() {
+    let pages = |ways, granularity| {
+        let translation = Translation::new(vec![window(ways, granularity, 0)]).unwrap();
+        translation.pages_of_unit(UnitSize::BASE_PAGE)
+    };
+    assert_eq!(pages(1, 256), 1);
+    assert_eq!(pages(2, 256), 2);
+    assert_eq!(pages(16, 256), 16);
+    assert_eq!(pages(4, 4096), 1);
+    // Their bytes may begin in the middle of a page.
+    assert_eq!(pages(3, 256), 4);
 }

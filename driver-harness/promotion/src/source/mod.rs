@@ -14,7 +14,7 @@ use crate::severity::Severity;
 
 mod chmu;
 
-pub use chmu::{ChmuSource, OpenError, ProgrammedUnits};
+pub use chmu::{ChmuSource, Claims, OpenError, ProgrammedUnits};
 
 /// Something that finds hot memory.
 pub trait HotnessSource: fmt::Debug + Send {

@@ -96,14 +96,18 @@ fn an_instance_without_capabilities_is_refused() {
 }
 
 #[test]
-fn only_small_or_only_large_units_are_taken() {
+fn units_of_several_pages_are_taken_only_where_there_are_no_finer_ones() {
     let mut capabilities = capabilities();
     capabilities.unit_sizes = [UnitSize::MINIMUM].into_iter().collect();
     let settings = choose(&capabilities, &Wishes::default()).unwrap();
     assert_eq!(settings.unit_size, UnitSize::MINIMUM);
     capabilities.unit_sizes = [UnitSize::MINIMUM, UnitSize::MAXIMUM].into_iter().collect();
     let settings = choose(&capabilities, &Wishes::default()).unwrap();
-    assert_eq!(settings.unit_size, UnitSize::MAXIMUM);
+    assert_eq!(settings.unit_size, UnitSize::MINIMUM);
+    let coarse = UnitSize::from_log2_bytes(16).unwrap();
+    capabilities.unit_sizes = [coarse, UnitSize::MAXIMUM].into_iter().collect();
+    let settings = choose(&capabilities, &Wishes::default()).unwrap();
+    assert_eq!(settings.unit_size, coarse);
 }
 
 proptest! {
