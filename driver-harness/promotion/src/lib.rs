@@ -6,6 +6,7 @@
 
 pub mod actuator;
 mod batch;
+pub mod damon;
 mod folio;
 pub mod frame_list;
 pub mod ledger;

@@ -168,6 +168,12 @@ impl Topology {
         (frame.0 < span.end).then_some(span.node)
     }
 
+    /// Each run of memory that belongs to one node, ascending, and that node.
+    pub fn memory(&self) -> impl Iterator<Item = (std::ops::Range<Pfn>, NodeId)> {
+        let spans = self.spans.iter();
+        spans.map(|span| (Pfn(span.start)..Pfn(span.end), span.node))
+    }
+
     /// The first frame of each run of memory that belongs to one node, and that node.
     pub fn memory_starts(&self) -> impl Iterator<Item = (Pfn, NodeId)> {
         self.spans.iter().map(|span| (Pfn(span.start), span.node))

@@ -8,13 +8,17 @@ use std::fmt;
 
 use chmu_driver::device::UnitError;
 use chmu_machine::stop::StopFlag;
+use chmu_machine::sysfs_file::SysfsError;
 
+use crate::damon::DamonError;
 use crate::report::{Facts, Health, Report, Tuning};
 use crate::severity::Severity;
 
 mod chmu;
+mod damon;
 
 pub use chmu::{ChmuSource, Claims, OpenError, ProgrammedUnits};
+pub use damon::DamonSource;
 
 /// Something that finds hot memory.
 pub trait HotnessSource: fmt::Debug + Send {
@@ -50,6 +54,21 @@ pub enum SourceError {
         /// What failed.
         source: Box<UnitError>,
     },
+    /// DAMON does not do what it is to.
+    #[error(transparent)]
+    Damon(#[from] DamonError),
+    /// The machine's memory is not told.
+    #[error(transparent)]
+    Sysfs(#[from] SysfsError),
+    /// There is nothing to find.
+    #[error("No node has memory that pages are promoted from; chmu targets says why")]
+    NoSlowMemory,
+    /// The process does not live.
+    #[error("There is no process {process_id}")]
+    NoProcess {
+        /// Which.
+        process_id: u32,
+    },
     /// Waiting for the units' interrupts failed.
     #[error("Cannot wait for the interrupts of {unit}")]
     Wait {
@@ -64,7 +83,8 @@ impl SourceError {
     /// What it means for the run: a source that fails is lost, and others go on.
     pub fn severity(&self) -> Severity {
         match self {
-            SourceError::Unit { .. } | SourceError::Wait { .. } => Severity::Degraded,
+            SourceError::Damon(error) if error.severity() == Severity::Retry => Severity::Retry,
+            _ => Severity::Degraded,
         }
     }
 }

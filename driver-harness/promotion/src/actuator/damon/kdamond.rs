@@ -16,10 +16,10 @@ use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::{self, SysfsError};
 
-use super::control::{self, ControlFile};
-use super::error::DamonError;
-use super::ownership::{self, MARK_UPDATE_US};
 use super::slots::Slots;
+use crate::damon::DamonError;
+use crate::damon::control::{self, ControlFile};
+use crate::damon::ownership::{self, MARK_UPDATE_US};
 
 /// The longest time that a pass over one batch may take.
 const PASS_TIMEOUT: Duration = Duration::from_secs(30);

@@ -10,16 +10,12 @@
 //! its regions.
 
 use std::fs::File;
-use std::path::Path;
 use std::time::Instant;
 
-use chmu_machine::lock::LockFile;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::node::NodeId;
-use chmu_machine::refusal::Host;
 use chmu_machine::stop::StopFlag;
-use chmu_machine::sysfs_file::{self, SysfsError};
 use chmu_spec::address::Pfn;
 
 use super::fates::{self, Counted, Look, Stayers};
@@ -27,33 +23,26 @@ use super::room::Room;
 use super::{Actuator, ActuatorError, Limits, migrations, regions};
 use crate::batch::{Batch, Candidate, Fate};
 
-mod control;
-mod error;
 mod kdamond;
-mod ownership;
 mod slots;
 
-pub use error::DamonError;
-use error::without_damon;
+use crate::damon::ownership;
+use crate::damon::workers::Worker;
+pub use crate::damon::{DamonError, Places, Remains};
 use kdamond::Kdamond;
-pub use ownership::{Places, Remains};
-
-/// Modules that keep DAMON for themselves while enabled.
-const EXCLUSIVE_MODULES: [&str; 3] = ["damon_stat", "damon_reclaim", "damon_lru_sort"];
 
 /// Moves pages by a worker of its own, set up when made and removed when dropped.
 #[derive(Debug)]
 pub struct Damon {
-    kdamond: Option<Kdamond>,
+    kdamond: Kdamond,
     places: Places,
     page_flags: PageFlagsFile,
     /// Where the machine's migrations are counted.
     statistics: File,
     stayers: Stayers,
-    /// Workers that were there before, all of them off.
-    workers_before: u64,
     times: BatchTimes,
-    _lock: Option<LockFile>,
+    /// Dropped after it was switched off.
+    _worker: Worker,
 }
 
 /// Where the time of the last batch went.
@@ -75,39 +64,17 @@ impl Damon {
     pub fn set_up(places: Places) -> Result<Damon, ActuatorError> {
         let page_flags = PageFlagsFile::open(&places.procfs.join("kpageflags"))?;
         let statistics = migrations::open(&places.procfs)?;
-        let kdamonds = places.kdamonds();
-        let count_file = kdamonds.join("nr_kdamonds");
-        if !count_file.exists() {
-            return Err(DamonError::Absent {
-                refusal: without_damon(&places.sysfs),
-                folder: kdamonds,
-            }
-            .into());
-        }
-        check_exclusive(&places.sysfs)?;
-        let lock = ownership::claim(&places)?;
-        match ownership::take_back(&places)? {
-            Remains::None => {}
-            Remains::TakenBack { .. } => {
-                log::warn!("A run that was killed had left DAMON set up; it was taken back");
-            }
-        }
-        let workers_before = sysfs_file::number(&count_file).map_err(DamonError::from)?;
-        control::write(&count_file, "1").map_err(refused)?;
-        // From here on, dropping it removes the worker again.
-        let mut damon = Damon {
-            kdamond: None,
+        let worker = Worker::claim(&places)?;
+        let kdamond = Kdamond::set_up(worker.folder(), &places.procfs)?;
+        Ok(Damon {
+            kdamond,
             page_flags,
             statistics,
             stayers: Stayers::default(),
-            workers_before,
             times: BatchTimes::default(),
             places,
-            _lock: lock,
-        };
-        let kdamond = Kdamond::set_up(&kdamonds.join("0"), &damon.places.procfs)?;
-        damon.kdamond = Some(kdamond);
-        Ok(damon)
+            _worker: worker,
+        })
     }
 
     /// Where the time of the last batch went.
@@ -127,9 +94,7 @@ impl Damon {
         target: NodeId,
         stop: &StopFlag,
     ) -> Result<Counted, ActuatorError> {
-        let Some(kdamond) = &mut self.kdamond else {
-            return Ok(Counted::Unknown);
-        };
+        let kdamond = &mut self.kdamond;
         let regions = regions::coalesce(frames);
         let start = Instant::now();
         kdamond.slots.program(&regions).map_err(DamonError::from)?;
@@ -206,8 +171,7 @@ impl Damon {
     }
 
     fn batch_max(&self) -> usize {
-        let slots = self.kdamond.as_ref().map(|kdamond| kdamond.slots.limit());
-        slots.unwrap_or(1)
+        self.kdamond.slots.limit()
     }
 }
 
@@ -245,15 +209,8 @@ impl Actuator for Damon {
 
 impl Drop for Damon {
     fn drop(&mut self) {
-        let off = match &mut self.kdamond {
-            Some(kdamond) => kdamond.switch_off(),
-            None => Ok(()),
-        };
-        let count_file = self.places.kdamonds().join("nr_kdamonds");
-        let count = self.workers_before.to_string();
-        let removed = off.and_then(|()| Ok(control::write(&count_file, &count)?));
-        if let Err(error) = removed {
-            log::warn!("DAMON stays set up: {error}; chmu reset takes it back");
+        if let Err(error) = self.kdamond.switch_off() {
+            log::warn!("DAMON goes on: {error}; chmu reset takes it back");
         }
     }
 }
@@ -289,26 +246,6 @@ fn whereabouts(candidates: &[Candidate]) -> Vec<Option<Placement>> {
 
 fn nanoseconds(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn refused(source: SysfsError) -> DamonError {
-    let refusal = source
-        .errno()
-        .and_then(|errno| Host::this().write_refusal(errno));
-    match refusal {
-        Some(refusal) => DamonError::Refused { refusal, source },
-        None => source.into(),
-    }
-}
-
-fn check_exclusive(sysfs: &Path) -> Result<(), DamonError> {
-    for module in EXCLUSIVE_MODULES {
-        let switch = sysfs.join(format!("module/{module}/parameters/enabled"));
-        if sysfs_file::text(&switch).is_ok_and(|value| value == "Y") {
-            return Err(DamonError::Exclusive { module, switch });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

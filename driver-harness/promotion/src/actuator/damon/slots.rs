@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::sysfs_file::SysfsError;
 
-use super::control;
+use crate::damon::control;
 
 /// Slots made at first.
 const SLOTS_MIN: usize = 16;

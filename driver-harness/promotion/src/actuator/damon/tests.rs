@@ -163,7 +163,7 @@ fn every_region_is_let_through() {
     let kernel = FakeKernel::new();
     let _damon = kernel.damon();
     let expected = BTreeMap::from([
-        ("nr_kdamonds", "1"),
+        ("nr_kdamonds", "4"),
         ("0/contexts/nr_contexts", "1"),
         ("0/contexts/0/operations", "paddr"),
         ("0/contexts/0/monitoring_attrs/nr_regions/min", "3"),
@@ -239,7 +239,7 @@ fn an_old_kernels_worker_is_never_switched_off_before_it_sleeps() {
     let kernel = FakeKernel::old();
     kernel.set("proc/42/stat", "42 (kdamond.0) D 2 0\n");
     let mut damon = kernel.damon();
-    damon.kdamond.as_mut().unwrap().pass_timeout = Duration::ZERO;
+    damon.kdamond.pass_timeout = Duration::ZERO;
     let stop = StopFlag::new().unwrap();
     let error = damon.promote_batch(&batch([1], TARGET), &stop).unwrap_err();
     assert_eq!(error.severity(), Severity::Retry);
@@ -253,7 +253,7 @@ fn an_old_kernels_worker_is_never_switched_off_before_it_sleeps() {
 fn a_pass_that_is_not_counted_is_given_up_and_ended() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    damon.kdamond.as_mut().unwrap().pass_timeout = Duration::ZERO;
+    damon.kdamond.pass_timeout = Duration::ZERO;
     let stop = StopFlag::new().unwrap();
     let error = damon
         .promote_batch(&batch([1, 3], TARGET), &stop)
@@ -280,7 +280,7 @@ fn whoever_is_told_to_stop_ends_the_pass() {
     let fates = damon.promote_batch(&batch([1, 3], TARGET), &stop).unwrap();
     assert_eq!(fates, [Fate::Stayed; 2]);
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "", "not begun");
-    let kdamond = damon.kdamond.as_mut().unwrap();
+    let kdamond = &mut damon.kdamond;
     assert_eq!(kdamond.pass(1, &stop).unwrap(), None);
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
 }

@@ -33,7 +33,7 @@ fn the_next_start_takes_back_what_a_killed_run_left() {
     let kernel = FakeKernel::new();
     killed(&kernel, "on\n");
     let damon = kernel.damon();
-    assert_eq!(kernel.get(COUNT), "1");
+    assert_eq!(kernel.get(COUNT), "4");
     drop(damon);
     assert_eq!(kernel.get(COUNT), "0", "nothing of it is put back");
 }
@@ -71,7 +71,7 @@ fn workers_that_are_all_off_are_nobodys_and_stay_as_many() {
     assert_eq!(reset(&kernel.places()).unwrap(), Remains::None);
     assert_eq!(kernel.get(COUNT), "2");
     let damon = kernel.damon();
-    assert_eq!(kernel.get(COUNT), "1");
+    assert_eq!(kernel.get(COUNT), "4");
     drop(damon);
     assert_eq!(kernel.get(COUNT), "2");
 }
@@ -79,7 +79,10 @@ fn workers_that_are_all_off_are_nobodys_and_stay_as_many() {
 #[test]
 fn two_at_a_time_are_one_too_many() {
     let kernel = FakeKernel::new();
-    let damon = kernel.damon();
+    let path = kernel.places().runtime.join("chmu/damon.lock");
+    let Claim::Ours(other) = lock::claim(&path).unwrap() else {
+        panic!("nobody holds it");
+    };
     let ours = std::process::id();
     for error in [
         kernel.refusal().to_string(),
@@ -87,13 +90,15 @@ fn two_at_a_time_are_one_too_many() {
     ] {
         assert_eq!(
             error,
-            format!("Another chmu moves pages by DAMON, process {ours}; end it first")
+            format!("Another chmu uses DAMON, process {ours}; end it first")
         );
     }
-    assert_eq!(kernel.get(COUNT), "1", "the first still has it");
+    assert_eq!(kernel.get(COUNT), "0", "nothing was touched");
+    drop(other);
+    let damon = kernel.damon();
+    assert!(reset(&kernel.places()).is_err(), "also of this process");
+    assert_eq!(kernel.get(COUNT), "4", "it still has it");
     drop(damon);
-    drop(kernel.damon());
-    let path = kernel.places().runtime.join("chmu/damon.lock");
     assert!(matches!(lock::claim(&path).unwrap(), Claim::Ours(_)));
 }
 

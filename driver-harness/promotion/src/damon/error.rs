@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Why DAMON does not move pages.
+//! Why DAMON does not do what it is to.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use chmu_machine::sysfs_file::SysfsError;
 
 use crate::severity::Severity;
 
-/// Why DAMON does not move pages.
+/// Why DAMON does not do what it is to.
 #[derive(Debug, thiserror::Error)]
 pub enum DamonError {
     /// There is no DAMON.
@@ -65,7 +65,7 @@ pub enum DamonError {
     },
     /// Another chmu moves pages by it.
     #[error(
-        "Another chmu moves pages by DAMON{}; end it first",
+        "Another chmu uses DAMON{}; end it first",
         process_id.map_or_else(String::new, |id| format!(", process {id}"))
     )]
     InUse {
@@ -75,6 +75,20 @@ pub enum DamonError {
     /// DAMON does not start although nothing that is known to keep it does.
     #[error("DAMON is busy with another user's work; end that before promoting pages")]
     Busy(#[source] SysfsError),
+    /// More parts of this program want a worker than there are.
+    #[error("All {workers} DAMON workers of this run are in use; name fewer sources")]
+    NoWorkerLeft {
+        /// How many there are.
+        workers: usize,
+    },
+    /// It cannot work on what it is to.
+    #[error("DAMON has no operations {operations}, only {found}")]
+    NoOperations {
+        /// What it is to work by.
+        operations: &'static str,
+        /// What it works by.
+        found: String,
+    },
     /// Its files are gone.
     #[error(
         "Another program has removed the DAMON worker that moved pages; end it and start again"
@@ -118,7 +132,7 @@ impl From<SysfsError> for DamonError {
 }
 
 /// Why there is no DAMON.
-pub(super) fn without_damon(sysfs: &Path) -> Refusal {
+pub(crate) fn without_damon(sysfs: &Path) -> Refusal {
     match sysfs.join("kernel").exists() {
         true => Refusal::new(
             "the kernel has no DAMON that programs can set up",

@@ -14,7 +14,9 @@ use super::control;
 use super::error::DamonError;
 
 /// The mark: an interval after which nothing happens, in microseconds.
-pub(super) const MARK_UPDATE_US: u64 = 1_000_000_019;
+pub(crate) const MARK_UPDATE_US: u64 = 1_000_000_019;
+/// The mark of a worker that watches a process, whose areas it looks for as often.
+pub(crate) const MARK_WATCH_US: u64 = 1_000_019;
 /// Where the mark is, in a worker's folder.
 const MARK_FILE: &str = "contexts/0/monitoring_attrs/intervals/update_us";
 /// The lock's file below the folder of running programs.
@@ -42,7 +44,7 @@ impl Default for Places {
 }
 
 impl Places {
-    pub(super) fn kdamonds(&self) -> PathBuf {
+    pub(crate) fn kdamonds(&self) -> PathBuf {
         self.sysfs.join("kernel/mm/damon/admin/kdamonds")
     }
 }
@@ -60,7 +62,7 @@ pub enum Remains {
 }
 
 /// Becomes the owner among programs of this kind; none where no lock can be held.
-pub(super) fn claim(places: &Places) -> Result<Option<LockFile>, DamonError> {
+pub(crate) fn claim(places: &Places) -> Result<Option<LockFile>, DamonError> {
     let path = places.runtime.join(LOCK_FILE);
     match lock::claim(&path) {
         Ok(Claim::Ours(lock)) => Ok(Some(lock)),
@@ -80,7 +82,7 @@ pub(super) fn claim(places: &Places) -> Result<Option<LockFile>, DamonError> {
 ///
 /// # Errors
 /// [`DamonError::Occupied`] when somebody else's worker runs.
-pub(super) fn take_back(places: &Places) -> Result<Remains, DamonError> {
+pub(crate) fn take_back(places: &Places) -> Result<Remains, DamonError> {
     let kdamonds = places.kdamonds();
     let workers: Vec<_> = sysfs_file::numbered(&kdamonds, "")
         .into_iter()
@@ -112,7 +114,7 @@ pub(super) fn take_back(places: &Places) -> Result<Remains, DamonError> {
 }
 
 /// Writes off; a worker that has ended meanwhile is off as well.
-pub(super) fn switch_off(state: &Path) -> Result<(), SysfsError> {
+pub(crate) fn switch_off(state: &Path) -> Result<(), SysfsError> {
     match control::write(state, "off") {
         Err(error) if matches!(error.errno(), Some(libc::EPERM | libc::EINVAL)) => {
             match is_on(state) {
@@ -139,7 +141,7 @@ impl Worker {
         let mark = sysfs_file::number(&folder.join(MARK_FILE));
         Worker {
             is_on: is_on(&folder.join("state")),
-            is_marked: mark.is_ok_and(|mark| mark == MARK_UPDATE_US),
+            is_marked: mark.is_ok_and(|mark| [MARK_UPDATE_US, MARK_WATCH_US].contains(&mark)),
             folder,
         }
     }

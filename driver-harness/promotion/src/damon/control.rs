@@ -18,14 +18,14 @@ const VALUE_MAX: usize = 64;
 
 /// A file that stays open: each value is written and read at its start.
 #[derive(Debug)]
-pub(super) struct ControlFile {
+pub(crate) struct ControlFile {
     file: File,
     path: PathBuf,
 }
 
 impl ControlFile {
     /// Opens a file to write values into.
-    pub(super) fn to_write(path: &Path) -> Result<ControlFile, SysfsError> {
+    pub(crate) fn to_write(path: &Path) -> Result<ControlFile, SysfsError> {
         let file = OpenOptions::new().write(true).open(path);
         let file = file.map_err(|source| SysfsError::Write {
             path: path.to_owned(),
@@ -39,7 +39,7 @@ impl ControlFile {
     }
 
     /// Opens a file to read values from.
-    pub(super) fn to_read(path: &Path) -> Result<ControlFile, SysfsError> {
+    pub(crate) fn to_read(path: &Path) -> Result<ControlFile, SysfsError> {
         let file = File::open(path).map_err(|source| SysfsError::Read {
             path: path.to_owned(),
             source,
@@ -51,7 +51,7 @@ impl ControlFile {
     }
 
     /// Writes a value; an error of EBUSY has lasted for [`BUSY_TIMEOUT`].
-    pub(super) fn write(&self, value: &str) -> Result<(), SysfsError> {
+    pub(crate) fn write(&self, value: &str) -> Result<(), SysfsError> {
         until_free(|| {
             let written = self.file.write_all_at(format!("{value}\n").as_bytes(), 0);
             written.map_err(|source| SysfsError::Write {
@@ -63,7 +63,7 @@ impl ControlFile {
     }
 
     /// Reads the value as it is now.
-    pub(super) fn number(&self) -> Result<u64, SysfsError> {
+    pub(crate) fn number(&self) -> Result<u64, SysfsError> {
         let text = until_free(|| {
             let mut bytes = [0; VALUE_MAX];
             match self.file.read_at(&mut bytes, 0) {
@@ -80,12 +80,12 @@ impl ControlFile {
 }
 
 /// Writes `value` into a file that is used once.
-pub(super) fn write(path: &Path, value: &str) -> Result<(), SysfsError> {
+pub(crate) fn write(path: &Path, value: &str) -> Result<(), SysfsError> {
     until_free(|| sysfs_file::write(path, value))
 }
 
 /// The kernel answered EBUSY.
-pub(super) fn is_busy(error: &SysfsError) -> bool {
+pub(crate) fn is_busy(error: &SysfsError) -> bool {
     error.errno() == Some(libc::EBUSY)
 }
 

@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! One DAMON worker that watches memory, and what it has found.
+//!
+//! DAMON looks at one page of each region for all of it, splits regions at random and joins those that
+//! are alike. A scheme that does nothing lets the regions through that are hot enough, and the kernel
+//! shows these on request, once for each aggregation interval.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::sysfs_file::{self, SysfsError};
+
+use crate::damon::control::{self, ControlFile};
+use crate::damon::ownership::{self, MARK_UPDATE_US, MARK_WATCH_US};
+use crate::damon::workers::Worker;
+use crate::damon::{DamonError, Places};
+
+/// Regions that DAMON keeps, at least and at most: its own defaults.
+const REGIONS: Range<u64> = 10..1000;
+/// Regions of one reading that are looked at: more than there can be.
+const REGIONS_READ_MAX: usize = 4096;
+/// The shortest time between two looks at a page.
+const SAMPLE_MIN: Duration = Duration::from_millis(1);
+/// Looks in one aggregation interval, DAMON's own default.
+const LOOKS: u32 = 20;
+
+/// What is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::source) enum Watched {
+    /// Ranges of frames.
+    Frames(Vec<Range<u64>>),
+    /// A process.
+    Process(u32),
+}
+
+/// How it is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::source) struct Attributes {
+    /// Between two looks at a region.
+    pub(in crate::source) sample: Duration,
+    /// Looks in an aggregation interval that must find an access.
+    pub(in crate::source) threshold: u64,
+}
+
+impl Attributes {
+    /// With an aggregation interval close to this.
+    pub(in crate::source) fn of_epoch(epoch: Duration, threshold: u64) -> Attributes {
+        Attributes {
+            sample: (epoch / LOOKS).max(SAMPLE_MIN),
+            threshold: threshold.clamp(1, LOOKS.into()),
+        }
+    }
+
+    /// Over which it counts.
+    pub(in crate::source) fn epoch(&self) -> Duration {
+        self.sample * LOOKS
+    }
+}
+
+/// Neighbouring pages that DAMON takes for equally hot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::source) struct HotRegion {
+    /// Physical or virtual address of the first byte.
+    pub(in crate::source) start: u64,
+    /// How many pages.
+    pub(in crate::source) pages: u64,
+    /// Looks that found an access.
+    pub(in crate::source) looks: u64,
+}
+
+/// A worker that watches until it is dropped.
+#[derive(Debug)]
+pub(in crate::source) struct Monitor {
+    state_path: PathBuf,
+    state: ControlFile,
+    regions: PathBuf,
+    attributes: Attributes,
+    /// Dropped after it was switched off.
+    worker: Worker,
+}
+
+impl Monitor {
+    /// Sets up a worker and switches it on.
+    ///
+    /// # Errors
+    /// When DAMON cannot watch this, or somebody else uses it.
+    pub(in crate::source) fn start(
+        places: &Places,
+        watched: &Watched,
+        attributes: Attributes,
+    ) -> Result<Monitor, DamonError> {
+        let worker = Worker::claim(places)?;
+        let folder = worker.folder();
+        let context = folder.join("contexts/0");
+        control::write(&folder.join("contexts/nr_contexts"), "1")?;
+        set_watched(&context, watched)?;
+        set_attributes(&context, watched, &attributes)?;
+        set_scheme(&context.join("schemes"), &attributes)?;
+        let monitor = Monitor {
+            state_path: folder.join("state"),
+            state: ControlFile::to_write(&folder.join("state"))?,
+            regions: context.join("schemes/0/tried_regions"),
+            attributes,
+            worker,
+        };
+        match monitor.state.write("on") {
+            Err(error) if control::is_busy(&error) => Err(DamonError::Busy(error)),
+            result => Ok(result.map(|()| monitor)?),
+        }
+    }
+
+    pub(in crate::source) fn attributes(&self) -> &Attributes {
+        &self.attributes
+    }
+
+    /// Whether it watches still: it ends with its process, or when somebody switches it off.
+    pub(in crate::source) fn is_on(&self) -> bool {
+        sysfs_file::text(&self.state_path).is_ok_and(|state| state == "on")
+    }
+
+    /// Sets other attributes, which DAMON takes over while it runs.
+    pub(in crate::source) fn retune(&mut self, attributes: Attributes) -> Result<(), DamonError> {
+        let context = self.worker.folder().join("contexts/0");
+        set_intervals(&context, &attributes)?;
+        set_threshold(&context.join("schemes/0"), &attributes)?;
+        self.state.write("commit")?;
+        self.attributes = attributes;
+        Ok(())
+    }
+
+    /// The hot regions of the last aggregation interval; waits for its end.
+    pub(in crate::source) fn read(&self) -> Result<Vec<HotRegion>, DamonError> {
+        self.state.write("update_schemes_tried_regions")?;
+        let folders = sysfs_file::numbered(&self.regions, "");
+        let regions = folders
+            .into_iter()
+            .take(REGIONS_READ_MAX)
+            .map(|(_, folder)| {
+                let number = |name: &str| sysfs_file::number(&folder.join(name));
+                let (start, end) = (number("start")?, number("end")?);
+                Ok(HotRegion {
+                    start,
+                    pages: end.saturating_sub(start) / PAGE_BYTES,
+                    looks: number("nr_accesses")?,
+                })
+            });
+        let regions: Result<Vec<_>, SysfsError> = regions.collect();
+        let is_hot =
+            |region: &HotRegion| region.pages > 0 && region.looks >= self.attributes.threshold;
+        Ok(regions?.into_iter().filter(is_hot).collect())
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        if let Err(error) = ownership::switch_off(&self.state_path) {
+            log::warn!("DAMON goes on watching: {error}; chmu reset takes it back");
+        }
+    }
+}
+
+fn set_watched(context: &Path, watched: &Watched) -> Result<(), DamonError> {
+    let operations = match watched {
+        Watched::Frames(_) => "paddr",
+        Watched::Process(_) => "vaddr",
+    };
+    // Newer kernels say what DAMON can work on.
+    if let Ok(found) = sysfs_file::text(&context.join("avail_operations"))
+        && !found.split_whitespace().any(|one| one == operations)
+    {
+        let found = found.replace('\n', ", ");
+        return Err(DamonError::NoOperations { operations, found });
+    }
+    control::write(&context.join("operations"), operations)?;
+    control::write(&context.join("targets/nr_targets"), "1")?;
+    let target = context.join("targets/0");
+    match watched {
+        Watched::Process(process_id) => {
+            control::write(&target.join("pid_target"), &process_id.to_string())?;
+        }
+        Watched::Frames(ranges) => {
+            let regions = target.join("regions");
+            control::write(&regions.join("nr_regions"), &ranges.len().to_string())?;
+            for (number, range) in ranges.iter().enumerate() {
+                let region = regions.join(number.to_string());
+                for (name, frame) in [("start", range.start), ("end", range.end)] {
+                    let address = frame.saturating_mul(PAGE_BYTES);
+                    control::write(&region.join(name), &address.to_string())?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn set_attributes(
+    context: &Path,
+    watched: &Watched,
+    attributes: &Attributes,
+) -> Result<(), SysfsError> {
+    set_intervals(context, attributes)?;
+    let update_us = match watched {
+        Watched::Frames(_) => MARK_UPDATE_US,
+        Watched::Process(_) => MARK_WATCH_US,
+    };
+    let folder = context.join("monitoring_attrs");
+    control::write(&folder.join("intervals/update_us"), &update_us.to_string())?;
+    // The maximum first: it must not be below the minimum at any time.
+    control::write(&folder.join("nr_regions/max"), &REGIONS.end.to_string())?;
+    control::write(&folder.join("nr_regions/min"), &REGIONS.start.to_string())
+}
+
+fn set_intervals(context: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
+    let folder = context.join("monitoring_attrs/intervals");
+    for (name, time) in [
+        ("sample_us", attributes.sample),
+        ("aggr_us", attributes.epoch()),
+    ] {
+        control::write(&folder.join(name), &time.as_micros().to_string())?;
+    }
+    Ok(())
+}
+
+/// The scheme does nothing to regions that are hot enough.
+fn set_scheme(schemes: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
+    control::write(&schemes.join("nr_schemes"), "1")?;
+    let scheme = schemes.join("0");
+    control::write(&scheme.join("action"), "stat")?;
+    let pattern = scheme.join("access_pattern");
+    for (quantity, most) in [("sz", u64::MAX), ("age", u32::MAX.into())] {
+        control::write(&pattern.join(quantity).join("min"), "0")?;
+        control::write(&pattern.join(quantity).join("max"), &most.to_string())?;
+    }
+    let most = pattern.join("nr_accesses/max");
+    control::write(&most, &u32::MAX.to_string())?;
+    set_threshold(&scheme, attributes)
+}
+
+fn set_threshold(scheme: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
+    let least = scheme.join("access_pattern/nr_accesses/min");
+    control::write(&least, &attributes.threshold.to_string())
+}
