@@ -19,6 +19,7 @@ mod rejection;
 pub mod report;
 mod severity;
 pub mod source;
+pub mod status;
 mod summary;
 mod worker;
 
