@@ -33,6 +33,17 @@ impl Messages {
         u16::try_from(self.0.len()).unwrap_or(u16::MAX)
     }
 
+    /// Gives up the upper half: functions have their messages in powers of two.
+    pub(super) fn halve(&mut self) {
+        self.0.truncate(self.0.len() / 2);
+    }
+
+    /// Whether a message has come since it was last asked for.
+    pub(super) fn take(&self, message: u16) -> bool {
+        let event = self.0.get(usize::from(message));
+        event.is_some_and(|event| event.read().is_ok())
+    }
+
     /// The descriptor of a message's event.
     pub(super) fn descriptor(&self, message: u16) -> Option<BorrowedFd<'_>> {
         let event = self.0.get(usize::from(message))?;

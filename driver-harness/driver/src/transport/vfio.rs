@@ -66,20 +66,35 @@ impl VfioTransport {
         Ok(transport)
     }
 
-    /// Connects the messages of MSI-X, or of MSI where there is no MSI-X.
+    /// Connects the messages of MSI-X, or of MSI where there is no MSI-X: as many as the kernel grants.
     fn connect_messages(&mut self) -> Result<(), String> {
         for index in [VFIO_PCI_MSIX_IRQ_INDEX, VFIO_PCI_MSI_IRQ_INDEX] {
             let irq = self.device.get_irq_info(index);
             let available = irq.map_or(0, |irq| irq.count);
-            self.messages = Messages::new(available).map_err(|error| error.to_string())?;
-            if self.messages.count() > 0 {
-                return self
-                    .device
-                    .enable_irq(index, self.messages.events().iter().collect())
-                    .map_err(|error| error.to_string());
+            let mut wanted = Messages::new(available).map_err(|error| error.to_string())?;
+            while wanted.count() > 0 {
+                self.device
+                    .enable_irq(index, wanted.events().iter().collect())
+                    .map_err(|error| error.to_string())?;
+                if self.arrives(index, &wanted) {
+                    self.messages = wanted;
+                    return Ok(());
+                }
+                wanted.halve();
             }
         }
         Ok(())
+    }
+
+    /// Whether the kernel's own signal of the last message arrives. A kernel that grants fewer messages
+    /// than it is asked for connects none and says so in a way that looks like success
+    /// (drivers/vfio/pci/vfio_pci_intrs.c: a positive number).
+    fn arrives(&self, index: u32, messages: &Messages) -> bool {
+        let Some(last) = messages.count().checked_sub(1) else {
+            return false;
+        };
+        let signalled = self.device.trigger_irq(index, last.into()).is_ok();
+        signalled && messages.take(last)
     }
 
     fn region(&self, index: u32) -> Region {

@@ -31,6 +31,16 @@ done
 kill $!
 ";
 
+/// Ends at the first hot unit that an interrupt announces.
+const WATCH_SCRIPT: &str = "\
+chmu workload --pages 64 --hot-pages 64 --cold-percent=0 >/dev/null &
+chmu watch --transport vfio --interrupts --epochs 300 -o json | grep -m1 -o '\"hot\"'
+kill $!
+";
+
+/// Without interrupt remapping Linux has one MSI message for a function.
+const ONE_MESSAGE: &str = "intremap=off vfio_iommu_type1.allow_unsafe_interrupts=1";
+
 #[test]
 fn the_only_granted_message_is_the_one_that_arrives() -> Result<()> {
     let _turn = Turn::take(KernelChoice::Backports)?;
@@ -61,6 +71,30 @@ fn the_only_granted_message_is_the_one_that_arrives() -> Result<()> {
         "offered message 5\ngranted message 0\ninterrupted once\n",
         "{said}"
     );
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    Ok(())
+}
+
+#[test]
+fn the_harness_takes_the_messages_that_the_kernel_grants() -> Result<()> {
+    let _turn = Turn::take(KernelChoice::Backports)?;
+    let folder = tempfile::tempdir()?;
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    fs::write(path("device.toml"), DEVICE)?;
+    fs::write(path("script"), WATCH_SCRIPT)?;
+    let output = lab(&[
+        "boot",
+        "--mode=vfio",
+        "--append",
+        ONE_MESSAGE,
+        "--plugin-option=filter=none",
+        "--device-settings",
+        &path("device.toml"),
+        "--run",
+        &path("script"),
+    ])?;
+    let said = String::from_utf8(output.stderr)?;
+    assert_eq!(String::from_utf8(output.stdout)?, "\"hot\"\n", "{said}");
     assert_eq!(output.status.code(), Some(0), "{said}");
     Ok(())
 }
