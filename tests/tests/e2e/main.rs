@@ -20,5 +20,6 @@ mod refusals;
 mod script;
 mod shell;
 mod signals;
+mod targets;
 mod tools;
 mod watch;

@@ -88,7 +88,7 @@ impl VfioTransport {
 
     /// Whether the kernel's own signal of the last message arrives. A kernel that grants fewer messages
     /// than it is asked for connects none and says so in a way that looks like success
-    /// (drivers/vfio/pci/vfio_pci_intrs.c: a positive number).
+    /// (`drivers/vfio/pci/vfio_pci_intrs.c`: a positive number).
     fn arrives(&self, index: u32, messages: &Messages) -> bool {
         let Some(last) = messages.count().checked_sub(1) else {
             return false;
