@@ -12,10 +12,12 @@ use crate::node::NodeId;
 use crate::refusal::without_nodes;
 use crate::sysfs_file::{self, SysfsError};
 
+mod described;
 pub mod from_tables;
 mod performance;
 mod tiers;
 
+pub use described::{DescribedNode, DescriptionError};
 pub use performance::PerformanceMap;
 pub use tiers::{Tier, TierKnowledge};
 
