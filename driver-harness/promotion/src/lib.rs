@@ -2,37 +2,38 @@
 //! From hot memory to promoted pages.
 //!
 //! The floor on top of `chmu-driver` and `chmu-machine`, and the only one that decides which pages
-//! move: a [`source`] reports, the [`Promoter`] chooses, an [`actuator`] moves.
+//! move: a [`source`] reports, the [`Engine`] chooses, an [`actuator`] moves.
 
 pub mod actuator;
+mod aggregate;
 mod batch;
 pub mod damon;
+mod engine;
 mod folio;
 pub mod frame_list;
 pub mod ledger;
 mod machine;
-mod outcome;
-mod promoter;
 mod queue;
 mod rate;
 mod rejection;
 pub mod report;
+mod settle;
 mod severity;
 pub mod source;
 pub mod status;
 mod summary;
 mod worker;
 
+pub use aggregate::SourceId;
 pub use batch::{Batch, Candidate, Fate, Folio, Route};
 pub use chmu_machine::stop::StopFlag;
-pub use machine::{Machine, ThisMachine};
-pub use outcome::Outcome;
-pub use promoter::{Destination, Policy, Promoter, PromotionError};
+pub use engine::{Destination, Engine, LargeFolios, Mode, Policy, Pressure};
+pub use machine::{DescribedMachine, Identity, Machine, MachineError, ThisMachine};
 pub use rate::RateLimit;
 pub use rejection::Rejection;
 pub use severity::Severity;
 pub use summary::{EpochRow, Recorder, RoutePages, Summary};
-pub use worker::{RunError, promote_reported, promote_waiting};
+pub use worker::{End, RunError, Sink, run_inline, run_on_machine};
 
 #[cfg(test)]
-mod tests;
+mod testing;

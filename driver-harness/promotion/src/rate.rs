@@ -44,6 +44,16 @@ impl RateLimit {
         u64::try_from(self.credit / SECOND_NS as i128).unwrap_or(0)
     }
 
+    /// When a page may move, as far as the rate goes; 0 for at once.
+    pub fn ready_ns(&self) -> u64 {
+        let (Some(rate), Some(last_ns)) = (self.pages_per_second, self.last_ns) else {
+            return 0;
+        };
+        let missing = u128::try_from(SECOND_NS as i128 - self.credit).unwrap_or(0);
+        let wait_ns = missing.div_ceil(u128::from(rate.max(1)));
+        last_ns.saturating_add(u64::try_from(wait_ns).unwrap_or(u64::MAX))
+    }
+
     /// So many pages moved.
     pub fn charge(&mut self, pages: u64) {
         if self.pages_per_second.is_some() {
@@ -86,6 +96,19 @@ mod tests {
         limit.charge(1);
         assert_eq!(limit.allowed(999_999_999), 0);
         assert_eq!(limit.allowed(1_000_000_000), 1);
+    }
+
+    #[test]
+    fn it_is_told_when_the_next_page_may_move() {
+        let mut limit = RateLimit::new(Some(40));
+        assert_eq!(limit.ready_ns(), 0);
+        assert_eq!(limit.allowed(7), 10);
+        limit.charge(10);
+        let ready_ns = limit.ready_ns();
+        assert_eq!(ready_ns, 7 + 25_000_000);
+        assert_eq!(limit.clone().allowed(ready_ns - 1), 0);
+        assert_eq!(limit.allowed(ready_ns), 1);
+        assert_eq!(RateLimit::new(None).ready_ns(), 0);
     }
 
     #[test]

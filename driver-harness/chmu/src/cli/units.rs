@@ -72,15 +72,24 @@ impl UnitOptions {
 
     /// Finds, claims and programs the units; says where these cannot do quite what they should.
     pub(super) fn find(&self) -> Result<ProgrammedUnits, OpenError> {
-        self.claim(false)
+        self.claim(self.selection(), false)
+    }
+
+    /// Like [`UnitOptions::find`], with a unit that is named otherwise than by these options.
+    pub(super) fn find_named(&self, unit: &str) -> Result<ProgrammedUnits, OpenError> {
+        let selection = Selection {
+            unit: Some(unit.to_owned()),
+            ..self.selection()
+        };
+        self.claim(selection, false)
     }
 
     /// Like [`UnitOptions::find`], with another unit of a device whose first one is in use.
     pub(super) fn find_beside(&self) -> Result<ProgrammedUnits, OpenError> {
-        self.claim(self.unit.is_none())
+        self.claim(self.selection(), self.unit.is_none())
     }
 
-    fn claim(&self, step_aside: bool) -> Result<ProgrammedUnits, OpenError> {
+    fn claim(&self, selection: Selection, step_aside: bool) -> Result<ProgrammedUnits, OpenError> {
         let wishes = Wishes {
             unit_size: self.unit_size,
             threshold: self.threshold,
@@ -97,7 +106,7 @@ impl UnitOptions {
             take_over: self.take_over,
             step_aside,
         };
-        let units = ProgrammedUnits::find(Path::new("/sys"), &self.selection(), &wishes, &claims)?;
+        let units = ProgrammedUnits::find(Path::new("/sys"), &selection, &wishes, &claims)?;
         for unit in units.units() {
             let granted = unit.settings().map(|settings| settings.epoch);
             if let Some(granted) = granted.filter(|one| one.nanoseconds() != self.wished_epoch_ns())

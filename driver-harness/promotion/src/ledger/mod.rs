@@ -2,8 +2,12 @@
 //! What the engine decided and what came of it, as lines that can be read for ever.
 
 mod event;
+mod reader;
+mod writer;
 
 pub use event::{
     Action, BatchMade, Begin, Demoted, Event, Moved, Queued, Refused, Retried, Seen, SourceSaid,
     SourceState, Totals, Tuned, TunedSetting, VERSION,
 };
+pub use reader::{Ledger, ReadError};
+pub use writer::{LedgerWriter, WriteError};

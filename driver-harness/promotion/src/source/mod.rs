@@ -16,9 +16,13 @@ use crate::severity::Severity;
 
 mod chmu;
 mod damon;
+mod list;
+mod stream;
 
 pub use chmu::{ChmuSource, Claims, OpenError, ProgrammedUnits};
 pub use damon::DamonSource;
+pub use list::ListSource;
+pub use stream::{StreamError, StreamSource};
 
 /// Something that finds hot memory.
 pub trait HotnessSource: fmt::Debug + Send {
@@ -69,6 +73,9 @@ pub enum SourceError {
         /// Which.
         process_id: u32,
     },
+    /// A stream cannot be read, or says what cannot be.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// Waiting for the units' interrupts failed.
     #[error("Cannot wait for the interrupts of {unit}")]
     Wait {
@@ -80,10 +87,12 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// What it means for the run: a source that fails is lost, and others go on.
+    /// What it means for the run: a device that fails is lost, and other sources go on; a stream that is
+    /// wrong is for its maker to put right.
     pub fn severity(&self) -> Severity {
         match self {
             SourceError::Damon(error) if error.severity() == Severity::Retry => Severity::Retry,
+            SourceError::Stream(_) => Severity::Fatal,
             _ => Severity::Degraded,
         }
     }

@@ -123,6 +123,15 @@ impl ProgrammedUnits {
         longest_epoch(&self.members)
     }
 
+    /// Pages of the host that one unit covers, at most.
+    pub fn pages_of_a_unit(&self) -> u64 {
+        let pages = self.members.iter().filter_map(|member| {
+            let size = member.unit.settings()?.unit_size;
+            Some(member.translation.pages_of_unit(size))
+        });
+        pages.max().unwrap_or(0)
+    }
+
     /// The units.
     pub fn units(&self) -> impl Iterator<Item = &Unit> {
         self.members.iter().map(|member| &member.unit)

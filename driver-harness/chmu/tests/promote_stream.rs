@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `chmu promote` over a stream: decisions without a machine.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+const STREAM: &str = r#"{"v":1,"stream":"made up","epoch_ns":100000000}
+{"t":100000000,"hot":[{"frame":1048580,"weight":50},{"frame":1048581,"weight":20},{"frame":5,"weight":9}]}
+{"t":200000000,"hot":[{"frame":1048580,"weight":50},{"frame":1048600,"weight":33,"pages":3}],"overflow":true}
+"#;
+
+fn promote(folder: &Path, words: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chmu"));
+    command
+        .arg("promote")
+        .args(words)
+        .env_remove("RUST_LOG")
+        .current_dir(folder);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // A program that does not read its input closes it.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn a_file_leads_to_the_same_decisions_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("stream"), STREAM).unwrap();
+    let run = |source: &str, ledger: &str| {
+        let words = [
+            "--source",
+            source,
+            "--dry-run",
+            "-o",
+            "json",
+            "--seed",
+            "7",
+            "--ledger",
+            ledger,
+        ];
+        let output = promote(folder.path(), &words, STREAM);
+        assert!(output.status.success(), "{output:?}");
+        (output.stdout, fs::read(folder.path().join(ledger)).unwrap())
+    };
+    let (summary, ledger) = run("stream:stream", "first");
+    assert_eq!(
+        run("stream:stream", "second"),
+        (summary.clone(), ledger.clone())
+    );
+    assert_eq!(run("stream:-", "third"), (summary.clone(), ledger.clone()));
+    let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
+    assert_eq!(summary["pages_promoted"], 5);
+    assert_eq!(summary["dry_run"], true);
+    assert_eq!(summary["reports_with_lost_units"], 1);
+    assert_eq!(summary["ignored"]["top_tier"], 1);
+    let ledger = String::from_utf8(ledger).unwrap();
+    assert!(
+        ledger.starts_with(r#"{"v":1,"t":100000000,"e":"begin","#),
+        "{ledger}"
+    );
+    let last = ledger.lines().last().unwrap();
+    assert!(
+        last.contains(r#""e":"end""#) && last.contains(r#""pages_moved":5"#),
+        "{last}"
+    );
+}
+
+#[test]
+fn a_line_that_is_wrong_is_told_with_its_number() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = format!("{STREAM}{{\"t\":5}}\n");
+    let output = promote(
+        folder.path(),
+        &["--source", "stream:-", "--dry-run"],
+        &input,
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        complaint.starts_with("0: Line 4 of the stream made up is no report: missing field `hot`"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn a_described_machine_decides_where_pages_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let input = r#"{"v":1,"stream":"x","nodes":[{"node":0,"cpus":true,"start":0,"pages":100},{"node":1,"cpus":true,"start":100,"pages":100},{"node":3,"start":200,"pages":100,"distances":{"0":40,"1":20}}]}
+{"t":1,"hot":[{"frame":250,"weight":1}]}
+"#;
+    let run = |words: &[&str]| {
+        let words = [&["--source", "stream:-", "--dry-run", "-o", "json"], words].concat();
+        promote(folder.path(), &words, input)
+    };
+    let output = run(&[]);
+    let summary: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let route = serde_json::json!([{"source_node": 3, "target_node": 1, "pages": 1}]);
+    assert_eq!(summary["routes"], route, "{output:?}");
+    let complaint = String::from_utf8(run(&["--target", "2"]).stderr).unwrap();
+    assert!(
+        complaint.starts_with("0: There is no node 2"),
+        "{complaint}"
+    );
+}

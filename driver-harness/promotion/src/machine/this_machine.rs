@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The machine that this program runs on.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use chmu_machine::memory::numa;
+use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
+use chmu_machine::memory::page_map::{PageMap, PageMapError};
+use chmu_machine::node::NodeId;
+use chmu_machine::sysfs_file;
+use chmu_machine::topology::Topology;
+use chmu_machine::watermarks::Headroom;
+use chmu_spec::address::Pfn;
+
+use super::{Identity, Machine, MachineError};
+use crate::batch::Folio;
+
+/// Counters of a node's `vmstat` that count pages demoted from it (include/linux/mmzone.h).
+const DEMOTION_COUNTERS: &str = "pgdemote_";
+
+/// The machine that this program runs on, by the files of its kernel.
+#[derive(Debug)]
+pub struct ThisMachine {
+    flags: PageFlagsFile,
+    sysfs: PathBuf,
+}
+
+impl ThisMachine {
+    /// Needs root.
+    pub fn open() -> Result<ThisMachine, MachineError> {
+        Ok(ThisMachine {
+            flags: PageFlagsFile::open(Path::new("/proc/kpageflags"))?,
+            sysfs: PathBuf::from("/sys"),
+        })
+    }
+}
+
+impl Machine for ThisMachine {
+    fn topology(&self) -> Result<Topology, MachineError> {
+        Ok(Topology::read(&self.sysfs)?)
+    }
+
+    fn headroom(&self) -> Result<Headroom, MachineError> {
+        Ok(Headroom::read(Path::new("/proc/zoneinfo"))?)
+    }
+
+    fn flags(&self, frames: Range<u64>) -> Result<Vec<PageFlags>, MachineError> {
+        Ok(self.flags.read_range(frames)?)
+    }
+
+    fn resolve(
+        &self,
+        process_id: u32,
+        start: u64,
+        pages: u64,
+    ) -> Result<Vec<Option<Pfn>>, MachineError> {
+        let frames = PageMap::open(process_id).and_then(|map| map.frames(start, pages));
+        match frames {
+            Ok(frames) => Ok(frames),
+            Err(error @ PageMapError::Hidden { .. }) => Err(error.into()),
+            Err(error) => {
+                log::debug!("Skipping process {process_id}: {error}");
+                let pages = usize::try_from(pages).unwrap_or(0);
+                Ok(vec![None; pages])
+            }
+        }
+    }
+
+    fn drain_reclaim_batches(&self) -> Result<(), MachineError> {
+        numa::drain_reclaim_batches().map_err(MachineError::Drain)
+    }
+
+    fn identities(&self, folios: &[Folio]) -> Result<Vec<Option<Identity>>, MachineError> {
+        let heads: Vec<_> = folios.iter().map(|folio| folio.head).collect();
+        let flags = self.flags.read_each(&heads)?;
+        let identity = |flags: PageFlags| Identity {
+            is_anonymous: flags.contains(PageFlags::ANON),
+            control_group: None,
+            owner: None,
+        };
+        Ok(flags.into_iter().map(identity).map(Some).collect())
+    }
+
+    fn demoted_pages(&self, node: NodeId) -> Result<Option<u64>, MachineError> {
+        let path = self
+            .sysfs
+            .join(format!("devices/system/node/node{node}/vmstat"));
+        let text = sysfs_file::text(&path)?;
+        Ok(demoted_pages(&text))
+    }
+}
+
+/// The sum of a node's demotion counters; none where it has none.
+fn demoted_pages(vmstat: &str) -> Option<u64> {
+    let counters = vmstat.lines().filter_map(|line| {
+        let (name, count) = line.split_once(' ')?;
+        let count: u64 = count.trim().parse().ok()?;
+        name.starts_with(DEMOTION_COUNTERS).then_some(count)
+    });
+    counters.fold(None, |sum: Option<u64>, count| {
+        Some(sum.unwrap_or(0).saturating_add(count))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_ways_of_demotion_count() {
+        let vmstat = "nr_free_pages 12\npgdemote_kswapd 5\npgdemote_direct 2\npgpromote_success 9\n\
+             pgdemote_khugepaged 1\n";
+        assert_eq!(demoted_pages(vmstat), Some(8));
+        assert_eq!(demoted_pages("nr_free_pages 12\n"), None);
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+use proptest::prelude::*;
+
+use super::*;
+
+fn source(text: &str) -> Result<StreamSource, String> {
+    let bytes: &'static [u8] = text.as_bytes().to_vec().leak();
+    let stop = StopFlag::new().unwrap();
+    StreamSource::begin("test".into(), Box::new(bytes), &stop).map_err(|error| error.to_string())
+}
+
+fn reports(text: &str) -> Result<Vec<Report>, String> {
+    let mut source = source(text)?;
+    let stop = StopFlag::new().unwrap();
+    let mut reports = Vec::new();
+    while source.health() == Health::Good {
+        let report = source.poll(0, &stop).map_err(|error| error.to_string())?;
+        reports.push(report);
+    }
+    // The last one only says that there is no more.
+    if reports.last().is_some_and(|last| last.extents.is_empty()) {
+        reports.pop();
+    }
+    Ok(reports)
+}
+
+#[test]
+fn lines_are_reports() {
+    let text = r#"
+{"v":1,"stream":"made up","counts":{"samples":{"period":16}},"epoch_ns":100}
+
+{"t":100,"hot":[{"frame":7,"weight":3},{"frame":9,"weight":1,"pages":4,"sharing":4}]}
+{"t":250,"earliest":90,"hot":[{"pid":5,"address":4096,"weight":2}],"overflow":true}
+{"t":250,"hot":[{"frame":1,"weight":1}]}"#;
+    let reports = reports(text).unwrap();
+    let weight = |value| Weight {
+        kind: WeightKind::Samples { period: 16 },
+        value,
+    };
+    let place = |start, pages| Place::Frames {
+        start: Pfn(start),
+        pages,
+    };
+    assert_eq!(reports.len(), 3);
+    assert_eq!(reports[0].extents[0].place, place(7, 1));
+    assert_eq!(reports[0].extents[1].place, place(9, 4));
+    assert_eq!(
+        (
+            reports[0].extents[1].sharing_pages,
+            reports[0].extents[1].weight
+        ),
+        (4, weight(1))
+    );
+    let owned = Place::Addresses {
+        process_id: 5,
+        start: 4096,
+        pages: 1,
+    };
+    assert_eq!(reports[1].extents[0].place, owned);
+    assert!(reports[1].lost.overflow);
+    let earliest: Vec<_> = reports
+        .iter()
+        .map(|report| report.earliest_access_ns)
+        .collect();
+    assert_eq!(earliest, [0, 90, 250]);
+}
+
+#[test]
+fn a_stream_without_a_header_begins_at_once() {
+    assert_eq!(
+        reports(r#"{"t":1,"hot":[{"frame":7,"weight":3}]}"#)
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(reports("").unwrap().len(), 0);
+    assert_eq!(source("").unwrap().topology().unwrap(), None);
+}
+
+#[test]
+fn a_wrong_line_is_named_with_what_is_wrong() {
+    let hot = r#"{"t":5,"hot":[]}"#;
+    for (text, message) in [
+        (
+            "{\"v\":2,\"stream\":\"x\"}\n".to_owned(),
+            "Line 1 of the stream test: it has version 2, and",
+        ),
+        (
+            format!("{hot}\n\nnonsense\n"),
+            "Line 3 of the stream test is no report: expected",
+        ),
+        (
+            format!("{hot}\n{{\"t\":4,\"hot\":[]}}\n"),
+            "Line 2 of the stream test: its time 4 is before",
+        ),
+        (
+            r#"{"t":5,"hot":[{"weight":1}]}"#.to_owned(),
+            "Line 1 of the stream test: what is hot is named",
+        ),
+        (
+            r#"{"t":5,"hot":[{"frame":1}]}"#.to_owned(),
+            "Line 1 of the stream test is no report: missing field `weight`",
+        ),
+        (
+            r#"{"t":5,"hot":[{"frame":1,"weight":1,"pages":0}]}"#.to_owned(),
+            "Line 1 of the stream test: nothing is hot",
+        ),
+        (
+            r#"{"t":5,"earliest":6,"hot":[]}"#.to_owned(),
+            "Line 1 of the stream test: earliest is 6, after",
+        ),
+        (
+            r#"{"t":5,"hott":[]}"#.to_owned(),
+            "Line 1 of the stream test is no report: unknown field `hott`",
+        ),
+    ] {
+        let error = reports(&text).unwrap_err();
+        assert!(error.starts_with(message), "{error}");
+    }
+}
+
+#[test]
+fn a_header_describes_the_machine() {
+    let text = r#"{"v":1,"stream":"x","nodes":[{"node":0,"cpus":true,"start":0,"pages":10},
+        {"node":2,"start":10,"pages":5,"distances":{"0":30}}]}"#;
+    let topology = source(&text.replace('\n', " "))
+        .unwrap()
+        .topology()
+        .unwrap()
+        .unwrap();
+    assert_eq!(topology.node_of(Pfn(12)).map(|node| node.0), Some(2));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_it_panic(text in r#"(\{"t":[0-9]{1,3},"hot":\[(\{"frame":[0-9]{1,22},"weight":-?[0-9]\})?\]\}|[\x00-\x7f]{0,20}|\n){0,5}"#) {
+        let _ = reports(&text);
+    }
+}
