@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chmu_machine::node::NodeId;
-use chmu_promotion::Folio;
+use chmu_promotion::{Folio, Rejection};
 use chmu_spec::address::Pfn;
 
 use super::Judge;
@@ -110,7 +110,7 @@ impl Judge<'_> {
         let ready_ns = self.truths.state(id).ready_monotonic_ns;
         let moves = self.moves?.out_of(frame).into_iter();
         let mut moves = moves.map(|(_, one)| one);
-        let first = moves.find(|one| one.ended_ns >= ready_ns)?;
+        let first = moves.find(|one| one.started_ns >= ready_ns)?;
         // Whoever came later and is elsewhere now does not share the page.
         let is_taken_over = self.truths.started_in(frame).any(|(since_ns, other)| {
             since_ns > ready_ns
@@ -247,7 +247,10 @@ impl Judge<'_> {
                 let attempt = page
                     .start
                     .and_then(|frame| moves.last_attempt(frame, since_ns));
-                let tried = attempt.filter(|attempt| attempt.batch.is_some());
+                // What was not found had been taken before.
+                let tried = attempt.filter(|attempt| {
+                    attempt.batch.is_some() && attempt.reason != Rejection::AnotherPage
+                });
                 match tried {
                     Some(attempt) => {
                         let detail = format!(

@@ -132,7 +132,10 @@ impl Actuator for HonestActuator {
 
     fn promote_batch(&mut self, batch: &Batch, _: &StopFlag) -> Result<Vec<Fate>, ActuatorError> {
         let target = batch.route.target;
-        let fates = batch.candidates.iter().map(|candidate| self.promote(candidate, target));
+        let fates = batch
+            .candidates
+            .iter()
+            .map(|candidate| self.promote(candidate, target));
         Ok(fates.collect())
     }
 }
@@ -188,7 +191,9 @@ impl HotnessSource for CountingSource {
     fn poll(&mut self, _: u64, _: &StopFlag) -> Result<Report, SourceError> {
         let mut world = self.shared.world();
         let counts = std::mem::take(&mut world.counts);
-        let hot = counts.into_iter().filter(|(frame, count)| node_of(*frame) == SLOW && *count >= THRESHOLD);
+        let hot = counts
+            .into_iter()
+            .filter(|(frame, count)| node_of(*frame) == SLOW && *count >= THRESHOLD);
         let earliest_access_ns = std::mem::replace(&mut self.read_ns, world.now_ns);
         Ok(Report {
             handed_out_ns: world.now_ns,

@@ -30,9 +30,9 @@ const HOT_EVERY: u64 = 4;
 const HOT_IN_FOLIO: u64 = 3;
 /// The step at which a stranger needs memory:
 /// just after the hot pages moved, and before the device is read again.
-const STRANGER_COMES: u64 = 18;
+const STRANGER_COMES: u64 = 13;
 /// The step at which the hot set moves, in runs where it does.
-const HOT_SET_MOVES: u64 = 100;
+const HOT_SET_MOVES: u64 = 120;
 
 /// Pages of the workload that are in large folios.
 pub(super) const FOLIO_PAGES: u64 = 16;
@@ -42,10 +42,15 @@ pub(super) trait HandOver: fmt::Debug {
     /// Has the actuator move a batch; returns the fates that the engine is told.
     fn hand_over(&mut self, batch: &Batch, actuator: &mut dyn Actuator) -> Vec<Fate> {
         let stop = StopFlag::new();
-        let fates = stop.ok().and_then(|stop| actuator.promote_batch(batch, &stop).ok());
+        let fates = stop
+            .ok()
+            .and_then(|stop| actuator.promote_batch(batch, &stop).ok());
         fates.unwrap_or_default()
     }
 }
+
+/// What other programs do at a step, counted from 0.
+pub(super) type Others = dyn FnMut(&Shared, u64);
 
 #[derive(Debug)]
 struct Straight;
@@ -62,7 +67,7 @@ pub(super) struct Parts {
     /// The engine's clock, from the true time.
     pub(super) clock: fn(u64) -> u64,
     /// What else happens in the machine, at each step.
-    pub(super) others: Box<dyn FnMut(&Shared, u64)>,
+    pub(super) others: Box<Others>,
     /// Whoever writes the ledger down.
     pub(super) scribe: fn(Vec<Event>) -> Vec<Event>,
     pub(super) policy: Policy,
@@ -101,13 +106,22 @@ impl Parts {
         let (workload, hot) = self.set_up();
         let mut engine = Engine::new(self.policy.clone(), 1);
         let now_ns = (self.clock)(self.shared.world().now_ns);
-        engine.begin(vec![self.source.facts().clone()], self.actuator.name(), false, now_ns);
+        engine.begin(
+            vec![self.source.facts().clone()],
+            self.actuator.name(),
+            false,
+            now_ns,
+        );
         for step in 0..STEPS {
             self.live(step, workload, &hot);
             let now_ns = (self.clock)(self.shared.world().now_ns);
-            if step * STEP_NS % EPOCH_NS == 0 {
-                let report = self.source.poll(now_ns, &stop).map_err(|error| error.to_string())?;
-                let offered = engine.offer(SourceId(0), &report, Health::Good, &*self.machine, now_ns);
+            if (step * STEP_NS).is_multiple_of(EPOCH_NS) {
+                let report = self
+                    .source
+                    .poll(now_ns, &stop)
+                    .map_err(|error| error.to_string())?;
+                let offered =
+                    engine.offer(SourceId(0), &report, Health::Good, &*self.machine, now_ns);
                 offered.map_err(|error| error.to_string())?;
             }
             self.promote(&mut engine)?;
@@ -139,7 +153,9 @@ impl Parts {
                 world.heat(workload, hot);
             }
             if step == HOT_SET_MOVES && self.moving {
-                let later: Vec<_> = (2 * FOLIO_PAGES..PAGES).filter(|page| page % HOT_EVERY == 3).collect();
+                let later: Vec<_> = (2 * FOLIO_PAGES..PAGES)
+                    .filter(|page| page % HOT_EVERY == 3)
+                    .collect();
                 world.heat(workload, &later);
             }
             let hot = world.processes[workload].state.hot_pages.clone();
@@ -158,7 +174,9 @@ impl Parts {
     fn promote(&mut self, engine: &mut Engine) -> Result<(), String> {
         loop {
             let now_ns = (self.clock)(self.shared.world().now_ns);
-            let batch = engine.next_batch(&*self.machine, now_ns).map_err(|error| error.to_string())?;
+            let batch = engine
+                .next_batch(&*self.machine, now_ns)
+                .map_err(|error| error.to_string())?;
             let Some(batch) = batch else {
                 return Ok(());
             };

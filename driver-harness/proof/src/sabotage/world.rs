@@ -68,6 +68,8 @@ pub(super) struct World {
     fresh: BTreeMap<NodeId, u64>,
     /// Accesses by frame since the device was read.
     pub(super) counts: BTreeMap<Pfn, u64>,
+    /// Processes whose pages another one maps, and since when.
+    sharing: Vec<(usize, u64)>,
     /// Pages demoted until now.
     pub(super) demoted: u64,
 }
@@ -95,6 +97,8 @@ impl World {
     /// A process whose pages lie on the slow node. The first `large` folios of so many pages each come
     /// first, then base pages. Whatever is hot is said later.
     pub(super) fn spawn(&mut self, pages: u64, (large, folio_pages): (u64, u64)) -> usize {
+        // Whatever was there before was there earlier.
+        self.now_ns += 1;
         let number = self.processes.len();
         let seed = number as u64 + 1;
         let pattern = Pattern { seed };
@@ -102,7 +106,11 @@ impl World {
         let mut folios = Vec::new();
         let mut page = 0;
         while page < pages {
-            let size = if page < large * folio_pages { folio_pages } else { 1 };
+            let size = if page < large * folio_pages {
+                folio_pages
+            } else {
+                1
+            };
             let head = self.allocate(SLOW, size);
             let first = self.pages.len();
             let folio: Vec<_> = (first..).take(usize::try_from(size).unwrap_or(1)).collect();
@@ -110,8 +118,9 @@ impl World {
                 folios.push(Folio { head, pages: size });
             }
             for part in 0..size {
-                let words: Vec<_> =
-                    (0..PAGE_WORDS).map(|place| pattern.word(page + part, place, 0)).collect();
+                let words: Vec<_> = (0..PAGE_WORDS)
+                    .map(|place| pattern.word(page + part, place, 0))
+                    .collect();
                 let frame = Pfn(head.0 + part);
                 self.frames.insert(frame, self.pages.len());
                 numbers.push(self.pages.len());
@@ -126,7 +135,9 @@ impl World {
             }
             page += size;
         }
-        let frames = numbers.iter().filter_map(|number| self.pages[*number].frame);
+        let frames = numbers
+            .iter()
+            .filter_map(|number| self.pages[*number].frame);
         let state = State {
             phase: Phase::Ready,
             process_id: 100 + u32::try_from(number).unwrap_or(0),
@@ -156,13 +167,9 @@ impl World {
         number
     }
 
-    /// A process that maps the pages of another one: its truth is the same.
-    pub(super) fn share(&mut self, process: usize) -> usize {
-        let mut second = self.processes[process].clone();
-        second.state.process_id += 1000;
-        second.state.ready_monotonic_ns = self.now_ns;
-        self.processes.push(second);
-        self.processes.len() - 1
+    /// A second process maps the pages of one from now on: its truth will be the same.
+    pub(super) fn share(&mut self, process: usize) {
+        self.sharing.push((process, self.now_ns));
     }
 
     /// These pages of a process are hot from now on, and no others.
@@ -183,7 +190,10 @@ impl World {
     pub(super) fn touch(&mut self, process: usize, touch: Touch) {
         let now_ns = self.now_ns;
         let owner = &mut self.processes[process];
-        let Some(&number) = usize::try_from(touch.page).ok().and_then(|page| owner.pages.get(page)) else {
+        let Some(&number) = usize::try_from(touch.page)
+            .ok()
+            .and_then(|page| owner.pages.get(page))
+        else {
             return;
         };
         let page = &mut self.pages[number];
@@ -206,7 +216,14 @@ impl World {
                 0 => Direction::Write,
                 _ => Direction::Read,
             };
-            self.touch(process, Touch { page, line, direction });
+            self.touch(
+                process,
+                Touch {
+                    page,
+                    line,
+                    direction,
+                },
+            );
         }
     }
 
@@ -230,7 +247,8 @@ impl World {
 
     /// Moves pages together to a node; false when one of them cannot.
     pub(super) fn migrate(&mut self, numbers: &[PageNumber], node: NodeId) -> bool {
-        let stays = |number: &PageNumber| self.pages[*number].pinned || self.pages[*number].frame.is_none();
+        let stays =
+            |number: &PageNumber| self.pages[*number].pinned || self.pages[*number].frame.is_none();
         if numbers.iter().any(stays) {
             return false;
         }
@@ -275,6 +293,12 @@ impl World {
                 time_ns: self.now_ns,
                 verification,
             });
+        }
+        for (process, since_ns) in std::mem::take(&mut self.sharing) {
+            let mut second = self.processes[process].clone();
+            second.state.process_id += 1000;
+            second.state.ready_monotonic_ns = since_ns;
+            self.processes.push(second);
         }
     }
 

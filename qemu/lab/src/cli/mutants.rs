@@ -13,6 +13,8 @@ use chmu_conformance::mutants::{Mutant, Setting, run_all};
 use chmu_lab::output::Format;
 use chmu_lab::progress::Progress;
 use chmu_model::Quirk;
+use chmu_proof::sabotage::{HonestRun, Mutant as ProofMutant};
+use chmu_proof::{Outcome, Reason};
 use serde::Serialize;
 
 use super::names;
@@ -97,6 +99,111 @@ struct Hunt {
     requirements: usize,
     seconds: f64,
     mutants: Vec<Row>,
+    #[serde(flatten)]
+    proof: Option<ProofHunt>,
+}
+
+/// What became of ways to promote wrongly.
+#[derive(Debug, Serialize)]
+struct ProofHunt {
+    proof_mutants: usize,
+    proof_killed: usize,
+    proof_survivors: Vec<&'static str>,
+    /// Right promotions that the proof called wrong.
+    proof_accused: Vec<&'static str>,
+    proof_rows: Vec<ProofRow>,
+}
+
+/// A way to promote wrongly.
+#[derive(Debug, Serialize)]
+struct ProofRow {
+    mutant: &'static str,
+    part: &'static str,
+    explanation: &'static str,
+    /// Why the proof must fail.
+    reason: Reason,
+    killed: bool,
+}
+
+impl ProofHunt {
+    fn run() -> anyhow::Result<ProofHunt> {
+        let failed =
+            |name: &str, error: String| anyhow::anyhow!("The run of {name} failed: {error}");
+        let mut accused = Vec::new();
+        for run in HonestRun::all() {
+            let verdict = run.prove().map_err(|error| failed(run.name, error))?;
+            if verdict.verdict != Outcome::Pass {
+                log::debug!("{}: {verdict}", run.name);
+                accused.push(run.name);
+            }
+        }
+        let hunt = |mutant: ProofMutant| {
+            let hunt = mutant.hunt().map_err(|error| failed(mutant.name, error))?;
+            log::debug!("{}: {}", mutant.name, hunt.verdict);
+            anyhow::Ok(ProofRow {
+                mutant: mutant.name,
+                part: mutant.part.name(),
+                explanation: mutant.explanation,
+                reason: mutant.reason,
+                killed: hunt.is_killed,
+            })
+        };
+        let rows = ProofMutant::all()
+            .into_iter()
+            .map(hunt)
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let survivors = rows.iter().filter(|row| !row.killed).map(|row| row.mutant);
+        let survivors: Vec<_> = survivors.collect();
+        Ok(ProofHunt {
+            proof_mutants: rows.len(),
+            proof_killed: rows.len() - survivors.len(),
+            proof_survivors: survivors,
+            proof_accused: accused,
+            proof_rows: rows,
+        })
+    }
+
+    fn is_good(&self) -> bool {
+        self.proof_survivors.is_empty() && self.proof_accused.is_empty()
+    }
+}
+
+/// A line for each mutant, by the part that it replaces.
+impl Display for ProofHunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = self
+            .proof_rows
+            .iter()
+            .map(|row| row.mutant.len())
+            .max()
+            .unwrap_or(0);
+        for rows in self.proof_rows.chunk_by(|one, two| one.part == two.part) {
+            writeln!(f, "proof: {}", rows.first().map_or("", |row| row.part))?;
+            for row in rows {
+                let outcome = match row.killed {
+                    true => row.reason.text().1,
+                    false => "survives",
+                };
+                writeln!(f, "  {:width$}  {outcome}", row.mutant)?;
+            }
+        }
+        writeln!(
+            f,
+            "\n{} of {} wrong promotions noticed by the proof, each for its own reason",
+            self.proof_killed, self.proof_mutants
+        )?;
+        if !self.proof_survivors.is_empty() {
+            writeln!(f, "Survivors: {}", self.proof_survivors.join(", "))?;
+        }
+        match self.proof_accused.is_empty() {
+            true => Ok(()),
+            false => writeln!(
+                f,
+                "Right, and called wrong: {}",
+                self.proof_accused.join(", ")
+            ),
+        }
+    }
 }
 
 /// A line of the matrix.
@@ -128,6 +235,14 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         log::debug!("{}: {:?}", mutant.quirk.name(), mutant.killers);
         progress.percent((done * 100 / quirks.len()) as u64);
     });
+    // Whoever names quirks asks for these only.
+    let proof = match options.quirks.is_empty() {
+        true => {
+            progress.step("Promoting wrongly");
+            Some(ProofHunt::run()?)
+        }
+        false => None,
+    };
     drop(progress);
     let rows: Vec<_> = mutants.iter().map(Row::new).collect();
     let survivors: Vec<_> = rows
@@ -143,9 +258,11 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         requirements: catalogue.requirements().len(),
         seconds: start.elapsed().as_secs_f64(),
         mutants: rows,
+        proof,
     };
     options.output.print(&hunt)?;
-    Ok(match hunt.survivors.is_empty() {
+    let is_good = hunt.survivors.is_empty() && hunt.proof.as_ref().is_none_or(ProofHunt::is_good);
+    Ok(match is_good {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
@@ -211,9 +328,12 @@ impl Display for Hunt {
             "\n{} of {} quirks killed by {} cases for {} requirements in {:.1} s",
             self.killed, self.quirks, self.cases, self.requirements, self.seconds
         )?;
-        match self.survivors.is_empty() {
-            true => Ok(()),
-            false => writeln!(f, "Survivors: {}", self.survivors.join(", ")),
+        if !self.survivors.is_empty() {
+            writeln!(f, "Survivors: {}", self.survivors.join(", "))?;
+        }
+        match &self.proof {
+            Some(proof) => write!(f, "\n{proof}"),
+            None => Ok(()),
         }
     }
 }
@@ -247,6 +367,28 @@ mod tests {
                 row("two", "status", &[]),
                 row("three", "epoch", &["b/1"]),
             ],
+            proof: Some(ProofHunt {
+                proof_mutants: 2,
+                proof_killed: 1,
+                proof_survivors: vec!["idle"],
+                proof_accused: Vec::new(),
+                proof_rows: vec![
+                    ProofRow {
+                        mutant: "third-node",
+                        part: "actuator",
+                        explanation: "",
+                        reason: Reason::ColdPageMoved,
+                        killed: true,
+                    },
+                    ProofRow {
+                        mutant: "idle",
+                        part: "queue",
+                        explanation: "",
+                        reason: Reason::NotPromoted,
+                        killed: false,
+                    },
+                ],
+            }),
         };
         let expected = "\
 status
@@ -257,6 +399,14 @@ epoch
 
 2 of 3 quirks killed by 4 cases for 5 requirements in 1.2 s
 Survivors: two
+
+proof: actuator
+  third-node  cold pages were moved
+proof: queue
+  idle        survives
+
+1 of 2 wrong promotions noticed by the proof, each for its own reason
+Survivors: idle
 ";
         assert_eq!(hunt.to_string(), expected);
     }

@@ -116,7 +116,7 @@ pub(super) fn all() -> Vec<Mutant> {
                 SAID
             };
         "wrong-process", ColdPageMoved, "moves the page of that number of another process",
-            |actuator, candidate, number| {
+            |actuator, _, number| {
                 let other = usize::try_from(number).ok();
                 let other = other.and_then(|page| actuator.0.world().processes[0].pages.get(page).copied());
                 other.map(|number| move_other(&actuator.0, number));
@@ -155,6 +155,7 @@ pub(super) fn all() -> Vec<Mutant> {
                 if number % 16 == 1 {
                     world.spawn(1, (0, 1));
                     world.migrate(&[page], SLOW);
+                    world.pages[page].pinned = true;
                 }
             });
         "cold-there-and-back", ColdPageMoved, "moves a cold page to the target and back",
@@ -163,6 +164,7 @@ pub(super) fn all() -> Vec<Mutant> {
                 let mut world = actuator.0.world();
                 if let Some(next) = page_at(&world, candidate.folio.end()) {
                     world.migrate(&[next], FAST);
+                    world.spawn(1, (0, 1));
                     world.migrate(&[next], SLOW);
                 }
                 fate
@@ -214,9 +216,9 @@ pub(super) fn all() -> Vec<Mutant> {
                 0 => Fate::Pinned,
                 _ => actuator.promote(candidate, FAST),
             };
-        "says-moved", SaidMovedButStayed, "says of one page of thirty that it moved, and leaves it",
-            |actuator, candidate, number| match number % 30 {
-                1 => SAID,
+        "says-moved", SaidMovedButStayed, "says of some pages that they moved, and leaves them",
+            |actuator, candidate, _| match candidate.folio.head.0 % 64 {
+                33 => SAID,
                 _ => actuator.promote(candidate, FAST),
             };
         "says-stayed", SaidStayedButMoved, "says of one page of thirty that it is pinned, and moves it",

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs in which everything is right: whoever fails these accuses the innocent.
 
+use std::ops::Range;
+
 use chmu_promotion::Policy;
 
 use super::super::HonestRun;
 use crate::evidence::Demands;
 
-/// Frees a page of a process without a truth while it is known to be hot.
-const FREED_AT: u64 = 16;
+/// Pages of a process without a truth: those that come after the first two processes'.
+const FREED: Range<usize> = 256..264;
+/// When they are given back: after they were reported, and before they move.
+const FREED_AT: u64 = 11;
 
 pub(in super::super) fn all() -> Vec<HonestRun> {
     let run = |name, explanation, arrange| HonestRun {
@@ -16,21 +20,33 @@ pub(in super::super) fn all() -> Vec<HonestRun> {
         arrange,
     };
     vec![
-        run("plain", "a workload, a cold neighbour and a stranger", |_| {}),
-        run("shared-pages", "a second process maps the workload's pages", |parts| {
-            parts.others = Box::new(|shared, step| {
-                if step == 0 {
-                    shared.world().share(1);
-                }
-            });
-        }),
-        run("pinned-page", "one hot page cannot move, and less is demanded", |parts| {
-            parts.others = Box::new(|shared, step| {
-                let mut world = shared.world();
-                let page = world.processes[1].pages[33];
-                world.pages[page].pinned |= step == 0;
-            });
-        }),
+        run(
+            "plain",
+            "a workload, a cold neighbour and a stranger",
+            |_| {},
+        ),
+        run(
+            "shared-pages",
+            "a second process maps the workload's pages",
+            |parts| {
+                parts.others = Box::new(|shared, step| {
+                    if step == 0 {
+                        shared.world().share(1);
+                    }
+                });
+            },
+        ),
+        run(
+            "pinned-page",
+            "one hot page cannot move, and less is demanded",
+            |parts| {
+                parts.others = Box::new(|shared, step| {
+                    let mut world = shared.world();
+                    let page = world.processes[1].pages[33];
+                    world.pages[page].pinned |= step == 0;
+                });
+            },
+        ),
         run("rate-limited", "a rate that is claimed and kept", |parts| {
             parts.policy = Policy {
                 pages_per_second: Some(100),
@@ -43,43 +59,53 @@ pub(in super::super) fn all() -> Vec<HonestRun> {
                 ..Policy::default()
             };
         }),
-        run("moving-hot-set", "the hot set moves, and promotion follows", |parts| {
-            parts.moving = true;
-        }),
-        run("pages-freed", "hot pages of others are given back before they move", |parts| {
-            parts.demands = Demands {
-                exclusive: false,
-                ..parts.demands
-            };
-            parts.others = Box::new(|shared, step| {
-                let mut world = shared.world();
-                if step == 0 {
-                    let foreign = world.spawn(8, (0, 1));
-                    world.processes.truncate(foreign);
-                }
-                // Its pages are the last ones of the machine.
-                let first = world.pages.len().saturating_sub(8);
-                if (10..FREED_AT).contains(&step) {
-                    for number in first..first + 8 {
-                        let frame = world.pages[number].frame;
-                        frame.map(|frame| *world.counts.entry(frame).or_default() += 99);
+        run(
+            "moving-hot-set",
+            "the hot set moves, and promotion follows",
+            |parts| {
+                parts.moving = true;
+            },
+        ),
+        run(
+            "pages-freed",
+            "hot pages of others are given back before they move",
+            |parts| {
+                parts.demands = Demands {
+                    exclusive: false,
+                    ..parts.demands
+                };
+                parts.others = Box::new(|shared, step| {
+                    let mut world = shared.world();
+                    if step == 0 {
+                        let foreign = world.spawn(8, (0, 1));
+                        world.processes.truncate(foreign);
                     }
-                }
-                if step == FREED_AT {
-                    (first..first + 8).for_each(|number| world.free(number));
-                }
-            });
-        }),
-        run("demoted", "a page is demoted again, which the kernel counts", |parts| {
-            parts.others = Box::new(|shared, step| {
-                let mut world = shared.world();
-                if step == 60 {
-                    let page = world.processes[1].pages[33];
-                    world.migrate(&[page], super::super::world::SLOW);
-                    world.demoted += 1;
-                    world.pages[page].pinned = true;
-                }
-            });
-        }),
+                    for number in FREED {
+                        if step == FREED_AT {
+                            world.free(number);
+                        }
+                        if let Some(frame) = world.pages[number].frame {
+                            *world.counts.entry(frame).or_default() += 99;
+                        }
+                    }
+                });
+            },
+        ),
+        run(
+            "demoted",
+            "a page is demoted again, which the kernel counts",
+            |parts| {
+                parts.moving = true;
+                parts.others = Box::new(|shared, step| {
+                    let mut world = shared.world();
+                    if step == 60 {
+                        let page = world.processes[1].pages[33];
+                        world.migrate(&[page], super::super::world::SLOW);
+                        world.demoted += 1;
+                        world.pages[page].pinned = true;
+                    }
+                });
+            },
+        ),
     ]
 }

@@ -95,21 +95,28 @@ pub(super) fn all() -> Vec<Mutant> {
         sabotage: scribe,
     };
     vec![
-        mutant("line-missing", "leaves one move out", Reason::LedgerFateMissing, |parts| {
-            parts.scribe = |mut events| {
-                if let Some((place, _)) = last_move(&events) {
-                    events.remove(place);
-                }
-                add_up(events)
-            };
-        }),
+        mutant(
+            "line-missing",
+            "leaves one move out",
+            Reason::LedgerFateMissing,
+            |parts| {
+                parts.scribe = |mut events| {
+                    if let Some((place, _)) = last_move(&events) {
+                        events.remove(place);
+                    }
+                    add_up(events)
+                };
+            },
+        ),
         mutant(
             "sums-as-they-were",
             "leaves a report out, and not out of the sums",
             Reason::LedgerTotals,
             |parts| {
                 parts.scribe = |mut events| {
-                    let report = events.iter().position(|event| matches!(&event.action, Action::Source(_)));
+                    let report = events
+                        .iter()
+                        .position(|event| matches!(&event.action, Action::Source(_)));
                     report.map(|place| events.remove(place));
                     events
                 };
@@ -184,7 +191,8 @@ pub(super) fn all() -> Vec<Mutant> {
             |parts| {
                 parts.scribe = |events| {
                     let is_seen = |event: &Event| matches!(&event.action, Action::Seen(_));
-                    let (mut seen, mut others): (Vec<_>, Vec<_>) = events.into_iter().partition(is_seen);
+                    let (mut seen, mut others): (Vec<_>, Vec<_>) =
+                        events.into_iter().partition(is_seen);
                     let end = others.pop();
                     let last_ns = end.as_ref().map_or(0, |event| event.time_ns);
                     seen.iter_mut().for_each(|event| event.time_ns = last_ns);
@@ -192,19 +200,26 @@ pub(super) fn all() -> Vec<Mutant> {
                 };
             },
         ),
-        mutant("cut", "stops before the end", Reason::LedgerUnfinished, |parts| {
-            parts.scribe = |mut events| {
-                events.pop();
-                events
-            };
-        }),
+        mutant(
+            "cut",
+            "stops before the end",
+            Reason::LedgerUnfinished,
+            |parts| {
+                parts.scribe = |mut events| {
+                    events.pop();
+                    events
+                };
+            },
+        ),
         mutant(
             "over-rate",
             "claims a rate that is not kept",
             Reason::OverRate,
             |parts| {
                 parts.scribe = |mut events| {
-                    if let Some(Action::Begin(begin)) = events.first_mut().map(|event| &mut event.action) {
+                    if let Some(Action::Begin(begin)) =
+                        events.first_mut().map(|event| &mut event.action)
+                    {
                         let claimed = Policy {
                             pages_per_second: Some(8),
                             ..Policy::default()
@@ -222,7 +237,9 @@ pub(super) fn all() -> Vec<Mutant> {
             Reason::MovedByOthers,
             |parts| {
                 parts.scribe = |mut events| {
-                    if let Some(Action::Begin(begin)) = events.first_mut().map(|event| &mut event.action) {
+                    if let Some(Action::Begin(begin)) =
+                        events.first_mut().map(|event| &mut event.action)
+                    {
                         begin.dry_run = true;
                     }
                     events

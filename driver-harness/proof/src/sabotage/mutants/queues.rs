@@ -11,7 +11,9 @@ use crate::verdict::Reason;
 
 fn tried(batch: &Batch, actuator: &mut dyn Actuator) -> Vec<Fate> {
     let stop = StopFlag::new();
-    let fates = stop.ok().and_then(|stop| actuator.promote_batch(batch, &stop).ok());
+    let fates = stop
+        .ok()
+        .and_then(|stop| actuator.promote_batch(batch, &stop).ok());
     fates.unwrap_or_default()
 }
 

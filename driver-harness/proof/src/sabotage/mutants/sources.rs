@@ -51,13 +51,15 @@ fn replace(parts: &mut Parts, change: Change) {
 }
 
 /// Reports of so many epochs are kept back.
-const LATE_EPOCHS: usize = 16;
+const LATE_EPOCHS: usize = 32;
 
 /// The frames of all pages of a process that are still somewhere.
 fn frames_of(shared: &Shared, process: usize) -> Vec<Pfn> {
     let world = shared.world();
     let pages = world.processes[process].pages.iter();
-    pages.filter_map(|number| world.pages[*number].frame).collect()
+    pages
+        .filter_map(|number| world.pages[*number].frame)
+        .collect()
 }
 
 fn shift(place: Place) -> Place {
@@ -98,7 +100,9 @@ pub(super) fn all() -> Vec<Mutant> {
                 parts.moving = true;
                 replace(parts, |_, kept, report| {
                     kept.push_back(report.clone());
-                    let due = (kept.len() > LATE_EPOCHS).then(|| kept.pop_front()).flatten();
+                    let due = (kept.len() > LATE_EPOCHS)
+                        .then(|| kept.pop_front())
+                        .flatten();
                     due.unwrap_or(Report {
                         extents: Vec::new(),
                         earliest_access_ns: 0,
@@ -130,7 +134,10 @@ pub(super) fn all() -> Vec<Mutant> {
             Reason::ColdPageMoved,
             |parts| {
                 replace(parts, |_, _, mut report| {
-                    report.extents.iter_mut().for_each(|one| one.place = shift(one.place));
+                    report
+                        .extents
+                        .iter_mut()
+                        .for_each(|one| one.place = shift(one.place));
                     report
                 });
             },
@@ -142,7 +149,9 @@ pub(super) fn all() -> Vec<Mutant> {
             |parts| {
                 replace(parts, |_, _, mut report| {
                     let mut others = report.extents.clone();
-                    others.iter_mut().for_each(|one| one.place = shift(one.place));
+                    others
+                        .iter_mut()
+                        .for_each(|one| one.place = shift(one.place));
                     report.extents.extend(others);
                     report
                 });
@@ -165,7 +174,10 @@ pub(super) fn all() -> Vec<Mutant> {
                         let mut world = shared.world();
                         let foreign = world.spawn(4, (0, 1));
                         let process = world.processes.remove(foreign);
-                        let frames = process.pages.iter().filter_map(|number| world.pages[*number].frame);
+                        let frames = process
+                            .pages
+                            .iter()
+                            .filter_map(|number| world.pages[*number].frame);
                         report.extents.extend(frames.map(|frame| extent(frame, 99)));
                     }
                     report

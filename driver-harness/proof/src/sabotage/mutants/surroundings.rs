@@ -16,7 +16,7 @@ use super::super::{Mutant, Part};
 use crate::verdict::Reason;
 
 /// Nanoseconds by which clocks are wrong.
-const WRONG_NS: u64 = 900_000_000;
+const WRONG_NS: u64 = 100_000_000;
 
 /// A machine that answers some questions wrongly.
 #[derive(Debug)]
