@@ -16,12 +16,16 @@ use crate::severity::Severity;
 
 mod chmu;
 mod damon;
+mod hint_faults;
 mod list;
+mod perf;
+pub mod registry;
 mod stream;
 
 pub use chmu::{ChmuSource, Claims, OpenError, ProgrammedUnits};
 pub use damon::DamonSource;
 pub use list::ListSource;
+pub use perf::{AuxError, PerfError, PerfSource};
 pub use stream::{StreamError, StreamSource};
 
 /// Something that finds hot memory.
@@ -64,6 +68,21 @@ pub enum SourceError {
     /// The machine's memory is not told.
     #[error(transparent)]
     Sysfs(#[from] SysfsError),
+    /// A kernel driver's unit is no source.
+    #[error(transparent)]
+    Perf(Box<PerfError>),
+    /// The kernel does not tell which pages hint faults hit.
+    #[error(
+        "NUMA hint faults cannot be a source: this kernel {shown}, and tells of none which page it hit; \
+         take damon or accessed:PID"
+    )]
+    HintFaults {
+        /// What it shows of them.
+        shown: String,
+    },
+    /// What should be a process's number.
+    #[error("{0} is no number of a process; write accessed:PID")]
+    ProcessNumber(String),
     /// There is nothing to find.
     #[error("No node has memory that pages are promoted from; chmu targets says why")]
     NoSlowMemory,
@@ -84,6 +103,12 @@ pub enum SourceError {
         /// What the kernel said.
         source: std::io::Error,
     },
+}
+
+impl From<PerfError> for SourceError {
+    fn from(error: PerfError) -> SourceError {
+        SourceError::Perf(Box::new(error))
+    }
 }
 
 impl SourceError {

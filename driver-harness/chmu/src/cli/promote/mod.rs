@@ -18,7 +18,7 @@ use chmu_promotion::{
 };
 
 use self::actuators::ActuatorOptions;
-use self::sources::{SourceName, SourceOptions, Sources};
+use self::sources::{SourceOptions, Sources};
 use super::output::Output;
 use super::signals::Signals;
 use super::values::{self, positive};
@@ -229,10 +229,6 @@ fn large_folios(text: &str) -> Result<LargeFolios, String> {
         (_, Some(Ok(percent @ 1..=100))) => Ok(LargeFolios::Dense(percent)),
         _ => Err("write whole, or dense: and a number from 1 to 100, such as dense:50".to_owned()),
     }
-}
-
-fn source_name(text: &str) -> Result<SourceName, String> {
-    SourceName::parse(text)
 }
 
 #[cfg(test)]
