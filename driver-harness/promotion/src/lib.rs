@@ -27,6 +27,7 @@ mod worker;
 pub use aggregate::SourceId;
 pub use batch::{Batch, Candidate, Fate, Folio, Route};
 pub use chmu_machine::stop::StopFlag;
+pub use engine::tuner;
 pub use engine::{Destination, Engine, LargeFolios, Mode, Policy, Pressure};
 pub use machine::{DescribedMachine, Identity, Machine, MachineError, ThisMachine};
 pub use rate::RateLimit;

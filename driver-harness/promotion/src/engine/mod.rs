@@ -18,7 +18,7 @@ use crate::ledger::{Action, Begin, Event, Refused, Totals};
 use crate::queue::{PromotionQueue, Waiting};
 use crate::rate::RateLimit;
 use crate::rejection::Rejection;
-use crate::report::Facts;
+use crate::report::{Facts, Tuning};
 use crate::settle::Settling;
 use given_up::GivenUp;
 use later::Later;
@@ -26,6 +26,7 @@ use pace::Pace;
 use ping_pong::PingPong;
 use routes::Routes;
 use spill::SpillGuard;
+use tuning::Watch;
 
 mod batches;
 mod given_up;
@@ -39,6 +40,8 @@ mod routes;
 mod spill;
 #[cfg(test)]
 mod tests;
+pub mod tuner;
+mod tuning;
 
 pub use policy::{Destination, LargeFolios, Policy};
 
@@ -93,6 +96,8 @@ pub struct Engine {
     pace: Pace,
     ping_pong: PingPong,
     spills: BTreeMap<NodeId, (SpillGuard, RateLimit)>,
+    watches: BTreeMap<SourceId, Watch>,
+    wishes: Vec<(SourceId, Tuning)>,
     events: Vec<Event>,
     last_event_ns: u64,
     totals: Totals,
@@ -123,6 +128,8 @@ impl Engine {
             pace: Pace::default(),
             ping_pong: PingPong::new(policy.ping_pong_ns),
             spills: BTreeMap::new(),
+            watches: BTreeMap::new(),
+            wishes: Vec::new(),
             events: Vec::new(),
             last_event_ns: 0,
             totals: Totals::default(),

@@ -43,6 +43,7 @@ impl Engine {
     ) -> Result<(), MachineError> {
         self.routes.refresh(machine, now_ns)?;
         self.settling.reported(source, report.earliest_access_ns);
+        self.watch(source, report, now_ns);
         let mut shares = Shares::of(report, machine, self.policy.allow_coarse_units)?;
         let frames = self.promotable(&mut shares, report.earliest_access_ns);
         let heads: Vec<_> = frames.keys().copied().collect();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs on a machine, by its clock.
 
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{Core, End, RunError, Sink, is_gone, source_id};
 use crate::actuator::Actuator;
 use crate::engine::Engine;
 use crate::machine::Machine;
-use crate::report::{Health, Report};
+use crate::report::{Health, Report, Tuning};
 use crate::severity::Severity;
 use crate::source::{HotnessSource, SourceError};
 use crate::summary::{Recorder, Summary};
@@ -43,6 +43,8 @@ pub(super) enum Message {
         reason: String,
         failure: Option<SourceError>,
     },
+    /// A source took other settings.
+    Retuned { source: usize, granted: Tuning },
     /// A worker is done with a batch.
     Done(Done),
 }
@@ -69,14 +71,18 @@ pub fn run_on_machine<'a>(
     thread::scope(|scope| {
         let (sender, messages) = mpsc::sync_channel(MESSAGES_MAX);
         let sources_left = sources.len();
+        let mut wishes = Vec::new();
         for (place, source) in (0..).zip(sources) {
-            watch(scope, place, source, sender.clone(), stop.clone());
+            let (wish, wished) = mpsc::channel();
+            wishes.push(wish);
+            watch(scope, (place, source), wished, sender.clone(), stop.clone());
         }
         let mut run = Run {
             crew: Crew::new(scope, actuator, sender, stop.clone()),
             core,
             messages,
             sources_left,
+            wishes,
             start_ns,
             end,
         };
@@ -95,13 +101,19 @@ pub fn run_on_machine<'a>(
 /// Asks a source again and again, in a thread of its own.
 fn watch<'scope>(
     scope: &'scope Scope<'scope, '_>,
-    place: usize,
-    mut source: Box<dyn HotnessSource>,
+    (place, mut source): (usize, Box<dyn HotnessSource>),
+    wishes: Receiver<Tuning>,
     messages: SyncSender<Message>,
     stop: StopFlag,
 ) {
     scope.spawn(move || {
         while !stop.is_raised() {
+            while let Ok(wish) = wishes.try_recv() {
+                let retuned = retune(&mut *source, &wish, place);
+                if retuned.is_some_and(|retuned| messages.send(retuned).is_err()) {
+                    return;
+                }
+            }
             let deadline_ns = clock::monotonic_ns().saturating_add(nanoseconds(POLL));
             let message = match source.poll(deadline_ns, &stop) {
                 Ok(report) => Message::Report {
@@ -138,11 +150,27 @@ fn watch<'scope>(
     });
 }
 
+/// Asks a source for other settings; a source that cannot take them keeps what it has.
+fn retune(source: &mut dyn HotnessSource, wish: &Tuning, place: usize) -> Option<Message> {
+    match source.retune(wish) {
+        Ok(granted) => Some(Message::Retuned {
+            source: place,
+            granted,
+        }),
+        Err(error) => {
+            log::warn!("{}", words::describe(&error));
+            None
+        }
+    }
+}
+
 struct Run<'scope, 'env, 'a> {
     core: Core<'a>,
     crew: Crew<'scope, 'env>,
     messages: Receiver<Message>,
     sources_left: usize,
+    /// What sources are asked for, by their place.
+    wishes: Vec<Sender<Tuning>>,
     start_ns: u64,
     end: End,
 }
@@ -220,7 +248,17 @@ impl Run<'_, '_, '_> {
                     None => {}
                 }
             }
+            Message::Retuned { source, granted } => {
+                core.engine.retuned(source_id(source), &granted);
+            }
             Message::Done(done) => self.done(done)?,
+        }
+        for (source, wish) in self.core.engine.take_wishes() {
+            let place = usize::try_from(source.0).unwrap_or(usize::MAX);
+            if let Some(wishes) = self.wishes.get(place) {
+                // A source that is gone needs no other settings.
+                let _ = wishes.send(wish);
+            }
         }
         Ok(self.core.tell()?)
     }
