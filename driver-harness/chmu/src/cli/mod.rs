@@ -15,8 +15,11 @@ mod look;
 mod output;
 mod promote;
 mod prove;
+mod reporting;
 mod reset;
+mod service_manager;
 mod signals;
+mod status;
 mod targets;
 mod transport;
 mod units;
@@ -45,6 +48,8 @@ enum Verb {
     Workload(workload::Options),
     /// Promotes hot pages: those that hotness monitoring units report, or those of a list.
     Promote(Box<promote::Options>),
+    /// Tells how a running chmu promote is.
+    Status(status::Options),
     /// Explains for each memory node where its pages are promoted to, and why.
     Targets(targets::Options),
     /// Tells whether the right pages of a running workload were promoted, and to the right node.
@@ -67,6 +72,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Watch(options) => watch::run(&options),
         Verb::Workload(options) => workload::run(&options),
         Verb::Promote(options) => promote::run(&options),
+        Verb::Status(options) => status::run(&options),
         Verb::Targets(options) => targets::run(&options),
         Verb::Prove(options) => prove::run(&options),
         Verb::Reset(options) => reset::run(options),

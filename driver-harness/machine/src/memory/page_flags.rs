@@ -55,7 +55,8 @@ bitflags::bitflags! {
 #[derive(Debug, thiserror::Error)]
 #[error("Cannot read page flags from {}; {}", path.display(), match source.kind() {
     io::ErrorKind::NotFound => "the kernel lacks CONFIG_PROC_PAGE_MONITOR",
-    io::ErrorKind::PermissionDenied => "only root may: run chmu as root, outside of a container",
+    io::ErrorKind::PermissionDenied => "this needs root, or the right CAP_DAC_READ_SEARCH, outside of a \
+        container",
     _ => "the kernel does not show them",
 })]
 pub struct PageFlagsError {

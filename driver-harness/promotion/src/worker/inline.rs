@@ -59,6 +59,8 @@ pub fn run_inline<'a>(
             .engine
             .offer(source_id(0), &report, source.health(), machine, now_ns);
         Core::tolerate(offered)?;
+        // The next report may be long in coming.
+        core.tell()?;
         if gone.is_some() || is_over(&core, end, start_ns, now_ns) {
             break;
         }

@@ -40,7 +40,8 @@ pub struct End {
     pub when_idle: bool,
 }
 
-/// Where events of the ledger go, in their order; an error ends the run.
+/// Where events of the ledger go, in their order, none when there are none: at each turn of the run. An
+/// error ends it.
 pub type Sink<'a> = dyn FnMut(&[Event]) -> Result<(), WriteError> + 'a;
 
 /// Why a run ends before its time.
@@ -82,10 +83,7 @@ impl Core<'_> {
     fn tell(&mut self) -> Result<(), WriteError> {
         let events = self.engine.drain_ledger();
         events.iter().for_each(|event| self.recorder.note(event));
-        match events.is_empty() {
-            true => Ok(()),
-            false => (self.sink)(&events),
-        }
+        (self.sink)(&events)
     }
 
     /// What the machine could not answer this time is no reason to end, unless it never will.

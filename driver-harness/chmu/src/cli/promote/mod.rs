@@ -12,6 +12,7 @@ use chmu_machine::topology::Topology;
 use chmu_promotion::actuator::{Actuator, DryRun};
 use chmu_promotion::ledger::{Event, LedgerWriter, WriteError};
 use chmu_promotion::source::StreamSource;
+use chmu_promotion::status::Time;
 use chmu_promotion::{
     DescribedMachine, Destination, End, Engine, LargeFolios, Policy, Summary, ThisMachine,
     run_inline, run_on_machine,
@@ -20,6 +21,7 @@ use chmu_promotion::{
 use self::actuators::ActuatorOptions;
 use self::sources::{SourceOptions, Sources};
 use super::output::Output;
+use super::reporting::{Reporting, ReportingOptions};
 use super::signals::Signals;
 use super::values::{self, positive};
 
@@ -43,6 +45,8 @@ pub(super) struct Options {
     /// Writes every decision to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
+    #[command(flatten)]
+    reporting: ReportingOptions,
     #[command(flatten)]
     output: Output,
 }
@@ -110,7 +114,8 @@ fn run_described(options: &Options, path: &Path, stop: &StopFlag) -> Result<Summ
     let machine = DescribedMachine::new(topology);
     let mut engine = Engine::new(options.policy.policy(&DryRun), options.policy.seed);
     let mut ledger = Ledger::create(options.ledger.as_deref())?;
-    let mut sink = |events: &[Event]| ledger.write(events);
+    let reporting = options.reporting.start(Time::Events)?;
+    let mut sink = |events: &[Event]| ledger.write(events, &reporting);
     let source = Box::new(source);
     let end = options.end.end();
     let actuator = Box::new(DryRun);
@@ -137,6 +142,7 @@ fn run_here(options: &Options, stop: &StopFlag) -> Result<Summary> {
     }
     let sources = Sources::find(&options.source, options.policy.allow_coarse_units, stop)?;
     let mut ledger = Ledger::create(options.ledger.as_deref())?;
+    let reporting = options.reporting.start(Time::Machine)?;
     let actuator = options.actuator.prepare()?;
     let machine = ThisMachine::open()?;
     let actuator = actuator.start()?;
@@ -145,7 +151,7 @@ fn run_here(options: &Options, stop: &StopFlag) -> Result<Summary> {
     let mut end = options.end.end();
     end.when_idle = true;
     let sources = sources.start()?;
-    let mut sink = |events: &[Event]| ledger.write(events);
+    let mut sink = |events: &[Event]| ledger.write(events, &reporting);
     Ok(run_on_machine(
         &mut engine,
         &machine,
@@ -183,11 +189,12 @@ impl Ledger {
         path.map(LedgerWriter::create).transpose().map(Ledger)
     }
 
-    fn write(&mut self, events: &[Event]) -> Result<(), WriteError> {
-        match &mut self.0 {
-            Some(ledger) => ledger.write(events),
-            None => Ok(()),
+    fn write(&mut self, events: &[Event], reporting: &Reporting) -> Result<(), WriteError> {
+        if let Some(ledger) = &mut self.0 {
+            ledger.write(events)?;
         }
+        reporting.note(events);
+        Ok(())
     }
 }
 

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `chmu status`: how a running `chmu promote` is.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use chmu::program;
+use chmu_promotion::status::{AskError, Status, ask};
+
+use super::exit_code::NEGATIVE_RESULT;
+use super::output::Output;
+
+/// Where root's programs keep what lasts as long as they run.
+const RUNTIME: &str = "/run";
+/// A run's socket, in such a folder.
+const SOCKET: &str = "chmu/promote.sock";
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The socket of chmu promote --status-socket [default: the one that it has without this option:
+    /// chmu/promote.sock in the user's runtime folder, or else in /run].
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let places = match &options.socket {
+        Some(path) => vec![path.clone()],
+        None => usual_places(),
+    };
+    match ask_each(&places) {
+        Ok(status) => options.output.print(&status)?,
+        Err(error @ AskError::NothingRuns(_)) => {
+            program::say(format_args!(
+                "{error}; start one, or name its socket with --socket"
+            ));
+            return Ok(ExitCode::from(NEGATIVE_RESULT));
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks at one place after the other until something answers.
+fn ask_each(places: &[PathBuf]) -> Result<Status, AskError> {
+    let mut nothing = AskError::NothingRuns(Path::new(RUNTIME).join(SOCKET));
+    for path in places {
+        match ask(path) {
+            Err(error @ AskError::NothingRuns(_)) => nothing = error,
+            answer => return answer,
+        }
+    }
+    Err(nothing)
+}
+
+/// Where a run of this user listens when it is not told where; none where it has no place to.
+pub(super) fn usual_place() -> Option<PathBuf> {
+    usual_places().into_iter().next()
+}
+
+fn usual_places() -> Vec<PathBuf> {
+    let users = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let users = users.filter(|folder| folder.is_absolute());
+    let folders = users.into_iter().chain([RUNTIME.into()]);
+    folders.map(|folder| folder.join(SOCKET)).collect()
+}
