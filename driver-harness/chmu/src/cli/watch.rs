@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use chmu_spec::chmu::Mode;
 use chmu_spec::unit_size::UnitSize;
 use serde::Serialize;
 
+use super::hot_owners::{HotFrames, HotOwners};
 use super::look;
 use super::output::{Format, Output};
 use super::signals::{NOTICE, Signals};
@@ -37,6 +39,9 @@ pub(super) struct Options {
     /// Ends after so many seconds [default: at SIGTERM].
     #[arg(long)]
     seconds: Option<u64>,
+    /// Tells at the end which process, and which file or area of it, each hot page belongs to.
+    #[arg(long)]
+    owners: bool,
     #[command(flatten)]
     output: Output,
 }
@@ -55,6 +60,8 @@ enum Line<'a> {
         overflow: bool,
         unmapped_units: u64,
     },
+    /// Whose memory was hot.
+    Owners(HotOwners),
     /// What was read from each unit; last of all lines.
     Finished(BTreeMap<String, UnitStatistics>),
 }
@@ -96,6 +103,7 @@ impl fmt::Display for Line<'_> {
                 f.write_str(&lines.join("\n"))
             }
             Line::Hot(hot) => hot.fmt(f),
+            Line::Owners(owners) => owners.fmt(f),
             Line::Lost {
                 epoch,
                 overflow,
@@ -208,6 +216,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let wished_epoch_ns = options.units.wished_epoch_ns();
     printer.print(&Line::Started(started(&source, wished_epoch_ns)))?;
     let stop = signals.stop();
+    let mut hot = options.owners.then(HotFrames::default);
     while !stop.is_raised() && !is_over(options, &printer) {
         let report = match options.interrupts {
             true => source.after_interrupt(NOTICE, stop)?,
@@ -215,15 +224,25 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         };
         if let Some(report) = report {
             printer.print_report(&report)?;
+            if let Some(hot) = &mut hot {
+                hot.add(&report);
+            }
         }
     }
     if !options.interrupts {
         // What came since the last reading.
-        printer.print_report(&source.poll(0, stop)?)?;
+        let report = source.poll(0, stop)?;
+        printer.print_report(&report)?;
+        if let Some(hot) = &mut hot {
+            hot.add(&report);
+        }
     }
     let statistics = source.statistics();
     // The units stop before anybody reads the result.
     drop(source);
+    if let Some(hot) = &hot {
+        printer.print(&Line::Owners(hot.owners(Path::new("/proc"))?))?;
+    }
     printer.print(&Line::Finished(statistics))?;
     Ok(ExitCode::SUCCESS)
 }
