@@ -6,6 +6,7 @@ use std::io;
 
 use chmu_machine::clock;
 use chmu_machine::memory::numa::{self, Placement};
+use chmu_machine::memory::page_file::PageFile;
 use chmu_machine::memory::page_map::{self, PageMapError};
 use chmu_machine::node::NodeId;
 use chmu_machine::targets::{NoTarget, Targets};
@@ -105,10 +106,26 @@ fn targets_of(topology: &Topology, node: NodeId, right: Right) -> Result<Vec<Nod
 
 /// Where each page of a workload is.
 fn whereabouts(state: &State) -> Result<Vec<Whereabouts>, ProofError> {
-    let process_id = state.process_id;
-    let nodes = numa::query_pages(process_id, &state.page_addresses());
-    let nodes = nodes.map_err(|source| ProofError::Query { process_id, source })?;
-    let frames = match page_map::read(process_id, state.address, state.pages) {
+    let query = |source| ProofError::Query {
+        process_id: state.process_id,
+        source,
+    };
+    // Who maps the pages of a file sees them where everybody does, those that nobody else maps too.
+    let mapped = state.file.as_ref();
+    let mapped = mapped
+        .map(|path| PageFile::map(path, state.pages))
+        .transpose();
+    let mapped = mapped.map_err(query)?;
+    let (process_id, address, addresses) = match &mapped {
+        Some(mapped) => (
+            std::process::id(),
+            mapped.address(),
+            mapped.page_addresses(),
+        ),
+        None => (state.process_id, state.address, state.page_addresses()),
+    };
+    let nodes = numa::query_pages(process_id, &addresses).map_err(query)?;
+    let frames = match page_map::read(process_id, address, state.pages) {
         Ok(mapped) => mapped.frames,
         Err(PageMapError::Hidden { .. }) => vec![None; nodes.len()],
         Err(error) => return Err(error.into()),

@@ -17,6 +17,7 @@ mod interrupts;
 mod one_message;
 mod reboot;
 mod refusals;
+mod scenarios;
 mod script;
 mod shell;
 mod signals;

@@ -70,6 +70,14 @@ impl Signals {
         Ok(())
     }
 
+    /// Sleeps until it is time to stop.
+    pub(super) fn wait_for_stop(&self) -> io::Result<()> {
+        while !self.stop.is_raised() {
+            self.sleep()?;
+        }
+        Ok(())
+    }
+
     /// Sleeps until it is time to stop, or until SIGUSR2 asks for a look.
     pub(super) fn wait_for_stop_or_check(&self) -> io::Result<()> {
         while !self.stop.is_raised() && !self.check.load(Ordering::Relaxed) {

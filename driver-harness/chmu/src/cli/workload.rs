@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! `chmu workload` and `chmu workload script`.
+//! `chmu workload` and what may run beside it.
+
+mod once;
+mod share;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -12,7 +15,7 @@ use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::{Phase, State, StateError, Verified};
 use chmu_proof::workload::touches::PageTouches;
 use chmu_proof::workload::traffic::{Distribution, Share, Shares, Traffic};
-use chmu_proof::workload::{Layout, Workload, check_counts, hot_set};
+use chmu_proof::workload::{Backing, Layout, Workload, check_counts, hot_set};
 
 use super::exit_code::NEGATIVE_RESULT;
 use super::output::Output;
@@ -23,7 +26,7 @@ use super::values::positive;
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Options {
     #[command(subcommand)]
-    script: Option<Script>,
+    other: Option<Other>,
     #[command(flatten)]
     pages: PageOptions,
     #[command(flatten)]
@@ -31,7 +34,7 @@ pub(super) struct Options {
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Script {
+enum Other {
     /// Touches chosen pages exactly as often as told.
     Script {
         #[command(flatten)]
@@ -41,6 +44,10 @@ enum Script {
         #[arg(long = "touch", value_name = "PAGE:READS[:WRITES]", required = true)]
         touches: Vec<PageTouches>,
     },
+    /// Touches one page after the other, each once, and says where they are in the end.
+    Once(once::Options),
+    /// Maps the file of a running workload as well, until SIGTERM.
+    Share(share::Options),
 }
 
 #[derive(Debug, clap::Args)]
@@ -54,6 +61,10 @@ struct PageOptions {
     /// Chooses the hot pages and the pages' content.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// What kind of pages: anonymous, huge, or those of a file that is made or emptied, mapped with
+    /// mapped:FILE, only read and written with "file:" and its path.
+    #[arg(long, value_name = "KIND", default_value = "anonymous")]
+    backing: Backing,
     /// Lets the kernel's NUMA balancing move the pages too.
     #[arg(long)]
     balancing: bool,
@@ -76,6 +87,9 @@ struct TrafficOptions {
     /// lines: take more than 256 with the plugin's filter of 4096 lines.
     #[arg(long, value_parser = positive::<u64>, default_value = "512")]
     hot_pages: u64,
+    /// How many of the hot pages are held by a pipe, so that the kernel cannot move them.
+    #[arg(long, value_name = "PAGES", default_value_t = 0)]
+    pinned_pages: u64,
     /// How visits spread over the hot pages: uniform, zipf or zipf:EXPONENT.
     #[arg(long, default_value = "uniform")]
     distribution: Distribution,
@@ -105,9 +119,11 @@ struct Work {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
-    match &options.script {
+    match &options.other {
         None => run_traffic(&options.pages, &options.traffic),
-        Some(Script::Script { pages, touches }) => run_script(pages, touches),
+        Some(Other::Script { pages, touches }) => run_script(pages, touches),
+        Some(Other::Once(options)) => once::run(options),
+        Some(Other::Share(options)) => share::run(options),
     }
 }
 
@@ -126,7 +142,9 @@ fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<
     let mut traffic_now = traffic(&first, pages.seed)?;
     let rounds = options.rounds.unwrap_or(u64::MAX);
     let limit = options.seconds.map(Duration::from_secs);
+    let pinned = usize::try_from(options.pinned_pages).unwrap_or(usize::MAX);
     run_session(pages, &first, |session| {
+        let _pin = session.workload.pin(&first[..pinned.min(first.len())])?;
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let mut work = Work::default();
@@ -222,7 +240,7 @@ fn run_session(
     let topology = Topology::read(Path::new("/sys"))?;
     let node = options.node.map(NodeId);
     let layout = Layout::choose(&topology, node, options.pages, options.seed)?;
-    let workload = Workload::prepare(layout)?;
+    let workload = Workload::prepare(layout, &options.backing)?;
     if options.balancing {
         workload.allow_balancing()?;
     }

@@ -1,32 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Anonymous memory in base pages whose every access really happens.
+//! Memory whose every access really happens.
 
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
 use super::{PAGE_BYTES, PAGE_LINES, PAGE_WORDS, numa};
 use crate::node::NodeId;
 
-/// A private mapping, unmapped when dropped.
+/// A mapping, unmapped when dropped.
 #[derive(Debug)]
 pub struct Buffer {
     words: NonNull<u64>,
     pages: u64,
 }
 
+/// Beyond the end of a file there would be a signal in place of an error.
+fn check_length(file: &File, pages: u64) -> io::Result<()> {
+    match file.metadata()?.len() >= pages.saturating_mul(PAGE_BYTES) {
+        true => Ok(()),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+/// Memory of this process alone.
+const ANONYMOUS: i32 = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+
 impl Buffer {
     /// Maps `pages` base pages; none is there before it is written to.
     pub fn map(pages: u64) -> io::Result<Buffer> {
-        Buffer::map_with(pages, 0)
+        let buffer = Buffer::map_with(pages, ANONYMOUS, -1)?;
+        buffer.advise(libc::MADV_NOHUGEPAGE)?;
+        Ok(buffer)
+    }
+
+    /// Maps pages that the kernel may put into huge ones, as far as it has them: such a page moves
+    /// as a whole, however few of its base pages are hot.
+    pub fn map_huge(pages: u64) -> io::Result<Buffer> {
+        let buffer = Buffer::map_with(pages, ANONYMOUS, -1)?;
+        buffer.advise(libc::MADV_HUGEPAGE)?;
+        Ok(buffer)
+    }
+
+    /// Maps the first pages of a file, shared with everybody who has it. Pages of the file that are
+    /// in memory are there at once.
+    pub fn map_file(file: &File, pages: u64) -> io::Result<Buffer> {
+        check_length(file, pages)?;
+        let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
+        Buffer::map_with(pages, flags, file.as_raw_fd())
+    }
+
+    /// The same, but no page is there before it is touched, so that a policy can be set first.
+    pub fn map_file_lazily(file: &File, pages: u64) -> io::Result<Buffer> {
+        check_length(file, pages)?;
+        Buffer::map_with(pages, libc::MAP_SHARED, file.as_raw_fd())
     }
 
     /// The same without a promise that there will be memory for all of them, so that there may be
     /// more pages than the machine has.
     pub fn reserve(pages: u64) -> io::Result<Buffer> {
-        Buffer::map_with(pages, libc::MAP_NORESERVE)
+        let buffer = Buffer::map_with(pages, ANONYMOUS | libc::MAP_NORESERVE, -1)?;
+        buffer.advise(libc::MADV_NOHUGEPAGE)?;
+        Ok(buffer)
     }
 
-    fn map_with(pages: u64, flags: i32) -> io::Result<Buffer> {
+    fn map_with(pages: u64, flags: i32, file: i32) -> io::Result<Buffer> {
         let bytes = usize::try_from(pages.saturating_mul(PAGE_BYTES))
             .map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
@@ -35,8 +74,8 @@ impl Buffer {
                 std::ptr::null_mut(),
                 bytes,
                 libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags,
-                -1,
+                flags,
+                file,
                 0,
             )
         };
@@ -44,16 +83,15 @@ impl Buffer {
             return Err(io::Error::last_os_error());
         }
         let words = NonNull::new(address.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let buffer = Buffer { words, pages };
-        buffer.forbid_huge_pages(bytes)?;
-        Ok(buffer)
+        Ok(Buffer { words, pages })
     }
 
-    /// A huge page would move as a whole, however few of its base pages are hot.
-    fn forbid_huge_pages(&self, bytes: usize) -> io::Result<()> {
+    /// `advice` is one of those about huge pages.
+    fn advise(&self, advice: i32) -> io::Result<()> {
+        let bytes =
+            usize::try_from(self.pages * PAGE_BYTES).map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: the area is this buffer's own mapping; the advice does not change its content.
-        let result =
-            unsafe { libc::madvise(self.words.as_ptr().cast(), bytes, libc::MADV_NOHUGEPAGE) };
+        let result = unsafe { libc::madvise(self.words.as_ptr().cast(), bytes, advice) };
         let error = io::Error::last_os_error();
         // A kernel without huge pages does not know the advice.
         match result == 0 || error.raw_os_error() == Some(libc::EINVAL) {

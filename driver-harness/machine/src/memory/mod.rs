@@ -6,9 +6,11 @@ mod frame_words;
 pub mod numa;
 pub mod owners;
 pub mod page_count;
+pub mod page_file;
 pub mod page_flags;
 pub mod page_map;
 mod page_scan;
+pub mod pin;
 
 pub use buffer::Buffer;
 

@@ -102,29 +102,64 @@ fn move_pages_call(
 ///
 /// Pages that are there already stay where they are.
 pub fn bind(address: u64, bytes: u64, node: Option<NodeId>) -> io::Result<()> {
-    let mut mask = [0_u64; NODES_MAX as usize / 64];
-    let (mode, mask_bits) = match node {
-        None => (MPOL_DEFAULT, 0),
-        Some(node) => {
-            let word = mask
-                .get_mut(node.0 as usize / 64)
-                .ok_or(io::ErrorKind::InvalidInput)?;
-            *word |= 1 << (node.0 % 64);
-            // The kernel takes one bit off what it is told.
-            (MPOL_BIND, u64::from(NODES_MAX) + 1)
-        }
-    };
-    let mask = if mask_bits == 0 {
-        std::ptr::null()
-    } else {
-        mask.as_ptr()
-    };
+    let policy = Policy::of(node)?;
+    let (mask, mask_bits) = policy.mask();
     // SAFETY: the mask holds the bits the call is told; the area itself is not accessed.
-    let result =
-        unsafe { libc::syscall(libc::SYS_mbind, address, bytes, mode, mask, mask_bits, 0) };
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mbind,
+            address,
+            bytes,
+            policy.mode,
+            mask,
+            mask_bits,
+            0,
+        )
+    };
     match result {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Binds the pages that this thread has the kernel take from now on to a node, those of files too,
+/// or lifts that policy.
+pub fn bind_thread(node: Option<NodeId>) -> io::Result<()> {
+    let policy = Policy::of(node)?;
+    let (mask, mask_bits) = policy.mask();
+    // SAFETY: the mask holds the bits the call is told.
+    let result = unsafe { libc::syscall(libc::SYS_set_mempolicy, policy.mode, mask, mask_bits) };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// A memory policy as the kernel takes it.
+struct Policy {
+    mode: i32,
+    mask: [u64; NODES_MAX as usize / 64],
+}
+
+impl Policy {
+    fn of(node: Option<NodeId>) -> io::Result<Policy> {
+        let mut mask = [0_u64; NODES_MAX as usize / 64];
+        let Some(node) = node else {
+            let mode = MPOL_DEFAULT;
+            return Ok(Policy { mode, mask });
+        };
+        let word = mask.get_mut(node.0 as usize / 64);
+        *word.ok_or(io::ErrorKind::InvalidInput)? |= 1 << (node.0 % 64);
+        let mode = MPOL_BIND;
+        Ok(Policy { mode, mask })
+    }
+
+    /// The mask and its length in bits; the kernel takes one bit off what it is told.
+    fn mask(&self) -> (*const u64, u64) {
+        match self.mode {
+            MPOL_DEFAULT => (std::ptr::null(), 0),
+            _ => (self.mask.as_ptr(), u64::from(NODES_MAX) + 1),
+        }
     }
 }
 

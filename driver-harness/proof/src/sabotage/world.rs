@@ -141,6 +141,7 @@ impl World {
         let state = State {
             phase: Phase::Ready,
             process_id: 100 + u32::try_from(number).unwrap_or(0),
+            file: None,
             address: 0x7000_0000_0000,
             page_bytes: chmu_machine::memory::PAGE_BYTES,
             pages,

@@ -5,13 +5,16 @@
 //! lines; at the end every word is checked, also for writes that a move might have lost.
 
 use std::io;
+use std::path::PathBuf;
 
 use chmu_machine::clock;
+use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::memory::numa::{self, Placement};
-use chmu_machine::memory::{Buffer, PAGE_BYTES};
+use chmu_machine::memory::pin::Pin;
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::{Topology, name_nodes};
 
+mod backing;
 pub mod checks;
 pub mod expectation;
 pub mod hot_set;
@@ -23,8 +26,10 @@ pub mod touches;
 pub mod traffic;
 mod verification;
 
+pub use backing::{Backing, BackingError};
 pub use verification::{Verification, WrongWord};
 
+use backing::Pages;
 use checks::Checks;
 use expectation::Expectation;
 use pattern::Pattern;
@@ -85,6 +90,9 @@ pub enum WorkloadError {
     /// The kernel does not say where pages are.
     #[error("Cannot ask where the workload's pages are")]
     Query(#[source] io::Error),
+    /// Pages cannot be held.
+    #[error("Cannot hold pages where they are")]
+    Pin(#[source] io::Error),
     /// The kernel put pages elsewhere.
     #[error("{elsewhere} of {pages} pages are not on node {node}")]
     Elsewhere {
@@ -158,7 +166,9 @@ pub struct Accesses {
 /// The pages and what was written to them.
 #[derive(Debug)]
 pub struct Workload {
-    buffer: Buffer,
+    buffer: Pages,
+    /// The file that the pages belong to.
+    file: Option<PathBuf>,
     pattern: Pattern,
     node: NodeId,
     expectation: Expectation,
@@ -166,11 +176,11 @@ pub struct Workload {
 }
 
 impl Workload {
-    /// Maps and fills the pages, all on their node and where migration finds them.
-    pub fn prepare(layout: Layout) -> Result<Workload, WorkloadError> {
+    /// Makes and fills the pages, all on their node and where migration finds them.
+    pub fn prepare(layout: Layout, backing: &Backing) -> Result<Workload, WorkloadError> {
         let Layout { pages, node, seed } = layout;
         let map_failed = |source| WorkloadError::Map { pages, source };
-        let mut buffer = Buffer::map(pages).map_err(map_failed)?;
+        let mut buffer = Pages::make(backing, pages).map_err(map_failed)?;
         let pattern = Pattern { seed };
         buffer
             .fill(node, |page, place| pattern.word(page, place, 0))
@@ -180,6 +190,7 @@ impl Workload {
             expectation.ok_or_else(|| map_failed(io::ErrorKind::OutOfMemory.into()))?;
         let workload = Workload {
             buffer,
+            file: backing.file().cloned(),
             pattern,
             node,
             expectation,
@@ -191,15 +202,19 @@ impl Workload {
     }
 
     fn check_placement(&self) -> Result<(), WorkloadError> {
-        let places = numa::query_pages(std::process::id(), &self.buffer.page_addresses())
-            .map_err(WorkloadError::Query)?;
+        let pages = self.buffer.pages();
+        let query = |first| {
+            let addresses = backing::addresses(first, pages);
+            numa::query_pages(std::process::id(), &addresses)
+        };
+        let places = self.buffer.look(query).map_err(WorkloadError::Query)?;
         let here = Placement::Node(self.node);
         let elsewhere = places.iter().filter(|&&place| place != here).count() as u64;
         match elsewhere {
             0 => Ok(()),
             _ => Err(WorkloadError::Elsewhere {
                 elsewhere,
-                pages: self.buffer.pages(),
+                pages,
                 node: self.node,
             }),
         }
@@ -212,15 +227,26 @@ impl Workload {
         released.map_err(|source| WorkloadError::Bind { node, source })
     }
 
+    /// Holds pages where they are, as long as the result lives.
+    pub fn pin(&self, pages: &[u64]) -> Result<Pin, WorkloadError> {
+        let hold = |first: u64| {
+            let addresses: Vec<_> = pages.iter().map(|page| first + page * PAGE_BYTES).collect();
+            Pin::hold(&addresses)
+        };
+        self.buffer.look(hold).map_err(WorkloadError::Pin)
+    }
+
     /// What the state file says of this workload before the first touch.
     pub fn state(&self, hot_pages: &[u64]) -> State {
         let (address, pages) = (self.buffer.address(), self.buffer.pages());
         let mut hot_pages = hot_pages.to_vec();
         hot_pages.sort_unstable();
-        let start = start::look(address, pages);
+        let look = |first| Ok(start::look(first, pages));
+        let start = self.buffer.look(look).unwrap_or_default();
         State {
             phase: Phase::Ready,
             process_id: std::process::id(),
+            file: self.file.clone(),
             address,
             page_bytes: PAGE_BYTES,
             pages,

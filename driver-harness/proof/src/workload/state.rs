@@ -92,7 +92,10 @@ pub struct State {
     pub phase: Phase,
     /// Its process.
     pub process_id: u32,
-    /// Address of the first page in that process.
+    /// The file that the pages belong to, if they do.
+    #[serde(default)]
+    pub file: Option<PathBuf>,
+    /// Address of the first page in that process; 0 when it does not map them.
     pub address: u64,
     /// Bytes of a page; the pages follow one another from `address` on.
     pub page_bytes: u64,
@@ -285,6 +288,7 @@ pub(crate) mod tests {
         State {
             phase: Phase::Ready,
             process_id: 7,
+            file: None,
             address: 0x7000_0000_0000,
             page_bytes: PAGE_BYTES,
             pages: 4,

@@ -6,7 +6,7 @@ use super::*;
 
 /// A workload in ordinary memory: sandboxes often forbid memory policies.
 fn workload(pages: u64, seed: u64) -> Workload {
-    let mut buffer = Buffer::map(pages).unwrap();
+    let mut buffer = Pages::make(&Backing::Anonymous, pages).unwrap();
     let pattern = Pattern { seed };
     for page in 0..pages {
         for place in 0..PAGE_WORDS {
@@ -15,6 +15,7 @@ fn workload(pages: u64, seed: u64) -> Workload {
     }
     Workload {
         buffer,
+        file: None,
         pattern,
         node: NodeId(0),
         expectation: Expectation::of(pattern, pages).unwrap(),
@@ -156,6 +157,7 @@ fn the_state_names_the_pages() {
     let workload = workload(4, 9);
     let state = workload.state(&[3, 1]);
     assert_eq!(state.hot_pages, [1, 3]);
-    assert_eq!(state.page_addresses(), workload.buffer.page_addresses());
+    let first = workload.buffer.address();
+    assert_eq!(state.page_addresses(), backing::addresses(first, 4));
     assert_eq!((state.pages, state.seed), (4, 9));
 }

@@ -80,6 +80,14 @@ pub struct Share(u32);
 impl Share {
     const WHOLE: u32 = 1_000_000;
 
+    /// Whole percents; more than 100 are taken for 100.
+    pub const fn percent(percent: u8) -> Share {
+        match percent {
+            0..=99 => Share(percent as u32 * 10_000),
+            _ => Share(Self::WHOLE),
+        }
+    }
+
     /// Lets the due part of a sequence through: called for each element with the same `credit`,
     /// true for so many of them as the share says, evenly spread.
     fn takes(self, credit: &mut u32) -> bool {

@@ -14,6 +14,7 @@ mod fetch;
 mod kernel_config;
 mod mutants;
 mod names;
+mod scenario;
 mod test;
 
 /// Below the help.
@@ -53,6 +54,8 @@ enum Verb {
     KernelConfig,
     /// Breaks the device's rules one by one and shows which conformance cases notice.
     Mutants(mutants::Options),
+    /// Runs ready-made scenarios in guests: strangers, full nodes, odd machines, killed programs.
+    Scenario(scenario::Options),
     /// Runs all tests, those in guests included.
     Test(test::Options),
     #[command(external_subcommand)]
@@ -68,6 +71,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Fetch(options) => fetch::run(&options),
         Verb::KernelConfig => kernel_config::run(),
         Verb::Mutants(options) => mutants::run(&options),
+        Verb::Scenario(options) => scenario::run(&options),
         Verb::Test(options) => test::run(options),
         Verb::Unknown(words) => Err(refuse(&words)),
     }

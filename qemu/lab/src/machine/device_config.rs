@@ -7,9 +7,16 @@ use toml::{Table, Value};
 use crate::size::ByteSize;
 use crate::topology::PlacedDevice;
 
+/// What an interleaved device offers.
+const FINE_UNITS: [&str; 14] = [
+    "256B", "512B", "1K", "2K", "4K", "8K", "16K", "32K", "64K", "128K", "256K", "512K", "1M", "2M",
+];
+const FINE_HOTLIST_ENTRIES: i64 = 4096;
+
 /// The configuration of `vfio-user-chmu` for `device`; `settings` are top-level keys that the
-/// topology says nothing of, such as `vectors` and `block`. There is a ring for the accesses of
-/// each processor, unless they say otherwise.
+/// topology says nothing of, such as `vectors` and `block`. Unless they say otherwise, there is a
+/// ring for the accesses of each processor, and an interleaved device has units that are small
+/// enough to belong to one page.
 ///
 /// # Errors
 /// When `settings` has a key that follows from the topology, or a number is too large for TOML.
@@ -19,6 +26,10 @@ pub fn device_config(device: &PlacedDevice<'_>, settings: &Table) -> Result<Stri
     config
         .entry("access_rings")
         .or_insert_with(|| i64::from(device.processors).into());
+    let is_chosen = config.contains_key("block") || config.contains_key("profile");
+    if device.window.window.devices.len() > 1 && !is_chosen {
+        config.insert("block".to_owned(), fine_block());
+    }
     let size = Value::String(ByteSize(device.memory_bytes()).to_string());
     for (key, value) in [
         ("serial_number", number(device.device.serial_number)?),
@@ -35,6 +46,17 @@ pub fn device_config(device: &PlacedDevice<'_>, settings: &Table) -> Result<Stri
         }
     }
     Ok(toml::to_string(&config)?)
+}
+
+/// One instance as usual, but with every unit size from the finest granule on, and a hotlist that
+/// has room for as many more of them.
+fn fine_block() -> Value {
+    let mut instance = Table::new();
+    instance.insert("unit_sizes".into(), FINE_UNITS.to_vec().into());
+    instance.insert("hotlist_entries".into(), FINE_HOTLIST_ENTRIES.into());
+    let mut block = Table::new();
+    block.insert("instance".into(), Value::Array(vec![instance.into()]));
+    Value::Array(vec![block.into()])
 }
 
 fn decoder(device: &PlacedDevice<'_>) -> Result<Table> {
@@ -91,11 +113,26 @@ mod tests {
             "ways = 2",
             "granularity = 1024",
             "position = 1",
+            "hotlist_entries = 4096",
         ] {
             assert!(
                 config.lines().any(|found| found == line),
                 "{line}: {config}"
             );
+        }
+    }
+
+    #[test]
+    fn a_chosen_device_is_left_as_it_is() {
+        let mut topology = Topology::default();
+        let window = topology.nodes[1].window.as_mut().unwrap();
+        window.devices = [7, 8].map(|serial_number| Device { serial_number }).into();
+        for text in [
+            "profile = \"minimal\"",
+            "[[block]]\n[[block.instance]]\nseed = 3",
+        ] {
+            let config = device_config(&topology.devices()[1], &text.parse().unwrap()).unwrap();
+            assert!(!config.contains("4096"), "{config}");
         }
     }
 

@@ -32,7 +32,7 @@ pub struct DeviceSettings<'a> {
 }
 
 impl DeviceSettings<'_> {
-    /// Reads the file; returns its keys.
+    /// Reads the file; returns its keys, and the profile.
     ///
     /// # Errors
     /// When one of the topology's devices cannot be made so. What is wrong with the file is said
@@ -50,9 +50,11 @@ impl DeviceSettings<'_> {
                 }
             }
         }
+        if let Some(profile) = self.profile {
+            settings.insert("profile".to_owned(), profile.to_string().into());
+        }
         for device in topology.devices() {
             let mut config: Config = toml::from_str(&device_config(&device, &settings)?)?;
-            config.profile = self.profile.or(config.profile);
             config.quirk = self.quirk.or(config.quirk);
             config.completed().check(file.as_ref())?;
         }
@@ -100,6 +102,16 @@ mod tests {
         let settings = read("vectors = 4\n[[block]]\n[[block.instance]]\nseed = 3\n").unwrap();
         let keys: Vec<_> = settings.keys().collect();
         assert_eq!(keys, ["block", "vectors"]);
+    }
+
+    #[test]
+    fn a_profile_is_a_key_like_others() {
+        let settings = DeviceSettings {
+            profile: Some("minimal".parse().unwrap()),
+            ..DeviceSettings::default()
+        };
+        let settings = settings.read(&Topology::default()).unwrap();
+        assert_eq!(settings["profile"].as_str(), Some("minimal"));
     }
 
     #[test]

@@ -47,6 +47,13 @@ impl ModuleRequest {
 }
 
 /// A file's path, or a name: without folder and extension. The file must be a module.
+impl ModuleRequest {
+    /// One of the kernel's modules.
+    pub fn named(name: &str) -> Self {
+        Self::Named(normalized(name))
+    }
+}
+
 impl FromStr for ModuleRequest {
     type Err = String;
 

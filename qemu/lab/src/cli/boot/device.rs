@@ -77,7 +77,6 @@ impl Options {
         let mut put = |option: &str, value: Option<String>| {
             arguments.extend(value.map(|value| format!("{option}={value}")));
         };
-        put("--profile", self.profile.map(|name| name.to_string()));
         put("--quirk", self.quirk.map(|name| name.to_string()));
         put("--clock", Some(self.clock.to_string()));
         let path = |paths: &[PathBuf]| Some(paths.get(index)?.display().to_string());

@@ -6,7 +6,6 @@ use std::fmt;
 use std::path::PathBuf;
 
 use chmu_machine::node::NodeId;
-use chmu_machine::words;
 use chmu_proof::verdict::{Claim, Outcome};
 use serde::Serialize;
 
@@ -108,33 +107,14 @@ impl DemoResult {
             qemu: evidence.qemu.clone(),
             kept: evidence.kept.clone(),
         };
-        result.add_proof(&evidence.guest);
+        result
+            .reasons
+            .extend(crate::scenario::proof::reasons(proof));
         result.add_reasons();
         if result.reasons.is_empty() {
             result.verdict = Verdict::Pass;
         }
         result
-    }
-
-    /// What the proof found, and what it could not prove.
-    fn add_proof(&mut self, guest: &GuestEvidence) {
-        let proof = &guest.proof;
-        for finding in &proof.findings {
-            let (one, several) = finding.reason.text();
-            let mut reason = words::count(finding.count, one, several);
-            if let Some(example) = finding.examples.first() {
-                reason += &format!(" ({example})");
-            }
-            self.reasons.push(reason);
-        }
-        let missing = |claim: Claim| match proof.outcome(claim) {
-            Outcome::Unproved if !claim.needs_ledger() => {
-                Some(format!("Unproved: {}", claim.text()))
-            }
-            _ => None,
-        };
-        self.reasons
-            .extend(Claim::ALL.into_iter().filter_map(missing));
     }
 
     fn add_reasons(&mut self) {

@@ -42,6 +42,7 @@ fn state() -> State {
     State {
         phase: Phase::Running,
         process_id: 7,
+        file: None,
         address: 0,
         page_bytes: PAGE_BYTES,
         pages: 4096,

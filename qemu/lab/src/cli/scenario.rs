@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo lab scenario`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use chmu_lab::machine::Software;
+use chmu_lab::output::Format;
+use chmu_lab::platform::{KernelChoice, ModuleRequest, PlatformOptions};
+use chmu_lab::progress::Progress;
+use chmu_lab::scenario::{ALL, Listing, Results, Runner, Scenario};
+
+use super::names;
+
+/// What a file system on a disk needs; a kernel of the user's own may have it built in.
+const MODULES: [&str; 2] = ["ext4", "loop"];
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Prints what there is.
+    List {
+        /// Output format.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Format,
+    },
+    /// Runs scenarios on one kernel; those that need the same machine share a boot.
+    Run {
+        /// Their names.
+        #[arg(value_name = "NAME", required = true, value_parser = parse_scenario)]
+        scenarios: Vec<Scenario>,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Runs every scenario on both of Debian's kernels, or on one of your own.
+    All {
+        #[command(flatten)]
+        how: How,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct How {
+    /// Output format.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Keeps the runs' folders with logs and sockets.
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    platform: PlatformOptions,
+}
+
+fn parse_scenario(name: &str) -> Result<Scenario, String> {
+    let names = ALL.iter().map(|scenario| scenario.name);
+    let nearest = names::nearest(name, names);
+    let parsed = name.parse::<Scenario>();
+    parsed.map_err(|error| match nearest.first() {
+        Some(nearest) => format!("{error}; did you mean {nearest}?"),
+        None => error.to_string(),
+    })
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    match &options.verb {
+        Verb::List { output } => {
+            output.print(&Listing::all())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Run { scenarios, how } => run_on(scenarios, how, &[how.platform.kernel_suite]),
+        Verb::All { how } => match how.platform.kernel {
+            Some(_) => run_on(ALL, how, &[how.platform.kernel_suite]),
+            None => run_on(ALL, how, &[KernelChoice::Backports, KernelChoice::Lts612]),
+        },
+    }
+}
+
+fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result<ExitCode> {
+    let progress = Progress::new();
+    let mut results = Results::default();
+    for &kernel_suite in kernels {
+        let mut platform = how.platform.clone();
+        platform.kernel_suite = kernel_suite;
+        if platform.kernel.is_none() {
+            platform
+                .own_modules
+                .extend(MODULES.map(ModuleRequest::named));
+        }
+        let (_, software) = Software::obtain(&platform, None, &progress)?;
+        let runner = Runner {
+            software: &software,
+            progress: &progress,
+            keep: how.keep,
+        };
+        results.0.extend(runner.run(scenarios)?.0);
+    }
+    drop(progress);
+    how.output.print(&results)?;
+    Ok(match results.are_good() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}

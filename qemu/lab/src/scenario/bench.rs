@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What a scenario does with its guest, and how it says what must be true.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use chmu_proof::verdict::Verdict;
+use chmu_proof::workload::report::WorkloadReport;
+use chmu_proof::workload::state::State;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::Skip;
+use super::proof;
+use crate::kernel_log::Allowance;
+use crate::machine::{Machine, Output};
+use crate::progress::Progress;
+use crate::topology::Topology;
+
+/// What one program in the guest may take where nothing else is said; a busy host is slow.
+pub(super) const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
+/// The longest promotion.
+const PROMOTION_SECONDS: u64 = 60;
+
+/// A guest, and what a scenario has found in it so far.
+pub(super) struct Bench<'a> {
+    pub(super) machine: &'a mut Machine,
+    pub(super) topology: &'a Topology,
+    pub(super) progress: &'a Progress,
+    /// What is not as it must be.
+    pub(super) reasons: Vec<String>,
+    pub(super) figures: Map<String, Value>,
+    /// What the guest's kernel may complain about.
+    pub(super) allowances: Vec<Allowance>,
+    /// The devices answer no more, so that nobody can look at their units.
+    pub(super) devices_are_gone: bool,
+    workloads: u32,
+}
+
+/// A workload that runs in the guest.
+#[derive(Debug)]
+pub(super) struct Workload {
+    pub(super) process_id: u32,
+    /// Its state file in the guest.
+    pub(super) state: String,
+    /// The node that its pages were put on.
+    node: u64,
+}
+
+/// A promotion that runs in the guest.
+#[derive(Debug)]
+pub(super) struct Promotion {
+    pub(super) process_id: u32,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(
+        machine: &'a mut Machine,
+        topology: &'a Topology,
+        progress: &'a Progress,
+    ) -> Self {
+        Self {
+            machine,
+            topology,
+            progress,
+            reasons: Vec::new(),
+            figures: Map::new(),
+            allowances: Vec::new(),
+            devices_are_gone: false,
+            workloads: 0,
+        }
+    }
+
+    /// Says what is wrong unless `holds`.
+    pub(super) fn expect(&mut self, holds: bool, reason: impl FnOnce() -> String) {
+        if !holds {
+            self.reasons.push(reason());
+        }
+    }
+
+    /// Keeps a figure for the result.
+    pub(super) fn figure(&mut self, name: &str, value: impl Serialize) {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.figures.insert(name.to_owned(), value);
+    }
+
+    /// The scenario cannot be run here, for this reason.
+    pub(super) fn skip<T>(reason: impl Into<String>) -> Result<T> {
+        Err(Skip(reason.into()).into())
+    }
+
+    /// Runs a shell script that must succeed; returns what it printed, without the last newline.
+    pub(super) fn shell(&mut self, script: &str) -> Result<String> {
+        let text = self
+            .machine
+            .run_checked(&["sh", "-c", script], PROGRAM_TIMEOUT)?;
+        Ok(text.trim_end().to_owned())
+    }
+
+    /// Whether a condition of the shell holds.
+    pub(super) fn holds(&mut self, condition: &str) -> Result<bool> {
+        let output = self
+            .machine
+            .run(&["sh", "-c", condition], PROGRAM_TIMEOUT)?;
+        Ok(output.exit_code == 0 && !output.timed_out)
+    }
+
+    /// Waits until a condition of the shell holds, as long as the spawned process lives.
+    pub(super) fn wait_until(&mut self, process_id: u32, condition: &str) -> Result<()> {
+        let script =
+            format!("until {condition}; do kill -0 {process_id} || exit 1; sleep 0.05; done");
+        let waited = self.machine.run(&["sh", "-c", &script], PROGRAM_TIMEOUT)?;
+        ensure!(!waited.timed_out, "`{condition}` does not come true");
+        if waited.exit_code != 0 {
+            let output = self.machine.wait(process_id, PROGRAM_TIMEOUT)?;
+            bail!(
+                "A program ended with code {} before `{condition}` was true: {}",
+                output.exit_code,
+                output.stderr.trim()
+            );
+        }
+        Ok(())
+    }
+
+    /// Starts `chmu workload` with these options, and waits until its pages are in their place. It
+    /// touches none before [`Bench::go`].
+    pub(super) fn workload(&mut self, options: &str) -> Result<Workload> {
+        self.workload_below("", options)
+    }
+
+    /// The same behind a program that starts others, such as `taskset 1`.
+    pub(super) fn workload_below(&mut self, starter: &str, options: &str) -> Result<Workload> {
+        self.workloads += 1;
+        let state = format!("/run/workload-{}.json", self.workloads);
+        self.shell(&format!("rm -f {state}"))?;
+        let words =
+            format!("{starter} chmu workload {options} --state {state} --wait --hold -o json");
+        let process_id = self.spawn(&words)?;
+        self.wait_until(process_id, &format!("[ -e {state} ]"))?;
+        let published = self.state(&state)?;
+        Ok(Workload {
+            process_id,
+            state,
+            node: published.node.0.into(),
+        })
+    }
+
+    /// What a workload has published.
+    pub(super) fn state(&mut self, path: &str) -> Result<State> {
+        let text = self.machine.read(path)?;
+        serde_json::from_str(&text).context("A workload's state is none")
+    }
+
+    /// Starts a program, its words separated by spaces.
+    pub(super) fn spawn(&mut self, words: &str) -> Result<u32> {
+        let words: Vec<_> = words.split_whitespace().collect();
+        self.machine.spawn(&words)
+    }
+
+    /// Lets a workload touch its pages.
+    pub(super) fn go(&mut self, workload: &Workload) -> Result<()> {
+        self.machine.signal(workload.process_id, libc::SIGUSR1)
+    }
+
+    /// Promotes, with the workloads running, until nothing new is promoted; returns the report.
+    pub(super) fn promote(&mut self, workloads: &[&Workload], options: &str) -> Result<Value> {
+        let promotion = self.start_promotion(&format!("--until-stable {options}"))?;
+        for workload in workloads {
+            self.go(workload)?;
+        }
+        self.finish_promotion(promotion)
+    }
+
+    /// Starts `chmu promote` with these options, and an end in any case.
+    pub(super) fn start_promotion(&mut self, options: &str) -> Result<Promotion> {
+        self.progress.step("Promoting what the device reports");
+        let words = format!("chmu promote --seconds {PROMOTION_SECONDS} -o json {options}");
+        let process_id = self.spawn(&words)?;
+        Ok(Promotion { process_id })
+    }
+
+    /// Waits for a promotion's end; returns its report.
+    pub(super) fn finish_promotion(&mut self, promotion: Promotion) -> Result<Value> {
+        let timeout = Duration::from_secs(PROMOTION_SECONDS) + PROGRAM_TIMEOUT;
+        let output = self.machine.wait(promotion.process_id, timeout)?;
+        parse("chmu promote", &output)
+    }
+
+    /// What `chmu prove` says of a workload that runs, with these options.
+    pub(super) fn prove(&mut self, workload: &Workload, options: &str) -> Result<Verdict> {
+        let words = format!("chmu prove --state {} -o json {options}", workload.state);
+        let words: Vec<_> = words.split_whitespace().collect();
+        let output = self.machine.run(&words, PROGRAM_TIMEOUT)?;
+        parse("chmu prove", &output)
+    }
+
+    /// The workload's hot pages, and no others, must be on `targets`; `what` names the workload in
+    /// figures and reasons.
+    pub(super) fn expect_promoted(
+        &mut self,
+        what: &str,
+        workload: &Workload,
+        targets: &[u64],
+    ) -> Result<()> {
+        self.expect_proven(what, workload, targets, "")
+    }
+
+    /// The same, with options for the proof.
+    pub(super) fn expect_proven(
+        &mut self,
+        what: &str,
+        workload: &Workload,
+        targets: &[u64],
+        options: &str,
+    ) -> Result<()> {
+        let options = match targets {
+            [target] => format!("--target {target} {options}"),
+            _ => options.to_owned(),
+        };
+        let proof = self.prove(workload, &options)?;
+        let reasons = proof::reasons(&proof);
+        let reasons = reasons.iter().map(|reason| format!("{what}: {reason}"));
+        self.reasons.extend(reasons);
+        let counts = &proof.counts;
+        let allowed = |node: u64| targets.contains(&node) || node == workload.node;
+        let mut nodes = counts.pages_by_node.keys().map(|node| u64::from(node.0));
+        self.expect(nodes.all(allowed), || {
+            format!(
+                "{what}: not all pages are on nodes {targets:?}: {:?}",
+                counts.pages_by_node
+            )
+        });
+        self.figure(&format!("{what} recall"), proof.recall);
+        self.figure(&format!("{what} wrong pages"), counts.wrong_pages_promoted);
+        self.figure(&format!("{what} pages by node"), &counts.pages_by_node);
+        Ok(())
+    }
+
+    /// Ends a workload, whose content must be whole; returns what it says.
+    pub(super) fn end(&mut self, what: &str, workload: Workload) -> Result<WorkloadReport> {
+        self.machine.signal(workload.process_id, libc::SIGTERM)?;
+        let output = self.machine.wait(workload.process_id, PROGRAM_TIMEOUT)?;
+        let report: WorkloadReport = parse("chmu workload", &output)?;
+        let verification = &report.verification;
+        self.expect(report.is_right() && verification.pages_checked > 0, || {
+            format!("{what}: pages do not hold what was written to them: {verification:?}")
+        });
+        Ok(report)
+    }
+
+    /// Starts a workload, promotes what the devices report, and judges the lot.
+    pub(super) fn promote_one(
+        &mut self,
+        workload: &str,
+        promotion: &str,
+        targets: &[u64],
+    ) -> Result<()> {
+        let workload = self.workload(workload)?;
+        let report = self.promote(&[&workload], promotion)?;
+        self.figure("batches", &report["batches"]);
+        self.expect_promoted("workload", &workload, targets)?;
+        self.end("workload", workload)?;
+        Ok(())
+    }
+}
+
+/// The JSON that a program wrote; its exit code may be that of a negative result.
+pub(super) fn parse<T: DeserializeOwned>(program: &str, output: &Output) -> Result<T> {
+    ensure!(!output.timed_out, "In the guest `{program}` did not end");
+    serde_json::from_str(&output.stdout).with_context(|| {
+        format!(
+            "In the guest `{program}` ended with code {} and no result: {}",
+            output.exit_code,
+            output.stderr.trim()
+        )
+    })
+}

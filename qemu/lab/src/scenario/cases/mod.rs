@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The scenarios, each in a file of its own.
+
+mod demo;
+mod interleaved_devices;
+mod three_tier;
+mod two_socket;
+
+use super::Scenario;
+
+/// All of them, in the order in which they run.
+pub const ALL: &[Scenario] = &[
+    demo::SCENARIO,
+    two_socket::SCENARIO,
+    three_tier::SCENARIO,
+    interleaved_devices::TWO,
+    interleaved_devices::THREE,
+];

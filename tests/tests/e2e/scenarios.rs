@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Chosen ones of `cargo lab scenario all`, each on one kernel; those on one machine share a boot.
+
+use anyhow::Result;
+use chmu_lab::platform::KernelChoice;
+use chmu_lab::progress::Progress;
+use chmu_lab::scenario::{Runner, Scenario, Verdict};
+use chmu_tests::guest::Turn;
+
+#[test]
+fn odd_machines_on_6_12() -> Result<()> {
+    pass(KernelChoice::Lts612, &["two-socket", "three-tier"])
+}
+
+#[test]
+fn interleaved_devices_on_the_newest_kernel() -> Result<()> {
+    let names = ["interleaved-2", "interleaved-3"];
+    pass(KernelChoice::Backports, &names)
+}
+
+fn pass(kernel: KernelChoice, names: &[&str]) -> Result<()> {
+    let turn = Turn::take(kernel)?;
+    let progress = Progress::hidden();
+    let runner = Runner {
+        software: &turn.lab().software,
+        progress: &progress,
+        keep: false,
+    };
+    let scenarios: Result<Vec<Scenario>, _> = names.iter().map(|name| name.parse()).collect();
+    let results = runner.run(&scenarios?)?;
+    println!("{results}");
+    assert_eq!(results.0.len(), names.len());
+    for result in &results.0 {
+        assert_eq!(result.verdict, Verdict::Pass, "{result:#?}");
+    }
+    Ok(())
+}
