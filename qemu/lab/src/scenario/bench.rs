@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use chmu_proof::verdict::Verdict;
+use chmu_proof::verdict::{Claim, Verdict};
 use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::State;
 use serde::Serialize;
@@ -219,7 +219,11 @@ impl<'a> Bench<'a> {
             _ => options.to_owned(),
         };
         let proof = self.prove(workload, &options)?;
-        let reasons = proof::reasons(&proof);
+        let without_ledger: Vec<_> = Claim::ALL
+            .into_iter()
+            .filter(|claim| !claim.needs_ledger())
+            .collect();
+        let reasons = proof::reasons(&proof, &without_ledger);
         let reasons = reasons.iter().map(|reason| format!("{what}: {reason}"));
         self.reasons.extend(reasons);
         let counts = &proof.counts;

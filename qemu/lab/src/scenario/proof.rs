@@ -5,8 +5,8 @@ use chmu_machine::words;
 use chmu_proof::verdict::Verdict;
 use chmu_proof::{Claim, Outcome};
 
-/// Why the proof is no pass; what only a ledger proves may be unproved.
-pub(super) fn reasons(proof: &Verdict) -> Vec<String> {
+/// Why the proof is no pass: what it found, and which of the claims that were to be proved it could not.
+pub(super) fn reasons(proof: &Verdict, claims: &[Claim]) -> Vec<String> {
     let found = proof.findings.iter().map(|finding| {
         let (one, several) = finding.reason.text();
         let mut reason = words::count(finding.count, one, several);
@@ -15,9 +15,9 @@ pub(super) fn reasons(proof: &Verdict) -> Vec<String> {
         }
         reason
     });
-    let unproved = Claim::ALL
-        .into_iter()
-        .filter(|&claim| !claim.needs_ledger() && proof.outcome(claim) == Outcome::Unproved);
+    let unproved = claims
+        .iter()
+        .filter(|&&claim| proof.outcome(claim) == Outcome::Unproved);
     found
         .chain(unproved.map(|claim| format!("Unproved: {}", claim.text())))
         .collect()

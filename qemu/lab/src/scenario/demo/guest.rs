@@ -13,6 +13,8 @@ use crate::progress::Progress;
 
 /// The guest's file with the truth about the workload.
 const STATE_FILE: &str = "/run/workload.json";
+/// The guest's file with all decisions of the promotion.
+const LEDGER_FILE: &str = "/run/ledger.jsonl";
 /// Filling the pages takes a second or two, on a busy machine more.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest promotion.
@@ -32,7 +34,16 @@ pub(super) fn promote_and_prove(
     let promotion = promote(machine, process_id)?;
     progress.step("Proving that the right pages were promoted");
     let proof = machine.run(
-        &["chmu", "prove", "--state", STATE_FILE, "-o", "json"],
+        &[
+            "chmu",
+            "prove",
+            "--state",
+            STATE_FILE,
+            "--ledger",
+            LEDGER_FILE,
+            "-o",
+            "json",
+        ],
         CHECK_TIMEOUT,
     )?;
     let proof = parse("chmu prove", &proof)?;
@@ -99,6 +110,8 @@ fn promote(machine: &mut Machine, workload: u32) -> Result<Promotion> {
         "--until-stable",
         "--seconds",
         &seconds,
+        "--ledger",
+        LEDGER_FILE,
         "-o",
         "json",
     ])?;

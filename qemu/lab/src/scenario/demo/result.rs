@@ -109,7 +109,7 @@ impl DemoResult {
         };
         result
             .reasons
-            .extend(crate::scenario::proof::reasons(proof));
+            .extend(crate::scenario::proof::reasons(proof, &Claim::ALL));
         result.add_reasons();
         if result.reasons.is_empty() {
             result.verdict = Verdict::Pass;
