@@ -28,17 +28,6 @@ pub(super) struct Look {
     pub(super) place: Option<Placement>,
 }
 
-/// What the kernel counted while the folios were tried.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Counted {
-    /// Pages of these folios that moved.
-    Exactly(u64),
-    /// Pages that moved anywhere: no more of these folios did.
-    AtMost(u64),
-    /// Nothing.
-    Unknown,
-}
-
 /// The fates of all that were tried together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Judged {
@@ -66,15 +55,15 @@ pub(super) fn obstacle(pages: u64, flags: PageFlags) -> Option<Fate> {
     }
 }
 
-/// What became of each; `has_room` says whether the target has room for so many pages now.
+/// What became of each. `most` pages were moved meanwhile, these or others, where the kernel counts
+/// that; `has_room` says whether the target has room for so many pages now.
 pub(super) fn judge(
     looks: &[Look],
     target: NodeId,
-    counted: Counted,
+    most: Option<u64>,
     has_room: impl Fn(u64) -> bool,
 ) -> Judged {
     let moved = Fate::Moved { node: target };
-    let all: u64 = looks.iter().map(|look| look.pages).sum();
     let mut fates: Vec<_> = looks
         .iter()
         .map(|look| seen(look, target).unwrap_or_else(|| stayed(look, &has_room)))
@@ -86,22 +75,10 @@ pub(super) fn judge(
             .sum()
     };
     let left = pages_moved(&fates);
-    let most = match counted {
-        Counted::Exactly(pages) | Counted::AtMost(pages) => pages,
-        Counted::Unknown => left,
-    };
+    let most = most.unwrap_or(left);
     let unowned = |look: &Look| look.place.is_none();
-    if counted == Counted::Exactly(all) {
-        // What a frame holds now is another page.
-        for (fate, _) in fates
-            .iter_mut()
-            .zip(looks)
-            .filter(|(_, look)| unowned(look))
-        {
-            *fate = moved;
-        }
-    } else if most > left {
-        // Some frames that look as before hold other pages by now, and nobody knows which.
+    if most > left {
+        // Some frames that look as before may hold other pages by now, and nobody knows which.
         let stayers = fates.iter_mut().zip(looks);
         for (fate, _) in stayers.filter(|(fate, look)| **fate != moved && unowned(look)) {
             *fate = Fate::Gone;
@@ -114,12 +91,10 @@ pub(super) fn judge(
         }
     }
     let told = pages_moved(&fates);
-    let difference = match counted {
-        Counted::Exactly(pages) => (pages != told).then_some((pages, told)),
-        Counted::AtMost(pages) => (pages < told).then_some((pages, told)),
-        Counted::Unknown => None,
-    };
-    Judged { fates, difference }
+    Judged {
+        fates,
+        difference: (most < told).then_some((most, told)),
+    }
 }
 
 /// The fate of a folio that is not where it was; none when it looks as if it was.

@@ -15,7 +15,7 @@ use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 
 use super::damon::Places;
-use super::fates::{self, Counted, Look, Stayers};
+use super::fates::{self, Look, Stayers};
 use super::room::Room;
 use super::{Actuator, ActuatorError, Limits, by_process};
 use crate::batch::{Batch, Candidate, Fate};
@@ -90,7 +90,7 @@ impl MovePages {
             })
             .collect();
         let room = Room::of(&self.places.procfs, target);
-        let judged = fates::judge(&looks, target, Counted::Unknown, |pages| room.holds(pages));
+        let judged = fates::judge(&looks, target, None, |pages| room.holds(pages));
         Ok(judged.fates)
     }
 }

@@ -97,11 +97,9 @@ pub enum DamonError {
     /// A file of DAMON cannot be used.
     #[error(transparent)]
     Sysfs(SysfsError),
-    /// A pass does not end.
-    #[error("DAMON has not passed over {regions} regions within {} s", timeout.as_secs())]
+    /// A pass does not begin.
+    #[error("DAMON has not got to its pass within {} s", timeout.as_secs())]
     Timeout {
-        /// How many regions it was given.
-        regions: usize,
         /// How long it was waited for.
         timeout: Duration,
     },

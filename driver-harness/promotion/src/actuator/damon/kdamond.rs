@@ -1,76 +1,50 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One DAMON worker (kdamond), set up once and kept: how it is told to pass over its regions once.
 //!
-//! Kernels that count passes (`max_nr_snapshots`) make one and then idle. Older ones make one pass
-//! after another for as long as they are on, and answer each question a tenth of a second later, so
-//! that a second pass over frames that hold other pages by then is hard to avoid by looking. There,
-//! DAMON sleeps for an hour before its first pass. Switching it off wakes it: it makes that one pass,
-//! and ends. It is never switched off before it sleeps, and nothing is read from it.
+//! DAMON sleeps for a second before its first pass. Switching it off wakes it: it makes that pass, and
+//! ends; `off` returns when it is over. It is never switched off before it sleeps, since then nothing
+//! would wake it. So a pass begins at once, and nothing is asked of DAMON, which on older kernels
+//! answers a tenth of a second later at the earliest.
+//!
+//! Whoever is slow, or killed, before that gets the pass after the second. There is no other pass over
+//! frames that hold other pages by then, and no program has a part in that: see [`Bound`].
 
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::node::NodeId;
-use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::{self, SysfsError};
 
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use crate::damon::DamonError;
 use crate::damon::control::{self, ControlFile};
 use crate::damon::ownership::{self, MARK_UPDATE_US};
 
-/// The longest time that a pass over one batch may take.
-const PASS_TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest time that the worker may take to get to sleep.
+const SLEEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at DAMON.
 const LOOK_PAUSE: Duration = Duration::from_micros(300);
+/// Before the first pass, and between others. The kernel lets itself be woken from sleep of more than
+/// 20 ms only.
+const PASS_US: u64 = 1_000_000;
+/// The same while the worker is tried out.
+const TRIAL_PASS_US: u64 = 1000;
+/// A quota begins anew after this: later than the first pass, and long before the second.
+const QUOTA_MS: u64 = 300;
+/// A quota that lasts for good; the kernel takes more than 31 bits for that.
+const QUOTA_FOREVER_MS: u64 = 0xffff_ffff;
 
-/// DAMON's times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Intervals {
-    /// Between two looks at memory.
-    sample_us: u64,
-    /// Between two summaries of these.
-    aggregate_us: u64,
-    /// Between two passes, and before the first.
-    apply_us: u64,
-}
-
-/// A pass begins as soon as it is allowed.
-const COUNTED_INTERVALS: Intervals = Intervals {
-    sample_us: 1000,
-    aggregate_us: 200_000,
-    apply_us: 1000,
-};
-/// A pass begins when DAMON is switched off; by itself only after an hour, since the kernel takes no
-/// longer time than 71 minutes.
-const LONE_INTERVALS: Intervals = Intervals {
-    sample_us: 3_600_000_000,
-    aggregate_us: 7_200_000_000,
-    apply_us: 3_600_000_000,
-};
-
-/// How one pass over the regions is had.
+/// What the kernel bounds the passes by.
 #[derive(Debug)]
-enum Passes {
-    /// A limit bounds them; DAMON stays on, and idles between them.
-    Counted {
-        limit: ControlFile,
-        snapshots: ControlFile,
-        applied_bytes: ControlFile,
-        /// Newer kernels can be told to idle.
-        pause: Option<ControlFile>,
-        /// What was counted until now.
-        done: u64,
-        bytes: u64,
-    },
-    /// DAMON is switched on and off for each.
-    Lone {
-        /// The number of its thread.
-        thread: ControlFile,
-        procfs: PathBuf,
-    },
+enum Bound {
+    /// It counts them, and makes no more than it is told: `max_nr_snapshots`.
+    Count,
+    /// A quota of one byte that holds from the second pass on, since it is looked at when it begins
+    /// anew: as Linux 6.12 has it.
+    LaterQuota,
+    /// A quota that holds at once: of as many bytes as a batch has.
+    Quota(ControlFile),
 }
 
 #[derive(Debug)]
@@ -78,11 +52,14 @@ pub(super) struct Kdamond {
     state_path: PathBuf,
     state: ControlFile,
     target_file: ControlFile,
+    /// The number of its thread.
+    thread: ControlFile,
+    procfs: PathBuf,
     pub(super) slots: Slots,
-    passes: Passes,
+    bound: Bound,
     target: Option<NodeId>,
     is_on: bool,
-    pub(super) pass_timeout: Duration,
+    pub(super) sleep_timeout: Duration,
 }
 
 impl Kdamond {
@@ -95,30 +72,23 @@ impl Kdamond {
         control::write(&context.join("operations"), "paddr")?;
         control::write(&context.join("targets/nr_targets"), "1")?;
         control::write(&context.join("schemes/nr_schemes"), "1")?;
-        let counts = scheme.join("stats/max_nr_snapshots").exists();
-        let passes = match counts {
-            true => counted(&context, &scheme)?,
-            false => Passes::Lone {
-                thread: ControlFile::to_read(&folder.join("pid"))?,
-                procfs: procfs.to_owned(),
-            },
-        };
-        let intervals = match counts {
-            true => COUNTED_INTERVALS,
-            false => LONE_INTERVALS,
-        };
-        set_attributes(&context.join("monitoring_attrs"), intervals)?;
-        set_scheme(&scheme, intervals)?;
-        Ok(Kdamond {
+        set_attributes(&context.join("monitoring_attrs"))?;
+        set_scheme(&scheme)?;
+        let mut kdamond = Kdamond {
             state_path: folder.join("state"),
             state: ControlFile::to_write(&folder.join("state"))?,
             target_file: ControlFile::to_write(&scheme.join("target_nid"))?,
+            thread: ControlFile::to_read(&folder.join("pid"))?,
+            procfs: procfs.to_owned(),
             slots: Slots::new(context.join("targets/0/regions")),
-            passes,
+            bound: Bound::Count,
             target: None,
             is_on: false,
-            pass_timeout: PASS_TIMEOUT,
-        })
+            sleep_timeout: SLEEP_TIMEOUT,
+        };
+        kdamond.bound_passes(&context, &scheme)?;
+        set_intervals(&context, &scheme, PASS_US)?;
+        Ok(kdamond)
     }
 
     /// Where the next passes move pages to.
@@ -130,33 +100,24 @@ impl Kdamond {
         Ok(())
     }
 
-    /// Makes one pass over the regions, and returns after its end. Returns how many pages it moved,
-    /// where the kernel counts that.
+    /// Makes one pass over the regions, and returns after its end.
     ///
     /// # Errors
-    /// When DAMON refuses, or the pass does not end in time; it is off then.
-    pub(super) fn pass(
-        &mut self,
-        regions: usize,
-        stop: &StopFlag,
-    ) -> Result<Option<u64>, DamonError> {
-        let passed = match self.passes {
-            Passes::Counted { .. } => self.counted_pass(regions, stop),
-            Passes::Lone { .. } => self.lone_pass(regions).map(|()| None),
-        };
-        if passed.is_err() && self.is_on {
-            // Nothing may move any more once the caller hears of it.
-            self.switch_off()?;
+    /// When DAMON refuses or does not get to its pass.
+    pub(super) fn pass(&mut self) -> Result<(), DamonError> {
+        // An earlier one that was late may still be on.
+        self.switch_off()?;
+        if let Bound::Quota(bytes) = &self.bound {
+            bytes.write(&self.slots.bytes().to_string())?;
         }
-        passed
+        self.switch_on()?;
+        self.switch_off()
     }
 
-    /// Switches it off, after the end of a pass in progress.
+    /// Switches it off when it sleeps: it makes its pass, unless it has made it before.
     pub(super) fn switch_off(&mut self) -> Result<(), DamonError> {
         if self.is_on {
-            if let Passes::Lone { .. } = self.passes {
-                self.wait_until_asleep(0)?;
-            }
+            self.wait_until_asleep()?;
             self.is_on = false;
             ownership::switch_off(&self.state_path)?;
         }
@@ -174,143 +135,86 @@ impl Kdamond {
         }
     }
 
-    fn counted_pass(&mut self, regions: usize, stop: &StopFlag) -> Result<Option<u64>, DamonError> {
-        let is_on = self.is_on;
-        let Passes::Counted {
-            limit,
-            pause,
-            done,
-            bytes,
-            ..
-        } = &mut self.passes
-        else {
-            return Ok(None);
-        };
-        if !is_on {
-            // It counts from the start each time.
-            (*done, *bytes) = (0, 0);
-        }
-        let wanted = *done + 1;
-        limit.write(&wanted.to_string())?;
-        if let Some(pause) = pause {
-            pause.write("N")?;
-        }
-        match is_on {
-            true => self.state.write("commit")?,
-            false => self.switch_on()?,
-        }
-        if !self.wait_for_count(wanted, regions, stop)? {
-            // Off means that the pass, if it began, has ended; what it moved is to be seen.
-            self.switch_off()?;
-            return Ok(None);
-        }
-        let Passes::Counted {
-            applied_bytes,
-            pause,
-            done,
-            bytes,
-            ..
-        } = &mut self.passes
-        else {
-            return Ok(None);
-        };
-        let applied = applied_bytes.number()?;
-        let moved = applied.saturating_sub(*bytes) / PAGE_BYTES;
-        (*done, *bytes) = (wanted, applied);
-        if let Some(pause) = pause {
-            pause.write("Y")?;
-            self.state.write("commit")?;
-        }
-        Ok(Some(moved))
-    }
-
-    /// Asks DAMON for its counters until it has made the pass; false when told to stop before.
-    fn wait_for_count(
-        &self,
-        wanted: u64,
-        regions: usize,
-        stop: &StopFlag,
-    ) -> Result<bool, DamonError> {
-        let Passes::Counted { snapshots, .. } = &self.passes else {
-            return Ok(false);
-        };
-        let deadline = Instant::now() + self.pass_timeout;
-        loop {
-            self.state.write("update_schemes_stats")?;
-            if snapshots.number()? >= wanted {
-                return Ok(true);
-            }
-            if Instant::now() >= deadline {
-                return Err(self.timeout(regions));
-            }
-            if stop.sleep(LOOK_PAUSE) {
-                return Ok(false);
-            }
-        }
-    }
-
-    fn lone_pass(&mut self, regions: usize) -> Result<(), DamonError> {
-        let start = Instant::now();
-        self.switch_on()?;
-        let on = start.elapsed();
-        self.wait_until_asleep(regions)?;
-        let asleep = start.elapsed();
-        self.is_on = false;
-        let off = ownership::switch_off(&self.state_path);
-        let end = start.elapsed();
-        log::debug!("DAMON was on after {on:?}, asleep after {asleep:?}, off after {end:?}");
-        Ok(off?)
-    }
-
     /// Waits until the worker's thread sleeps before its first pass, or has ended. Idle sleep, `I`, is
     /// what it does there and nowhere before.
-    fn wait_until_asleep(&self, regions: usize) -> Result<(), DamonError> {
-        let Passes::Lone { thread, procfs } = &self.passes else {
-            return Ok(());
-        };
-        let deadline = Instant::now() + self.pass_timeout;
+    fn wait_until_asleep(&self) -> Result<(), DamonError> {
+        let deadline = Instant::now() + self.sleep_timeout;
         loop {
             // The kernel says -1 of a worker that has ended.
-            let Ok(thread) = thread.number() else {
+            let Ok(thread) = self.thread.number() else {
                 return Ok(());
             };
-            match thread_state(procfs, thread)? {
+            match thread_state(&self.procfs, thread)? {
                 Some('I') | None => return Ok(()),
-                Some(_) if Instant::now() >= deadline => return Err(self.timeout(regions)),
+                Some(_) if Instant::now() >= deadline => {
+                    let timeout = self.sleep_timeout;
+                    return Err(DamonError::Timeout { timeout });
+                }
                 Some(_) => thread::sleep(LOOK_PAUSE),
             }
         }
     }
 
-    fn timeout(&self, regions: usize) -> DamonError {
-        DamonError::Timeout {
-            regions,
-            timeout: self.pass_timeout,
+    /// Has the kernel make one pass only, by what it knows.
+    fn bound_passes(&mut self, context: &Path, scheme: &Path) -> Result<(), DamonError> {
+        let count = scheme.join("stats/max_nr_snapshots");
+        if count.exists() {
+            return Ok(control::write(&count, "1")?);
+        }
+        let quota = scheme.join("quotas");
+        control::write(&quota.join("bytes"), "1")?;
+        control::write(&quota.join("reset_interval_ms"), &QUOTA_MS.to_string())?;
+        self.bound = match self.quota_holds_at_once(context, scheme)? {
+            false => Bound::LaterQuota,
+            true => {
+                let forever = QUOTA_FOREVER_MS.to_string();
+                control::write(&quota.join("reset_interval_ms"), &forever)?;
+                Bound::Quota(ControlFile::to_write(&quota.join("bytes"))?)
+            }
+        };
+        Ok(())
+    }
+
+    /// Tries the quota of one byte on a region that has no memory: whether the first passes heed it.
+    fn quota_holds_at_once(&mut self, context: &Path, scheme: &Path) -> Result<bool, DamonError> {
+        set_intervals(context, scheme, TRIAL_PASS_US)?;
+        self.slots.program(&[slots::unused(0)])?;
+        self.switch_on()?;
+        let tried = self.first_passes(&scheme.join("stats"));
+        self.is_on = false;
+        ownership::switch_off(&self.state_path)?;
+        Ok(tried? == 0)
+    }
+
+    /// The bytes that were tried, once there was a pass.
+    fn first_passes(&self, statistics: &Path) -> Result<u64, DamonError> {
+        let deadline = Instant::now() + self.sleep_timeout;
+        loop {
+            self.state.write("update_schemes_stats")?;
+            if sysfs_file::number(&statistics.join("nr_tried"))? > 0 {
+                return Ok(sysfs_file::number(&statistics.join("sz_tried"))?);
+            }
+            if Instant::now() >= deadline {
+                let timeout = self.sleep_timeout;
+                return Err(DamonError::Timeout { timeout });
+            }
+            thread::sleep(LOOK_PAUSE);
         }
     }
 }
 
-fn counted(context: &Path, scheme: &Path) -> Result<Passes, SysfsError> {
-    let pause = context.join("pause");
-    let statistics = scheme.join("stats");
-    Ok(Passes::Counted {
-        limit: ControlFile::to_write(&statistics.join("max_nr_snapshots"))?,
-        snapshots: ControlFile::to_read(&statistics.join("nr_snapshots"))?,
-        applied_bytes: ControlFile::to_read(&statistics.join("sz_applied"))?,
-        pause: match pause.exists() {
-            true => Some(ControlFile::to_write(&pause)?),
-            false => None,
-        },
-        done: 0,
-        bytes: 0,
-    })
+fn set_intervals(context: &Path, scheme: &Path, pass_us: u64) -> Result<(), SysfsError> {
+    let intervals = context.join("monitoring_attrs/intervals");
+    // Twice, so that the first pass comes before the first summary.
+    for (file, value) in [("sample_us", pass_us), ("aggr_us", 2 * pass_us)] {
+        control::write(&intervals.join(file), &value.to_string())?;
+    }
+    control::write(&scheme.join("apply_interval_us"), &pass_us.to_string())
 }
 
-fn set_attributes(attributes: &Path, intervals: Intervals) -> Result<(), SysfsError> {
+fn set_attributes(attributes: &Path) -> Result<(), SysfsError> {
     for (file, value) in [
         ("intervals/update_us", MARK_UPDATE_US),
-        ("intervals/sample_us", intervals.sample_us),
-        ("intervals/aggr_us", intervals.aggregate_us),
         ("nr_regions/min", 3),
         ("nr_regions/max", 1_000_000),
     ] {
@@ -325,10 +229,8 @@ fn set_attributes(attributes: &Path, intervals: Intervals) -> Result<(), SysfsEr
 }
 
 /// The scheme moves whatever is in the regions.
-fn set_scheme(scheme: &Path, intervals: Intervals) -> Result<(), DamonError> {
+fn set_scheme(scheme: &Path) -> Result<(), DamonError> {
     control::write(&scheme.join("action"), "migrate_hot").map_err(unknown_action)?;
-    let apply_us = intervals.apply_us.to_string();
-    control::write(&scheme.join("apply_interval_us"), &apply_us)?;
     let pattern = scheme.join("access_pattern");
     for (quantity, most) in [
         ("sz", u64::MAX),

@@ -18,7 +18,7 @@ use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_spec::address::Pfn;
 
-use super::fates::{self, Counted, Look, Stayers};
+use super::fates::{self, Look, Stayers};
 use super::room::Room;
 use super::{Actuator, ActuatorError, Limits, migrations, regions};
 use crate::batch::{Batch, Candidate, Fate};
@@ -87,13 +87,8 @@ impl Damon {
         self.page_flags.reads()
     }
 
-    /// Moves what lies in these frames; how many pages the kernel counted.
-    fn pass(
-        &mut self,
-        frames: &[Pfn],
-        target: NodeId,
-        stop: &StopFlag,
-    ) -> Result<Counted, ActuatorError> {
+    /// Moves what lies in these frames; how many pages the kernel moved meanwhile, of these or others.
+    fn pass(&mut self, frames: &[Pfn], target: NodeId) -> Result<Option<u64>, ActuatorError> {
         let kdamond = &mut self.kdamond;
         let regions = regions::coalesce(frames);
         let start = Instant::now();
@@ -102,14 +97,12 @@ impl Damon {
         self.times.program_ns += nanoseconds(start);
         let before = migrations::pages(&self.statistics);
         let start = Instant::now();
-        let counted = kdamond.pass(regions.len(), stop)?;
+        kdamond.pass()?;
         self.times.pass_ns += nanoseconds(start);
         let after = migrations::pages(&self.statistics);
-        Ok(match (counted, before, after) {
-            (Some(pages), ..) => Counted::Exactly(pages),
-            (None, Some(before), Some(after)) => Counted::AtMost(after.saturating_sub(before)),
-            _ => Counted::Unknown,
-        })
+        Ok(before
+            .zip(after)
+            .map(|(before, after)| after.saturating_sub(before)))
     }
 
     /// Tries what can move, and tells what became of each.
@@ -117,7 +110,6 @@ impl Damon {
         &mut self,
         candidates: &[Candidate],
         target: NodeId,
-        stop: &StopFlag,
     ) -> Result<Vec<Fate>, ActuatorError> {
         let heads: Vec<_> = candidates.iter().map(|one| one.folio.head).collect();
         let before = self.look(&heads)?;
@@ -130,8 +122,8 @@ impl Damon {
         let tried: Vec<usize> = (0..candidates.len()).filter(is_tried).collect();
         let tried_heads: Vec<_> = tried.iter().map(|&place| heads[place]).collect();
         let counted = match tried.is_empty() {
-            true => Counted::Exactly(0),
-            false => self.pass(&tried_heads, target, stop)?,
+            true => None,
+            false => self.pass(&tried_heads, target)?,
         };
         let after = self.look(&tried_heads)?;
         let tried_candidates: Vec<_> = tried.iter().map(|&place| candidates[place]).collect();
@@ -150,7 +142,7 @@ impl Damon {
         let judged = fates::judge(&looks, target, counted, |pages| room.holds(pages));
         if let Some((counted, told)) = judged.difference {
             log::warn!(
-                "DAMON moved {counted} pages and {told} left their frames: some were freed meanwhile"
+                "The kernel moved {counted} pages and {told} left their frames: some were freed meanwhile"
             );
         }
         let mut fates: Vec<_> = obstacles
@@ -200,7 +192,7 @@ impl Actuator for Damon {
             if stop.is_raised() {
                 break;
             }
-            fates.extend(self.promote(candidates, batch.route.target, stop)?);
+            fates.extend(self.promote(candidates, batch.route.target)?);
         }
         fates.resize(batch.candidates.len(), Fate::Stayed);
         Ok(fates)

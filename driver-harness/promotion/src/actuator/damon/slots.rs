@@ -53,6 +53,15 @@ impl Slots {
         self.limit
     }
 
+    /// Bytes of all regions, unused slots included.
+    pub(super) fn bytes(&self) -> u64 {
+        let frames = self
+            .slots
+            .iter()
+            .map(|slot| slot.frames.end - slot.frames.start);
+        frames.sum::<u64>().saturating_mul(PAGE_BYTES)
+    }
+
     /// Writes the regions, at most [`Slots::limit`]: ranges of frames, ascending.
     pub(super) fn program(&mut self, regions: &[Range<u64>]) -> Result<(), SysfsError> {
         if regions.len() > self.slots.len() {
@@ -104,7 +113,7 @@ impl Slots {
 }
 
 /// The frames of a slot without a region, apart from those of its neighbours.
-fn unused(number: usize) -> Range<u64> {
+pub(super) fn unused(number: usize) -> Range<u64> {
     let start = NO_FRAME + 2 * number as u64;
     start..start + 1
 }

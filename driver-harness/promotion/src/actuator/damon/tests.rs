@@ -15,7 +15,6 @@ const KDAMONDS: &str = "sys/kernel/mm/damon/admin/kdamonds";
 const CONTEXT: &str = "sys/kernel/mm/damon/admin/kdamonds/0/contexts/0";
 const SCHEME: &str = "sys/kernel/mm/damon/admin/kdamonds/0/contexts/0/schemes/0";
 const TARGET: NodeId = NodeId(0);
-const MOVED: Fate = Fate::Moved { node: TARGET };
 
 /// The files of a kernel's DAMON, as plain files: nothing happens by itself.
 struct FakeKernel {
@@ -52,6 +51,10 @@ impl FakeKernel {
                 kernel.set(&format!("{SCHEME}/access_pattern/{quantity}/{bound}"), "0");
             }
         }
+        kernel.set(&format!("{SCHEME}/quotas/bytes"), "0");
+        kernel.set(&format!("{SCHEME}/quotas/reset_interval_ms"), "0");
+        // A quota of one byte does not hold at once.
+        kernel.statistics(&[("nr_tried", 1), ("sz_tried", 4096)]);
         for slot in 0..64 {
             for bound in ["start", "end"] {
                 let path = format!("{CONTEXT}/targets/0/regions/{slot}/{bound}");
@@ -61,8 +64,8 @@ impl FakeKernel {
         kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "0");
         kernel.set(&format!("{KDAMONDS}/0/pid"), "42\n");
         kernel.set("proc/42/stat", "42 (kdamond.0) I 2 0\n");
-        kernel.set("proc/vmstat", "pgmigrate_success 0\n");
         kernel.flags(&[]);
+        kernel.set("proc/vmstat", "nr_free_pages 0\n");
         kernel
     }
 
@@ -77,7 +80,6 @@ impl FakeKernel {
             kernel.set(&format!("{CONTEXT}/{file}"), "");
         }
         kernel.set(&format!("{SCHEME}/stats/max_nr_snapshots"), "0");
-        kernel.statistics(&[("nr_snapshots", 0), ("sz_applied", 0)]);
         kernel.set("sys/module/damon_stat/parameters/enabled", "N");
         kernel
     }
@@ -159,7 +161,7 @@ fn promote(damon: &mut Damon, batch: &Batch) -> Vec<Fate> {
 }
 
 #[test]
-fn every_region_is_let_through() {
+fn every_region_is_let_through_once() {
     let kernel = FakeKernel::new();
     let _damon = kernel.damon();
     let expected = BTreeMap::from([
@@ -169,7 +171,8 @@ fn every_region_is_let_through() {
         ("0/contexts/0/monitoring_attrs/nr_regions/min", "3"),
         ("0/contexts/0/monitoring_attrs/probes/0/weight", "1"),
         ("0/contexts/0/schemes/0/action", "migrate_hot"),
-        ("0/contexts/0/schemes/0/apply_interval_us", "1000"),
+        ("0/contexts/0/schemes/0/apply_interval_us", "1000000"),
+        ("0/contexts/0/schemes/0/stats/max_nr_snapshots", "1"),
         (
             "0/contexts/0/schemes/0/access_pattern/sz/max",
             "18446744073709551615",
@@ -189,60 +192,78 @@ fn every_region_is_let_through() {
 }
 
 #[test]
+fn kernels_that_count_no_passes_are_bound_by_a_quota() {
+    let quota = |kernel: &FakeKernel| {
+        ["bytes", "reset_interval_ms"].map(|file| kernel.get(&format!("{SCHEME}/quotas/{file}")))
+    };
+    let kernel = FakeKernel::old();
+    let mut damon = kernel.damon();
+    promote(&mut damon, &batch([1, 3], TARGET));
+    assert_eq!(quota(&kernel), ["1", "300"], "from the second pass on");
+    assert_eq!(
+        kernel.get(&format!("{SCHEME}/apply_interval_us")),
+        "1000000"
+    );
+
+    let kernel = FakeKernel::old();
+    kernel.statistics(&[("sz_tried", 0)]);
+    let mut damon = kernel.damon();
+    promote(&mut damon, &batch([1, 3], TARGET));
+    assert_eq!(
+        quota(&kernel),
+        ["65536", "4294967295"],
+        "of 16 slots, for good"
+    );
+}
+
+#[test]
 fn it_says_that_it_is_blind_to_cpusets() {
     let limits = FakeKernel::new().damon().limits();
     assert!(!limits.obeys_cpusets && limits.sees_unmapped && !limits.is_dry);
 }
 
 #[test]
-fn a_batch_is_one_counted_pass_over_its_regions() {
+fn a_batch_is_one_pass_over_its_regions() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 3 * 4096)]);
+    // Nothing moves in this world, which frames that look as before say.
     let fates = promote(&mut damon, &batch([5, 1, 0], TARGET));
-    assert_eq!(fates, [MOVED; 3]);
+    assert_eq!(fates, [Fate::Stayed; 3]);
     assert_eq!(kernel.region(0), (0, 0x2000));
     assert_eq!(kernel.region(1), (0x5000, 0x6000));
     assert!(kernel.region(2).0 >= 1 << 52, "unused");
     assert_eq!(kernel.get(&format!("{SCHEME}/target_nid")), "0");
-    assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "1");
-    assert_eq!(kernel.get(&format!("{CONTEXT}/pause")), "Y");
-    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "commit");
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
 
-    kernel.statistics(&[("nr_snapshots", 2), ("sz_applied", 4 * 4096)]);
-    let fates = promote(&mut damon, &batch([7], NodeId(2)));
-    assert_eq!(fates, [Fate::Moved { node: NodeId(2) }]);
+    promote(&mut damon, &batch([7], NodeId(2)));
     assert_eq!(kernel.region(0), (7 * 4096, 8 * 4096));
     assert!(kernel.region(1).0 >= 1 << 52, "no longer used");
     assert_eq!(kernel.get(&format!("{SCHEME}/target_nid")), "2");
-    assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "2");
 }
 
 #[test]
-fn an_old_kernel_makes_its_pass_when_it_is_switched_off() {
-    let kernel = FakeKernel::old();
+fn what_stays_three_times_is_pinned() {
+    let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    let interval = format!("{SCHEME}/apply_interval_us");
-    assert_eq!(kernel.get(&interval), "3600000000");
-    for _ in 0..2 {
-        // Nothing has moved in this world, which frames that look as before say.
-        let fates = promote(&mut damon, &batch([1, 3], TARGET));
-        assert_eq!(fates, [Fate::Stayed; 2]);
-        assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
-    }
-    let fates = promote(&mut damon, &batch([1, 3], TARGET));
-    assert_eq!(fates, [Fate::Pinned; 2]);
+    let fates: Vec<_> = (0..3)
+        .flat_map(|_| promote(&mut damon, &batch([1], TARGET)))
+        .collect();
+    assert_eq!(fates, [Fate::Stayed, Fate::Stayed, Fate::Pinned]);
 }
 
 #[test]
-fn an_old_kernels_worker_is_never_switched_off_before_it_sleeps() {
-    let kernel = FakeKernel::old();
+fn the_worker_is_never_switched_off_before_it_sleeps() {
+    let kernel = FakeKernel::new();
     kernel.set("proc/42/stat", "42 (kdamond.0) D 2 0\n");
     let mut damon = kernel.damon();
-    damon.kdamond.pass_timeout = Duration::ZERO;
+    damon.kdamond.sleep_timeout = Duration::ZERO;
     let stop = StopFlag::new().unwrap();
     let error = damon.promote_batch(&batch([1], TARGET), &stop).unwrap_err();
     assert_eq!(error.severity(), Severity::Retry);
+    assert_eq!(
+        error.to_string(),
+        "DAMON has not got to its pass within 0 s"
+    );
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "on");
     kernel.set("proc/42/stat", "42 (kdamond.0) I 2 0\n");
     drop(damon);
@@ -250,39 +271,14 @@ fn an_old_kernels_worker_is_never_switched_off_before_it_sleeps() {
 }
 
 #[test]
-fn a_pass_that_is_not_counted_is_given_up_and_ended() {
-    let kernel = FakeKernel::new();
-    let mut damon = kernel.damon();
-    damon.kdamond.pass_timeout = Duration::ZERO;
-    let stop = StopFlag::new().unwrap();
-    let error = damon
-        .promote_batch(&batch([1, 3], TARGET), &stop)
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "DAMON has not passed over 2 regions within 0 s"
-    );
-    assert_eq!(error.severity(), Severity::Retry);
-    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
-    // It counts from the start when it is on again.
-    kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 2 * 4096)]);
-    let fates = damon.promote_batch(&batch([1, 3], TARGET), &stop).unwrap();
-    assert_eq!(fates, [MOVED; 2]);
-    assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "1");
-}
-
-#[test]
-fn whoever_is_told_to_stop_ends_the_pass() {
+fn whoever_is_told_to_stop_begins_no_pass() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
     let stop = StopFlag::new().unwrap();
     stop.raise();
     let fates = damon.promote_batch(&batch([1, 3], TARGET), &stop).unwrap();
     assert_eq!(fates, [Fate::Stayed; 2]);
-    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "", "not begun");
-    let kdamond = &mut damon.kdamond;
-    assert_eq!(kdamond.pass(1, &stop).unwrap(), None);
-    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "");
 }
 
 #[test]
@@ -295,7 +291,6 @@ fn folios_that_cannot_move_are_named_and_left_out() {
         (5, PageFlags::LRU | PageFlags::WRITEBACK),
     ]);
     let mut damon = kernel.damon();
-    kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 0)]);
     let fates = promote(&mut damon, &batch([1, 2, 3, 4, 5, 1 << 40], TARGET));
     let expected = [
         Fate::Gone,
@@ -309,16 +304,16 @@ fn folios_that_cannot_move_are_named_and_left_out() {
     assert_eq!(kernel.region(0), (0x4000, 0x6000));
     assert!(kernel.region(1).0 >= 1 << 52);
     // Nothing is asked of DAMON for nothing.
+    kernel.set(&format!("{KDAMONDS}/0/state"), "untouched");
     assert_eq!(promote(&mut damon, &batch([1, 2], TARGET)).len(), 2);
-    assert_eq!(kernel.get(&format!("{SCHEME}/stats/max_nr_snapshots")), "1");
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "untouched");
 }
 
 #[test]
 fn slots_grow_with_the_batches() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    for (pass, count) in [(1, 3), (2, 30), (3, 1)] {
-        kernel.statistics(&[("nr_snapshots", pass), ("sz_applied", 0)]);
+    for count in [3, 30, 1] {
         promote(
             &mut damon,
             &batch((0..count).map(|number| number * 2), TARGET),
@@ -336,7 +331,6 @@ fn slots_grow_with_the_batches() {
 fn what_was_set_up_is_removed() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    kernel.statistics(&[("nr_snapshots", 1), ("sz_applied", 0)]);
     promote(&mut damon, &batch([1], TARGET));
     drop(damon);
     assert_eq!(kernel.get(&format!("{KDAMONDS}/0/state")), "off");
