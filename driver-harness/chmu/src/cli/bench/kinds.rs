@@ -113,22 +113,36 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// Tries each folio until it has moved or there is a reason why not, as the engine does.
     fn promote(&mut self, heads: &[(u64, u64)]) -> Result<Vec<Fate>> {
-        let candidates = heads.iter().map(|&(head, pages)| Candidate {
-            folio: Folio {
-                head: chmu_spec::address::Pfn(head),
-                pages,
-            },
-            owner: None,
-        });
-        let batch = Batch {
-            number: 0,
-            route: self.route,
-            candidates: candidates.collect(),
-        };
-        // What was filled a moment ago waits in its processor's list.
-        numa::drain_reclaim_batches()?;
-        Ok(self.mover.promote(&batch)?.0)
+        let mut fates = vec![Fate::Stayed; heads.len()];
+        let mut pending: Vec<usize> = (0..heads.len()).collect();
+        for _ in 0..ATTEMPTS {
+            // What was filled or tried a moment ago waits in its processor's list.
+            numa::drain_reclaim_batches()?;
+            let candidates = pending.iter().map(|&place| Candidate {
+                folio: Folio {
+                    head: chmu_spec::address::Pfn(heads[place].0),
+                    pages: heads[place].1,
+                },
+                owner: None,
+            });
+            let batch = Batch {
+                number: 0,
+                route: self.route,
+                candidates: candidates.collect(),
+            };
+            let (tried, _) = self.mover.promote(&batch)?;
+            for (&place, fate) in pending.iter().zip(tried) {
+                fates[place] = fate;
+            }
+            let may_move = |fate| matches!(fate, Fate::Stayed | Fate::Busy | Fate::NotLru);
+            pending.retain(|&place| may_move(fates[place]));
+            if pending.is_empty() {
+                break;
+            }
+        }
+        Ok(fates)
     }
 
     /// Whether mapped pages are where their fates say.
@@ -184,10 +198,7 @@ impl Bench<'_> {
         area::give_to_pipe(&writer, buffer.address(), PAGES * PAGE_BYTES)?;
         let addresses = buffer.page_addresses();
         let heads = frames(&addresses)?;
-        let mut fates = Vec::new();
-        for _ in 0..ATTEMPTS {
-            fates = self.promote(&heads)?;
-        }
+        let fates = self.promote(&heads)?;
         let is_there = self.agrees(&addresses, &fates)?;
         Ok((fates, is_there))
     }
@@ -201,7 +212,7 @@ impl Bench<'_> {
     }
 
     fn merged(&mut self) -> Outcome {
-        let _running = Setting::change(Path::new("/sys/kernel/mm/ksm/run"), "1")?;
+        let running = Setting::change(Path::new("/sys/kernel/mm/ksm/run"), "1")?;
         let _pause = Setting::change(Path::new("/sys/kernel/mm/ksm/sleep_millisecs"), "10")?;
         let area = Area::private(PAGES * PAGE_BYTES, 0)?;
         area.fill(self.route.source)?;
@@ -215,6 +226,8 @@ impl Bench<'_> {
             let head = heads.first().copied().context("No page is present")?;
             let first = flags.read(chmu_spec::address::Pfn(head.0))?;
             if heads.len() == 1 && first.contains(PageFlags::KSM) {
+                // While the kernel looks for more it holds the page now and then.
+                drop(running);
                 let fates = self.promote(&heads)?;
                 let is_there = self.agrees(&addresses, &vec![fates[0]; addresses.len()])?;
                 return Ok((fates, is_there));
