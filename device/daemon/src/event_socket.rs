@@ -81,14 +81,20 @@ fn media_error<'a>(mut words: impl Iterator<Item = &'a str>) -> Option<MediaEven
         uncorrectable: false,
         transaction: Transaction::Unknown,
     };
+    let mut transaction = None;
     for word in words {
-        if word == "uncorrectable" {
-            event.uncorrectable = true;
+        // Each may be said once; of the transactions there is one.
+        let is_repeated = if word == "uncorrectable" {
+            std::mem::replace(&mut event.uncorrectable, true)
         } else {
             let known = TRANSACTIONS.iter().find(|(name, _)| *name == word);
-            event.transaction = known?.1;
+            transaction.replace(known?.1).is_some()
+        };
+        if is_repeated {
+            return None;
         }
     }
+    event.transaction = transaction.unwrap_or(event.transaction);
     Some(event)
 }
 
@@ -145,6 +151,8 @@ mod tests {
             "media-error serious 0",
             "media-error failure nowhere",
             "media-error failure 0 broken",
+            "media-error failure 0 host-read scrub",
+            "media-error failure 0 uncorrectable uncorrectable",
             "advance 5",
             "temperature",
             "temperature warm",

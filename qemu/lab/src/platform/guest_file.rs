@@ -13,6 +13,13 @@ use crate::archive::Archive;
 /// Read, write and execute, for all.
 const PERMISSIONS: u32 = 0o777;
 
+/// More bytes than this fit into no guest's initramfs, whatever else is in it.
+const SIZE_MAX_BYTES: u64 = 224 << 20;
+/// Paths of the guest's image that a user's file must not take the place of.
+const TAKEN: [&str; 11] = [
+    "init", "bin", "dev", "lib", "lib64", "proc", "run", "sbin", "sys", "tmp", "usr",
+];
+
 /// What to put into the guest, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GuestFile {
@@ -115,11 +122,52 @@ impl FromStr for GuestFile {
                 "{path} is no path from the guest's root, such as /bin/{name}"
             ));
         }
+        let steps: Vec<_> = path
+            .split('/')
+            .filter(|step| !matches!(*step, "" | "."))
+            .collect();
+        if steps.is_empty() {
+            return Err(format!("{path} is the guest's root; write /{name}"));
+        }
+        if let [one] = &*steps
+            && TAKEN.contains(one)
+            && (*one == "init" || source.is_file())
+        {
+            return Err(format!(
+                "{path} is part of the guest's own image; choose another path, such as /bin/{name}"
+            ));
+        }
+        check_size(&source)?;
         Ok(Self {
             source: Source::Path(source),
             path,
         })
     }
+}
+
+/// Looks at the sizes before anything is read.
+fn check_size(source: &Path) -> Result<(), String> {
+    let mut left = SIZE_MAX_BYTES;
+    let mut waiting = vec![source.to_owned()];
+    while let Some(path) = waiting.pop() {
+        let unreadable = |error| format!("Cannot read {}: {error}", path.display());
+        let metadata = fs::metadata(&path).map_err(unreadable)?;
+        if metadata.is_dir() {
+            for entry in fs::read_dir(&path).map_err(unreadable)? {
+                waiting.push(entry.map_err(unreadable)?.path());
+            }
+            continue;
+        }
+        left = left.checked_sub(metadata.len()).ok_or_else(|| {
+            format!(
+                "{} has more than the {} MiB that fit into a guest's memory at its start; choose \
+                 less of it",
+                source.display(),
+                SIZE_MAX_BYTES >> 20
+            )
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -145,10 +193,32 @@ mod tests {
             (":".to_owned(), "\":\" names no file"),
             (":/bin/x".to_owned(), "\":/bin/x\" names no file"),
             (String::new(), "\"\" names no file"),
+            (
+                format!("{file}:/init"),
+                "/init is part of the guest's own image",
+            ),
+            (
+                format!("{file}:/./bin"),
+                "/./bin is part of the guest's own image",
+            ),
         ] {
             let error = path(&text).unwrap_err();
             assert!(error.contains(sentence), "{error}");
         }
+    }
+
+    #[test]
+    fn what_fits_into_no_guest_is_refused_unread() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["one", "two"] {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            file.set_len(SIZE_MAX_BYTES / 2 + 1).unwrap();
+        }
+        let one = folder.path().join("one");
+        assert!(one.to_str().unwrap().parse::<GuestFile>().is_ok());
+        let error = folder.path().to_str().unwrap().parse::<GuestFile>();
+        let error = error.unwrap_err();
+        assert!(error.contains("more than the 224 MiB"), "{error}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! What is done with a guest, from its boot to a verdict.
 //!
 //! A scenario is one file in `cases/` and one line in [`ALL`]. It names the machine it needs and
-//! says with a [`Bench`] what happens there and what must be true afterwards. Scenarios that need
+//! says with a `Bench` what happens there and what must be true afterwards. Scenarios that need
 //! the same machine share a boot; each is judged alone, also for what it leaves behind.
 
 mod bench;
