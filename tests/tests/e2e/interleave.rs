@@ -11,7 +11,8 @@ use crate::script::{Script, Touches};
 use crate::watch::Watch;
 
 const GRANULARITY_BYTES: u64 = 256;
-const UNIT_BYTES: u64 = 4096;
+/// The largest unit that lies in one page, which has every second granule on the device.
+const UNIT_BYTES: u64 = 2048;
 const WAYS: u64 = 2;
 /// Whole pages, which both devices see half of, and parts of pages, which they do not.
 const TOUCHES: [Touches; 5] = [
