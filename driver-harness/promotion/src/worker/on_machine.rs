@@ -195,13 +195,11 @@ impl Run<'_, '_, '_> {
                 true => Duration::ZERO,
                 false => self.wait(now_ns),
             };
+            // One at a time: sources may report faster than they are understood.
             match self.messages.recv_timeout(wait) {
                 Ok(message) => self.take(message)?,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            while let Ok(message) = self.messages.try_recv() {
-                self.take(message)?;
             }
         }
         Ok(())

@@ -316,6 +316,59 @@ fn what_moves_when_it_is_time_to_stop_is_written_down() {
     );
 }
 
+/// Reports as fast as it is listened to, and gives up in the end.
+#[derive(Debug)]
+struct Flood {
+    facts: Facts,
+    report: Report,
+    left: usize,
+}
+
+impl HotnessSource for Flood {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn poll(&mut self, _: u64, _: &StopFlag) -> Result<Report, SourceError> {
+        self.left -= 1;
+        let now_ns = clock::monotonic_ns();
+        Ok(Report {
+            handed_out_ns: now_ns,
+            earliest_access_ns: now_ns,
+            ..self.report.clone()
+        })
+    }
+
+    fn health(&self) -> Health {
+        match self.left {
+            0 => Health::Gone("the flood is over".into()),
+            _ => Health::Good,
+        }
+    }
+}
+
+#[test]
+fn pages_are_promoted_while_reports_keep_coming() {
+    const REPORTS: usize = 5_000;
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 512);
+    let flood = Flood {
+        facts: facts("flood"),
+        report: Report {
+            extents: (SLOW..SLOW + 512).map(extent).collect(),
+            ..Report::default()
+        },
+        left: REPORTS,
+    };
+    let stopper = Stopper {
+        machine: machine.clone(),
+    };
+    let (summary, events) = run(&machine, vec![Box::new(flood)], Box::new(stopper), IDLE);
+    assert!(summary.unwrap().pages_promoted > 0);
+    let is_report = |event: &&Event| matches!(event.action, Action::Source(_));
+    let reports = events.iter().filter(is_report).count();
+    assert!(reports < REPORTS, "the flood was over before a page moved");
+}
+
 /// Reports at given times, then gone.
 #[derive(Debug)]
 struct Timed {
