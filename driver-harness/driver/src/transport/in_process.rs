@@ -83,7 +83,6 @@ struct Outside {
     memory: Arc<Memory>,
     /// Messages that came and were not waited for yet.
     interrupts: BTreeMap<u16, u64>,
-    events: Vec<FunctionEvent>,
 }
 
 /// The words that the device stores in its mappable areas.
@@ -111,9 +110,8 @@ impl FunctionHost for Outside {
         *self.interrupts.entry(vector).or_default() += 1;
     }
 
-    fn event(&mut self, event: FunctionEvent) {
-        self.events.push(event);
-    }
+    /// Nobody looks at what happened in the device.
+    fn event(&mut self, _: FunctionEvent) {}
 }
 
 impl InProcessDevice {
@@ -126,7 +124,6 @@ impl InProcessDevice {
             outside: Outside {
                 memory: Arc::clone(&memory),
                 interrupts: BTreeMap::new(),
-                events: Vec::new(),
             },
             clock_ns: 0,
         };
@@ -171,20 +168,6 @@ impl InProcessDevice {
     /// What the device has done since power-on.
     pub fn statistics(&self) -> FunctionStatistics {
         self.model().function.statistics()
-    }
-
-    /// Takes what happened in the device since the last call.
-    pub fn take_events(&self) -> Vec<FunctionEvent> {
-        std::mem::take(&mut self.model().outside.events)
-    }
-
-    /// Resets the device as the machine does.
-    pub fn reset_machine(&self) {
-        let Model {
-            function, outside, ..
-        } = &mut *self.model();
-        function.reset(outside);
-        self.switch_on();
     }
 
     fn switch_on(&self) {

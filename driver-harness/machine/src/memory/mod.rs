@@ -5,7 +5,6 @@ mod buffer;
 mod frame_words;
 pub mod numa;
 pub mod owners;
-pub mod page_count;
 pub mod page_file;
 pub mod page_flags;
 pub mod page_map;

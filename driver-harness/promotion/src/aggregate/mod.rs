@@ -143,6 +143,7 @@ impl Aggregator {
     }
 
     /// Folios known.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.folios.len()
     }

@@ -179,11 +179,6 @@ impl Engine {
         (queued + self.later.len()) as u64
     }
 
-    /// Folios whose heat is remembered.
-    pub fn folios_known(&self) -> usize {
-        self.aggregator.len()
-    }
-
     /// Batches that an actuator has.
     pub fn batches_moving(&self) -> usize {
         self.flights.len()

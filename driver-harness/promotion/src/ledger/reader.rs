@@ -14,7 +14,7 @@ const LINE_BYTES_MAX: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// It cannot be read.
-    #[error("Cannot read the ledger {}", path.display())]
+    #[error("Cannot read the ledger {}; chmu promote --ledger writes one", path.display())]
     Read {
         /// Which file.
         path: PathBuf,

@@ -1,33 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! From a file to events.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use chmu_promotion::ledger::{Action, Begin, Event, Totals, VERSION};
+use chmu_promotion::ledger::{self, Action, Begin, Event, ReadError, Totals};
 
-/// A ledger that cannot be read.
+/// A ledger that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The file cannot be read.
-    #[error("Cannot read the ledger {}; chmu promote --ledger writes one", path.display())]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
-    /// A line is no event.
-    #[error("Line {line} of the ledger {} is no event of a ledger", path.display())]
-    Line {
-        /// Which file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-        /// What is wrong with it.
-        source: serde_json::Error,
-    },
+    /// It cannot be read, or what it says is no ledger.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The last line was cut.
     #[error("The ledger {} ends in the middle of line {line}; it was cut, or is still written", path.display())]
     Cut {
@@ -35,16 +18,6 @@ pub enum LedgerError {
         path: PathBuf,
         /// Which line, from 1.
         line: usize,
-    },
-    /// Another program wrote it.
-    #[error("Line {line} of the ledger {} has version {version}; this program knows {VERSION}", path.display())]
-    Version {
-        /// Which file.
-        path: PathBuf,
-        /// Which line, from 1.
-        line: usize,
-        /// Its version.
-        version: u32,
     },
     /// It does not start at the start.
     #[error("The ledger does not start with the beginning of a run; its first lines are missing")]
@@ -61,40 +34,14 @@ pub struct Ledger {
 impl Ledger {
     /// Reads a ledger file. A line that was cut short is refused unless the engine was `killed`.
     pub fn read(path: &Path, killed: bool) -> Result<Ledger, LedgerError> {
-        let failed = |source| LedgerError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let mut lines = BufReader::new(File::open(path).map_err(failed)?);
-        let mut events = Vec::new();
-        let mut text = String::new();
-        for line in 1.. {
-            text.clear();
-            if lines.read_line(&mut text).map_err(failed)? == 0 {
-                break;
-            }
-            let path = || path.to_owned();
-            if !text.ends_with('\n') {
-                match killed {
-                    true => break,
-                    false => return Err(LedgerError::Cut { path: path(), line }),
-                }
-            }
-            let event: Event = serde_json::from_str(&text).map_err(|source| LedgerError::Line {
-                path: path(),
-                line,
-                source,
-            })?;
-            if event.version != VERSION {
-                return Err(LedgerError::Version {
-                    path: path(),
-                    line,
-                    version: event.version,
-                });
-            }
-            events.push(event);
+        let ledger = ledger::Ledger::read(path)?;
+        if ledger.is_cut && !killed {
+            return Err(LedgerError::Cut {
+                path: path.to_owned(),
+                line: ledger.events.len() + 1,
+            });
         }
-        Ledger::of_events(events)
+        Ledger::of_events(ledger.events)
     }
 
     /// The events of a run in their order.

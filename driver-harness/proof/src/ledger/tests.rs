@@ -272,7 +272,7 @@ fn a_file_is_read_as_it_was_written_and_nothing_else() {
                 .skip(1)
                 .map(|line| format!("{line}\n"))
                 .collect(),
-            "does not start",
+            "does not begin a run",
         ),
     ];
     for (text, complaint) in refused {
