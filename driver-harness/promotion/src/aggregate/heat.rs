@@ -15,16 +15,17 @@
 //! Whole numbers only, so that the same reports give the same order on every machine. A heat is kept as
 //! the logarithm to base 2 of its value plus the time at which it had that, in half-lives. So decay
 //! changes nothing that is stored, and which of two heats is greater does not depend on when one asks.
-//! Between powers of two the logarithm is taken as linear, which is exact at both ends, off by 6 % in
-//! the middle, and the same both ways.
 
 use crate::report::{Weight, WeightKind};
 
 /// Parts of an access that heats are counted in.
 pub(crate) const ACCESS: u64 = 1000;
 /// Bits after the point of a logarithm.
-const FRACTION_BITS: u32 = 32;
-const ONE: i128 = 1 << FRACTION_BITS;
+const FRACTION_BITS: u32 = 40;
+/// Bits after the point of a number between 1 and 2.
+const MANTISSA_BITS: u32 = 63;
+/// The square root of 2, the square root of that, and so on: what each bit of a fraction stands for.
+const ROOTS: [u64; FRACTION_BITS as usize] = roots();
 
 /// Time in which heat halves; at least one nanosecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,25 +65,57 @@ impl HalfLife {
     }
 }
 
-/// Of a number above 0, as a fixed-point number.
+#[expect(clippy::cast_possible_truncation, reason = "a mantissa is below 2")]
+const fn roots() -> [u64; FRACTION_BITS as usize] {
+    let mut roots = [0; FRACTION_BITS as usize];
+    let mut square = 2_u128 << MANTISSA_BITS;
+    let mut place = 0;
+    while place < roots.len() {
+        square = (square << MANTISSA_BITS).isqrt();
+        roots[place] = square as u64;
+        place += 1;
+    }
+    roots
+}
+
+fn multiply(one: u64, other: u64) -> u128 {
+    (u128::from(one) * u128::from(other)) >> MANTISSA_BITS
+}
+
+/// Of a number above 0, as a fixed-point number: each squaring tells one bit more.
+#[expect(clippy::cast_possible_truncation, reason = "a mantissa is below 2")]
 fn logarithm(number: u64) -> i128 {
     let whole = number.ilog2();
-    let above = i128::from(number - (1 << whole));
-    (i128::from(whole) << FRACTION_BITS) + ((above << FRACTION_BITS) >> whole)
+    let mut mantissa = number << (MANTISSA_BITS - whole);
+    let mut logarithm = u64::from(whole);
+    for _ in 0..FRACTION_BITS {
+        let square = multiply(mantissa, mantissa);
+        let is_above_two = square >> (MANTISSA_BITS + 1) != 0;
+        mantissa = (square >> u32::from(is_above_two)) as u64;
+        logarithm = logarithm << 1 | u64::from(is_above_two);
+    }
+    logarithm.into()
 }
 
 /// The number whose logarithm it is, rounded to the nearest; 0 below 1, and the greatest that there is.
+#[expect(clippy::cast_possible_truncation, reason = "a mantissa is below 2")]
 fn power(logarithm: i128) -> u64 {
-    if logarithm < 0 {
-        return 0;
-    }
-    let whole = u32::try_from(logarithm >> FRACTION_BITS).unwrap_or(u32::MAX);
-    if whole >= u64::BITS {
+    let Ok(logarithm) = u64::try_from(logarithm) else {
+        return if logarithm < 0 { 0 } else { u64::MAX };
+    };
+    let whole = logarithm >> FRACTION_BITS;
+    if whole >= u64::from(u64::BITS) {
         return u64::MAX;
     }
-    let part = logarithm & (ONE - 1);
-    let above = ((part << whole) + ONE / 2) >> FRACTION_BITS;
-    u64::try_from((1_i128 << whole) + above).unwrap_or(u64::MAX)
+    let mut mantissa = 1 << MANTISSA_BITS;
+    for (bit, root) in (0..FRACTION_BITS).rev().zip(ROOTS) {
+        if logarithm >> bit & 1 == 1 {
+            mantissa = multiply(mantissa, root) as u64;
+        }
+    }
+    let number = u128::from(mantissa) << whole;
+    let rounded = (number + (1 << (MANTISSA_BITS - 1))) >> MANTISSA_BITS;
+    u64::try_from(rounded).unwrap_or(u64::MAX)
 }
 
 /// A weight as thousandths of accesses: see the module's description.
