@@ -44,14 +44,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_window_contains_what_lies_between_its_ends(base: u64, size: u64, address: u64) {
-            let window = Window { base, size };
+        fn a_window_contains_what_lies_between_its_ends(
+            (base, size, address) in windows_and_addresses(),
+        ) {
             let inside = u128::from(address) >= u128::from(base)
                 && u128::from(address) < u128::from(base) + u128::from(size);
-            // Past the end of the address space a window is refused, see `is_valid`.
-            prop_assume!(base.checked_add(size).is_some());
-            prop_assert_eq!(window.contains(Hpa(address)), inside);
+            prop_assert_eq!(Window { base, size }.contains(Hpa(address)), inside);
         }
+    }
+
+    /// A window that ends inside the address space, as [`Window::is_valid`] demands, and an address
+    /// that lies anywhere, or at most a byte past one of its ends.
+    fn windows_and_addresses() -> impl Strategy<Value = (u64, u64, u64)> {
+        any::<u64>()
+            .prop_flat_map(|base| (Just(base), 0..=u64::MAX - base))
+            .prop_flat_map(|(base, size)| {
+                let near = prop_oneof![Just(base), Just(base + size)];
+                let near = (near, -1..=1_i64).prop_map(|(end, by)| end.wrapping_add_signed(by));
+                let inside = base..=base + size;
+                (
+                    Just(base),
+                    Just(size),
+                    prop_oneof![any::<u64>(), near, inside],
+                )
+            })
     }
 
     #[test]
