@@ -76,6 +76,12 @@ impl AddressMap {
         !self.decoders.is_empty()
     }
 
+    /// Whether an address is one of this device's memory, whatever the device takes it for.
+    pub(crate) fn decodes_address(&self, address: Hpa) -> bool {
+        let mut decoders = self.decoders.iter();
+        decoders.any(|decoder| decoder.window.dpa(address).is_some())
+    }
+
     /// Appends to `batch` those accesses that reach this device's memory.
     pub(crate) fn translate(&self, accesses: &[Access<Hpa>], batch: &mut Vec<Access<Dpa>>) {
         match self.decoders.as_slice() {
@@ -208,6 +214,11 @@ mod tests {
             let mut windows = vec![window(0x1000_0000, ways, position % ways, dpa_base)];
             windows.extend(second.then(|| window(0x1_0000_0000, 2, 1, 0x1000_0000)));
             prop_assert_eq!(translated(&windows, &hpas), naive(&windows, &hpas));
+            let map = AddressMap::new(windows.clone());
+            for hpa in hpas {
+                let is_decoded = !naive(&windows, &[hpa]).is_empty();
+                prop_assert_eq!(map.decodes_address(Hpa(hpa)), is_decoded);
+            }
         }
     }
 

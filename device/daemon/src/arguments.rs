@@ -93,6 +93,11 @@ pub struct Arguments {
     #[arg(long, value_name = "PATH")]
     pub event_socket: Option<PathBuf>,
 
+    /// Listens here for whoever wants the exact number of accesses to each page since a mark, which
+    /// no real device can tell; requests and answers are lines of JSON. Only this user may connect.
+    #[arg(long, value_name = "PATH")]
+    pub oracle_socket: Option<PathBuf>,
+
     /// Lets a client go that does not say its version, or does not finish a message, for so long.
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub client_timeout: Nanoseconds,
@@ -136,8 +141,8 @@ impl Arguments {
     /// Refuses options that contradict each other in their values.
     ///
     /// # Errors
-    /// When only one of a manual clock and its socket is there, when there are rings and no socket
-    /// to get them from, when two options name the same file, or when clients would get no time at
+    /// When only one of a manual clock and its socket is there, when there are rings or an oracle and
+    /// no socket that accesses come from, when two options name the same file, or when clients would get no time at
     /// all.
     pub fn check(&self) -> Result<(), clap::Error> {
         let conflict = |message: String| {
@@ -150,6 +155,10 @@ impl Arguments {
         }
         if self.access_rings.is_some() && self.access_socket.is_none() && !self.print_config {
             let message = "--access-rings are for a producer; add --access-socket";
+            return conflict(message.to_owned());
+        }
+        if self.oracle_socket.is_some() && self.access_socket.is_none() && !self.print_config {
+            let message = "--oracle-socket counts what a producer reports; add --access-socket";
             return conflict(message.to_owned());
         }
         if self.fd == Some(libc::STDERR_FILENO) {
@@ -180,6 +189,7 @@ impl Arguments {
             ("--statistics-socket", &self.statistics_socket),
             ("--clock-socket", &self.clock_socket),
             ("--event-socket", &self.event_socket),
+            ("--oracle-socket", &self.oracle_socket),
         ];
         let mut earlier: Vec<(&'static str, PathBuf)> = Vec::new();
         for (option, path) in options {
@@ -272,6 +282,15 @@ mod tests {
         both.check().unwrap();
         let printed = parse(&["--print-config", "--access-rings=8"]).unwrap();
         printed.check().unwrap();
+    }
+
+    #[test]
+    fn an_oracle_needs_somebody_who_reports_accesses() {
+        let alone = parse(&["--fd=3", "--oracle-socket=/o"]).unwrap();
+        let refusal = alone.check().unwrap_err().to_string();
+        assert!(refusal.contains("add --access-socket"), "{refusal}");
+        let both = ["--fd=3", "--oracle-socket=/o", "--access-socket=/a"];
+        parse(&both).unwrap().check().unwrap();
     }
 
     #[test]

@@ -22,6 +22,7 @@ use crate::event_socket;
 use crate::inherited_socket::InheritedSocket;
 use crate::line_socket::LineSocket;
 use crate::logging::Sink;
+use crate::oracle;
 use crate::register_trace::RegisterTrace;
 use crate::server::Server;
 use crate::signals::Signals;
@@ -154,23 +155,30 @@ impl Sockets<'_> {
             self.events.add_subscriber(shared(socket));
         }
         if let Some(path) = &arguments.clock_socket {
-            self.add_line_socket(path, "A client of the clock", clock_socket::answer)?;
+            let listener = self.listen(path)?;
+            self.add_line_socket(listener, "A client of the clock", clock_socket::answer)?;
         }
         if let Some(path) = &arguments.event_socket {
-            self.add_line_socket(path, "A source of events", event_socket::answer)?;
+            let listener = self.listen(path)?;
+            self.add_line_socket(listener, "A source of events", event_socket::answer)?;
+        }
+        if let Some(path) = &arguments.oracle_socket {
+            let (listener, file) = SocketFile::bind_for_user(path)?;
+            self.files.push(file);
+            self.add_line_socket(listener, "A client of the oracle", oracle::answer)?;
         }
         Ok(())
     }
 
     fn add_line_socket(
         &mut self,
-        path: &Path,
+        listener: UnixListener,
         who: &'static str,
         answer: fn(&mut Device, &str) -> String,
     ) -> anyhow::Result<()> {
         let device = self.device.clone();
         let answer = move |line: &str| answer(&mut device.borrow_mut(), line);
-        let socket = LineSocket::new(self.listen(path)?, who, Box::new(answer))?;
+        let socket = LineSocket::new(listener, who, Box::new(answer))?;
         self.events.add_subscriber(shared(socket));
         Ok(())
     }

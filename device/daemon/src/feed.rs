@@ -139,6 +139,11 @@ impl AccessFeed {
         asked.given_up
     }
 
+    /// Whether a producer reports all accesses by now.
+    pub(crate) fn is_reporting(&self) -> bool {
+        self.feed.armed() && self.feed.acknowledged()
+    }
+
     /// Whether accesses may arrive without the doorbell: it stays silent until a ring is a
     /// quarter full.
     pub(crate) fn needs_polling(&self) -> bool {

@@ -26,6 +26,7 @@ mod inherited_socket;
 mod line_socket;
 mod listener;
 pub mod logging;
+mod oracle;
 mod outgoing;
 mod outside;
 mod peer;

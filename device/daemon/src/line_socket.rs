@@ -12,7 +12,7 @@ use crate::outgoing::Outgoing;
 use crate::peers::{Peers, Turn};
 
 /// Longest line, without its end.
-const MAX_LINE_BYTES: usize = 128;
+const MAX_LINE_BYTES: usize = 256;
 
 /// Gives the answer to a line; neither has its end.
 pub(crate) type Answer = Box<dyn FnMut(&str) -> String>;

@@ -7,10 +7,13 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::Access;
+use rustix::fs::{Access, Mode};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// Longest path of a socket: `sun_path` less its final NUL.
 const MAX_PATH_BYTES: usize = 107;
+/// Connections that may wait to be taken.
+const BACKLOG: i32 = 128;
 
 /// Why a socket cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -69,15 +72,30 @@ impl SocketFile {
     /// # Errors
     /// When the path is too long, taken, or cannot be created.
     pub(crate) fn bind(path: &Path) -> Result<(UnixListener, Self), SocketFileError> {
+        Self::bind_by(path, |path| UnixListener::bind(path))
+    }
+
+    /// The same, and only this user may connect.
+    ///
+    /// # Errors
+    /// As for [`SocketFile::bind`].
+    pub(crate) fn bind_for_user(path: &Path) -> Result<(UnixListener, Self), SocketFileError> {
+        Self::bind_by(path, listen_for_user)
+    }
+
+    fn bind_by(
+        path: &Path,
+        listen: impl Fn(&Path) -> io::Result<UnixListener>,
+    ) -> Result<(UnixListener, Self), SocketFileError> {
         check_place(path)?;
         let create_error = |source| SocketFileError::Create {
             path: path.to_owned(),
             source,
         };
-        let listener = match UnixListener::bind(path) {
+        let listener = match listen(path) {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
                 remove_stale(path)?;
-                UnixListener::bind(path).map_err(create_error)?
+                listen(path).map_err(create_error)?
             }
             bound => bound.map_err(create_error)?,
         };
@@ -89,6 +107,20 @@ impl SocketFile {
         let path = path.to_owned();
         Ok((listener, Self { path, inode }))
     }
+}
+
+/// The name has the socket's mode from its first moment on: nobody slips in before.
+fn listen_for_user(path: &Path) -> io::Result<UnixListener> {
+    let (family, kind, flags) = (
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+    );
+    let socket = rustix::net::socket_with(family, kind, flags, None)?;
+    rustix::fs::fchmod(&socket, Mode::from_raw_mode(0o600))?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    Ok(UnixListener::from(socket))
 }
 
 impl SocketFile {
@@ -197,6 +229,19 @@ mod tests {
         let (_listener, _replacement) = SocketFile::bind(&path).unwrap();
         drop(file);
         assert!(path.exists(), "it belongs to the replacement");
+    }
+
+    #[test]
+    fn a_socket_for_the_user_is_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let (listener, _file) = SocketFile::bind_for_user(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
+        let error = SocketFile::bind_for_user(&path).unwrap_err();
+        assert!(matches!(error, SocketFileError::InUse(_)), "{error}");
+        drop(listener);
+        SocketFile::bind_for_user(&path).unwrap();
     }
 
     #[test]

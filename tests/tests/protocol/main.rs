@@ -17,6 +17,7 @@ mod mailbox;
 mod malformed;
 mod memory_limit;
 mod monitor;
+mod oracle;
 mod output;
 mod process;
 mod public_driver;

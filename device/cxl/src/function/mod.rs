@@ -247,6 +247,12 @@ impl Function {
         self.address_map.windows()
     }
 
+    /// Whether a committed decoder finds this device's memory at a host physical address, and not
+    /// another device's that shares the window.
+    pub fn decodes(&self, address: Hpa) -> bool {
+        self.address_map.decodes_address(address)
+    }
+
     /// The memory fails: writes a record to one of the event logs, and puts the address onto the
     /// poison list if data was lost; returns whether the log had room.
     pub fn inject_event(

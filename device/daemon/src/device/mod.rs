@@ -17,7 +17,8 @@ use chmu_spec::address::Hpa;
 pub(crate) use wakeup::Wakeup;
 
 use crate::clock::Clock;
-use crate::feed::AccessFeed;
+use crate::feed::{AccessFeed, FeedStatistics};
+use crate::oracle::{Oracle, OracleState};
 use crate::outside::Outside;
 use crate::register_trace::RegisterTrace;
 use crate::server::Region;
@@ -40,6 +41,7 @@ pub(crate) struct Device {
     regions: Vec<Region>,
     clock: Clock,
     feed: Option<AccessFeed>,
+    oracle: Oracle,
     clients: ClientStatistics,
     /// By the name of the command: clients can send any number of unknown ones.
     messages: BTreeMap<&'static str, MessageCount>,
@@ -69,6 +71,7 @@ impl Device {
             regions,
             clock,
             feed: None,
+            oracle: Oracle::default(),
             clients: ClientStatistics::default(),
             messages: BTreeMap::new(),
             trace: None,
@@ -112,7 +115,15 @@ impl Device {
             let count_at_ns = looked_at_ns.min(before_deadline_ns);
             let (function, outside, clock) =
                 (&mut self.function, &mut self.outside, &mut self.clock);
+            let oracle = &mut self.oracle;
+            let is_observed = oracle.is_counting();
             found_accesses = feed.drain(|accesses| {
+                if is_observed {
+                    oracle.count(accesses, |address| function.decodes(address));
+                    if !function.wants_accesses() {
+                        return;
+                    }
+                }
                 if clock.counts_accesses() {
                     count_one_by_one(function, outside, clock, accesses);
                 } else {
@@ -204,13 +215,47 @@ impl Device {
         }
     }
 
+    /// Exact counts of accesses.
+    pub(crate) fn oracle(&self) -> &Oracle {
+        &self.oracle
+    }
+
+    /// Has every access from now on counted, by page, apart from the monitors; whatever waits in the
+    /// rings was made before.
+    pub(crate) fn mark_oracle(&mut self) {
+        self.catch_up();
+        let feed = self.feed_statistics();
+        self.oracle.mark(self.function.windows(), feed);
+        self.arm();
+    }
+
+    /// Ends that.
+    pub(crate) fn stop_oracle(&mut self) {
+        self.catch_up();
+        self.oracle.stop();
+        self.arm();
+    }
+
+    /// What the exact counts lack.
+    pub(crate) fn oracle_state(&mut self) -> OracleState {
+        let now_ns = self.catch_up();
+        let feed = self.feed_statistics();
+        self.oracle.state(now_ns, feed)
+    }
+
+    fn feed_statistics(&mut self) -> FeedStatistics {
+        let feed = self.feed.as_mut();
+        feed.map_or_else(FeedStatistics::default, AccessFeed::statistics)
+    }
+
     /// Tells the producer whether accesses matter, and the function whether all are reported. They
     /// matter from the write on that enables an instance; the enable is in progress until the
     /// producer acts on it. Waiting for it here would stop the processor that the producer needs
     /// to act.
     fn arm(&mut self) {
         if let Some(feed) = &mut self.feed {
-            feed.set_armed(self.function.wants_accesses());
+            feed.set_armed(self.function.wants_accesses() || self.oracle.is_counting());
+            self.oracle.note_reporting(feed.is_reporting());
             let ready = feed.is_ready(self.clock.waiting_ns());
             let now_ns = self.clock.now_ns();
             self.function
