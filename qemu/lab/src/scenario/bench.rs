@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use chmu_proof::verdict::{Claim, Verdict};
 use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::State;
 use serde::Serialize;
@@ -12,7 +11,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::Skip;
-use super::proof;
+use super::proof::Demand;
 use crate::kernel_log::Allowance;
 use crate::machine::{Machine, Output};
 use crate::progress::Progress;
@@ -36,6 +35,7 @@ pub(super) struct Bench<'a> {
     /// The devices answer no more, so that nobody can look at their units.
     pub(super) devices_are_gone: bool,
     workloads: u32,
+    promotions: u32,
 }
 
 /// A workload that runs in the guest.
@@ -45,13 +45,23 @@ pub(super) struct Workload {
     /// Its state file in the guest.
     pub(super) state: String,
     /// The node that its pages were put on.
-    node: u64,
+    pub(super) node: u64,
 }
 
 /// A promotion that runs in the guest.
 #[derive(Debug)]
 pub(super) struct Promotion {
     pub(super) process_id: u32,
+    ledger: String,
+}
+
+/// A promotion that has ended.
+#[derive(Debug)]
+pub(super) struct Promoted {
+    /// What it printed.
+    pub(super) report: Value,
+    /// The file in the guest that has all its decisions.
+    pub(super) ledger: String,
 }
 
 impl<'a> Bench<'a> {
@@ -69,6 +79,7 @@ impl<'a> Bench<'a> {
             allowances: Vec::new(),
             devices_are_gone: false,
             workloads: 0,
+            promotions: 0,
         }
     }
 
@@ -163,8 +174,8 @@ impl<'a> Bench<'a> {
         self.machine.signal(workload.process_id, libc::SIGUSR1)
     }
 
-    /// Promotes, with the workloads running, until nothing new is promoted; returns the report.
-    pub(super) fn promote(&mut self, workloads: &[&Workload], options: &str) -> Result<Value> {
+    /// Promotes, with the workloads running, until nothing new is promoted.
+    pub(super) fn promote(&mut self, workloads: &[&Workload], options: &str) -> Result<Promoted> {
         let promotion = self.start_promotion(&format!("--until-stable {options}"))?;
         for workload in workloads {
             self.go(workload)?;
@@ -175,70 +186,23 @@ impl<'a> Bench<'a> {
     /// Starts `chmu promote` with these options, and an end in any case.
     pub(super) fn start_promotion(&mut self, options: &str) -> Result<Promotion> {
         self.progress.step("Promoting what the device reports");
-        let words = format!("chmu promote --seconds {PROMOTION_SECONDS} -o json {options}");
+        self.promotions += 1;
+        let ledger = format!("/run/ledger-{}.jsonl", self.promotions);
+        let words = format!(
+            "chmu promote --seconds {PROMOTION_SECONDS} --ledger {ledger} -o json {options}"
+        );
         let process_id = self.spawn(&words)?;
-        Ok(Promotion { process_id })
+        Ok(Promotion { process_id, ledger })
     }
 
-    /// Waits for a promotion's end; returns its report.
-    pub(super) fn finish_promotion(&mut self, promotion: Promotion) -> Result<Value> {
+    /// Waits for a promotion's end.
+    pub(super) fn finish_promotion(&mut self, promotion: Promotion) -> Result<Promoted> {
         let timeout = Duration::from_secs(PROMOTION_SECONDS) + PROGRAM_TIMEOUT;
         let output = self.machine.wait(promotion.process_id, timeout)?;
-        parse("chmu promote", &output)
-    }
-
-    /// What `chmu prove` says of a workload that runs, with these options.
-    pub(super) fn prove(&mut self, workload: &Workload, options: &str) -> Result<Verdict> {
-        let words = format!("chmu prove --state {} -o json {options}", workload.state);
-        let words: Vec<_> = words.split_whitespace().collect();
-        let output = self.machine.run(&words, PROGRAM_TIMEOUT)?;
-        parse("chmu prove", &output)
-    }
-
-    /// The workload's hot pages, and no others, must be on `targets`; `what` names the workload in
-    /// figures and reasons.
-    pub(super) fn expect_promoted(
-        &mut self,
-        what: &str,
-        workload: &Workload,
-        targets: &[u64],
-    ) -> Result<()> {
-        self.expect_proven(what, workload, targets, "")
-    }
-
-    /// The same, with options for the proof.
-    pub(super) fn expect_proven(
-        &mut self,
-        what: &str,
-        workload: &Workload,
-        targets: &[u64],
-        options: &str,
-    ) -> Result<()> {
-        let options = match targets {
-            [target] => format!("--target {target} {options}"),
-            _ => options.to_owned(),
-        };
-        let proof = self.prove(workload, &options)?;
-        let without_ledger: Vec<_> = Claim::ALL
-            .into_iter()
-            .filter(|claim| !claim.needs_ledger())
-            .collect();
-        let reasons = proof::reasons(&proof, &without_ledger);
-        let reasons = reasons.iter().map(|reason| format!("{what}: {reason}"));
-        self.reasons.extend(reasons);
-        let counts = &proof.counts;
-        let allowed = |node: u64| targets.contains(&node) || node == workload.node;
-        let mut nodes = counts.pages_by_node.keys().map(|node| u64::from(node.0));
-        self.expect(nodes.all(allowed), || {
-            format!(
-                "{what}: not all pages are on nodes {targets:?}: {:?}",
-                counts.pages_by_node
-            )
-        });
-        self.figure(&format!("{what} recall"), proof.recall);
-        self.figure(&format!("{what} wrong pages"), counts.wrong_pages_promoted);
-        self.figure(&format!("{what} pages by node"), &counts.pages_by_node);
-        Ok(())
+        Ok(Promoted {
+            report: parse("chmu promote", &output)?,
+            ledger: promotion.ledger,
+        })
     }
 
     /// Ends a workload, whose content must be whole; returns what it says.
@@ -261,9 +225,9 @@ impl<'a> Bench<'a> {
         targets: &[u64],
     ) -> Result<()> {
         let workload = self.workload(workload)?;
-        let report = self.promote(&[&workload], promotion)?;
-        self.figure("batches", &report["batches"]);
-        self.expect_promoted("workload", &workload, targets)?;
+        let promoted = self.promote(&[&workload], promotion)?;
+        self.figure("batches", &promoted.report["batches"]);
+        self.expect_proven(&Demand::all("workload", &[&workload], &promoted, targets))?;
         self.end("workload", workload)?;
         Ok(())
     }

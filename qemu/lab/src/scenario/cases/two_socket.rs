@@ -2,6 +2,7 @@
 use anyhow::Result;
 
 use crate::scenario::bench::Bench;
+use crate::scenario::proof::Demand;
 use crate::scenario::{Needs, Scenario};
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -20,10 +21,11 @@ fn run(bench: &mut Bench<'_>) -> Result<()> {
         "taskset 2",
         "--node 3 --pages 2048 --hot-pages 384 --seed 2",
     )?;
-    let report = bench.promote(&[&first, &second], "")?;
-    bench.figure("batches", &report["batches"]);
-    bench.expect_promoted("first", &first, &[0])?;
-    bench.expect_promoted("second", &second, &[1])?;
+    let promoted = bench.promote(&[&first, &second], "")?;
+    bench.figure("batches", &promoted.report["batches"]);
+    bench.expect_proven(&Demand::all("both", &[&first, &second], &promoted, &[0, 1]))?;
+    bench.expect_placed("first", &first, &[0])?;
+    bench.expect_placed("second", &second, &[1])?;
     bench.end("first", first)?;
     bench.end("second", second)?;
     Ok(())
