@@ -21,6 +21,8 @@ const CONTENT_MAX: u64 = 64;
 pub struct LockFile {
     file: File,
     left_by: Option<u32>,
+    /// The name of this process stays in the file.
+    unfinished: bool,
 }
 
 impl LockFile {
@@ -29,13 +31,21 @@ impl LockFile {
     pub fn left_by(&self) -> Option<u32> {
         self.left_by
     }
+
+    /// Lets the next owner know that this one could not put back what the lock is for, as if it had been
+    /// killed.
+    pub fn leave_unfinished(&mut self) {
+        self.unfinished = true;
+    }
 }
 
 impl Drop for LockFile {
     /// The lock itself ends with the file.
     fn drop(&mut self) {
-        // A name that stays is only that of a process that does not live any more.
-        let _ = self.file.set_len(0);
+        if !self.unfinished {
+            // A name that stays is only that of a process that does not live any more.
+            let _ = self.file.set_len(0);
+        }
     }
 }
 
@@ -69,7 +79,11 @@ pub fn claim(path: &Path) -> io::Result<Claim> {
             file.rewind()?;
             file.set_len(0)?;
             file.write_all(format!("{}\n", std::process::id()).as_bytes())?;
-            Ok(Claim::Ours(LockFile { file, left_by }))
+            Ok(Claim::Ours(LockFile {
+                file,
+                left_by,
+                unfinished: false,
+            }))
         }
         Err(Errno::WOULDBLOCK) => Ok(Claim::Theirs(named(&file))),
         Err(error) => Err(error.into()),
@@ -105,10 +119,16 @@ mod tests {
         assert_eq!(owner, Some(id));
         assert_eq!(ours.left_by(), Some(u32::MAX));
         drop(ours);
-        let Claim::Ours(ours) = claim(&path).unwrap() else {
+        let Claim::Ours(mut ours) = claim(&path).unwrap() else {
             panic!("nobody holds it");
         };
         assert_eq!(ours.left_by(), None, "the last owner ended as it should");
+        ours.leave_unfinished();
+        drop(ours);
+        let Claim::Ours(ours) = claim(&path).unwrap() else {
+            panic!("nobody holds it");
+        };
+        assert_eq!(ours.left_by(), Some(id), "the last owner could not");
         assert!(claim(Path::new("/proc/no/such.lock")).is_err());
     }
 }

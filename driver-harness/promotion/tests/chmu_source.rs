@@ -7,14 +7,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
+use chmu_driver::device::ownership::{Found, Registry};
 use chmu_driver::device::{InstanceId, SharedTransport, Unit, Wishes, identify, open_instance};
 use chmu_driver::translation::{Translation, decoders};
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
 use chmu_model::Capabilities;
-use chmu_promotion::StopFlag;
 use chmu_promotion::report::{Health, Lost, Place, Report, Tuning, WatchedRange, Weight};
 use chmu_promotion::source::{ChmuSource, HotnessSource, ProgrammedUnits};
+use chmu_promotion::{Severity, StopFlag};
 use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa, Pfn};
 use chmu_spec::chmu::Mode;
@@ -447,8 +448,8 @@ fn a_device_that_is_gone_ends_only_itself() {
     removable[0].remove();
     let report = poll(&mut source, 0);
     assert_eq!(report.extents, []);
-    let gone = "The device of cxl_hmu_in-process.0.0 is gone: its registers and its configuration \
-                space read as all ones";
+    let gone = "The device of cxl_hmu_in-process.0.0 is gone: neither its registers nor its \
+                configuration space answer";
     assert_eq!(source.health(), Health::Degraded(gone.into()));
     touch(&devices[1], 1, 2);
     devices[1].pause(Duration::from_millis(100));
@@ -456,9 +457,42 @@ fn a_device_that_is_gone_ends_only_itself() {
     let members = report.extents.iter().map(|one| one.unit.unwrap().member);
     assert_eq!(members.collect::<Vec<_>>(), [1]);
     removable[1].remove();
-    let report = poll(&mut source, 1_000);
-    assert_eq!(report.extents, []);
+    let stop = StopFlag::new().unwrap();
+    let lost = source.poll(1_000, &stop).unwrap_err();
+    assert_eq!(
+        chmu_machine::words::describe(&lost),
+        "Cannot read hot units from cxl_hmu_in-process.0.0: The device does not answer any more: \
+         its registers read as if there were none"
+    );
+    assert_eq!(
+        lost.severity(),
+        Severity::Degraded,
+        "another source goes on"
+    );
     assert_eq!(source.health(), Health::Gone(format!("{gone}; {gone}")));
+}
+
+#[test]
+fn a_unit_that_its_owner_could_not_stop_is_taken_back() {
+    let root = tempfile::tempdir().unwrap();
+    let registry = Registry {
+        runtime: root.path().join("run"),
+        sysfs: root.path().join("sys"),
+        // Nobody lives there, this process neither.
+        procfs: root.path().join("proc"),
+    };
+    let device = device(&config());
+    let removable = Removable::new(Arc::clone(&device));
+    let mut owned = open_instance(Arc::clone(&removable) as SharedTransport, FIRST).unwrap();
+    assert_eq!(registry.claim(&mut owned, false).unwrap(), Found::Free);
+    let source = ProgrammedUnits::program(vec![(owned, translation(&device))], &wishes(2))
+        .and_then(ProgrammedUnits::start)
+        .unwrap();
+    removable.remove();
+    drop(source);
+    let found = registry.claim(&mut unit(&device), false).unwrap();
+    let process_id = std::process::id();
+    assert_eq!(found, Found::Abandoned { process_id });
 }
 
 #[test]

@@ -113,6 +113,15 @@ pub enum UnitLock {
     Socket(UnixListener),
 }
 
+impl UnitLock {
+    /// The unit still counts when its owner ends; a socket's name cannot tell that to the next one.
+    pub(super) fn leave_unfinished(&mut self) {
+        if let UnitLock::File(file) = self {
+            file.leave_unfinished();
+        }
+    }
+}
+
 impl Registry {
     /// Makes this process the owner of `unit` until the unit is dropped. With `insist`, also of one that
     /// somebody else uses; never of one that another living program of this project holds.

@@ -256,6 +256,21 @@ fn a_device_that_is_gone_or_stopped_is_noticed() {
     function.put(4, INSTANCE + 0x60, u64::MAX);
     let error = unit.drain(&mut Vec::new()).unwrap_err();
     assert!(matches!(error, UnitError::Gone), "{error}");
+    function.put(4, INSTANCE + 0x60, 0);
+    let error = unit.drain(&mut Vec::new()).unwrap_err();
+    assert!(
+        matches!(error, UnitError::Stopped),
+        "it has capabilities: {error}"
+    );
+    for at in (INSTANCE..INSTANCE + 0x80).step_by(8) {
+        function.put(4, at, 0);
+    }
+    let error = unit.drain(&mut Vec::new()).unwrap_err();
+    assert!(matches!(error, UnitError::Gone), "{error}");
+    assert!(
+        matches!(unit.disable(), Err(UnitError::Gone)),
+        "nothing was stopped"
+    );
 }
 
 #[test]

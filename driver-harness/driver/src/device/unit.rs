@@ -137,9 +137,17 @@ impl Unit {
 
     /// Reads the status.
     pub fn status(&self) -> Result<Status, UnitError> {
-        match self.read(offset::STATUS)? {
-            u64::MAX => Err(UnitError::Gone),
-            status => Ok(Status::from_bits(status)),
+        let status = self.read(offset::STATUS)?;
+        // What no device answers reads as ones; behind some bridges and in emulators as zeros, which no
+        // unit has in all of its capabilities.
+        let is_gone = match status {
+            u64::MAX => true,
+            0 => self.read(offset::CAPABILITIES_0)? == 0,
+            _ => false,
+        };
+        match is_gone {
+            true => Err(UnitError::Gone),
+            false => Ok(Status::from_bits(status)),
         }
     }
 
@@ -404,6 +412,9 @@ impl Drop for Unit {
             && let Err(error) = self.disable()
         {
             log::warn!("Cannot stop {}: {error}", self.name);
+            if let Some(lock) = &mut self.lock {
+                lock.leave_unfinished();
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ pub enum UnitError {
     /// The wishes do not fit the capabilities.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// Every bit of a register reads as one.
-    #[error("The status reads as all ones; the device does not answer any more")]
+    /// Every bit of a register reads as one, or of several as zero.
+    #[error("The device does not answer any more: its registers read as if there were none")]
     Gone,
     /// An operation did not end.
     #[error(

@@ -130,8 +130,8 @@ impl ChmuSource {
 
     /// Reads every unit's list.
     ///
-    /// A unit that fails reports nothing any more, and the others go on; an error when it was the last
-    /// one, unless its device is gone, which is no failure of the unit.
+    /// A unit that fails, or whose device is gone, reports nothing any more, and the others go on; an
+    /// error when it was the last one.
     fn collect(&mut self) -> Result<Report, SourceError> {
         let mut report = self.kept.take().unwrap_or_else(|| Report {
             earliest_access_ns: u64::MAX,
@@ -156,33 +156,30 @@ impl ChmuSource {
                         }
                     }
                 }
-                Err(error) => failed = self.end_member(number, error),
+                Err(error) => failed = Some(self.end_member(number, error)),
             }
         }
         let now_ns = nanoseconds(now(&self.members));
         report.handed_out_ns = now_ns;
         report.earliest_access_ns = report.earliest_access_ns.min(now_ns);
         match failed {
-            Some(error) if report.extents.is_empty() && !self.lives() => Err(error),
+            Some(error) if !self.lives() => Err(error),
             _ => Ok(report),
         }
     }
 
-    /// Takes note that a unit reports nothing any more; returns the failure, unless the device is gone.
-    fn end_member(&mut self, number: usize, error: UnitError) -> Option<SourceError> {
+    /// Takes note that a unit reports nothing any more; returns the failure.
+    fn end_member(&mut self, number: usize, error: UnitError) -> SourceError {
         let member = &mut self.members[number];
         let unit = member.unit.name().to_owned();
-        let (reason, failure) = match error {
-            UnitError::Gone => (gone(&member.unit), None),
-            error => {
-                let reason = format!("{unit} failed: {error}");
-                let source = Box::new(error);
-                (reason, Some(SourceError::Unit { unit, source }))
-            }
+        let reason = match error {
+            UnitError::Gone => gone(&member.unit),
+            ref error => format!("{unit} failed: {error}"),
         };
         log::warn!("{reason}");
         member.ended = Some(reason);
-        failure
+        let source = Box::new(error);
+        SourceError::Unit { unit, source }
     }
 
     fn lives(&self) -> bool {
@@ -238,12 +235,12 @@ impl ChmuSource {
     }
 }
 
-/// Why a device whose registers read as all ones is gone, in words.
+/// How a device does not answer, in words.
 fn gone(unit: &Unit) -> String {
     let config = unit.transport().read_config(0, Width::Four);
     let also = match config {
-        Ok(u32::MAX) | Err(_) => "its registers and its configuration space read as all ones",
-        Ok(_) => "its registers read as all ones, although its configuration space does not",
+        Ok(u32::MAX) | Err(_) => "neither its registers nor its configuration space answer",
+        Ok(_) => "its registers do not answer, although its configuration space does",
     };
     format!("The device of {} is gone: {also}", unit.name())
 }
@@ -288,11 +285,11 @@ impl HotnessSource for ChmuSource {
             let Some(settings) = changed.filter(|_| member.lives()) else {
                 continue;
             };
-            if let Err(error) = member.reprogram(settings)
-                && let Some(error) = self.end_member(number, error)
-                && !self.lives()
-            {
-                return Err(error);
+            if let Err(error) = member.reprogram(settings) {
+                let failure = self.end_member(number, error);
+                if !self.lives() {
+                    return Err(failure);
+                }
             }
         }
         self.kept = Some(kept);

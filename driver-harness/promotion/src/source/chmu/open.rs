@@ -181,7 +181,7 @@ fn tell(unit: &str, found: Found) {
     match found {
         Found::Free => {}
         Found::Abandoned { process_id } => log::warn!(
-            "{unit} was left counting by process {process_id}, which was killed; it is taken back"
+            "{unit} was left counting by process {process_id}, which has ended; it is taken back"
         ),
         Found::TakenOver => log::warn!("{unit} is taken over from whoever uses it"),
     }
