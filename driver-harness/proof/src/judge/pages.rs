@@ -243,6 +243,7 @@ impl Judge<'_> {
         let since_ns = self.truths.state(page.id).ready_monotonic_ns;
         match (page.moved, page.changed) {
             (None, false) => {}
+            (None, true) if self.arrived_unsaid(page, node) => {}
             (None, true) => {
                 let attempt = page
                     .start
@@ -289,6 +290,12 @@ impl Judge<'_> {
             }
             (Some(_), true) => {}
         }
+    }
+
+    /// The engine was killed while the page was on its way to this node.
+    fn arrived_unsaid(&self, page: &Page, node: NodeId) -> bool {
+        let route = || self.moves?.on_its_way(page.start?);
+        self.demands.killed && route().is_some_and(|route| route.target == node)
     }
 
     /// Whether other pages of a folio did move.

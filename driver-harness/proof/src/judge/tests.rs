@@ -525,3 +525,45 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_killed_engine_may_have_moved_what_was_on_its_way_and_nothing_else() {
+    let reasons_of = |killed, change: fn(&mut Witness)| {
+        let (mut witness, mut events) = promoted();
+        events.pop();
+        change(&mut witness);
+        let evidence = Evidence {
+            ledger: Some(ledger(events)),
+            ..evidence(witness, run_of(&[]))
+        };
+        let demands = Demands {
+            killed,
+            ..Demands::default()
+        };
+        reasons(&judge(&evidence, &demands, "tests"))
+    };
+    assert_eq!(reasons_of(true, |_| {}), BTreeSet::new());
+    let stays = |witness: &mut Witness| witness.whereabouts[600] = at(SLOW, 1112);
+    assert_eq!(
+        reasons_of(true, stays),
+        BTreeSet::from([Reason::NotPromoted])
+    );
+    let elsewhere = |witness: &mut Witness| witness.whereabouts[600] = at(OTHER, 7);
+    assert_eq!(
+        reasons_of(true, elsewhere),
+        BTreeSet::from([Reason::MovedByOthers, Reason::ThirdNode])
+    );
+    let another = |witness: &mut Witness| witness.whereabouts[0] = at(FAST, 7);
+    assert_eq!(
+        reasons_of(true, another),
+        BTreeSet::from([Reason::ColdPageMoved, Reason::MovedByOthers])
+    );
+    assert_eq!(
+        reasons_of(false, |_| {}),
+        BTreeSet::from([
+            Reason::LedgerUnfinished,
+            Reason::LedgerFateMissing,
+            Reason::MovedByOthers
+        ])
+    );
+}

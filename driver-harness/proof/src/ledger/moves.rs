@@ -69,6 +69,8 @@ pub struct Moves {
     attempts: BTreeMap<u64, Vec<(Folio, Attempt)>>,
     /// Reports by first frame: line, earliest access.
     seen: BTreeMap<u64, Vec<(Folio, usize, u64)>>,
+    /// Folios of batches of which the ledger does not say what became of them, by first frame.
+    unknown: BTreeMap<u64, (Folio, Route)>,
     /// Pages that the ledger says were demoted.
     demoted_pages: u64,
     longest: u64,
@@ -88,8 +90,13 @@ impl Moves {
                 }
                 Action::Batch(batch) => {
                     batches.insert(batch.batch, (line, event.time_ns));
+                    for &folio in &batch.folios {
+                        found.stretch(folio);
+                        found.unknown.insert(folio.head.0, (folio, batch.route));
+                    }
                 }
                 Action::Moved(moved) if !ledger.begin().dry_run => {
+                    found.unknown.remove(&moved.folio.head.0);
                     // A move without a batch is a fault of its own.
                     let made = batches.get(&moved.batch).copied();
                     let (made_line, made_ns) = made.unwrap_or((line, moved.started_ns));
@@ -113,6 +120,9 @@ impl Moves {
                     });
                 }
                 Action::Refused(refused) => {
+                    if refused.batch.is_some() {
+                        found.unknown.remove(&refused.folio.head.0);
+                    }
                     found.attempt(
                         refused.folio,
                         line,
@@ -122,6 +132,7 @@ impl Moves {
                     );
                 }
                 Action::Retried(retried) => {
+                    found.unknown.remove(&retried.folio.head.0);
                     let batch = Some(retried.batch);
                     found.attempt(retried.folio, line, batch, retried.reason, event.time_ns);
                 }
@@ -162,6 +173,13 @@ impl Moves {
         let here = attempts.filter(|(folio, one)| holds(*folio, frame) && one.time_ns >= since_ns);
         here.map(|(_, attempt)| *attempt)
             .max_by_key(|attempt| attempt.line)
+    }
+
+    /// Where a page at this frame was on its way to when the ledger broke off: it may have arrived.
+    pub fn on_its_way(&self, frame: Pfn) -> Option<Route> {
+        let near = self.unknown.range(self.first_head(frame.0)..=frame.0);
+        let mut here = near.filter(|(_, (folio, _))| holds(*folio, frame));
+        here.next_back().map(|(_, (_, route))| *route)
     }
 
     /// Whether a frame was reported at all.
