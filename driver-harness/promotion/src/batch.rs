@@ -97,6 +97,9 @@ pub enum Fate {
     TargetFull,
     /// The frame is free, or holds another page than the one that was meant.
     Gone,
+    /// It left its frames for the target or is where it was: other pages moved into frames that were left
+    /// meanwhile, and nobody knows into which.
+    Unseen,
     /// A process's cpuset does not allow the target.
     CpusetForbids,
     /// No process maps it, so that this actuator cannot move it.

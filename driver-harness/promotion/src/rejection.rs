@@ -49,6 +49,8 @@ pub enum Rejection {
     PingPong,
     /// The frame holds another page than the one that was reported.
     AnotherPage,
+    /// It was tried, and nothing shows whether it moved or which page its frame holds now.
+    Unseen,
     /// Somebody holds it in its place.
     Pinned,
     /// It stayed locked or in writeback.
@@ -74,6 +76,7 @@ impl Rejection {
             Fate::Busy => Rejection::Busy,
             Fate::TargetFull => Rejection::TargetFull,
             Fate::Gone => Rejection::AnotherPage,
+            Fate::Unseen => Rejection::Unseen,
             Fate::CpusetForbids => Rejection::CpusetForbids,
             Fate::Unmapped => Rejection::Unmapped,
             Fate::Hugetlb => Rejection::Hugetlb,
@@ -105,6 +108,7 @@ impl fmt::Display for Rejection {
             Rejection::Spilling => "target demotes as much as is promoted",
             Rejection::PingPong => "promoted and demoted by turns",
             Rejection::AnotherPage => "another page by now",
+            Rejection::Unseen => "moved, or not: its frame may hold another page",
             Rejection::Pinned => "pinned",
             Rejection::Busy => "locked or in writeback",
             Rejection::CpusetForbids => "forbidden by a cpuset",

@@ -81,7 +81,7 @@ pub(super) fn judge(
         // Some frames that look as before may hold other pages by now, and nobody knows which.
         let stayers = fates.iter_mut().zip(looks);
         for (fate, _) in stayers.filter(|(fate, look)| **fate != moved && unowned(look)) {
-            *fate = Fate::Gone;
+            *fate = Fate::Unseen;
         }
     } else if most == 0 {
         // What left its frame was freed.

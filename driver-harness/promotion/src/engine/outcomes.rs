@@ -49,6 +49,7 @@ impl Engine {
                 Fate::AlreadyThere
                 | Fate::Pinned
                 | Fate::Gone
+                | Fate::Unseen
                 | Fate::CpusetForbids
                 | Fate::Unmapped
                 | Fate::Hugetlb
@@ -159,7 +160,7 @@ impl Engine {
         self.aggregator.forget(folio.head);
         self.attempts.remove(&folio.head);
         // Another page may be hot in the same frame the next moment.
-        if !matches!(fate, Fate::Gone | Fate::AlreadyThere) {
+        if !matches!(fate, Fate::Gone | Fate::Unseen | Fate::AlreadyThere) {
             let until_ns = now_ns.saturating_add(self.policy.cool_down_ns);
             self.given_up.insert(folio, reason, until_ns);
         }

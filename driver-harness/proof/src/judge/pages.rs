@@ -10,7 +10,7 @@ use chmu_spec::address::Pfn;
 use super::Judge;
 use super::truths::{PageId, Warmth};
 use crate::evidence::{Whereabouts, Witness};
-use crate::ledger::Move;
+use crate::ledger::{Attempt, Move};
 use crate::verdict::{Example, Reason};
 
 /// Whether frames of all pages are known, then and now.
@@ -253,6 +253,12 @@ impl Judge<'_> {
                     attempt.batch.is_some() && attempt.reason != Rejection::AnotherPage
                 });
                 match tried {
+                    // The engine knows that it may have, and no more.
+                    Some(Attempt {
+                        reason: Rejection::Unseen,
+                        route: Some(route),
+                        ..
+                    }) if route.target == node => {}
                     Some(attempt) => {
                         let detail = format!(
                             "is on node {node}; line {} says: {}",

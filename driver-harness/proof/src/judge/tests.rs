@@ -2,6 +2,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chmu_machine::node::NodeId;
+use chmu_promotion::Rejection;
 use chmu_promotion::ledger::Event;
 use chmu_spec::address::Pfn;
 use proptest::prelude::*;
@@ -524,6 +525,29 @@ proptest! {
             prop_assert_eq!(verdict.precision, Some(right as f64 / away as f64));
         }
     }
+}
+
+#[test]
+fn what_the_engine_could_not_see_may_have_moved_where_it_was_sent_and_nowhere_else() {
+    let reasons_of = |node, reason| {
+        let (mut witness, mut events) = promoted();
+        witness.whereabouts[1] = at(node, 7);
+        let Action::Refused(mut refused) = stayed(1, folio(513, 1), BATCH_NS).action else {
+            panic!("it is one");
+        };
+        refused.reason = reason;
+        events[3] = Event::new(BATCH_NS, Action::Refused(refused));
+        reasons(&verdict(&evidence(witness, events)))
+    };
+    assert_eq!(reasons_of(FAST, Rejection::Unseen), BTreeSet::new());
+    assert_eq!(
+        reasons_of(OTHER, Rejection::Unseen),
+        BTreeSet::from([Reason::SaidStayedButMoved, Reason::ThirdNode])
+    );
+    assert_eq!(
+        reasons_of(FAST, Rejection::AnotherPage),
+        BTreeSet::from([Reason::MovedByOthers])
+    );
 }
 
 #[test]

@@ -55,6 +55,8 @@ pub struct Attempt {
     pub batch: Option<u64>,
     /// Why it stayed.
     pub reason: Rejection,
+    /// From where to where it should have gone; none where that is not said.
+    pub route: Option<Route>,
     /// When that was written down.
     pub time_ns: u64,
 }
@@ -123,18 +125,25 @@ impl Moves {
                     if refused.batch.is_some() {
                         found.unknown.remove(&refused.folio.head.0);
                     }
-                    found.attempt(
-                        refused.folio,
+                    let attempt = Attempt {
                         line,
-                        refused.batch,
-                        refused.reason,
-                        event.time_ns,
-                    );
+                        batch: refused.batch,
+                        reason: refused.reason,
+                        route: refused.route,
+                        time_ns: event.time_ns,
+                    };
+                    found.attempt(refused.folio, attempt);
                 }
                 Action::Retried(retried) => {
                     found.unknown.remove(&retried.folio.head.0);
-                    let batch = Some(retried.batch);
-                    found.attempt(retried.folio, line, batch, retried.reason, event.time_ns);
+                    let attempt = Attempt {
+                        line,
+                        batch: Some(retried.batch),
+                        reason: retried.reason,
+                        route: None,
+                        time_ns: event.time_ns,
+                    };
+                    found.attempt(retried.folio, attempt);
                 }
                 Action::Demoted(demoted) => {
                     found.demoted_pages = found.demoted_pages.saturating_add(demoted.pages);
@@ -197,21 +206,8 @@ impl Moves {
         self.longest = self.longest.max(folio.pages.min(FOLIO_PAGES_MAX));
     }
 
-    fn attempt(
-        &mut self,
-        folio: Folio,
-        line: usize,
-        batch: Option<u64>,
-        reason: Rejection,
-        time_ns: u64,
-    ) {
+    fn attempt(&mut self, folio: Folio, attempt: Attempt) {
         self.stretch(folio);
-        let attempt = Attempt {
-            line,
-            batch,
-            reason,
-            time_ns,
-        };
         self.attempts
             .entry(folio.head.0)
             .or_default()

@@ -66,7 +66,7 @@ type Outcome = Result<(Vec<Fate>, bool)>;
 pub(super) fn check(mover: &mut Mover, route: Route) -> Result<Vec<Kind>> {
     let moved = Fate::Moved { node: route.target };
     let all = |wanted: Fate| move |fate: &Fate| *fate == wanted;
-    let gone = |fate: &Fate| matches!(fate, Fate::Gone | Fate::NotLru);
+    let gone = |fate: &Fate| matches!(fate, Fate::Gone | Fate::Unseen | Fate::NotLru);
     let mut bench = Bench { mover, route };
     Ok(vec![
         kind("anonymous", bench.buffer(|_| Ok(())), all(moved)),

@@ -85,7 +85,7 @@ proptest! {
                 (Truth::Locked, true) => prop_assert_eq!(fate, Fate::Busy),
                 // Pages that were freed hide as many that were replaced: the flags tell no more.
                 (Truth::MovedAndReused, false) if !freed => {
-                    prop_assert!(matches!(fate, Fate::Moved { .. } | Fate::Gone), "{:?}", fate);
+                    prop_assert!(matches!(fate, Fate::Moved { .. } | Fate::Unseen), "{:?}", fate);
                 }
                 (Truth::Moved, false) => prop_assert_eq!(fate, MOVED),
                 (Truth::Stayed | Truth::Locked, false) => prop_assert_ne!(fate, MOVED),
@@ -115,7 +115,7 @@ fn counts_and_looks_that_agree_say_what_happened() {
 fn when_more_moved_than_left_frames_may_hold_anything() {
     let looks = [Truth::Moved, Truth::MovedAndReused, Truth::Stayed].map(single);
     let judged = judge(&looks, TARGET, Some(2), |_| true);
-    assert_eq!(judged.fates, [MOVED, Fate::Gone, Fate::Gone]);
+    assert_eq!(judged.fates, [MOVED, Fate::Unseen, Fate::Unseen]);
 }
 
 #[test]
