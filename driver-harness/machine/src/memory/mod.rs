@@ -2,6 +2,7 @@
 //! The machine's pages: what a frame holds, where a process's pages lie, on which node they are.
 
 mod buffer;
+pub mod control_groups;
 mod frame_words;
 pub mod numa;
 pub mod owners;

@@ -32,6 +32,8 @@ bitflags::bitflags! {
         const MMAP = 1 << 11;
         /// Anonymous memory.
         const ANON = 1 << 12;
+        /// Written to swap when it has to go: anonymous, or of a tmpfs.
+        const SWAPBACKED = 1 << 14;
         /// First page of a larger folio.
         const COMPOUND_HEAD = 1 << 15;
         /// Another page of a larger folio.
