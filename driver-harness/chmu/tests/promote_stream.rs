@@ -5,6 +5,8 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 const STREAM: &str = r#"{"v":1,"stream":"made up","epoch_ns":100000000}
 {"t":100000000,"hot":[{"frame":1048580,"weight":50},{"frame":1048581,"weight":20},{"frame":5,"weight":9}]}
@@ -12,6 +14,11 @@ const STREAM: &str = r#"{"v":1,"stream":"made up","epoch_ns":100000000}
 "#;
 
 fn promote(folder: &Path, words: &[&str], input: &str) -> Output {
+    promote_in_pieces(folder, words, input, usize::MAX)
+}
+
+/// The same, with so many bytes of the input at a time.
+fn promote_in_pieces(folder: &Path, words: &[&str], input: &str, bytes: usize) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chmu"));
     command
         .arg("promote")
@@ -24,7 +31,11 @@ fn promote(folder: &Path, words: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     // A program that does not read its input closes it.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let mut stdin = child.stdin.take().unwrap();
+    for piece in input.as_bytes().chunks(bytes) {
+        let _ = stdin.write_all(piece);
+    }
+    drop(stdin);
     child.wait_with_output().unwrap()
 }
 
@@ -54,8 +65,41 @@ fn a_file_leads_to_the_same_decisions_each_time() {
         (summary.clone(), ledger.clone())
     );
     assert_eq!(run("stream:-", "third"), (summary.clone(), ledger.clone()));
+    // By bits and pieces, while the processors are busy with other things.
+    let is_over = AtomicBool::new(false);
+    let slow = thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
+        }
+        let words = [
+            "--source",
+            "stream:-",
+            "--dry-run",
+            "-o",
+            "json",
+            "--seed",
+            "7",
+            "--ledger",
+            "slow",
+        ];
+        let output = promote_in_pieces(folder.path(), &words, STREAM, 1);
+        is_over.store(true, Ordering::Relaxed);
+        (output.stdout, fs::read(folder.path().join("slow")).unwrap())
+    });
+    assert_eq!(slow, (summary.clone(), ledger.clone()));
     let summary: serde_json::Value = serde_json::from_slice(&summary).unwrap();
     assert_eq!(summary["pages_promoted"], 5);
+    let would_move = summary["would_move"].as_array().unwrap();
+    assert_eq!(would_move.len(), 5);
+    assert_eq!(would_move[0]["frame"], 1_048_580);
+    assert_eq!(
+        (&would_move[0]["source_node"], &would_move[0]["target_node"]),
+        (&1.into(), &0.into())
+    );
     assert_eq!(summary["dry_run"], true);
     assert_eq!(summary["reports_with_lost_units"], 1);
     assert_eq!(summary["ignored"]["top_tier"], 1);
@@ -107,4 +151,24 @@ fn a_described_machine_decides_where_pages_go() {
         complaint.starts_with("0: There is no node 2"),
         "{complaint}"
     );
+}
+
+#[test]
+fn a_dry_run_prints_what_would_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = promote(
+        folder.path(),
+        &["--source", "stream:-", "--dry-run", "--until-stable"],
+        STREAM,
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, table) = text.split_once("it would move:\n").unwrap();
+    let rows: Vec<Vec<_>> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .take_while(|row: &Vec<_>| !row.is_empty())
+        .collect();
+    assert_eq!(rows[0], ["frame", "pages", "from", "to", "heat", "after"]);
+    assert_eq!(rows.len(), 6, "{text}");
+    assert_eq!(rows[1][..4], ["0x100004", "1", "1", "0"], "{text}");
 }

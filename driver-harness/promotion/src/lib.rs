@@ -29,11 +29,11 @@ pub use batch::{Batch, Candidate, Fate, Folio, Route};
 pub use chmu_machine::stop::StopFlag;
 pub use engine::tuner;
 pub use engine::{Destination, Engine, LargeFolios, Mode, Policy, Pressure};
-pub use machine::{DescribedMachine, Identity, Machine, MachineError, ThisMachine};
+pub use machine::{DescribedMachine, Identity, Machine, MachineError, PageKind, ThisMachine};
 pub use rate::RateLimit;
 pub use rejection::Rejection;
 pub use severity::Severity;
-pub use summary::{EpochRow, Recorder, RoutePages, Summary};
+pub use summary::{EpochRow, Recorder, RoutePages, Summary, WouldMove};
 pub use worker::{End, RunError, Sink, run_inline, run_on_machine};
 
 #[cfg(test)]

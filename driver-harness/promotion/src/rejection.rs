@@ -17,6 +17,8 @@ pub enum Rejection {
     CoarseUnit,
     /// Too many folios wait already, and all are hotter.
     QueueFull,
+    /// The source is being adapted: its list overflowed, or what it reports may be no hotter than others.
+    Tuning,
     /// A page left the frame after the report's earliest access: the report may be about that page.
     RecentlyMoved,
     /// It waited so long that its hotness is old news.
@@ -61,6 +63,8 @@ pub enum Rejection {
     Unmapped,
     /// The kernel refused to move it.
     KernelRefused,
+    /// The actuator that was to move it did not come back: it may have moved.
+    Unheard,
     /// It did not move, each time that it was tried, and the kernel does not say why.
     Stayed,
 }
@@ -92,6 +96,7 @@ impl fmt::Display for Rejection {
             Rejection::BelowMinimumHeat => "below the minimum heat",
             Rejection::CoarseUnit => "in a unit with other pages",
             Rejection::QueueFull => "queue full of hotter ones",
+            Rejection::Tuning => "while settings were adapted",
             Rejection::RecentlyMoved => "moved a moment ago",
             Rejection::Stale => "waited too long",
             Rejection::NoPage => "no page",
@@ -114,6 +119,7 @@ impl fmt::Display for Rejection {
             Rejection::CpusetForbids => "forbidden by a cpuset",
             Rejection::Unmapped => "mapped by no process",
             Rejection::KernelRefused => "refused by the kernel",
+            Rejection::Unheard => "with an actuator that did not come back",
             Rejection::Stayed => "stayed",
         })
     }

@@ -9,7 +9,7 @@ use chmu_machine::words;
 use serde::Serialize;
 
 use crate::batch::Route;
-use crate::ledger::{Action, Begin, Event, SourceSaid};
+use crate::ledger::{Action, Begin, Event, Moved, SourceSaid, Tuned, TunedSetting};
 use crate::rejection::Rejection;
 
 #[cfg(test)]
@@ -19,6 +19,8 @@ mod tests;
 const STABLE_EPOCHS: u64 = 3;
 /// So many epochs have a row; later ones count in the sums only.
 const ROWS_MAX: usize = 10_000;
+/// So many folios that would move are printed.
+const LINES_MAX: usize = 40;
 /// Length of an epoch where no source has any.
 const DEFAULT_EPOCH_NS: u64 = 100_000_000;
 
@@ -75,6 +77,27 @@ pub struct Summary {
     pub first_promotion_monotonic_ns: Option<u64>,
     /// The first 10,000 epochs in which something was reported or done.
     pub epochs: Vec<EpochRow>,
+    /// In a dry run: the first 10,000 folios that would have moved, in the order of these decisions.
+    pub would_move: Vec<WouldMove>,
+}
+
+/// A folio that a dry run would have moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WouldMove {
+    /// When it was decided.
+    pub monotonic_ns: u64,
+    /// Its first frame.
+    pub frame: u64,
+    /// Its pages.
+    pub pages: u64,
+    /// Where it is.
+    pub source_node: NodeId,
+    /// Where it would be.
+    pub target_node: NodeId,
+    /// Its heat, in thousandths of an access per page.
+    pub heat: u64,
+    /// Who reported it.
+    pub origin: Vec<String>,
 }
 
 /// Pages promoted from one node to another.
@@ -112,7 +135,10 @@ pub struct EpochRow {
 pub struct Recorder {
     summary: Summary,
     routes: BTreeMap<Route, u64>,
-    last_promotion_epoch: Option<u64>,
+    /// Since the run began.
+    last_promotion_ns: Option<u64>,
+    /// The longest epoch that a source has now: it may have been adapted.
+    epochs_ns: BTreeMap<String, u64>,
     last_ns: u64,
 }
 
@@ -133,7 +159,7 @@ impl Recorder {
                     row.folios_waiting = made.waiting;
                 }
             }
-            Action::Moved(moved) => self.moved(moved.route, moved.folio.pages, now_ns),
+            Action::Moved(moved) => self.moved(moved, now_ns),
             Action::Refused(refused) => {
                 self.summary.folios_refused += 1;
                 *self.summary.refused.entry(refused.reason).or_default() += 1;
@@ -144,6 +170,14 @@ impl Recorder {
             Action::Retried(_) => self.summary.retries += 1,
             Action::Demoted(demoted) => self.summary.pages_demoted += demoted.pages,
             Action::End(totals) => self.summary.folios_waiting = totals.waiting,
+            Action::Tuned(Tuned {
+                source: Some(source),
+                setting: TunedSetting::EpochNs,
+                to,
+                ..
+            }) => {
+                self.epochs_ns.insert(source.clone(), *to);
+            }
             Action::Seen(_) | Action::Queued(_) | Action::Tuned(_) => {}
         }
     }
@@ -159,12 +193,12 @@ impl Recorder {
         summary.actuator.clone_from(&begin.actuator);
         summary.dry_run = begin.dry_run;
         summary.start_monotonic_ns = now_ns;
-        let granted = begin
-            .sources
-            .iter()
-            .filter_map(|facts| facts.granted_epoch_ns)
-            .max();
-        summary.epoch_ns = granted.unwrap_or(DEFAULT_EPOCH_NS).max(1);
+        let granted = begin.sources.iter();
+        self.epochs_ns = granted
+            .filter_map(|facts| Some((facts.name.clone(), facts.granted_epoch_ns?)))
+            .collect();
+        let longest = self.epochs_ns.values().max();
+        summary.epoch_ns = longest.copied().unwrap_or(DEFAULT_EPOCH_NS).max(1);
         summary.wished_epoch_ns = begin.sources.iter().find_map(|facts| facts.wished_epoch_ns);
     }
 
@@ -188,14 +222,26 @@ impl Recorder {
         }
     }
 
-    fn moved(&mut self, route: Route, pages: u64, now_ns: u64) {
+    fn moved(&mut self, moved: &Moved, now_ns: u64) {
+        let (route, pages) = (moved.route, moved.folio.pages);
+        if self.summary.dry_run && self.summary.would_move.len() < ROWS_MAX {
+            self.summary.would_move.push(WouldMove {
+                monotonic_ns: now_ns,
+                frame: moved.folio.head.0,
+                pages,
+                source_node: route.source,
+                target_node: route.target,
+                heat: moved.heat,
+                origin: moved.origin.clone(),
+            });
+        }
         self.summary.folios_promoted += 1;
         self.summary.pages_promoted += pages;
         self.summary
             .first_promotion_monotonic_ns
             .get_or_insert(now_ns);
         *self.routes.entry(route).or_default() += pages;
-        self.last_promotion_epoch = Some(self.epoch(now_ns));
+        self.last_promotion_ns = Some(self.passed(now_ns));
         if let Some(row) = self.row(now_ns) {
             row.pages_promoted += pages;
         }
@@ -203,14 +249,21 @@ impl Recorder {
 
     /// Whole epochs since the run began.
     pub fn epoch(&self, now_ns: u64) -> u64 {
-        let passed = now_ns.saturating_sub(self.summary.start_monotonic_ns);
-        passed / self.summary.epoch_ns.max(1)
+        self.passed(now_ns) / self.summary.epoch_ns.max(1)
     }
 
-    /// Pages have been promoted, but none for some epochs. Whether any waits, others know.
+    fn passed(&self, now_ns: u64) -> u64 {
+        now_ns.saturating_sub(self.summary.start_monotonic_ns)
+    }
+
+    /// Pages have been promoted, but none for some epochs, as these are now. Whether any waits, others
+    /// know.
     pub fn is_stable(&self, now_ns: u64) -> bool {
-        let last = self.last_promotion_epoch;
-        last.is_some_and(|last| self.epoch(now_ns) > last + STABLE_EPOCHS)
+        let longest = self.epochs_ns.values().max().copied();
+        let epoch_ns = longest.unwrap_or(self.summary.epoch_ns).max(1);
+        let passed = self.passed(now_ns) / epoch_ns;
+        let last = self.last_promotion_ns;
+        last.is_some_and(|last_ns| passed > last_ns / epoch_ns + STABLE_EPOCHS)
     }
 
     /// The run is over, with its last line.
@@ -249,6 +302,7 @@ impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write_found(f)?;
         self.write_done(f)?;
+        self.write_moves(f)?;
         if self.epochs.is_empty() {
             return Ok(());
         }
@@ -338,6 +392,38 @@ impl Summary {
             writeln!(f, "  {folios} still")?;
         }
         Ok(())
+    }
+
+    /// What a dry run would have moved, the first of it.
+    fn write_moves(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.would_move.is_empty() {
+            return Ok(());
+        }
+        writeln!(f, "\nit would move:")?;
+        writeln!(f, "        frame  pages  from    to         heat  after")?;
+        for one in self.would_move.iter().take(LINES_MAX) {
+            let after = one.monotonic_ns.saturating_sub(self.start_monotonic_ns);
+            writeln!(
+                f,
+                "{:#13x} {:6} {:5} {:5} {:8}.{:03}  {}",
+                one.frame,
+                one.pages,
+                one.source_node.0,
+                one.target_node.0,
+                one.heat / 1000,
+                one.heat % 1000,
+                words::span(after)
+            )?;
+        }
+        let more = self.folios_promoted.saturating_sub(LINES_MAX as u64);
+        match more {
+            0 => Ok(()),
+            more => writeln!(
+                f,
+                "and {}, which --ledger FILE lists",
+                words::count(more, "folio more", "folios more")
+            ),
+        }
     }
 
     /// When something happened for the first time, if it did.

@@ -17,7 +17,7 @@ use chmu_spec::address::Pfn;
 
 use crate::actuator::{Actuator, ActuatorError, Limits};
 use crate::batch::{Batch, Candidate, Fate, Folio};
-use crate::machine::{Identity, Machine, MachineError};
+use crate::machine::{Identity, Machine, MachineError, PageKind};
 use crate::report::{Facts, Knowledge, SourceKind, WeightKind};
 
 /// The first frame of the slow node 1; node 0 has frame 0.
@@ -259,12 +259,17 @@ impl Machine for SimulatedMachine {
     }
 
     fn resolve(&self, _: u32, start: u64, pages: u64) -> Result<Vec<Option<Pfn>>, MachineError> {
-        // Every process has the frames of the machine as its addresses.
+        // A page named N is at address N * 4096 of every process, and the others of its folio follow.
         let world = self.world();
-        let frames = (start / 4096..).take(usize::try_from(pages).unwrap());
-        Ok(frames
-            .map(|frame| world.flags.contains_key(&frame).then_some(Pfn(frame)))
-            .collect())
+        let frame = |address: u64| {
+            // One that was put back is there, and in the fast memory no more.
+            let mut pages = world.pages.values().rev();
+            let holds = |page: &&Page| (page.name..page.name + page.folio.pages).contains(&address);
+            let page = pages.find(holds)?;
+            Some(Pfn(page.folio.head.0 + (address - page.name)))
+        };
+        let addresses = (start / 4096..).take(usize::try_from(pages).unwrap());
+        Ok(addresses.map(frame).collect())
     }
 
     fn drain_reclaim_batches(&self) -> Result<(), MachineError> {
@@ -282,7 +287,7 @@ impl Machine for SimulatedMachine {
                 .get(&folio.head.0)
                 .filter(|_| world.tells_owners)?;
             Some(Identity {
-                is_anonymous: true,
+                kind: PageKind::of(world.flags_of(folio.head.0)),
                 control_group: None,
                 owner: Some(Owner {
                     process_id: 1,

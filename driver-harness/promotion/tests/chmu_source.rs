@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Units of the device model as a source.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -21,6 +21,7 @@ use chmu_spec::address::{Dpa, Hpa, Pfn};
 use chmu_spec::chmu::Mode;
 use chmu_spec::cxl::dvsec::block_id;
 use chmu_spec::unit_size::UnitSize;
+use proptest::prelude::*;
 
 const GIB: u64 = 1 << 30;
 const BASE: u64 = 1 << 32;
@@ -547,4 +548,103 @@ fn a_source_that_is_told_to_stop_does_not_wait() {
     stop.raise();
     let report = source.poll(u64::MAX, &stop).unwrap();
     assert_eq!((report.extents.len(), device.clock_ns()), (0, 0));
+}
+
+/// What happens to a source whose settings change while its pages are touched.
+#[derive(Debug, Clone)]
+enum Step {
+    Touch { page: u64, times: usize },
+    Pause { milliseconds: u64 },
+    Poll,
+    Retune { threshold: u64, epoch_ms: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..4_u64, 1..20_usize).prop_map(|(page, times)| Step::Touch { page, times }),
+        3 => (1..150_u64).prop_map(|milliseconds| Step::Pause { milliseconds }),
+        2 => Just(Step::Poll),
+        2 => (1..12_u64, 10..200_u64)
+            .prop_map(|(threshold, epoch_ms)| Step::Retune { threshold, epoch_ms }),
+    ]
+}
+
+proptest! {
+    /// No access is counted twice, and none before the earliest that a report admits, whatever changes
+    /// in between, with interrupts and without.
+    #[test]
+    fn retuning_counts_no_access_twice_and_none_that_is_older_than_said(
+        steps in proptest::collection::vec(step(), 1..60), interrupts: bool, postponed: bool,
+    ) {
+        let mut config = config();
+        config.blocks[0][0].postponed_insertion = postponed;
+        config.blocks[0][0].hotlist_entries = 4;
+        let device = device(&config);
+        let wishes = Wishes { without_interrupts: !interrupts, ..wishes(2) };
+        let mut source = source(&device, &wishes);
+        // Touches by page: when, and how many.
+        let mut touched: BTreeMap<u64, Vec<(u64, u64)>> = BTreeMap::new();
+        let mut reported: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut last_earliest_ns = 0;
+        for step in steps {
+            match step {
+                Step::Touch { page, times } => {
+                    touch(&device, page, times);
+                    touched.entry(page).or_default().push((device.clock_ns(), times as u64));
+                }
+                Step::Pause { milliseconds } => {
+                    device.pause(Duration::from_millis(milliseconds));
+                }
+                Step::Retune { threshold, epoch_ms } => {
+                    let wish = Tuning {
+                        threshold: Some(threshold),
+                        epoch_ns: Some(epoch_ms * 1_000_000),
+                        ..Tuning::default()
+                    };
+                    source.retune(&wish).unwrap();
+                }
+                Step::Poll => {
+                    let report = poll(&mut source, 0);
+                    prop_assert!(report.earliest_access_ns >= last_earliest_ns);
+                    last_earliest_ns = report.earliest_access_ns;
+                    let mut here: BTreeMap<u64, u64> = BTreeMap::new();
+                    for extent in &report.extents {
+                        let page = extent.unit.unwrap().dpa.0 / 4096;
+                        *here.entry(page).or_default() += extent.weight.value;
+                    }
+                    for (page, count) in here {
+                        let since = touched[&page].iter();
+                        let since: u64 = since
+                            .filter(|(time_ns, _)| *time_ns >= report.earliest_access_ns)
+                            .map(|(_, times)| times)
+                            .sum();
+                        prop_assert!(count <= since, "page {page}: {count} of {since}");
+                        *reported.entry(page).or_default() += count;
+                        let all: u64 = touched[&page].iter().map(|(_, times)| times).sum();
+                        prop_assert!(reported[&page] <= all, "page {page}: {} of {all}", reported[&page]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_can_be_adapted_is_what_the_unit_can_do() {
+    let device = device(&config());
+    let tunable = source(&device, &wishes(10)).tunable().unwrap();
+    assert_eq!(tunable.settings.threshold, 10);
+    assert_eq!(
+        (tunable.settings.epoch_ns, tunable.settings.unit_bytes),
+        (100_000_000, 4096)
+    );
+    // A bit of the range bitmap stands for 256 MiB.
+    assert_eq!((tunable.bounds.parts, tunable.fixed.epoch), (4, false));
+    let (least, most) = tunable.bounds.epoch_ns;
+    assert!(least < 100_000_000 && most > 100_000_000);
+    let always_on = Wishes {
+        mode: Some(Mode::AlwaysOn),
+        ..wishes(10)
+    };
+    assert!(source(&device, &always_on).tunable().unwrap().fixed.epoch);
 }

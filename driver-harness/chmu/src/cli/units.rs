@@ -7,6 +7,7 @@ use std::time::Duration;
 use chmu_driver::device::ownership::Registry;
 use chmu_driver::device::{Selection, Wishes};
 use chmu_machine::names::instead;
+use chmu_promotion::report::Fixed;
 use chmu_promotion::source::{Claims, OpenError, ProgrammedUnits};
 use chmu_spec::chmu::Mode;
 use chmu_spec::request::RequestFilter;
@@ -14,6 +15,9 @@ use chmu_spec::unit_size::UnitSize;
 
 use super::transport::Transport;
 use super::values::{self, positive};
+
+/// Length of an epoch that nobody asked for.
+const DEFAULT_EPOCH: Duration = Duration::from_millis(100);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct UnitOptions {
@@ -29,12 +33,13 @@ pub(super) struct UnitOptions {
     /// Size of a unit, for example 4K or 2M [default: 4K where supported].
     #[arg(long, value_name = "SIZE")]
     unit_size: Option<UnitSize>,
-    /// Accesses within one epoch that make a unit hot [default: 32].
+    /// Accesses within one epoch that make a unit hot [default: 32; chmu promote adapts it].
     #[arg(long, value_name = "COUNT", value_parser = positive::<u32>)]
     threshold: Option<u32>,
-    /// Length of an epoch, for example 100ms; where a unit has no such length, the closest it has.
-    #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "100ms")]
-    epoch: Duration,
+    /// Length of an epoch, for example 200ms; where a unit has no such length, the closest it has
+    /// [default: 100ms; chmu promote adapts it].
+    #[arg(long, value_name = "TIME", value_parser = values::epoch)]
+    epoch: Option<Duration>,
     /// When hot units are reported [default: at the end of each epoch where supported].
     #[arg(long, value_enum)]
     mode: Option<ModeName>,
@@ -58,7 +63,18 @@ enum ModeName {
 impl UnitOptions {
     /// Length of an epoch that the user wishes.
     pub(super) fn wished_epoch_ns(&self) -> u64 {
-        u64::try_from(self.epoch.as_nanos()).unwrap_or(u64::MAX)
+        let epoch = self.epoch.unwrap_or(DEFAULT_EPOCH);
+        u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// Settings that the user named, and so are not to be adapted.
+    pub(super) fn fixed(&self) -> Fixed {
+        Fixed {
+            threshold: self.threshold.is_some(),
+            epoch: self.epoch.is_some(),
+            unit: self.unit_size.is_some(),
+            ranges: false,
+        }
     }
 
     /// What the user selects.
@@ -114,7 +130,7 @@ impl UnitOptions {
                 log::warn!(
                     "{} has no epoch of {:?}; it takes the closest it has, {granted}",
                     unit.name(),
-                    self.epoch
+                    self.epoch.unwrap_or(DEFAULT_EPOCH)
                 );
             }
         }

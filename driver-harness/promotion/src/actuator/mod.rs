@@ -75,6 +75,9 @@ pub enum ActuatorError {
     /// What the kernel counts cannot be read.
     #[error(transparent)]
     Sysfs(#[from] SysfsError),
+    /// A mistake of this program.
+    #[error("The actuator panicked: {0}; please report this")]
+    Panicked(String),
 }
 
 impl ActuatorError {
@@ -82,9 +85,10 @@ impl ActuatorError {
     pub fn severity(&self) -> Severity {
         match self {
             ActuatorError::Damon(error) => error.severity(),
-            ActuatorError::PageFlags(_) | ActuatorError::Processes(_) | ActuatorError::Sysfs(_) => {
-                Severity::Fatal
-            }
+            ActuatorError::PageFlags(_)
+            | ActuatorError::Processes(_)
+            | ActuatorError::Sysfs(_)
+            | ActuatorError::Panicked(_) => Severity::Fatal,
         }
     }
 }

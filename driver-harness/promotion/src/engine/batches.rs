@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! From folios that wait to batches.
 
+use chmu_machine::memory::owners::Owner;
 use chmu_machine::memory::page_flags::PageFlags;
 use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
@@ -35,7 +36,7 @@ impl Engine {
         // Folios that turn out to be none leave their route with less, or with nothing.
         while let Some(route) = self.ready_route(now_ns) {
             self.routes.refresh_headroom(machine)?;
-            self.watch_spill(route.target, machine, now_ns)?;
+            self.watch_spill(route.target, machine, false, now_ns)?;
             let room = self.routes.room_pages(route.target);
             let allowed = self.allowed_pages(route.target, now_ns);
             if room == 0 {
@@ -124,6 +125,23 @@ impl Engine {
         self.blocked.retain(|_, until_ns| *until_ns > now_ns);
     }
 
+    /// Looks whether targets demoted pages, those of them at which nobody looked for a while; all when
+    /// the run is about to end.
+    ///
+    /// # Errors
+    /// When the machine cannot be asked.
+    pub fn look_for_demotions(
+        &mut self,
+        machine: &dyn Machine,
+        is_last: bool,
+        now_ns: u64,
+    ) -> Result<(), MachineError> {
+        let targets: Vec<_> = self.spills.keys().copied().collect();
+        targets
+            .into_iter()
+            .try_for_each(|target| self.watch_spill(target, machine, is_last, now_ns))
+    }
+
     fn is_moving(&self, target: NodeId) -> bool {
         self.flights
             .values()
@@ -160,13 +178,14 @@ impl Engine {
         &mut self,
         target: NodeId,
         machine: &dyn Machine,
+        at_once: bool,
         now_ns: u64,
     ) -> Result<(), MachineError> {
         let (guard, rate) = self
             .spills
             .entry(target)
             .or_insert_with(|| (Default::default(), RateLimit::new(None)));
-        if !guard.is_due(now_ns) {
+        if !at_once && !guard.is_due(now_ns) {
             return Ok(());
         }
         let Some(demoted_ever) = machine.demoted_pages(target)? else {
@@ -267,9 +286,10 @@ impl Engine {
             rate.charge(batch.pages());
         }
         if !self.is_dry {
-            folios
-                .values()
-                .for_each(|waiting| self.settling.begin(waiting.folio));
+            for waiting in folios.values() {
+                self.settling.begin(waiting.folio);
+                self.watch_move(waiting.folio);
+            }
         }
         let made = BatchMade {
             batch: batch.number,
@@ -307,12 +327,34 @@ impl Looks {
         let folios: Vec<_> = taken.iter().map(|waiting| waiting.folio).collect();
         let identities = machine.identities(&folios)?;
         let looks = taken.iter().zip(identities);
-        Ok(Looks(
-            looks
-                .map(|(waiting, identity)| compare(waiting, &view, identity))
-                .collect(),
-        ))
+        looks
+            .map(|(waiting, identity)| {
+                let look = compare(waiting, &view, identity);
+                Ok(match look.is_ok() && has_left(waiting, machine)? {
+                    true => Err(Rejection::AnotherPage),
+                    false => look,
+                })
+            })
+            .collect::<Result<_, MachineError>>()
+            .map(Looks)
     }
+}
+
+/// Whether the process that has the folio has another page, or none, at its address by now.
+fn has_left(waiting: &Waiting, machine: &dyn Machine) -> Result<bool, MachineError> {
+    let Some(Owner {
+        process_id,
+        address,
+    }) = waiting.owner
+    else {
+        return Ok(false);
+    };
+    let frames = machine.resolve(process_id, address, 1)?;
+    Ok(match frames.first().copied().flatten() {
+        Some(frame) => frame != waiting.folio.head,
+        // Of a large folio it may have unmapped a part.
+        None => waiting.folio.pages == 1,
+    })
 }
 
 fn compare(

@@ -18,7 +18,7 @@ use crate::ledger::{Action, Begin, Event, Refused, Totals};
 use crate::queue::{PromotionQueue, Waiting};
 use crate::rate::RateLimit;
 use crate::rejection::Rejection;
-use crate::report::{Facts, Tuning};
+use crate::report::{Facts, SourceKind, Tuning};
 use crate::settle::Settling;
 use given_up::GivenUp;
 use later::Later;
@@ -78,6 +78,8 @@ pub struct Engine {
     seed: u64,
     is_dry: bool,
     names: Vec<String>,
+    /// Sources that name each page once, and never again.
+    lists: Vec<SourceId>,
     aggregator: Aggregator,
     settling: Settling,
     routes: Routes,
@@ -113,6 +115,7 @@ impl Engine {
             seed,
             is_dry: false,
             names: Vec::new(),
+            lists: Vec::new(),
             aggregator: Aggregator::new(half_life),
             settling: Settling::default(),
             routes: Routes::new(policy.destination, seed),
@@ -142,9 +145,12 @@ impl Engine {
     pub fn begin(&mut self, sources: Vec<Facts>, actuator: &str, is_dry: bool, now_ns: u64) {
         self.is_dry = is_dry;
         self.names = sources.iter().map(|facts| facts.name.clone()).collect();
-        (0..)
-            .zip(&sources)
-            .for_each(|(number, _)| self.settling.expect(SourceId(number)));
+        for (number, facts) in (0..).zip(&sources) {
+            self.settling.expect(SourceId(number));
+            if facts.kind == SourceKind::List {
+                self.lists.push(SourceId(number));
+            }
+        }
         let begin = Begin {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             sources,
@@ -158,6 +164,18 @@ impl Engine {
 
     /// The run is over: the last event tells the sums.
     pub fn end(&mut self, now_ns: u64) {
+        // An actuator that did not come back does not tell what moved.
+        for (batch, flight) in std::mem::take(&mut self.flights) {
+            for (_, waiting) in flight.folios {
+                let place = (Some(batch), Some(flight.route), None);
+                self.refuse(
+                    (waiting.folio, waiting.origin),
+                    Rejection::Unheard,
+                    place,
+                    now_ns,
+                );
+            }
+        }
         // What was to be tried again when it is reported again will not be.
         for (_, (folio, ..)) in std::mem::take(&mut self.attempts) {
             let place = (None, None, None);

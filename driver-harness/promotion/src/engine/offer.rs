@@ -8,6 +8,7 @@ use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
 use super::ping_pong::Return;
+use super::tuning::Sight;
 use super::{Engine, LargeFolios, Mode};
 use crate::aggregate::{ACCESS, Heated, Ignored, Origin, Shares, SourceId};
 use crate::batch::{Folio, Route};
@@ -43,9 +44,13 @@ impl Engine {
     ) -> Result<(), MachineError> {
         self.routes.refresh(machine, now_ns)?;
         self.settling.reported(source, report.earliest_access_ns);
-        self.watch(source, report, now_ns);
+        let sight = self.watch(source, report);
         let mut shares = Shares::of(report, machine, self.policy.allow_coarse_units)?;
-        let frames = self.promotable(&mut shares, report.earliest_access_ns);
+        let mut frames = self.promotable(&mut shares, report.earliest_access_ns);
+        if let Sight::Doubted = sight {
+            shares.ignore(Rejection::Tuning, frames.len() as u64);
+            frames.clear();
+        }
         let heads: Vec<_> = frames.keys().copied().collect();
         let view = FolioView::look(machine, &heads)?;
         let mut folios: BTreeMap<Folio, Named> = BTreeMap::new();

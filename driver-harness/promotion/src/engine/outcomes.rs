@@ -93,7 +93,8 @@ impl Engine {
     ///
     /// What an actuator does not explain may be that the page did leave and another is there by now. So
     /// unless the machine can tell pages apart, such a folio is only tried again when it is reported
-    /// again, by a report that counts nothing from before.
+    /// again, by a report that counts nothing from before. Frames that a user listed are not reported
+    /// again: whatever is there by then is what was listed, as far as the machine can tell.
     pub(super) fn try_again(
         &mut self,
         (route, mut waiting): (Route, Waiting),
@@ -124,7 +125,9 @@ impl Engine {
         let can_tell = waiting
             .identity
             .is_some_and(|identity| identity.owner.is_some());
-        if fate == Fate::Stayed && !can_tell {
+        let mut sources = waiting.origin.sources();
+        let is_listed = sources.any(|source| self.lists.contains(&source));
+        if fate == Fate::Stayed && !can_tell && !is_listed {
             while self.attempts.len() >= REMEMBERED_MAX {
                 self.attempts.pop_first();
             }

@@ -179,10 +179,13 @@ pub struct Refused {
     /// Why.
     pub reason: Rejection,
     /// The kernel's error number, where it gave one.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub errno: Option<i32>,
     /// Number of the batch; none when it was refused before it was part of one.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub batch: Option<u64>,
     /// From where to where it should have gone, where that is known.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub route: Option<Route>,
     /// Who reported it.
     pub origin: Vec<String>,
@@ -211,6 +214,7 @@ pub struct Demoted {
     /// How many since the last such line.
     pub pages: u64,
     /// The folio, where it is known.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub folio: Option<Folio>,
 }
 
@@ -218,10 +222,12 @@ pub struct Demoted {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tuned {
     /// The source, or none for a setting of the engine.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub source: Option<String>,
     /// Which setting.
     pub setting: TunedSetting,
     /// Its value before; none where it had none.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub from: Option<u64>,
     /// Its value now.
     pub to: u64,
@@ -299,23 +305,5 @@ mod tests {
              \"heat\":32000,\"origin\":[\"cxl_hmu_mem0.0.0\"],\"started_ns\":5,\"ended_ns\":9}"
         );
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
-    }
-
-    #[test]
-    fn a_missing_field_is_an_error() {
-        let line = r#"{"v":1,"t":1,"e":"demoted","node":0,"pages":4,"folio":null}"#;
-        assert!(serde_json::from_str::<Event>(line).is_ok());
-        for field in [
-            r#""t":1,"#,
-            r#""e":"demoted","#,
-            r#""node":0,"#,
-            r#""v":1,"#,
-        ] {
-            let without = line.replace(field, "");
-            assert!(
-                serde_json::from_str::<Event>(&without).is_err(),
-                "{without}"
-            );
-        }
     }
 }

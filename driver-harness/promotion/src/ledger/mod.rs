@@ -3,6 +3,8 @@
 
 mod event;
 mod reader;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use event::{

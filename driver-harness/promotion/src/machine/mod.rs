@@ -53,12 +53,40 @@ pub trait Machine: fmt::Debug {
     fn demoted_pages(&self, node: NodeId) -> Result<Option<u64>, MachineError>;
 }
 
+/// What a page's memory is to the kernel, which does not change as long as it is the same page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PageKind {
+    /// Of processes alone.
+    Anonymous,
+    /// Several anonymous pages of equal content, merged by KSM.
+    Merged,
+    /// Of a tmpfs, or shared without a file.
+    SharedMemory,
+    /// The cache of a file.
+    File,
+}
+
+impl PageKind {
+    /// By what `/proc/kpageflags` says of a page.
+    pub fn of(flags: PageFlags) -> PageKind {
+        if flags.contains(PageFlags::KSM) {
+            PageKind::Merged
+        } else if flags.contains(PageFlags::ANON) {
+            PageKind::Anonymous
+        } else if flags.contains(PageFlags::SWAPBACKED) {
+            PageKind::SharedMemory
+        } else {
+            PageKind::File
+        }
+    }
+}
+
 /// What tells a page from others that may be in its frames later. Two that differ are different pages;
 /// two that are equal may still be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
-    /// It is anonymous memory.
-    pub is_anonymous: bool,
+    /// What kind of memory it is.
+    pub kind: PageKind,
     /// The control group that it is charged to, by inode; none where the kernel does not tell.
     pub control_group: Option<u64>,
     /// Who maps it, where that was looked up.
@@ -71,7 +99,7 @@ impl Identity {
         fn agree<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
             one.is_none() || other.is_none() || one == other
         }
-        self.is_anonymous == other.is_anonymous
+        self.kind == other.kind
             && agree(self.control_group, other.control_group)
             && agree(self.owner, other.owner)
     }

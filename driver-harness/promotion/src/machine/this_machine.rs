@@ -4,6 +4,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use chmu_machine::memory::control_groups::ControlGroupsFile;
 use chmu_machine::memory::numa;
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::memory::page_map::{PageMap, PageMapError};
@@ -13,7 +14,7 @@ use chmu_machine::topology::Topology;
 use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
 
-use super::{Identity, Machine, MachineError};
+use super::{Identity, Machine, MachineError, PageKind};
 use crate::batch::Folio;
 
 /// Counters of a node's `vmstat` that count pages demoted from it (include/linux/mmzone.h).
@@ -23,6 +24,8 @@ const DEMOTION_COUNTERS: &str = "pgdemote_";
 #[derive(Debug)]
 pub struct ThisMachine {
     flags: PageFlagsFile,
+    /// None where the kernel has no memory controller.
+    control_groups: Option<ControlGroupsFile>,
     sysfs: PathBuf,
 }
 
@@ -31,6 +34,7 @@ impl ThisMachine {
     pub fn open() -> Result<ThisMachine, MachineError> {
         Ok(ThisMachine {
             flags: PageFlagsFile::open(Path::new("/proc/kpageflags"))?,
+            control_groups: ControlGroupsFile::open(Path::new("/proc/kpagecgroup")).ok(),
             sysfs: PathBuf::from("/sys"),
         })
     }
@@ -74,12 +78,24 @@ impl Machine for ThisMachine {
     fn identities(&self, folios: &[Folio]) -> Result<Vec<Option<Identity>>, MachineError> {
         let heads: Vec<_> = folios.iter().map(|folio| folio.head).collect();
         let flags = self.flags.read_each(&heads)?;
-        let identity = |flags: PageFlags| Identity {
-            is_anonymous: flags.contains(PageFlags::ANON),
-            control_group: None,
+        let groups = self.control_groups.as_ref();
+        let groups = groups.map(|groups| groups.read_each(&heads)).transpose();
+        let groups = groups.unwrap_or_else(|error| {
+            log::debug!("The control groups of pages cannot be read: {error}");
+            None
+        });
+        let groups = groups.unwrap_or_else(|| vec![None; heads.len()]);
+        let identity = |(flags, control_group)| Identity {
+            kind: PageKind::of(flags),
+            control_group,
             owner: None,
         };
-        Ok(flags.into_iter().map(identity).map(Some).collect())
+        Ok(flags
+            .into_iter()
+            .zip(groups)
+            .map(identity)
+            .map(Some)
+            .collect())
     }
 
     fn demoted_pages(&self, node: NodeId) -> Result<Option<u64>, MachineError> {

@@ -14,10 +14,13 @@ pub struct Facts {
     /// What finds the hotness.
     pub kind: SourceKind,
     /// Bytes of what it tells apart; none where that varies.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub unit_bytes: Option<u64>,
     /// Length of the time over which it counts before it reports; none where it counts without end.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub granted_epoch_ns: Option<u64>,
     /// The same as it was asked for; none where nobody asked.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub wished_epoch_ns: Option<u64>,
     /// What it can know.
     pub knows: Knowledge,

@@ -9,9 +9,11 @@ use chmu_spec::address::{Dpa, HpaRange, Pfn};
 use serde::{Deserialize, Serialize};
 
 mod facts;
+mod tunable;
 
 pub(crate) use facts::number;
 pub use facts::{Facts, Health, Knowledge, SourceKind, Tuning, WatchedRange};
+pub use tunable::{Bounds, Fixed, Settings, Tunable};
 
 /// What a source found since it was last asked.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -11,7 +11,7 @@ use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::SysfsError;
 
 use crate::damon::DamonError;
-use crate::report::{Facts, Health, Report, Tuning};
+use crate::report::{Facts, Health, Report, Tunable, Tuning};
 use crate::severity::Severity;
 
 mod chmu;
@@ -38,6 +38,11 @@ pub trait HotnessSource: fmt::Debug + Send {
     ///
     /// From one report to the next, `earliest_access_ns` never goes back.
     fn poll(&mut self, deadline_ns: u64, stop: &StopFlag) -> Result<Report, SourceError>;
+
+    /// What can be adapted about it, with its settings of now; none for a source that is as it is.
+    fn tunable(&self) -> Option<Tunable> {
+        None
+    }
 
     /// Asks for other settings; returns those that it has now. A source that has no such settings
     /// answers with none.
@@ -95,6 +100,9 @@ pub enum SourceError {
     /// A stream cannot be read, or says what cannot be.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// A mistake of this program.
+    #[error("The source panicked: {0}; please report this")]
+    Panicked(String),
     /// Waiting for the units' interrupts failed.
     #[error("Cannot wait for the interrupts of {unit}")]
     Wait {

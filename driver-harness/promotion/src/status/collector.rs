@@ -202,6 +202,14 @@ impl Collector {
         if self.tuned.len() < TUNED_MAX || self.tuned.contains_key(&key) {
             self.tuned.insert(key, tuned.to);
         }
+        let is_it = |source: &&mut Source| Some(&source.facts.name) == tuned.source.as_ref();
+        if let Some(source) = self.sources.iter_mut().find(is_it) {
+            match tuned.setting {
+                TunedSetting::EpochNs => source.facts.granted_epoch_ns = Some(tuned.to),
+                TunedSetting::UnitBytes => source.facts.unit_bytes = Some(tuned.to),
+                _ => {}
+            }
+        }
         let what = Decided::Tuned {
             source: tuned.source.clone(),
             setting: tuned.setting,

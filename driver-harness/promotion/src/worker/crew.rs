@@ -5,15 +5,16 @@
 //! or have waited long enough, and stopped when none has come for a while.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::mpsc::{self, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Scope;
 
 use chmu_machine::clock;
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 
 use super::on_machine::Message;
+use super::threads::{self, Threads};
 use crate::actuator::{Actuator, ActuatorError};
 use crate::batch::{Batch, Fate};
 
@@ -33,8 +34,7 @@ type SharedActuator = Arc<Mutex<Box<dyn Actuator>>>;
 
 /// The workers of a run.
 #[derive(Debug)]
-pub(super) struct Crew<'scope, 'env> {
-    scope: &'scope Scope<'scope, 'env>,
+pub(super) struct Crew {
     /// Used by all workers when there can be only one of it.
     actuator: SharedActuator,
     workers: BTreeMap<NodeId, Worker>,
@@ -48,15 +48,13 @@ struct Worker {
     last_ns: u64,
 }
 
-impl<'scope, 'env> Crew<'scope, 'env> {
+impl Crew {
     pub(super) fn new(
-        scope: &'scope Scope<'scope, 'env>,
         actuator: Box<dyn Actuator>,
         results: SyncSender<Message>,
         stop: StopFlag,
-    ) -> Crew<'scope, 'env> {
+    ) -> Crew {
         Crew {
-            scope,
             actuator: Arc::new(Mutex::new(actuator)),
             workers: BTreeMap::new(),
             results,
@@ -65,10 +63,18 @@ impl<'scope, 'env> Crew<'scope, 'env> {
     }
 
     /// Gives a batch to the worker of its target.
-    pub(super) fn assign(&mut self, batch: Batch, now_ns: u64) {
+    ///
+    /// # Errors
+    /// When there is none, and none can be started.
+    pub(super) fn assign(
+        &mut self,
+        batch: Batch,
+        threads: &mut Threads,
+        now_ns: u64,
+    ) -> io::Result<()> {
         let target = batch.route.target;
         if !self.workers.contains_key(&target) {
-            let batches = self.start();
+            let batches = self.start(target, threads)?;
             let last_ns = now_ns;
             self.workers.insert(target, Worker { batches, last_ns });
         }
@@ -77,6 +83,7 @@ impl<'scope, 'env> Crew<'scope, 'env> {
             // A worker ends only after its sender, which is here.
             let _ = worker.batches.send(batch);
         }
+        Ok(())
     }
 
     /// Lets workers go that have had nothing to do for a while.
@@ -86,22 +93,23 @@ impl<'scope, 'env> Crew<'scope, 'env> {
     }
 
     /// Starts a worker.
-    fn start(&self) -> Sender<Batch> {
+    fn start(&self, target: NodeId, threads: &mut Threads) -> io::Result<Sender<Batch>> {
         let (batches, work) = mpsc::channel::<Batch>();
         let shared = Arc::clone(&self.actuator);
         let own = lock(&shared).another();
         let actuator = own.map_or(shared, |own| Arc::new(Mutex::new(own)));
         let results = self.results.clone();
         let stop = self.stop.clone();
-        self.scope.spawn(move || {
+        let name = format!("the worker of node {target}");
+        threads.start(name, move || {
             for batch in work {
-                let mut actuator = lock(&actuator);
+                let mut guard = lock(&actuator);
                 let started_ns = clock::monotonic_ns();
-                let result = actuator.promote_batch(&batch, &stop);
-                drop(actuator);
+                let result = threads::attempt(|| guard.promote_batch(&batch, &stop));
+                drop(guard);
                 let done = Done {
                     batch,
-                    result,
+                    result: result.unwrap_or_else(|said| Err(ActuatorError::Panicked(said))),
                     started_ns,
                     ended_ns: clock::monotonic_ns(),
                 };
@@ -109,8 +117,9 @@ impl<'scope, 'env> Crew<'scope, 'env> {
                     break;
                 }
             }
-        });
-        batches
+            actuator
+        })?;
+        Ok(batches)
     }
 }
 

@@ -6,6 +6,7 @@
 //! A run over a stream that moves nothing needs none of that: it lives by the stream's own time, so that
 //! its decisions are the same each time.
 
+use std::io;
 use std::time::Duration;
 
 use crate::actuator::{Actuator, ActuatorError};
@@ -23,6 +24,7 @@ mod inline;
 mod on_machine;
 #[cfg(test)]
 mod tests;
+mod threads;
 
 pub use inline::run_inline;
 pub use on_machine::run_on_machine;
@@ -56,6 +58,21 @@ pub enum RunError {
     /// Nothing can be moved.
     #[error("Cannot promote pages")]
     Actuator(#[source] ActuatorError),
+    /// An actuator does not end what it began, although it was told to stop.
+    #[error(
+        "The actuator {actuator} does not come back from {}; nobody knows whether what it was to move \
+         has moved",
+        chmu_machine::words::count(*batches, "batch", "batches")
+    )]
+    Stuck {
+        /// Its name.
+        actuator: &'static str,
+        /// Batches that it has.
+        batches: u64,
+    },
+    /// The kernel gives the process no more threads.
+    #[error("Cannot start a thread")]
+    Thread(#[source] io::Error),
     /// The ledger cannot be written.
     #[error(transparent)]
     Ledger(#[from] WriteError),

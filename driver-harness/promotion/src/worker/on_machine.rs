@@ -2,7 +2,6 @@
 //! Runs on a machine, by its clock.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender};
-use std::thread::{self, Scope};
 use std::time::Duration;
 
 use chmu_machine::clock;
@@ -10,6 +9,7 @@ use chmu_machine::stop::StopFlag;
 use chmu_machine::words;
 
 use super::crew::{Crew, Done};
+use super::threads::{self, Threads};
 use super::{Core, End, RunError, Sink, is_gone, source_id};
 use crate::actuator::Actuator;
 use crate::engine::Engine;
@@ -25,6 +25,11 @@ const POLL: Duration = Duration::from_millis(500);
 const RETRY: Duration = Duration::from_millis(100);
 /// Whether it is time to stop is asked at least this often.
 const NOTICE: Duration = Duration::from_millis(100);
+/// After the end nobody is waited for longer,
+const GRACE: Duration = Duration::from_millis(800);
+/// but for an actuator that began with a batch less than this before, or puts back what it changed:
+/// most batches take a tenth of it, and what is cut short on a busy machine is left to the next run.
+const BATCH_MAX: Duration = Duration::from_secs(5);
 /// Reports and results that wait for the engine; sources wait when there are more.
 const MESSAGES_MAX: usize = 8;
 
@@ -43,8 +48,11 @@ pub(super) enum Message {
         reason: String,
         failure: Option<SourceError>,
     },
-    /// A source took other settings.
-    Retuned { source: usize, granted: Tuning },
+    /// A source was asked for other settings, and has these; none when it took nothing.
+    Retuned {
+        source: usize,
+        granted: Option<Tuning>,
+    },
     /// A worker is done with a batch.
     Done(Done),
 }
@@ -68,114 +76,169 @@ pub fn run_on_machine<'a>(
     };
     let start_ns = clock::monotonic_ns();
     core.begin(&sources, &*actuator, start_ns);
-    thread::scope(|scope| {
-        let (sender, messages) = mpsc::sync_channel(MESSAGES_MAX);
-        let sources_left = sources.len();
-        let mut wishes = Vec::new();
-        for (place, source) in (0..).zip(sources) {
-            let (wish, wished) = mpsc::channel();
-            wishes.push(wish);
-            watch(scope, (place, source), wished, sender.clone(), stop.clone());
-        }
-        let mut run = Run {
-            crew: Crew::new(scope, actuator, sender, stop.clone()),
-            core,
-            messages,
-            sources_left,
-            wishes,
-            start_ns,
-            end,
-        };
-        let ended = run.until_over(stop);
-        // Nobody waits from here on; what is on its way arrives, so that it is written down.
-        stop.raise();
-        let landed = run.land();
-        let Run { core, .. } = run;
-        let summary = core.end(clock::monotonic_ns());
-        ended?;
-        landed?;
-        Ok(summary?)
-    })
+    let actuator_name = actuator.name();
+    let (sender, messages) = mpsc::sync_channel(MESSAGES_MAX);
+    let mut run = Run {
+        crew: Crew::new(actuator, sender.clone(), stop.clone()),
+        core,
+        messages,
+        source_threads: Threads::new(),
+        workers: Threads::new(),
+        sources_left: sources.len(),
+        has_ended_well: false,
+        wishes: Vec::new(),
+        moving_since_ns: start_ns,
+        start_ns,
+        end,
+    };
+    let ended = run
+        .watch(sources, &sender, stop)
+        .and_then(|()| run.until_over(stop));
+    // Nobody waits from here on; what is on its way arrives, so that it is written down.
+    stop.raise();
+    let told_ns = clock::monotonic_ns();
+    let landed = run.land(told_ns);
+    let Run {
+        core,
+        crew,
+        messages,
+        source_threads,
+        workers,
+        ..
+    } = run;
+    let stuck = core.engine.batches_moving() as u64;
+    let now_ns = clock::monotonic_ns();
+    // A machine that does not answer was a reason to end, if it was one.
+    let _ = core.engine.look_for_demotions(machine, true, now_ns);
+    let summary = core.end(now_ns);
+    // Sources and actuator put back what they changed in their own threads.
+    drop((crew, messages, sender));
+    let left_ns = told_ns
+        .saturating_add(nanoseconds(GRACE))
+        .saturating_sub(clock::monotonic_ns());
+    let mut left = source_threads.end(Duration::from_nanos(left_ns), BATCH_MAX);
+    let grace = match stuck {
+        0 => BATCH_MAX,
+        _ => Duration::ZERO,
+    };
+    left.extend(workers.end(grace, BATCH_MAX));
+    for thread in left {
+        log::warn!("{thread} does not end, and is left behind");
+    }
+    ended?;
+    landed?;
+    match stuck {
+        0 => Ok(summary?),
+        batches => Err(RunError::Stuck {
+            actuator: actuator_name,
+            batches,
+        }),
+    }
 }
 
-/// Asks a source again and again, in a thread of its own.
-fn watch<'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    (place, mut source): (usize, Box<dyn HotnessSource>),
-    wishes: Receiver<Tuning>,
-    messages: SyncSender<Message>,
-    stop: StopFlag,
-) {
-    scope.spawn(move || {
-        while !stop.is_raised() {
-            while let Ok(wish) = wishes.try_recv() {
-                let retuned = retune(&mut *source, &wish, place);
-                if retuned.is_some_and(|retuned| messages.send(retuned).is_err()) {
-                    return;
-                }
+/// Asks a source again and again, until it is told to stop or the source has nothing more to say.
+fn ask(
+    (place, source): (usize, &mut dyn HotnessSource),
+    wishes: &Receiver<Tuning>,
+    messages: &SyncSender<Message>,
+    stop: &StopFlag,
+) -> Result<(), SourceError> {
+    while !stop.is_raised() {
+        while let Ok(wish) = wishes.try_recv() {
+            if messages.send(retune(source, &wish, place)).is_err() {
+                return Ok(());
             }
-            let deadline_ns = clock::monotonic_ns().saturating_add(nanoseconds(POLL));
-            let message = match source.poll(deadline_ns, &stop) {
-                Ok(report) => Message::Report {
-                    source: place,
-                    report,
-                    health: source.health(),
-                },
-                Err(error) if error.severity() == Severity::Retry => {
-                    log::debug!("{}", words::describe(&error));
-                    stop.sleep(RETRY);
-                    continue;
-                }
-                Err(error) => Message::Gone {
-                    source: place,
-                    reason: words::describe(&error),
-                    failure: Some(error),
-                },
-            };
-            let is_failure = matches!(message, Message::Gone { .. });
-            let gone = is_gone(&*source).map(|reason| Message::Gone {
+        }
+        let deadline_ns = clock::monotonic_ns().saturating_add(nanoseconds(POLL));
+        let report = match source.poll(deadline_ns, stop) {
+            Ok(report) => report,
+            Err(error) if error.severity() == Severity::Retry => {
+                log::debug!("{}", words::describe(&error));
+                stop.sleep(RETRY);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let message = Message::Report {
+            source: place,
+            report,
+            health: source.health(),
+        };
+        if messages.send(message).is_err() {
+            return Ok(());
+        }
+        if let Some(reason) = is_gone(source) {
+            let _ = messages.send(Message::Gone {
                 source: place,
                 reason,
                 failure: None,
             });
-            let is_last = is_failure || gone.is_some();
-            let is_heard = messages.send(message).is_ok();
-            if let Some(gone) = gone.filter(|_| !is_failure) {
-                let _ = messages.send(gone);
-            }
-            if is_last || !is_heard {
-                break;
-            }
+            return Ok(());
         }
-    });
+    }
+    Ok(())
 }
 
 /// Asks a source for other settings; a source that cannot take them keeps what it has.
-fn retune(source: &mut dyn HotnessSource, wish: &Tuning, place: usize) -> Option<Message> {
-    match source.retune(wish) {
-        Ok(granted) => Some(Message::Retuned {
-            source: place,
-            granted,
-        }),
-        Err(error) => {
-            log::warn!("{}", words::describe(&error));
-            None
-        }
+fn retune(source: &mut dyn HotnessSource, wish: &Tuning, place: usize) -> Message {
+    let granted = source.retune(wish);
+    if let Err(error) = &granted {
+        log::warn!("{}", words::describe(error));
+    }
+    Message::Retuned {
+        source: place,
+        granted: granted.ok(),
     }
 }
 
-struct Run<'scope, 'env, 'a> {
+struct Run<'a> {
     core: Core<'a>,
-    crew: Crew<'scope, 'env>,
+    crew: Crew,
     messages: Receiver<Message>,
+    source_threads: Threads,
+    workers: Threads,
     sources_left: usize,
+    /// A source came to its end without a failure.
+    has_ended_well: bool,
     /// What sources are asked for, by their place.
     wishes: Vec<Sender<Tuning>>,
+    /// When the last batch was handed to an actuator.
+    moving_since_ns: u64,
     start_ns: u64,
     end: End,
 }
 
-impl Run<'_, '_, '_> {
+impl Run<'_> {
+    /// Gives each source a thread of its own.
+    fn watch(
+        &mut self,
+        sources: Vec<Box<dyn HotnessSource>>,
+        messages: &SyncSender<Message>,
+        stop: &StopFlag,
+    ) -> Result<(), RunError> {
+        for (place, mut source) in (0..).zip(sources) {
+            let (wish, wished) = mpsc::channel();
+            self.wishes.push(wish);
+            let name = format!("the source {}", source.facts().name);
+            let (messages, stop) = (messages.clone(), stop.clone());
+            let started = self.source_threads.start(name, move || {
+                let asked =
+                    threads::attempt(|| ask((place, &mut *source), &wished, &messages, &stop));
+                let asked = asked.unwrap_or_else(|said| Err(SourceError::Panicked(said)));
+                if let Err(error) = asked {
+                    let _ = messages.send(Message::Gone {
+                        source: place,
+                        reason: words::describe(&error),
+                        failure: Some(error),
+                    });
+                }
+                source
+            });
+            started.map_err(RunError::Thread)?;
+        }
+        Ok(())
+    }
+
     fn until_over(&mut self, stop: &StopFlag) -> Result<(), RunError> {
         while !stop.is_raised() {
             let now_ns = clock::monotonic_ns();
@@ -186,8 +249,15 @@ impl Run<'_, '_, '_> {
             let batch = Core::tolerate(batch)?.flatten();
             let is_busy = batch.is_some();
             if let Some(batch) = batch {
-                self.crew.assign(batch, now_ns);
+                self.moving_since_ns = now_ns;
+                let assigned = self.crew.assign(batch, &mut self.workers, now_ns);
+                assigned.map_err(RunError::Thread)?;
             }
+            let looked = self
+                .core
+                .engine
+                .look_for_demotions(self.core.machine, false, now_ns);
+            Core::tolerate(looked)?;
             self.core.tell()?;
             self.crew.dismiss_idle(now_ns);
             let wait = match is_busy {
@@ -235,8 +305,10 @@ impl Run<'_, '_, '_> {
                 failure,
             } => {
                 self.sources_left = self.sources_left.saturating_sub(1);
+                self.has_ended_well |= failure.is_none();
                 let is_fatal = |error: &SourceError| {
-                    self.sources_left == 0 || error.severity() == Severity::Fatal
+                    let none_is_left = self.sources_left == 0 && !self.has_ended_well;
+                    none_is_left || error.severity() == Severity::Fatal
                 };
                 core.engine
                     .source_gone(source_id(source), reason.clone(), now_ns);
@@ -247,7 +319,8 @@ impl Run<'_, '_, '_> {
                 }
             }
             Message::Retuned { source, granted } => {
-                core.engine.retuned(source_id(source), &granted);
+                core.engine
+                    .retuned(source_id(source), granted.as_ref(), now_ns);
             }
             Message::Done(done) => self.done(done)?,
         }
@@ -283,13 +356,18 @@ impl Run<'_, '_, '_> {
     }
 
     /// Waits for the batches that actuators have; reports that come meanwhile are of no use any more.
-    fn land(&mut self) -> Result<(), RunError> {
+    /// An actuator that does not come back is not waited for.
+    fn land(&mut self, told_ns: u64) -> Result<(), RunError> {
         let mut result = Ok(());
-        while self.core.engine.batches_moving() > 0
-            && let Ok(message) = self.messages.recv()
-        {
-            if let Message::Done(done) = message {
-                result = result.and(self.done(done));
+        let patient_until_ns = self.moving_since_ns.saturating_add(nanoseconds(BATCH_MAX));
+        let until_ns = told_ns.saturating_add(nanoseconds(GRACE));
+        let until_ns = until_ns.max(patient_until_ns);
+        while self.core.engine.batches_moving() > 0 {
+            let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
+            match self.messages.recv_timeout(Duration::from_nanos(left_ns)) {
+                Ok(Message::Done(done)) => result = result.and(self.done(done)),
+                Ok(_) => {}
+                Err(_) => break,
             }
         }
         result
@@ -302,7 +380,10 @@ impl Run<'_, '_, '_> {
         let epochs = end.after_epochs;
         end.after.is_some_and(|after| passed >= after)
             || epochs.is_some_and(|epochs| core.recorder.epoch(now_ns) >= epochs)
-            || (is_idle && end.when_stable && core.recorder.is_stable(now_ns))
+            || (is_idle
+                && end.when_stable
+                && core.engine.is_settled()
+                && core.recorder.is_stable(now_ns))
             || (is_idle && end.when_idle && self.sources_left == 0)
     }
 }

@@ -116,8 +116,18 @@ fn run(
     actuator: Box<dyn Actuator>,
     end: End,
 ) -> (Result<Summary, RunError>, Vec<Event>) {
+    run_with(machine, sources, actuator, end, Policy::default())
+}
+
+fn run_with(
+    machine: &SimulatedMachine,
+    sources: Vec<Box<dyn HotnessSource>>,
+    actuator: Box<dyn Actuator>,
+    end: End,
+    policy: Policy,
+) -> (Result<Summary, RunError>, Vec<Event>) {
     let mut events = Vec::new();
-    let mut engine = Engine::new(Policy::default(), 0);
+    let mut engine = Engine::new(policy, 0);
     let stop = StopFlag::new().unwrap();
     let mut sink = |new: &[Event]| {
         events.extend_from_slice(new);
@@ -467,4 +477,229 @@ proptest! {
             prop_assert!(*accesses < 20 || rate.is_some() || moved.contains(frame));
         }
     }
+}
+
+/// Panics over its second batch.
+#[derive(Debug)]
+struct Clumsy {
+    machine: SimulatedMachine,
+    batches: u32,
+}
+
+impl Actuator for Clumsy {
+    fn name(&self) -> &'static str {
+        "clumsy"
+    }
+
+    fn limits(&self) -> Limits {
+        self.machine.limits()
+    }
+
+    fn promote_batch(
+        &mut self,
+        batch: &Batch,
+        stop: &StopFlag,
+    ) -> Result<Vec<Fate>, ActuatorError> {
+        self.batches += 1;
+        assert!(self.batches < 2, "two are too many");
+        self.machine.promote_batch(batch, stop)
+    }
+}
+
+/// Folios that moved, and those refused, by the ledger; its sums must be those of its lines.
+fn accounts(events: &[Event]) -> (u64, std::collections::BTreeMap<crate::Rejection, u64>) {
+    let mut moved = 0;
+    let mut refused = std::collections::BTreeMap::new();
+    for event in events {
+        match &event.action {
+            Action::Moved(_) => moved += 1,
+            Action::Refused(one) => *refused.entry(one.reason).or_default() += 1,
+            _ => {}
+        }
+    }
+    let Some(Action::End(totals)) = events.last().map(|event| &event.action) else {
+        panic!("{events:?}");
+    };
+    assert_eq!(
+        (totals.folios_moved, totals.refused),
+        (moved, refused.values().sum())
+    );
+    (moved, refused)
+}
+
+#[test]
+fn an_actuator_that_panics_ends_the_run_with_a_sentence() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 100);
+    let source = script([
+        Answer::Report((SLOW..SLOW + 100).collect()),
+        Answer::Wait,
+        Answer::Wait,
+    ]);
+    let clumsy = Clumsy {
+        machine: machine.clone(),
+        batches: 0,
+    };
+    let policy = Policy {
+        batch_folios: 64,
+        ..Policy::default()
+    };
+    let (summary, events) = run_with(&machine, vec![source], Box::new(clumsy), IDLE, policy);
+    let Err(RunError::Actuator(error)) = summary else {
+        panic!("{summary:?}");
+    };
+    let sentence = "The actuator panicked: two are too many; please report this";
+    assert_eq!(error.to_string(), sentence);
+    let (moved, refused) = accounts(&events);
+    assert_eq!((moved, refused[&crate::Rejection::Stayed]), (64, 36));
+}
+
+/// Does not come back until it is let go, whatever it is told.
+#[derive(Debug)]
+struct Stuck {
+    machine: SimulatedMachine,
+    wait: Mutex<Receiver<()>>,
+}
+
+impl Actuator for Stuck {
+    fn name(&self) -> &'static str {
+        "stuck"
+    }
+
+    fn limits(&self) -> Limits {
+        self.machine.limits()
+    }
+
+    fn promote_batch(
+        &mut self,
+        batch: &Batch,
+        stop: &StopFlag,
+    ) -> Result<Vec<Fate>, ActuatorError> {
+        let _ = self.wait.lock().unwrap().recv();
+        self.machine.promote_batch(batch, stop)
+    }
+}
+
+#[test]
+fn an_actuator_that_does_not_come_back_keeps_nobody() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 3);
+    let source = script([
+        Answer::Report((SLOW..SLOW + 3).collect()),
+        Answer::Wait,
+        Answer::Wait,
+    ]);
+    let (let_go, wait) = mpsc::channel();
+    let stuck = Stuck {
+        machine: machine.clone(),
+        wait: Mutex::new(wait),
+    };
+    let end = End {
+        after: Some(Duration::from_millis(200)),
+        ..End::default()
+    };
+    let (summary, events) = run(&machine, vec![source], Box::new(stuck), end);
+    let sentence = "The actuator stuck does not come back from 1 batch; nobody knows whether what it was \
+                    to move has moved";
+    assert_eq!(summary.unwrap_err().to_string(), sentence);
+    let (moved, refused) = accounts(&events);
+    assert_eq!((moved, refused[&crate::Rejection::Unheard]), (0, 3));
+    drop(let_go);
+}
+
+/// Panics when it is asked, or does not come back until it is let go.
+#[derive(Debug)]
+struct Wayward {
+    facts: Facts,
+    wait: Option<Mutex<Receiver<()>>>,
+    /// Dropped with it, after it was said to be gone.
+    _alive: Option<Sender<()>>,
+}
+
+impl HotnessSource for Wayward {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn poll(&mut self, _: u64, _: &StopFlag) -> Result<Report, SourceError> {
+        let wait = self.wait.as_ref().expect("nothing to wait for");
+        let _ = wait.lock().unwrap().recv();
+        Ok(Report::default())
+    }
+}
+
+/// Reports a page once another thing is gone, and is gone as well.
+#[derive(Debug)]
+struct After {
+    facts: Facts,
+    other: Mutex<Receiver<()>>,
+    has_reported: bool,
+}
+
+impl HotnessSource for After {
+    fn facts(&self) -> &Facts {
+        &self.facts
+    }
+
+    fn poll(&mut self, _: u64, _: &StopFlag) -> Result<Report, SourceError> {
+        let _ = self.other.lock().unwrap().recv();
+        self.has_reported = true;
+        let now_ns = clock::monotonic_ns();
+        Ok(Report {
+            handed_out_ns: now_ns,
+            earliest_access_ns: now_ns,
+            extents: vec![extent(SLOW)],
+            ..Report::default()
+        })
+    }
+
+    fn health(&self) -> Health {
+        match self.has_reported {
+            true => Health::Gone("it has reported".into()),
+            false => Health::Good,
+        }
+    }
+}
+
+#[test]
+fn a_source_that_panics_costs_only_itself() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 2);
+    let (alive, other) = mpsc::channel();
+    let wayward = Wayward {
+        facts: facts("wayward"),
+        wait: None,
+        _alive: Some(alive),
+    };
+    let good = After {
+        facts: facts("good"),
+        other: Mutex::new(other),
+        has_reported: false,
+    };
+    let sources: Vec<Box<dyn HotnessSource>> = vec![Box::new(wayward), Box::new(good)];
+    let (summary, events) = run(&machine, sources, Box::new(machine.clone()), IDLE);
+    assert_eq!(summary.unwrap().pages_promoted, 1);
+    let gone = "The source panicked: nothing to wait for; please report this";
+    let is_gone = |event: &Event| match &event.action {
+        Action::Source(said) => said.health == Health::Gone(gone.into()),
+        _ => false,
+    };
+    assert!(events.iter().any(is_gone), "{events:?}");
+}
+
+#[test]
+fn a_source_that_does_not_come_back_keeps_nobody() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 2);
+    let (let_go, wait) = mpsc::channel();
+    let wayward = Wayward {
+        facts: facts("wayward"),
+        wait: Some(Mutex::new(wait)),
+        _alive: None,
+    };
+    let good = script([Answer::Report(vec![SLOW]), Answer::Wait, Answer::Wait]);
+    let sources: Vec<Box<dyn HotnessSource>> = vec![Box::new(wayward), good];
+    let end = End {
+        after: Some(Duration::from_millis(300)),
+        ..End::default()
+    };
+    let (summary, _) = run(&machine, sources, Box::new(machine.clone()), end);
+    assert_eq!(summary.unwrap().pages_promoted, 1);
+    drop(let_go);
 }

@@ -151,6 +151,7 @@ fn run_here(options: &Options, stop: &StopFlag) -> Result<Summary> {
     let mut end = options.end.end();
     end.when_idle = true;
     let sources = sources.start()?;
+    options.source.tune(&mut engine, &sources);
     let mut sink = |events: &[Event]| ledger.write(events, &reporting);
     Ok(run_on_machine(
         &mut engine,

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, ensure};
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::stop::StopFlag;
-use chmu_promotion::frame_list;
 use chmu_promotion::source::registry::{Opener, SourceName};
 use chmu_promotion::source::{HotnessSource, ListSource, ProgrammedUnits, StreamSource};
+use chmu_promotion::tuner::Tuner;
+use chmu_promotion::{Engine, SourceId, frame_list};
 
 use crate::cli::units::UnitOptions;
 
@@ -29,9 +30,26 @@ pub(super) struct SourceOptions {
     frames: Option<PathBuf>,
     #[command(flatten)]
     units: UnitOptions,
+    /// Leaves all settings of units as they are. Otherwise threshold, epoch, unit size and watched
+    /// memory, as far as they are not given, are adapted so that lists seldom overflow and say
+    /// something.
+    #[arg(long)]
+    no_tune: bool,
 }
 
 impl SourceOptions {
+    /// Has the engine adapt what it may of these sources, which it knows by their place.
+    pub(super) fn tune(&self, engine: &mut Engine, sources: &[Box<dyn HotnessSource>]) {
+        if self.no_tune {
+            return;
+        }
+        for (place, source) in (0..).zip(sources) {
+            if let Some(tunable) = source.tunable() {
+                engine.tune(SourceId(place), Tuner::new(tunable, self.units.fixed()));
+            }
+        }
+    }
+
     /// The stream, where it is the only source.
     pub(super) fn stream(&self) -> Option<&Path> {
         match (&*self.sources, &self.frames) {

@@ -12,11 +12,12 @@ use crate::actuator::Actuator;
 use crate::batch::{Batch, Fate};
 use crate::ledger::{Action, Event};
 use crate::machine::Machine;
-use crate::report::{Health, HotExtent, Place, Report, UnitPlace, Weight};
+use crate::report::{Facts, Health, HotExtent, Place, Report, SourceKind, UnitPlace, Weight};
 use crate::testing::{SLOW, SimulatedMachine, facts};
 use chmu_spec::address::Dpa;
 
 mod stale;
+mod tuning;
 
 const SOURCE: SourceId = SourceId(0);
 const MS: u64 = 1_000_000;
@@ -379,6 +380,72 @@ fn a_page_that_is_known_by_its_owner_is_tried_again_by_itself() {
 }
 
 #[test]
+fn frames_of_a_list_are_tried_again_by_themselves() {
+    let machine = SimulatedMachine::with_pages([SLOW]);
+    machine.hold(SLOW, Fate::Stayed);
+    let mut bench = Bench::new(machine, prompt());
+    bench.engine = Engine::new(prompt(), 1);
+    let list = Facts {
+        kind: SourceKind::List,
+        ..facts("list")
+    };
+    bench.engine.begin(vec![list], "simulated", false, 0);
+    bench.offer(vec![extent(SLOW, 1, 1)], 0);
+    let mut tries = Vec::new();
+    for millisecond in 0..1000 {
+        if millisecond == 500 {
+            bench.machine.let_go(SLOW);
+        }
+        if bench.step(millisecond * MS).is_some() {
+            tries.push(millisecond);
+        }
+    }
+    assert_eq!((tries, bench.promoted().len()), (vec![0, 101, 502], 1));
+}
+
+#[test]
+fn a_page_that_its_process_has_elsewhere_by_now_is_left() {
+    for is_elsewhere in [false, true] {
+        let mut bench = Bench::new(SimulatedMachine::with_pages([SLOW]), prompt());
+        let mut addresses = extent(SLOW, 1, 1);
+        addresses.place = Place::Addresses {
+            process_id: 7,
+            start: SLOW * 4096,
+            pages: 1,
+        };
+        bench.offer(vec![addresses], 1);
+        let folio = |frame| Folio {
+            head: Pfn(frame),
+            pages: 1,
+        };
+        if is_elsewhere {
+            // Another page, of the same kind, is where it was.
+            bench.machine.place(folio(SLOW), 99);
+            bench.machine.place(folio(SLOW + 5), SLOW);
+        }
+        assert_eq!(bench.run(1).len(), usize::from(!is_elsewhere));
+        let left = bench.refused().get(&Rejection::AnotherPage).copied();
+        assert_eq!(left, is_elsewhere.then_some(1));
+    }
+}
+
+#[test]
+fn a_page_of_another_kind_by_now_is_left() {
+    let machine = SimulatedMachine::with_pages([SLOW]);
+    machine.tell_owners();
+    let mut bench = Bench::new(machine, prompt());
+    bench.offer(vec![extent(SLOW, 1, 1)], 1);
+    bench
+        .machine
+        .set_flags(SLOW, PageFlags::LRU | PageFlags::SWAPBACKED);
+    assert_eq!(bench.run(1), BTreeSet::new());
+    assert_eq!(
+        bench.refused(),
+        BTreeMap::from([(Rejection::AnotherPage, 1)])
+    );
+}
+
+#[test]
 fn a_frame_with_another_owner_by_now_is_left() {
     let machine = SimulatedMachine::with_pages([SLOW]);
     machine.tell_owners();
@@ -559,6 +626,47 @@ fn promotion_slows_down_when_the_target_demotes_as_much() {
     assert!(by_second[19] < 100, "{by_second:?}");
     let is_tuned = |event: &Event| matches!(event.action, Action::Tuned(_));
     assert!(bench.events().iter().any(is_tuned));
+}
+
+#[test]
+fn demotions_are_noted_when_nothing_is_promoted_any_more() {
+    let mut bench = Bench::new(SimulatedMachine::with_pages(SLOW..SLOW + 4), prompt());
+    bench.offer(vec![extent(SLOW, 4, 1)], 1);
+    assert_eq!(bench.run(1).len(), 4);
+    bench.machine.demote(3);
+    let mut demoted = |millisecond: u64, is_last| {
+        let machine = bench.machine.clone();
+        let now_ns = millisecond * MS;
+        bench
+            .engine
+            .look_for_demotions(&machine, is_last, now_ns)
+            .unwrap();
+        let pages = bench
+            .events()
+            .into_iter()
+            .filter_map(|event| match event.action {
+                Action::Demoted(demoted) => Some(demoted.pages),
+                _ => None,
+            });
+        let pages: u64 = pages.sum();
+        bench.machine.demote(1);
+        pages
+    };
+    // Nobody looks more often than once a second, but for the last time; none is noted twice.
+    assert_eq!(demoted(500, false), 0);
+    assert_eq!(demoted(1_500, false), 4);
+    assert_eq!(demoted(1_600, false), 0);
+    assert_eq!(demoted(1_700, true), 2);
+}
+
+#[test]
+fn what_an_actuator_keeps_is_accounted_for_at_the_end() {
+    let mut bench = Bench::new(SimulatedMachine::with_pages(SLOW..SLOW + 3), prompt());
+    bench.offer(vec![extent(SLOW, 3, 1)], 1);
+    let machine = bench.machine.clone();
+    assert!(bench.engine.next_batch(&machine, 1).unwrap().is_some());
+    bench.engine.end(5);
+    assert_eq!(bench.refused(), BTreeMap::from([(Rejection::Unheard, 3)]));
 }
 
 #[test]

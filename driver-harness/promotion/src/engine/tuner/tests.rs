@@ -3,15 +3,16 @@
 
 use std::collections::BTreeSet;
 
-use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
 use super::*;
+use crate::report::WatchedRange;
+use chmu_spec::address::Pfn;
 
 const MS: u64 = 1_000_000;
 const PAGES: u64 = 4096;
 /// Accesses that make a page hot at all.
-const LEAST: u64 = 32;
+const LEAST: u64 = 4;
 /// Windows that show what the settings lead to.
 const LAST: usize = 60;
 
@@ -77,16 +78,19 @@ impl Device {
         let watched = (0..PAGES).filter(|page| self.watches(*page));
         let found = watched.filter(|page| self.accesses(*page) >= self.settings.threshold);
         let found: Vec<_> = found.collect();
-        self.now_ns += self.settings.epoch_ns;
         let overflow = found.len() > self.list;
-        let units: BTreeSet<_> = found.into_iter().take(self.list).collect();
-        let again = units.intersection(&self.reported).count() as u64;
-        self.reported = units;
-        Window {
-            units: self.reported.len() as u64,
-            again,
+        let weights = found.iter().take(self.list);
+        let weights = weights.map(|page| self.accesses(*page)).collect();
+        let units: BTreeSet<_> = found.iter().copied().take(self.list).collect();
+        let window = Window {
+            before: self.reported.len() as u64,
+            again: units.intersection(&self.reported).count() as u64,
             overflow,
-        }
+            ..Window::of(weights, self.settings.threshold)
+        };
+        self.reported = units;
+        self.now_ns += self.settings.epoch_ns;
+        window
     }
 
     fn take(&mut self, wish: &Tuning) -> Tuning {
@@ -98,7 +102,12 @@ impl Device {
             self.ranges.clone_from(ranges);
         }
         self.reported.clear();
-        wish.clone()
+        Tuning {
+            threshold: Some(settings.threshold),
+            epoch_ns: Some(settings.epoch_ns),
+            unit_bytes: Some(settings.unit_bytes),
+            ranges: Some(self.ranges.clone()),
+        }
     }
 }
 
@@ -117,6 +126,19 @@ fn settings(threshold: u64, epoch_ns: u64) -> Settings {
     }
 }
 
+fn tunable(device: &Device) -> Tunable {
+    Tunable {
+        settings: device.settings,
+        bounds: Bounds {
+            threshold: (LEAST, device.counter_max.min(1 << 24)),
+            epoch_ns: (MS, 10_000 * MS),
+            ranges: whole(),
+            parts: 1024,
+        },
+        fixed: Fixed::default(),
+    }
+}
+
 /// What the last windows were like.
 #[derive(Debug)]
 struct Result {
@@ -131,12 +153,7 @@ struct Result {
 /// Lets so many windows pass, and looks at the last of them.
 fn run(device: &mut Device, fixed: Fixed, windows: usize) -> Result {
     let last = windows.min(LAST);
-    let bounds = Bounds {
-        threshold: (LEAST, device.counter_max.min(1 << 24)),
-        epoch_ns: (MS, 10_000 * MS),
-        ranges: whole(),
-    };
-    let mut tuner = Tuner::new(device.settings, bounds, fixed);
+    let mut tuner = Tuner::new(tunable(device), fixed);
     let (mut overflows, mut right, mut all, mut found) = (0, 0, 0, BTreeSet::new());
     for number in 0..windows {
         let window = device.window();
@@ -155,7 +172,7 @@ fn run(device: &mut Device, fixed: Fixed, windows: usize) -> Result {
         }
         if let Some(change) = tuner.window(window) {
             let granted = device.take(&change.wish);
-            tuner.granted(&granted);
+            tuner.granted(Some(&granted));
         }
     }
     Result {
@@ -225,13 +242,7 @@ fn it_escapes_from_watching_more_than_the_list_holds() {
     let mut device = Device::new(settings(64, 100 * MS));
     device.hot = 1000;
     device.list = 128;
-    let settings = device.settings;
-    let bounds = Bounds {
-        threshold: (LEAST, 1 << 24),
-        epoch_ns: (MS, 10_000 * MS),
-        ranges: whole(),
-    };
-    let mut tuner = Tuner::new(settings, bounds, Fixed::default());
+    let mut tuner = Tuner::new(tunable(&device), Fixed::default());
     let (mut overflows, mut found) = (0, BTreeSet::new());
     for number in 0..800 {
         let window = device.window();
@@ -241,7 +252,7 @@ fn it_escapes_from_watching_more_than_the_list_holds() {
         }
         if let Some(change) = tuner.window(window) {
             let granted = device.take(&change.wish);
-            tuner.granted(&granted);
+            tuner.granted(Some(&granted));
         }
     }
     // Each part has its turn, and nothing but what is hot is found there.
@@ -254,24 +265,25 @@ fn it_escapes_from_watching_more_than_the_list_holds() {
 fn it_asks_for_smaller_units_once() {
     let mut coarse = settings(64, 100 * MS);
     coarse.unit_bytes = 2 << 20;
-    let bounds = Bounds {
-        threshold: (LEAST, 1 << 24),
-        epoch_ns: (MS, MS),
-        ranges: whole(),
-    };
-    let mut tuner = Tuner::new(coarse, bounds, Fixed::default());
+    let mut tuner = Tuner::new(tunable(&Device::new(coarse)), Fixed::default());
     let window = Window {
         units: 5,
         ..Window::default()
     };
     let change = tuner.window(window).unwrap();
-    assert_eq!((change.from, change.to), (2 << 20, PAGE_BYTES));
+    assert_eq!(change.wish.unit_bytes, Some(PAGE_BYTES));
     // The device has no smaller ones.
-    tuner.granted(&Tuning {
+    let granted = tuner.granted(Some(&Tuning {
         unit_bytes: Some(2 << 20),
         ..Tuning::default()
-    });
-    assert!((0..50).all(|_| tuner.window(window).is_none()));
+    }));
+    let kept = Granted {
+        setting: TunedSetting::UnitBytes,
+        from: 2 << 20,
+        to: 2 << 20,
+    };
+    assert_eq!(granted, [kept]);
+    assert!((0..15).all(|_| tuner.window(window).is_none()));
 }
 
 #[test]
@@ -289,24 +301,151 @@ fn what_a_user_fixed_stays() {
     assert_eq!(result.overflows, 60);
 }
 
-proptest! {
-    #[test]
-    fn parts_are_the_whole(
-        lengths in proptest::collection::vec(1..100_u64, 1..5), parts in 1..40_u64,
-    ) {
-        let mut ranges = Vec::new();
-        let mut frames = Vec::new();
-        for (number, pages) in (0..).zip(lengths) {
-            ranges.push(WatchedRange::Frames { start: Pfn(number * 1000), pages });
-            frames.extend(number * 1000..number * 1000 + pages);
+/// A device whose reported pages are promoted at once, unless the tuner doubts the report.
+struct Machine {
+    device: Device,
+    tuner: Tuner,
+    promoted: BTreeSet<u64>,
+    noise: u64,
+}
+
+impl Machine {
+    fn new(device: Device, noise: u64) -> Machine {
+        Machine {
+            tuner: Tuner::new(tunable(&device), Fixed::default()),
+            device,
+            promoted: BTreeSet::new(),
+            noise,
         }
-        let mut found = Vec::new();
-        for part in 0..parts {
-            for range in part_of(&ranges, part, parts) {
-                let WatchedRange::Frames { start, pages } = range else { panic!() };
-                found.extend(start.0..start.0 + pages);
+    }
+
+    /// Accesses of a page in this epoch: up to a fifth more or less than usual.
+    fn accesses(&mut self, page: u64) -> u64 {
+        self.noise = self
+            .noise
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(page | 1);
+        self.device.accesses(page) * (80 + (self.noise >> 33) % 41) / 100
+    }
+
+    fn epochs(&mut self, epochs: usize, is_idle: bool) {
+        for _ in 0..epochs {
+            let mut found = Vec::new();
+            for page in (0..PAGES / 4).filter(|_| !is_idle) {
+                if self.promoted.contains(&page) || !self.device.watches(page) {
+                    continue;
+                }
+                let accesses = self.accesses(page);
+                if accesses >= self.device.settings.threshold {
+                    found.push((page, accesses));
+                }
+            }
+            self.device.now_ns += self.device.settings.epoch_ns;
+            let overflow = found.len() > self.device.list;
+            found.truncate(self.device.list);
+            let weights: Vec<_> = found.iter().map(|(_, weight)| *weight).collect();
+            let hottest = weights.iter().max().copied().unwrap_or(0);
+            let window = Window {
+                overflow,
+                ..Window::of(weights, self.device.settings.threshold)
+            };
+            let change = self.tuner.window(window);
+            if change.is_none() && !self.tuner.doubts(overflow, hottest) {
+                self.promoted.extend(found.iter().map(|(page, _)| *page));
+            }
+            if let Some(change) = change {
+                let granted = self.device.take(&change.wish);
+                self.tuner.granted(Some(&granted));
             }
         }
-        prop_assert_eq!(found, frames);
     }
+
+    /// Pages that are hot and were promoted, and pages that are cold and were.
+    fn right_and_wrong(&self) -> (u64, u64) {
+        let is_hot = |page: &&u64| **page < self.device.hot;
+        let right = self.promoted.iter().filter(is_hot).count() as u64;
+        (right, self.promoted.len() as u64 - right)
+    }
+}
+
+/// 100 ms and 32 accesses, and a list of 256 units.
+fn usual(traffic: (u64, u64)) -> Device {
+    let mut device = Device::new(settings(32, 100 * MS));
+    device.traffic = traffic;
+    device
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// However hot the hot pages are, however long nothing happened before, and however long after:
+    /// they are promoted, and no other page is.
+    #[test]
+    fn hot_pages_are_found_and_cold_ones_left(
+        hot in 64..5_000_u64, part in 20..1_000_u64, idle in 0..600_usize, noise: u64,
+    ) {
+        // Hot by the usual settings is what is touched 320 times a second.
+        let mut device = usual((hot, (hot / part).min(26)));
+        device.list = 4096;
+        let mut machine = Machine::new(device, noise);
+        machine.epochs(idle, true);
+        machine.epochs(400, false);
+        prop_assert_eq!(machine.right_and_wrong(), (100, 0), "{:?}", machine.device.settings);
+        prop_assert!(machine.tuner.is_settled());
+        machine.epochs(1_000, false);
+        prop_assert_eq!(machine.right_and_wrong(), (100, 0), "{:?}", machine.device.settings);
+    }
+
+    /// The same with pages that are not hot by the usual settings, but hotter than all others.
+    #[test]
+    fn what_is_hot_on_a_slow_machine_is_found(hot in 6..30_u64, idle in 0..100_usize, noise: u64) {
+        let mut machine = Machine::new(usual((hot, 0)), noise);
+        machine.epochs(idle, true);
+        machine.epochs(400, false);
+        prop_assert_eq!(machine.right_and_wrong(), (100, 0), "{:?}", machine.device.settings);
+    }
+
+    /// All pages are hot by the usual settings, some more than others.
+    #[test]
+    fn an_overflowing_list_promotes_no_cold_page(
+        cold in 41..2_000_u64, times in 6..50_u64, list in 100..1_000_usize, noise: u64,
+    ) {
+        let mut device = usual((cold * times, cold));
+        device.list = list;
+        let mut machine = Machine::new(device, noise);
+        machine.epochs(150, false);
+        prop_assert_eq!(machine.right_and_wrong(), (100, 0), "{:?}", machine.device.settings);
+        prop_assert!(machine.tuner.is_settled());
+    }
+}
+
+#[test]
+fn settings_below_the_usual_ones_end_when_something_is_hot_by_those() {
+    let mut machine = Machine::new(usual((3_000, 20)), 1);
+    machine.epochs(400, true);
+    let low = machine.device.settings;
+    assert!(
+        low.threshold < LEAST * 2 && low.epoch_ns > 100 * MS,
+        "{low:?}"
+    );
+    machine.epochs(20, false);
+    assert_eq!(machine.device.settings, settings(32, 100 * MS));
+    assert_eq!(machine.right_and_wrong(), (100, 0));
+}
+
+#[test]
+fn what_a_source_does_not_take_is_asked_for_once() {
+    let device = usual((1, 1));
+    let mut tuner = Tuner::new(tunable(&device), Fixed::default());
+    let mut asked = Vec::new();
+    for _ in 0..2_000 {
+        if let Some(change) = tuner.window(Window::default()) {
+            let granted = tuner.granted(None);
+            assert!(granted.iter().all(|one| one.from == one.to), "{granted:?}");
+            asked.push(change.wish);
+        }
+    }
+    // A lower threshold, and then a longer epoch.
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert_eq!(tuner.settings(), device.settings);
 }

@@ -12,7 +12,7 @@ use chmu_machine::clock;
 use chmu_machine::stop::StopFlag;
 
 use super::{HotnessSource, SourceError};
-use crate::report::{Facts, Health, Knowledge, Report, SourceKind, Tuning, WeightKind};
+use crate::report::{Facts, Health, Knowledge, Report, SourceKind, Tunable, Tuning, WeightKind};
 use member::Member;
 
 mod member;
@@ -272,6 +272,10 @@ impl HotnessSource for ChmuSource {
             }
             self.wait(left.min(self.pause()), stop)?;
         }
+    }
+
+    fn tunable(&self) -> Option<Tunable> {
+        retune::tunable(&self.members, &self.tuning())
     }
 
     /// Programs what changes. Entries read before are kept for the next report; counts of the epoch that

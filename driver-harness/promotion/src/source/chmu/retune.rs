@@ -1,14 +1,72 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Other settings for a unit that counts.
+//! Other settings for units that count.
 
 use std::ops::Range;
 
-use chmu_driver::device::{Settings, UnitError};
+use chmu_driver::device::{Capabilities, Settings, Unit, UnitError};
 use chmu_spec::address::Dpa;
+use chmu_spec::chmu::{Mode, RANGE_BYTES};
+use chmu_spec::epoch::EpochLength;
+use chmu_spec::hotlist::maximum_count;
 use chmu_spec::unit_size::UnitSize;
 
 use super::member::Member;
-use crate::report::{Tuning, WatchedRange};
+use crate::report::{self, Bounds, Fixed, Tunable, Tuning, WatchedRange};
+
+/// Fewer accesses in an epoch make no page hot, however little else there is.
+const THRESHOLD_MIN: u64 = 4;
+/// No epoch is made shorter: each costs an interrupt and a reading.
+const EPOCH_MIN_NS: u64 = 10_000_000;
+/// No epoch is made longer: a page is promoted when it has been hot for one.
+const EPOCH_MAX_NS: u64 = 1_000_000_000;
+
+/// What can be adapted about units that are programmed: what all of them take.
+pub(super) fn tunable(members: &[Member], now: &Tuning) -> Option<Tunable> {
+    let settings = engine_settings(now)?;
+    let units = || members.iter().map(|member| &member.unit);
+    let counters = units().filter_map(Unit::counter_width);
+    let highest = maximum_count(counters.min()?).min(u32::MAX.into());
+    let epoch = |of: fn(&Capabilities) -> Option<EpochLength>| {
+        let epochs = units().filter_map(move |unit| of(unit.capabilities()));
+        epochs.map(EpochLength::nanoseconds)
+    };
+    let shortest = epoch(|one| one.minimum_epoch).max().unwrap_or(0);
+    let longest = epoch(|one| one.maximum_epoch).min().unwrap_or(u64::MAX);
+    let has_epochs = units()
+        .filter_map(Unit::settings)
+        .all(|settings| settings.mode == Mode::Epoch);
+    let ranges = now.ranges.clone().unwrap_or_default();
+    let bytes = |range: &WatchedRange| match *range {
+        WatchedRange::Device { bytes, .. } => bytes,
+        WatchedRange::Frames { .. } => 0,
+    };
+    let watched: u64 = ranges.iter().map(bytes).sum();
+    Some(Tunable {
+        settings,
+        bounds: Bounds {
+            threshold: (THRESHOLD_MIN.min(highest), highest),
+            epoch_ns: (
+                EPOCH_MIN_NS.max(shortest).min(settings.epoch_ns),
+                EPOCH_MAX_NS.min(longest).max(settings.epoch_ns),
+            ),
+            // A bit of the bitmap stands for so much.
+            parts: (watched / RANGE_BYTES).max(1),
+            ranges,
+        },
+        fixed: Fixed {
+            epoch: !has_epochs,
+            ..Fixed::default()
+        },
+    })
+}
+
+fn engine_settings(now: &Tuning) -> Option<report::Settings> {
+    Some(report::Settings {
+        threshold: now.threshold?,
+        epoch_ns: now.epoch_ns?,
+        unit_bytes: now.unit_bytes?,
+    })
+}
 
 impl Member {
     /// The settings that come closest to a wish: what the unit does not have stays as it is.
