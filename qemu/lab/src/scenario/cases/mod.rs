@@ -4,6 +4,7 @@
 mod demo;
 mod interleaved_devices;
 mod three_tier;
+mod tuner;
 mod two_socket;
 
 use super::Scenario;
@@ -15,4 +16,5 @@ pub const ALL: &[Scenario] = &[
     three_tier::SCENARIO,
     interleaved_devices::TWO,
     interleaved_devices::THREE,
+    tuner::SHORT_LIST,
 ];
