@@ -11,6 +11,7 @@ pub mod lock;
 pub mod memory;
 pub mod names;
 pub mod node;
+pub mod process;
 pub mod refusal;
 pub mod stop;
 pub mod sysfs_file;

@@ -5,9 +5,11 @@
 use std::collections::BTreeMap;
 
 use chmu_machine::node::NodeId;
+use chmu_promotion::Folio;
 use chmu_spec::address::Pfn;
 
 use crate::ledger::Ledger;
+use crate::observation::{ObservedNode, Seen};
 use crate::workload::state::State;
 
 /// Where a page is now.
@@ -24,13 +26,91 @@ pub enum Whereabouts {
     Absent(i32),
 }
 
-/// A workload and its pages.
+/// What is known of pages of a process on a node.
+#[derive(Debug, Clone)]
+pub enum Truth {
+    /// A workload's own word.
+    Told(Box<State>),
+    /// What a device counted of a program that says nothing of itself.
+    Observed(ObservedNode),
+}
+
+/// A process and its pages.
 #[derive(Debug, Clone)]
 pub struct Witness {
-    /// Its own truth.
-    pub state: State,
-    /// Where each of its pages is now.
+    /// The truth about the pages.
+    pub truth: Truth,
+    /// Where each of the pages is now.
     pub whereabouts: Vec<Whereabouts>,
+}
+
+impl Truth {
+    /// The process.
+    pub fn process_id(&self) -> u32 {
+        match self {
+            Truth::Told(state) => state.process_id,
+            Truth::Observed(observed) => observed.process_id,
+        }
+    }
+
+    /// The node that the pages started on.
+    pub fn node(&self) -> NodeId {
+        match self {
+            Truth::Told(state) => state.node,
+            Truth::Observed(observed) => observed.node,
+        }
+    }
+
+    /// The frame that each page started in; none when the kernel hid frames.
+    pub fn start_frames(&self) -> Option<Vec<Pfn>> {
+        match self {
+            Truth::Told(state) => {
+                let frames = state.start_frames.as_ref()?;
+                Some(frames.iter().copied().map(Pfn).collect())
+            }
+            Truth::Observed(observed) => {
+                let pages = observed.pages.iter();
+                Some(pages.map(|page| Pfn(page.frame)).collect())
+            }
+        }
+    }
+
+    /// Since when a page is known to be in the frame that it started in.
+    pub fn since_ns(&self, page: u64) -> u64 {
+        match self {
+            Truth::Told(state) => state.ready_monotonic_ns,
+            Truth::Observed(observed) => observed.page(page).map_or(u64::MAX, |page| page.seen_ns),
+        }
+    }
+
+    /// Folios of several pages that held pages at the start; none when the kernel hides them.
+    pub fn large_folios(&self) -> Option<&[Folio]> {
+        match self {
+            Truth::Told(state) => state.large_folios.as_deref(),
+            Truth::Observed(observed) => observed.large_folios.as_deref(),
+        }
+    }
+
+    /// Whether a page is hot now, or was last.
+    pub fn is_hot(&self, page: u64) -> bool {
+        match self {
+            Truth::Told(state) => state.hot_pages.binary_search(&page).is_ok(),
+            Truth::Observed(observed) => observed.seen(page) == Seen::Hot,
+        }
+    }
+
+    /// The address of a page, where pages are told by it and not by their number.
+    pub fn address(&self, page: u64) -> Option<u64> {
+        match self {
+            Truth::Told(_) => None,
+            Truth::Observed(observed) => observed.page(page).map(|page| page.address),
+        }
+    }
+
+    /// What is known is what a device counted.
+    pub fn is_observed(&self) -> bool {
+        matches!(self, Truth::Observed(_))
+    }
 }
 
 /// All that is known.
@@ -60,6 +140,8 @@ pub struct Demands {
     pub exclusive: bool,
     /// The engine was killed: its ledger has no end.
     pub killed: bool,
+    /// The greatest part of the moved pages that may be neither clearly hot nor clearly cold.
+    pub maximum_unclear: f64,
 }
 
 impl Default for Demands {
@@ -70,6 +152,7 @@ impl Default for Demands {
             lateness_ns: 0,
             exclusive: false,
             killed: false,
+            maximum_unclear: 0.05,
         }
     }
 }

@@ -7,6 +7,7 @@
 pub mod evidence;
 mod judge;
 pub mod ledger;
+pub mod observation;
 pub mod sabotage;
 mod this_machine;
 pub mod verdict;

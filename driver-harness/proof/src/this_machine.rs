@@ -7,22 +7,23 @@ use std::io;
 use chmu_machine::clock;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_file::PageFile;
-use chmu_machine::memory::page_map::{self, PageMapError};
+use chmu_machine::memory::page_map::{self, PageMap, PageMapError};
 use chmu_machine::node::NodeId;
 use chmu_machine::targets::{NoTarget, Targets};
 use chmu_machine::topology::Topology;
 
-use crate::evidence::{Evidence, Whereabouts, Witness};
+use crate::evidence::{Evidence, Truth, Whereabouts, Witness};
 use crate::ledger::Ledger;
+use crate::observation::ObservedNode;
 use crate::workload::state::State;
 
 /// A proof that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {
-    /// The workload is gone or belongs to somebody else.
-    #[error("Cannot ask where the pages of process {process_id} are; does the workload still run?")]
+    /// The process is gone or belongs to somebody else.
+    #[error("Cannot ask where the pages of process {process_id} are; does it still run?")]
     Query {
-        /// The workload's process.
+        /// The process.
         process_id: u32,
         /// What the kernel said.
         source: io::Error,
@@ -47,9 +48,10 @@ pub enum Right {
     Node(NodeId),
 }
 
-/// Asks the kernel where the workloads' pages are now.
+/// Asks the kernel where the pages of workloads, and of programs that were observed, are now.
 pub fn gather(
     states: Vec<State>,
+    observed: Vec<ObservedNode>,
     ledger: Option<Ledger>,
     topology: &Topology,
     right: Right,
@@ -57,11 +59,21 @@ pub fn gather(
     let mut witnesses = Vec::new();
     for state in states {
         let whereabouts = whereabouts(&state)?;
-        witnesses.push(Witness { state, whereabouts });
+        witnesses.push(Witness {
+            truth: Truth::Told(Box::new(state)),
+            whereabouts,
+        });
+    }
+    for observed in observed {
+        let whereabouts = observed_whereabouts(&observed)?;
+        witnesses.push(Witness {
+            truth: Truth::Observed(observed),
+            whereabouts,
+        });
     }
     let mut targets = BTreeMap::new();
     for witness in &witnesses {
-        let node = witness.state.node;
+        let node = witness.truth.node();
         targets.insert(node, targets_of(topology, node, right)?);
     }
     Ok(Evidence {
@@ -135,4 +147,26 @@ fn whereabouts(state: &State) -> Result<Vec<Whereabouts>, ProofError> {
         Placement::Not(errno) => Whereabouts::Absent(errno),
     };
     Ok(nodes.into_iter().zip(frames).map(place).collect())
+}
+
+/// Where each page of a program is that was observed. Of an address that holds another page by now,
+/// nobody knows what became of the earlier ones.
+fn observed_whereabouts(observed: &ObservedNode) -> Result<Vec<Whereabouts>, ProofError> {
+    let process_id = observed.process_id;
+    let addresses: Vec<_> = observed.pages.iter().map(|page| page.address).collect();
+    let nodes = numa::query_pages(process_id, &addresses);
+    let nodes = nodes.map_err(|source| ProofError::Query { process_id, source })?;
+    let map = PageMap::open(process_id)?;
+    let mut whereabouts = Vec::new();
+    for (page, node) in observed.pages.iter().zip(nodes) {
+        whereabouts.push(match node {
+            _ if !page.is_last => Whereabouts::Absent(libc::ENOENT),
+            Placement::Not(errno) => Whereabouts::Absent(errno),
+            Placement::Node(node) => Whereabouts::Present {
+                node,
+                frame: map.frame(page.address)?,
+            },
+        });
+    }
+    Ok(whereabouts)
 }

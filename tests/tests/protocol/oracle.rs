@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
+use std::thread;
 
 use anyhow::{Context, Result};
 use chmu_ring::{Access, Hpa, Producer};
@@ -20,7 +21,7 @@ const FRAME: u64 = BASE / PAGE_BYTES;
 
 struct Oracle {
     device: DeviceProcess,
-    _folder: TempDir,
+    folder: TempDir,
     socket: BufReader<UnixStream>,
 }
 
@@ -36,7 +37,7 @@ impl Oracle {
         socket.set_read_timeout(Some(REPLY_TIMEOUT))?;
         Ok(Self {
             device,
-            _folder: folder,
+            folder,
             socket: BufReader::new(socket),
         })
     }
@@ -132,5 +133,37 @@ fn counts_go_on_while_instances_come_and_go() -> Result<()> {
     );
     let statistics = oracle.device.statistics()?;
     assert_eq!(statistics["blocks"][0][0]["requests_counted"], 3);
+    Ok(())
+}
+
+/// The program of a guest, with nothing between it and the device.
+#[test]
+fn the_harness_understands_the_device() -> Result<()> {
+    let oracle = Oracle::start()?;
+    let mut producer = Producer::connect(oracle.device.access_socket())?;
+    let mut ring = producer.ring(0)?;
+    let path = oracle.folder.path().join("oracle.sock");
+    let answering = thread::spawn(move || {
+        while !producer.arming().is_armed() {
+            thread::yield_now();
+        }
+        producer.acknowledge(producer.arming());
+        producer
+    });
+    let mut client = chmu_proof::observation::Oracle::mark(&[path])?;
+    let producer = answering.join().expect("it does not panic");
+    let frames = FRAME..FRAME + (1 << 30) / PAGE_BYTES;
+    assert_eq!(client.windows(), std::slice::from_ref(&frames));
+    // More pages than an answer has.
+    for page in (0..10_000).chain([7]) {
+        assert!(ring.push(Access::read(Hpa(BASE + page * PAGE_BYTES))));
+    }
+    let counts = client.counts(frames)?;
+    assert_eq!(counts.len(), 10_000);
+    assert_eq!((counts[&FRAME], counts[&(FRAME + 7)]), (1, 2));
+    assert_eq!(client.counts(FRAME + 7..FRAME + 8)?.len(), 1);
+    assert_eq!(client.missing(), (0, 0));
+    client.stop()?;
+    assert!(!producer.arming().is_armed());
     Ok(())
 }

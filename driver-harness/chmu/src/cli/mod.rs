@@ -13,11 +13,13 @@ mod exit_code;
 mod hot_owners;
 mod list;
 mod look;
+mod observe;
 mod output;
 mod promote;
 mod prove;
 mod reporting;
 mod reset;
+mod run;
 mod service_manager;
 mod signals;
 mod status;
@@ -47,13 +49,19 @@ enum Verb {
     Watch(watch::Options),
     /// Runs a workload whose hot pages are known, on the slow memory.
     Workload(workload::Options),
+    /// Runs a program whose memory lies on the slow node.
+    Run(run::Options),
+    /// Counts exactly how often a device sees the pages of a process accessed, for chmu prove; takes an
+    /// emulated device.
+    Observe(observe::Options),
     /// Promotes hot pages: those that hotness monitoring units report, or those of a list.
     Promote(Box<promote::Options>),
     /// Tells how a running chmu promote is.
     Status(status::Options),
     /// Explains for each memory node where its pages are promoted to, and why.
     Targets(targets::Options),
-    /// Tells whether the right pages of a running workload were promoted, and to the right node.
+    /// Tells whether the right pages of a running workload, or of a program that was observed, were
+    /// promoted, and to the right node.
     Prove(prove::Options),
     /// Puts units and DAMON back as they were, after a run that was killed.
     Reset(reset::Options),
@@ -72,6 +80,8 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::List(options) => list::run(options),
         Verb::Watch(options) => watch::run(&options),
         Verb::Workload(options) => workload::run(&options),
+        Verb::Run(options) => run::run(&options),
+        Verb::Observe(options) => observe::run(&options),
         Verb::Promote(options) => promote::run(&options),
         Verb::Status(options) => status::run(&options),
         Verb::Targets(options) => targets::run(&options),

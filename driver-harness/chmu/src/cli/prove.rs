@@ -12,6 +12,8 @@ use chmu_proof::ledger::Ledger;
 use chmu_proof::workload::state::State;
 use chmu_proof::{Outcome, Right, gather, judge};
 
+mod foreign;
+
 use super::exit_code::{NEGATIVE_RESULT, NOTHING_PROVED};
 use super::output::Output;
 use super::values;
@@ -22,8 +24,10 @@ const CHECK_TIME: Duration = Duration::from_secs(60);
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// The state file of a running workload; may be given several times.
-    #[arg(long = "state", value_name = "FILE", required = true)]
+    #[arg(long = "state", value_name = "FILE", required_unless_present = "pid")]
     states: Vec<PathBuf>,
+    #[command(flatten)]
+    foreign: foreign::Options,
     /// What chmu promote --ledger wrote [default: what takes a ledger stays unproved].
     #[arg(long, value_name = "FILE")]
     ledger: Option<PathBuf>,
@@ -63,6 +67,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         lateness_ns: u64::try_from(options.lateness.as_nanos()).unwrap_or(u64::MAX),
         exclusive: options.exclusive,
         killed: options.killed,
+        maximum_unclear: options.foreign.maximum_unclear,
     };
     let read = |path: &PathBuf| State::read(path);
     // What is wrong with a file is told before any workload is disturbed.
@@ -81,22 +86,25 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
             *state = state.checked(path, CHECK_TIME)?;
         }
     }
+    let (observed, truth) = match options.foreign.observed()? {
+        Some((nodes, truth)) => (nodes, Some(truth)),
+        None => (Vec::new(), None),
+    };
+    let told =
+        (!states.is_empty()).then(|| "workloads that know which of their pages are hot".to_owned());
+    let truth: Vec<_> = told.into_iter().chain(truth).collect();
     let right = match (options.target, options.allow_fallback) {
         (Some(node), _) => Right::Node(NodeId(node)),
         (None, true) => Right::Faster,
         (None, false) => Right::Best,
     };
     let topology = Topology::read(Path::new("/sys"))?;
-    let evidence = gather(states, ledger, &topology, right)?;
-    let verdict = judge(
-        &evidence,
-        &demands,
-        "workloads that know which of their pages are hot",
-    );
+    let evidence = gather(states, observed, ledger, &topology, right)?;
+    let verdict = judge(&evidence, &demands, &truth.join("; "));
     options.output.print(&verdict)?;
     Ok(match verdict.verdict {
         Outcome::Pass => ExitCode::SUCCESS,
         Outcome::Fail => ExitCode::from(NEGATIVE_RESULT),
-        Outcome::Unproved => ExitCode::from(NOTHING_PROVED),
+        Outcome::Unproved | Outcome::NotClaimed => ExitCode::from(NOTHING_PROVED),
     })
 }

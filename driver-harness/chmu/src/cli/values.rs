@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Numbers that must make sense before anything is touched.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use super::duration;
@@ -14,6 +15,22 @@ pub(super) fn positive<N: TryFrom<u64>>(text: &str) -> Result<N, String> {
         (0, _) => Err("0 leaves nothing to do; write at least 1".into()),
         (_, Ok(number)) => Ok(number),
         (_, Err(_)) => Err(format!("{text} is too large")),
+    }
+}
+
+/// Addresses as /proc/PID/maps has them: `START-END`, in hexadecimal.
+pub(super) fn addresses(text: &str) -> Result<Range<u64>, String> {
+    let refused =
+        || format!("{text:?} is no range; write START-END in hexadecimal, as in /proc/PID/maps");
+    let (start, end) = text.split_once('-').ok_or_else(refused)?;
+    let number = |digits: &str| {
+        let digits = digits.strip_prefix("0x").unwrap_or(digits);
+        u64::from_str_radix(digits, 16).map_err(|_| refused())
+    };
+    let range = number(start)?..number(end)?;
+    match range.is_empty() {
+        true => Err(format!("{text:?} has no addresses in it")),
+        false => Ok(range),
     }
 }
 
@@ -48,6 +65,10 @@ mod tests {
         assert_eq!(part("0.5"), Ok(0.5));
         for text in ["1.1", "-0.1", "NaN", "half"] {
             assert!(part(text).is_err(), "{text}");
+        }
+        assert_eq!(addresses("7f00-0x7f10"), Ok(0x7f00..0x7f10));
+        for text in ["", "7f00", "7f10-7f00", "1-1", "a-g", "-"] {
+            assert!(addresses(text).is_err(), "{text}");
         }
         assert_eq!(epoch("1ms"), Ok(Duration::from_millis(1)));
         assert!(epoch("0s").is_err());

@@ -2,6 +2,7 @@
 //! Whether pages hold what was written to them.
 
 use super::Judge;
+use crate::evidence::Truth;
 use crate::verdict::{Example, Reason};
 use crate::workload::WrongWord;
 use crate::workload::state::State;
@@ -9,8 +10,10 @@ use crate::workload::state::State;
 impl Judge<'_> {
     pub(super) fn content(&mut self) {
         for witness in &self.evidence.witnesses {
-            self.accesses(&witness.state);
-            self.whole_pages(&witness.state);
+            if let Truth::Told(state) = &witness.truth {
+                self.accesses(state);
+                self.whole_pages(state);
+            }
         }
     }
 

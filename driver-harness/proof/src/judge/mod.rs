@@ -7,7 +7,7 @@ use chmu_machine::words;
 use chmu_promotion::ledger::Action;
 use chmu_spec::address::Pfn;
 
-use crate::evidence::{Demands, Evidence};
+use crate::evidence::{Demands, Evidence, Truth, Witness};
 use crate::ledger::{Fault, FaultKind, Ledger, Moves};
 use crate::verdict::{Claim, Counts, Example, Judgement, LedgerCounts, Outcome, Reason, Verdict};
 use findings::Findings;
@@ -20,6 +20,8 @@ mod pages;
 mod rate;
 mod truths;
 
+#[cfg(test)]
+mod observed_tests;
 #[cfg(test)]
 mod tests;
 
@@ -37,6 +39,7 @@ pub fn judge(evidence: &Evidence, demands: &Demands, truth: &str) -> Verdict {
         claimed: BTreeMap::new(),
     };
     let promoted = judge.pages();
+    judge.counts.moved_pages = promoted.pages;
     judge.content();
     let ledger = evidence.ledger.as_ref().map(|ledger| judge.ledger(ledger));
     let counts = judge.counts;
@@ -59,7 +62,7 @@ pub fn judge(evidence: &Evidence, demands: &Demands, truth: &str) -> Verdict {
     }
     let claims: Vec<_> = Claim::ALL
         .into_iter()
-        .map(|claim| judgement(claim, evidence, &findings, &counts))
+        .map(|claim| judgement(claim, (evidence, demands), &findings, &counts))
         .collect();
     Verdict {
         verdict: overall(&claims),
@@ -147,8 +150,20 @@ impl Judge<'_> {
     }
 }
 
-fn judgement(claim: Claim, evidence: &Evidence, findings: &Findings, counts: &Counts) -> Judgement {
-    let missing = missing(claim, evidence, counts);
+fn judgement(
+    claim: Claim,
+    (evidence, demands): (&Evidence, &Demands),
+    findings: &Findings,
+    counts: &Counts,
+) -> Judgement {
+    if claim == Claim::Content && nothing_is_told(&evidence.witnesses) {
+        return Judgement {
+            claim,
+            outcome: Outcome::NotClaimed,
+            missing: Some("nobody knows what a foreign program wrote to its pages".to_owned()),
+        };
+    }
+    let missing = missing(claim, evidence, demands, counts);
     let outcome = match (findings.breaks(claim), &missing) {
         (true, _) => Outcome::Fail,
         (false, Some(_)) => Outcome::Unproved,
@@ -162,7 +177,12 @@ fn judgement(claim: Claim, evidence: &Evidence, findings: &Findings, counts: &Co
 }
 
 /// What it would take to prove a claim that is not there.
-fn missing(claim: Claim, evidence: &Evidence, counts: &Counts) -> Option<String> {
+fn missing(
+    claim: Claim,
+    evidence: &Evidence,
+    demands: &Demands,
+    counts: &Counts,
+) -> Option<String> {
     let witnesses = &evidence.witnesses;
     if claim.needs_ledger() && evidence.ledger.is_none() {
         return Some("there is no ledger; give --ledger".to_owned());
@@ -173,16 +193,38 @@ fn missing(claim: Claim, evidence: &Evidence, counts: &Counts) -> Option<String>
             "the kernel hides frames, so that a page that came back is not told; run as root"
                 .to_owned(),
         ),
-        Claim::Content
-            if witnesses
-                .iter()
-                .any(|witness| witness.state.verified.is_none()) =>
-        {
+        Claim::Precision if is_too_unclear(demands, counts) => Some(format!(
+            "{} that moved {} neither clearly hot nor clearly cold; observe for longer before pages move, or \
+             more often, or allow it with --maximum-unclear",
+            words::count(counts.unclear_pages_moved, "page", "pages"),
+            if counts.unclear_pages_moved == 1 {
+                "was"
+            } else {
+                "were"
+            },
+        )),
+        Claim::Content if witnesses.iter().any(is_unverified) => {
             Some("the workload has not looked at its pages".to_owned())
         }
         _ if witnesses.is_empty() => Some("no truth is known of any page".to_owned()),
         _ => None,
     }
+}
+
+/// No witness says what its pages must hold.
+fn nothing_is_told(witnesses: &[Witness]) -> bool {
+    !witnesses.is_empty() && witnesses.iter().all(|witness| witness.truth.is_observed())
+}
+
+fn is_unverified(witness: &Witness) -> bool {
+    matches!(&witness.truth, Truth::Told(state) if state.verified.is_none())
+}
+
+/// Whether too many of the moved pages are of unknown warmth.
+fn is_too_unclear(demands: &Demands, counts: &Counts) -> bool {
+    let unclear = counts.unclear_pages_moved;
+    let moved = counts.moved_pages.saturating_add(unclear);
+    unclear > 0 && ratio(unclear, moved) > demands.maximum_unclear
 }
 
 fn overall(claims: &[Judgement]) -> Outcome {

@@ -18,7 +18,7 @@ pub(super) fn frames_are_known(witnesses: &[Witness]) -> bool {
     witnesses.iter().all(|witness| {
         let hidden =
             |place: &Whereabouts| matches!(place, Whereabouts::Present { frame: None, .. });
-        witness.state.start_frames.is_some() && !witness.whereabouts.iter().any(hidden)
+        witness.truth.start_frames().is_some() && !witness.whereabouts.iter().any(hidden)
     })
 }
 
@@ -55,6 +55,10 @@ impl Judge<'_> {
                 continue;
             }
             let warmth = self.warmth(page);
+            if warmth == Warmth::Unclear {
+                self.counts.unclear_pages_moved += 1;
+                continue;
+            }
             let folio = self.truths.large_folio(page.id);
             let is_along =
                 folio.is_some_and(|folio| hot_folios.contains(&(page.id.witness, folio.head)));
@@ -78,14 +82,19 @@ impl Judge<'_> {
     fn look(&mut self) -> Vec<Page> {
         let evidence = self.evidence;
         let mut pages = Vec::new();
-        for (witness, Witness { state, whereabouts }) in evidence.witnesses.iter().enumerate() {
+        for (witness, Witness { truth, whereabouts }) in evidence.witnesses.iter().enumerate() {
             for (page, &now) in (0..).zip(whereabouts) {
                 let id = PageId { witness, page };
                 let start = self.truths.start_frame(id);
                 let changed = match now {
                     Whereabouts::Absent(_) => false,
+                    // A program that takes memory anew gets another frame of the same node.
+                    Whereabouts::Present { node, .. } if truth.is_observed() => {
+                        node != truth.node()
+                    }
                     Whereabouts::Present { node, frame } => {
-                        node != state.node || (start.is_some() && frame.is_some() && start != frame)
+                        let has_other_frame = start.is_some() && frame.is_some() && start != frame;
+                        node != truth.node() || has_other_frame
                     }
                 };
                 let moved = start.and_then(|frame| self.first_move(id, frame));
@@ -107,7 +116,7 @@ impl Judge<'_> {
     /// The first move out of the frame that a page started in: of this page, unless a page of another
     /// workload started in that frame before.
     fn first_move(&self, id: PageId, frame: Pfn) -> Option<Move> {
-        let ready_ns = self.truths.state(id).ready_monotonic_ns;
+        let ready_ns = self.truths.truth(id).since_ns(id.page);
         let moves = self.moves?.out_of(frame).into_iter();
         let mut moves = moves.map(|(_, one)| one);
         let first = moves.find(|one| one.started_ns >= ready_ns)?;
@@ -152,7 +161,7 @@ impl Judge<'_> {
     }
 
     fn is_away(&self, page: &Page) -> bool {
-        let source = self.truths.state(page.id).node;
+        let source = self.truths.truth(page.id).node();
         matches!(page.now, Whereabouts::Present { node, .. } if node != source)
     }
 
@@ -161,8 +170,16 @@ impl Judge<'_> {
         let is_hot = self.truths.is_hot(page.id);
         self.counts.pages += 1;
         self.counts.true_hot_pages += u64::from(is_hot);
-        let source = self.truths.state(page.id).node;
+        let is_unclear = self.warmth(page) == Warmth::Unclear;
+        self.counts.unclear_pages += u64::from(is_unclear);
+        let source = self.truths.truth(page.id).node();
         let node = match page.now {
+            // A program may give its memory back, as far as anybody knows.
+            Whereabouts::Absent(_) if self.truths.truth(page.id).is_observed() => {
+                self.counts.absent_pages += 1;
+                self.counts.true_hot_pages -= u64::from(is_hot);
+                return;
+            }
             Whereabouts::Absent(errno) => {
                 self.counts.absent_pages += 1;
                 let detail = format!("the kernel finds no page (error {errno})");
@@ -194,7 +211,7 @@ impl Judge<'_> {
         if !is_hot {
             return;
         }
-        let since_ns = self.truths.state(page.id).ready_monotonic_ns;
+        let since_ns = self.truths.truth(page.id).since_ns(page.id.page);
         let detail = match (self.moves, page.start) {
             (Some(moves), Some(frame)) => match moves.last_attempt(frame, since_ns) {
                 Some(attempt) => format!("the ledger's last word is: {}", attempt.reason),
@@ -209,7 +226,7 @@ impl Judge<'_> {
     /// Whether a page that was moved was right to move.
     fn temperature(&mut self, page: &Page, warmth: Warmth, is_along: bool) {
         let (reason, detail) = match warmth {
-            Warmth::Hot => return,
+            Warmth::Hot | Warmth::Unclear => return,
             _ if is_along => {
                 self.counts.pages_taken_along += 1;
                 return;
@@ -236,11 +253,11 @@ impl Judge<'_> {
 
     /// Whether the ledger says what happened to a page, and what it says happened.
     fn attribute(&mut self, page: &Page, pages: &[Page]) {
-        let (Some(moves), Whereabouts::Present { node, .. }) = (self.moves, page.now) else {
+        let (Some(moves), Whereabouts::Present { node, frame }) = (self.moves, page.now) else {
             return;
         };
-        let source = self.truths.state(page.id).node;
-        let since_ns = self.truths.state(page.id).ready_monotonic_ns;
+        let source = self.truths.truth(page.id).node();
+        let since_ns = self.truths.truth(page.id).since_ns(page.id.page);
         match (page.moved, page.changed) {
             (None, false) => {}
             (None, true) if self.arrived_unsaid(page, node) => {}
@@ -272,6 +289,10 @@ impl Judge<'_> {
                         self.find(Reason::MovedByOthers, page, detail);
                     }
                 }
+            }
+            // It may have come back, or the program taken memory anew: another frame of the same node.
+            (Some(_), false) if self.truths.truth(page.id).is_observed() && page.start != frame => {
+                self.counts.returned_pages += 1;
             }
             (Some(one), false) => {
                 let torn = one.folio.pages > 1 && self.others_moved(one.folio, page, pages);
@@ -337,10 +358,12 @@ impl Judge<'_> {
     }
 
     fn find(&mut self, reason: Reason, page: &Page, detail: String) {
-        let process_id = Some(self.truths.state(page.id).process_id);
+        let truth = self.truths.truth(page.id);
+        let address = truth.address(page.id.page);
         self.findings.add(reason, || Example {
-            process_id,
-            page: Some(page.id.page),
+            process_id: Some(truth.process_id()),
+            page: address.is_none().then_some(page.id.page),
+            address,
             frame: page.start.map(|frame| frame.0),
             line: None,
             detail,

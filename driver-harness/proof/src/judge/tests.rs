@@ -8,7 +8,7 @@ use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
 use super::*;
-use crate::evidence::{Whereabouts, Witness};
+use crate::evidence::{Truth, Whereabouts, Witness};
 use crate::ledger::tests::{
     BATCH_NS, FAST, SLOW, batch, begin, close, folio, ledger, moved, run_of, seen, stayed,
 };
@@ -40,6 +40,16 @@ fn state() -> State {
     }
 }
 
+impl Witness {
+    /// What a workload says of itself.
+    fn state_mut(&mut self) -> &mut State {
+        match &mut self.truth {
+            Truth::Told(state) => state,
+            Truth::Observed(observed) => panic!("{observed:?} is told by nobody"),
+        }
+    }
+}
+
 fn at(node: NodeId, frame: u64) -> Whereabouts {
     Whereabouts::Present {
         node,
@@ -56,7 +66,7 @@ fn promoted() -> (Witness, Vec<Event>) {
     let folios = [folio(513, 1), folio(515, 1), folio(1112, 1)];
     (
         Witness {
-            state: state(),
+            truth: Truth::Told(Box::new(state())),
             whereabouts,
         },
         run_of(&folios),
@@ -171,10 +181,12 @@ fn what_nobody_looked_at_is_unproved() {
         change(&mut witness);
         verdict(&evidence(witness, events)).outcome(claim)
     };
-    let content = outcome(Claim::Content, |witness| witness.state.verified = None);
+    let content = outcome(Claim::Content, |witness| {
+        witness.state_mut().verified = None
+    });
     assert_eq!(content, Outcome::Unproved);
     let hidden = |witness: &mut Witness| {
-        witness.state.start_frames = None;
+        witness.state_mut().start_frames = None;
         for place in &mut witness.whereabouts {
             if let Whereabouts::Present { frame, .. } = place {
                 *frame = None;
@@ -183,7 +195,7 @@ fn what_nobody_looked_at_is_unproved() {
     };
     assert_eq!(outcome(Claim::Precision, hidden), Outcome::Unproved);
     let no_hot = |witness: &mut Witness| {
-        witness.state.hot_pages.clear();
+        witness.state_mut().hot_pages.clear();
         witness.whereabouts = (0..PAGES).map(|page| at(SLOW, 512 + page)).collect();
     };
     assert_eq!(outcome(Claim::Recall, no_hot), Outcome::Unproved);
@@ -256,16 +268,20 @@ const WRONG: [Wrong; 19] = [
         &[Reason::MovedTwice],
     ),
     (
-        |witness, _| witness.state.hot_since_ns = Some(2 * BATCH_NS),
+        |witness, _| witness.state_mut().hot_since_ns = Some(2 * BATCH_NS),
         &[Reason::MovedBeforeHot],
     ),
     (
-        |witness, _| witness.state.move_hot_set(&[1, 3], 3 * BATCH_NS - 2000),
+        |witness, _| {
+            witness
+                .state_mut()
+                .move_hot_set(&[1, 3], 3 * BATCH_NS - 2000)
+        },
         &[Reason::StalePageMoved],
     ),
     (
         |witness, _| {
-            let verified = witness.state.verified.as_mut().unwrap();
+            let verified = witness.state_mut().verified.as_mut().unwrap();
             verified.verification.corrupt_pages = 1;
             verified.verification.wrong_words.push(WrongWord {
                 page: 1,
@@ -277,11 +293,11 @@ const WRONG: [Wrong; 19] = [
         &[Reason::WrongContent],
     ),
     (
-        |witness, _| witness.state.checks.add(access(Some(1))),
+        |witness, _| witness.state_mut().checks.add(access(Some(1))),
         &[Reason::OutdatedWord],
     ),
     (
-        |witness, _| witness.state.checks.add(access(None)),
+        |witness, _| witness.state_mut().checks.add(access(None)),
         &[Reason::WrongWord],
     ),
     (
@@ -348,7 +364,9 @@ fn a_demotion_that_the_ledger_knows_explains_a_page_that_came_back() {
 #[test]
 fn a_page_that_was_hot_a_moment_before_is_as_late_as_is_allowed() {
     let (mut witness, events) = promoted();
-    witness.state.move_hot_set(&[1, 3], 3 * BATCH_NS - 2000);
+    witness
+        .state_mut()
+        .move_hot_set(&[1, 3], 3 * BATCH_NS - 2000);
     let evidence = evidence(witness, events);
     let verdict = |lateness_ns| {
         let demands = Demands {
@@ -366,7 +384,7 @@ fn a_page_that_was_hot_a_moment_before_is_as_late_as_is_allowed() {
 /// The workload with its first 512 pages in one folio that was promoted as a whole.
 fn huge() -> (Witness, Vec<Event>) {
     let (mut witness, _) = promoted();
-    witness.state.large_folios = Some(vec![folio(512, 512)]);
+    witness.state_mut().large_folios = Some(vec![folio(512, 512)]);
     for page in 0..512 {
         witness.whereabouts[page] = at(FAST, 102_400 + page as u64);
     }
@@ -399,7 +417,7 @@ fn a_large_folio_takes_its_cold_pages_along() {
 #[test]
 fn a_cold_page_is_not_excused_by_a_folio_that_was_none() {
     let (mut witness, events) = huge();
-    witness.state.large_folios = Some(Vec::new());
+    witness.state_mut().large_folios = Some(Vec::new());
     let verdict = verdict(&evidence(witness, events));
     assert_eq!(verdict.counts.wrong_pages_promoted, 510);
     assert_eq!(
@@ -428,11 +446,11 @@ fn a_frame_belongs_to_whoever_started_in_it_last() {
     // A second, cold workload gets the frame that the first one's hot page left.
     let (witness, mut events) = promoted();
     let mut second = witness.clone();
-    second.state.process_id = 8;
-    second.state.pages = 1;
-    second.state.hot_pages.clear();
-    second.state.start_frames = Some(vec![513]);
-    second.state.ready_monotonic_ns = 3 * BATCH_NS;
+    second.state_mut().process_id = 8;
+    second.state_mut().pages = 1;
+    second.state_mut().hot_pages.clear();
+    second.state_mut().start_frames = Some(vec![513]);
+    second.state_mut().ready_monotonic_ns = 3 * BATCH_NS;
     second.whereabouts = vec![at(SLOW, 513)];
     let both = |second: &Witness, events: Vec<Event>| {
         let mut evidence = evidence(witness.clone(), events);
@@ -455,7 +473,7 @@ fn a_frame_belongs_to_whoever_started_in_it_last() {
 fn a_page_that_two_workloads_share_moves_once_for_both() {
     let (witness, events) = promoted();
     let mut second = witness.clone();
-    second.state.ready_monotonic_ns = 9;
+    second.state_mut().ready_monotonic_ns = 9;
     let mut evidence = evidence(witness, events);
     evidence.witnesses.push(second);
     let verdict = verdict(&evidence);
@@ -500,10 +518,10 @@ proptest! {
                 node => at(node, 90_000 + page),
             })
             .collect();
-        let mut witness = Witness { state: state(), whereabouts };
-        witness.state.pages = pages.len() as u64;
-        witness.state.start_frames = Some((512..512 + pages.len() as u64).collect());
-        witness.state.hot_pages = hot.clone();
+        let mut witness = Witness { truth: Truth::Told(Box::new(state())), whereabouts };
+        witness.state_mut().pages = pages.len() as u64;
+        witness.state_mut().start_frames = Some((512..512 + pages.len() as u64).collect());
+        witness.state_mut().hot_pages = hot.clone();
         let mut evidence = evidence(witness, vec![begin(&[])]);
         evidence.ledger = None;
         let verdict = verdict(&evidence);

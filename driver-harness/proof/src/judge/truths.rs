@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use chmu_promotion::Folio;
 use chmu_spec::address::Pfn;
 
-use crate::evidence::{Whereabouts, Witness};
+use crate::evidence::{Truth, Whereabouts, Witness};
+use crate::observation::{ObservedNode, Seen};
 use crate::workload::state::State;
 
 /// A page of a workload: the workload's place among the witnesses and the page's number.
@@ -25,6 +26,8 @@ pub(super) enum Warmth {
     Stale,
     /// Hot only later.
     Premature,
+    /// Neither clearly hot nor clearly cold.
+    Unclear,
     /// Never hot.
     Cold,
 }
@@ -32,10 +35,13 @@ pub(super) enum Warmth {
 /// The truth about all workloads.
 pub(super) struct Truths<'a> {
     witnesses: &'a [Witness],
-    /// When each page of each witness was hot: from, until. Empty for a page that never was.
+    /// When each page of each witness was hot: from, until. Empty for a page that never was, and for
+    /// witnesses that say nothing of themselves.
     hot_times: Vec<BTreeMap<u64, Vec<(u64, u64)>>>,
     /// Which pages started in a frame, and since when, by time.
     by_frame: BTreeMap<u64, Vec<(u64, PageId)>>,
+    /// The frame that each page of each witness started in; none when the kernel hid frames.
+    start_frames: Vec<Option<Vec<Pfn>>>,
     /// Large folios at the start, by witness and first frame.
     folios: BTreeMap<(usize, u64), Folio>,
 }
@@ -44,16 +50,18 @@ impl<'a> Truths<'a> {
     pub(super) fn of(witnesses: &'a [Witness]) -> Truths<'a> {
         let mut by_frame: BTreeMap<u64, Vec<(u64, PageId)>> = BTreeMap::new();
         let mut folios = BTreeMap::new();
-        for (witness, Witness { state, .. }) in witnesses.iter().enumerate() {
-            let frames = state.start_frames.iter().flatten();
+        let start_frames: Vec<_> = witnesses
+            .iter()
+            .map(|witness| witness.truth.start_frames())
+            .collect();
+        for (witness, Witness { truth, .. }) in witnesses.iter().enumerate() {
+            let frames = start_frames[witness].iter().flatten();
             for (page, &frame) in (0..).zip(frames) {
                 let id = PageId { witness, page };
-                by_frame
-                    .entry(frame)
-                    .or_default()
-                    .push((state.ready_monotonic_ns, id));
+                let since_ns = truth.since_ns(page);
+                by_frame.entry(frame.0).or_default().push((since_ns, id));
             }
-            for folio in state.large_folios.iter().flatten() {
+            for folio in truth.large_folios().iter().copied().flatten() {
                 folios.insert((witness, folio.head.0), *folio);
             }
         }
@@ -64,15 +72,19 @@ impl<'a> Truths<'a> {
             witnesses,
             hot_times: witnesses
                 .iter()
-                .map(|witness| hot_times(&witness.state))
+                .map(|witness| match &witness.truth {
+                    Truth::Told(state) => hot_times(state),
+                    Truth::Observed(_) => BTreeMap::new(),
+                })
                 .collect(),
             by_frame,
+            start_frames,
             folios,
         }
     }
 
-    pub(super) fn state(&self, id: PageId) -> &'a State {
-        &self.witnesses[id.witness].state
+    pub(super) fn truth(&self, id: PageId) -> &'a Truth {
+        &self.witnesses[id.witness].truth
     }
 
     /// The pages that started in a frame, and since when.
@@ -88,8 +100,8 @@ impl<'a> Truths<'a> {
 
     /// The frame that a page started in.
     pub(super) fn start_frame(&self, id: PageId) -> Option<Pfn> {
-        let frames = self.state(id).start_frames.as_ref()?;
-        frames.get(usize::try_from(id.page).ok()?).copied().map(Pfn)
+        let frames = self.start_frames[id.witness].as_ref()?;
+        frames.get(usize::try_from(id.page).ok()?).copied()
     }
 
     /// The folio of several pages that a page started in; none for a base page.
@@ -106,11 +118,15 @@ impl<'a> Truths<'a> {
 
     /// Whether it is hot now, or was last.
     pub(super) fn is_hot(&self, id: PageId) -> bool {
-        self.state(id).hot_pages.binary_search(&id.page).is_ok()
+        self.truth(id).is_hot(id.page)
     }
 
     /// What a page was within a time; `since` and `until` are 0 and the end of time where nobody knows.
+    /// Of a page that was observed it is what it was until it left its frame.
     pub(super) fn warmth(&self, id: PageId, since_ns: u64, until_ns: u64) -> Warmth {
+        if let Truth::Observed(observed) = self.truth(id) {
+            return self.observed_warmth(observed, id);
+        }
         let Some(times) = self.hot_times[id.witness].get(&id.page) else {
             return Warmth::Cold;
         };
@@ -124,6 +140,29 @@ impl<'a> Truths<'a> {
             }
         });
         each.min().unwrap_or(Warmth::Cold)
+    }
+}
+
+impl Truths<'_> {
+    fn observed_warmth(&self, observed: &ObservedNode, id: PageId) -> Warmth {
+        match observed.seen(id.page) {
+            Seen::Hot => Warmth::Hot,
+            Seen::Unclear => Warmth::Unclear,
+            Seen::Cold if self.left_unseen(observed, id) => Warmth::Unclear,
+            Seen::Cold => Warmth::Cold,
+        }
+    }
+
+    /// Whether a page left its frame after the last look: nobody knows what it was until then.
+    fn left_unseen(&self, observed: &ObservedNode, id: PageId) -> bool {
+        let was_there = observed
+            .page(id.page)
+            .is_some_and(|page| page.left.is_none());
+        let is_there = matches!(
+            self.whereabouts(id),
+            Some(Whereabouts::Present { frame, .. }) if frame == self.start_frame(id)
+        );
+        was_there && !is_there
     }
 }
 

@@ -12,7 +12,7 @@ use chmu_promotion::{Batch, Engine, Fate, Machine, Policy, SourceId, StopFlag};
 
 use super::machine::{CountingSource, EPOCH_NS, HonestActuator, Shared, topology};
 use super::world::SLOW;
-use crate::evidence::{Demands, Evidence, Witness};
+use crate::evidence::{Demands, Evidence, Truth, Witness};
 use crate::judge;
 use crate::ledger::Ledger;
 use crate::this_machine::{Right, all_targets};
@@ -196,7 +196,7 @@ impl Parts {
         world.verify();
         let processes = 0..world.processes.len();
         let witness = |process: usize| Witness {
-            state: world.processes[process].state.clone(),
+            truth: Truth::Told(Box::new(world.processes[process].state.clone())),
             whereabouts: world.whereabouts(process),
         };
         let truth = topology(20, 30);

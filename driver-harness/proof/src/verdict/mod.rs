@@ -25,6 +25,9 @@ pub enum Outcome {
     Fail,
     /// What it takes to tell is missing.
     Unproved,
+    /// Nobody claims it: there is no truth that it could be held against.
+    #[serde(rename = "not_claimed")]
+    NotClaimed,
 }
 
 /// A claim and what became of it.
@@ -34,7 +37,7 @@ pub struct Judgement {
     pub claim: Claim,
     /// What became of it.
     pub outcome: Outcome,
-    /// What is missing to prove it; none where nothing is.
+    /// What is missing to prove it, or to claim it; none where nothing is.
     #[serde(deserialize_with = "Option::deserialize")]
     pub missing: Option<String>,
 }
@@ -61,6 +64,9 @@ pub struct Example {
     /// The page's number in it.
     #[serde(deserialize_with = "Option::deserialize")]
     pub page: Option<u64>,
+    /// The page's address in it, where pages have no numbers.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub address: Option<u64>,
     /// The frame that it started in, or that a line of the ledger names.
     #[serde(deserialize_with = "Option::deserialize")]
     pub frame: Option<u64>,
@@ -74,7 +80,7 @@ pub struct Example {
 /// Everything that a proof found. Pages are counted once each.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
-    /// Pass only when every claim passes.
+    /// Pass only when every claim passes that is claimed.
     pub verdict: Outcome,
     /// All claims.
     pub claims: Vec<Judgement>,
@@ -104,10 +110,16 @@ pub struct Verdict {
 pub struct Counts {
     /// All.
     pub pages: u64,
-    /// Hot ones, by the workloads' own truth, now.
+    /// Hot ones, by the workloads' own truth or by what a device counted, now.
     pub true_hot_pages: u64,
     /// Of these, those that are promoted.
     pub promoted_hot_pages: u64,
+    /// Pages that are neither clearly hot nor clearly cold by what a device counted.
+    pub unclear_pages: u64,
+    /// Those of them that were moved; they speak neither for nor against it.
+    pub unclear_pages_moved: u64,
+    /// Pages that were moved, but for those; whether they came back or not.
+    pub moved_pages: u64,
     /// Pages that are on another node than they started on.
     pub promoted_pages: u64,
     /// Folios that these were part of at the start.

@@ -16,6 +16,7 @@ impl fmt::Display for Outcome {
             Outcome::Pass => "pass",
             Outcome::Fail => "FAIL",
             Outcome::Unproved => "unproved",
+            Outcome::NotClaimed => "not claimed",
         })
     }
 }
@@ -44,6 +45,14 @@ impl fmt::Display for Verdict {
                 part(self.page_precision)
             )?;
         }
+        if counts.unclear_pages > 0 {
+            writeln!(
+                f,
+                "{} neither clearly hot nor clearly cold, {} of them moved",
+                words::count(counts.unclear_pages, "page is", "pages are"),
+                counts.unclear_pages_moved
+            )?;
+        }
         for (node, pages) in &counts.pages_by_node {
             writeln!(f, "node {node}: {pages} of {} pages", counts.pages)?;
         }
@@ -53,7 +62,7 @@ impl fmt::Display for Verdict {
         writeln!(f, "truth: {}", self.truth)?;
         for judgement in &self.claims {
             let text = judgement.claim.text();
-            write!(f, "{:<8}  {text}", judgement.outcome.to_string())?;
+            write!(f, "{:<11}  {text}", judgement.outcome.to_string())?;
             match &judgement.missing {
                 Some(missing) => writeln!(f, ": {missing}")?,
                 None => writeln!(f)?,
@@ -88,14 +97,18 @@ fn write_ledger(f: &mut fmt::Formatter<'_>, ledger: &LedgerCounts) -> fmt::Resul
 
 fn write_finding(f: &mut fmt::Formatter<'_>, finding: &Finding) -> fmt::Result {
     let (one, several) = finding.reason.text();
-    writeln!(f, "          {}", words::count(finding.count, one, several))?;
+    writeln!(
+        f,
+        "             {}",
+        words::count(finding.count, one, several)
+    )?;
     for example in finding.examples.iter().take(SHOWN) {
-        writeln!(f, "            {example}")?;
+        writeln!(f, "               {example}")?;
     }
     let shown = finding.examples.len().min(SHOWN) as u64;
     match finding.count.saturating_sub(shown) {
         0 => Ok(()),
-        more => writeln!(f, "            and {more} more"),
+        more => writeln!(f, "               and {more} more"),
     }
 }
 
@@ -104,6 +117,7 @@ impl fmt::Display for Example {
         let mut places = Vec::new();
         places.extend(self.process_id.map(|id| format!("process {id}")));
         places.extend(self.page.map(|page| format!("page {page}")));
+        places.extend(self.address.map(|address| format!("address {address:#x}")));
         places.extend(self.frame.map(|frame| format!("frame {frame:#x}")));
         places.extend(self.line.map(|line| format!("ledger line {line}")));
         match places.is_empty() {

@@ -27,6 +27,7 @@ pub mod traffic;
 mod verification;
 
 pub use backing::{Backing, BackingError};
+pub(crate) use start::large_folios;
 pub use verification::{Verification, WrongWord};
 
 use backing::Pages;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Where a workload's pages are before anything is promoted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
@@ -40,7 +40,8 @@ pub(super) fn look(address: u64, pages: u64) -> Start {
     }
 }
 
-fn large_folios(frames: &[u64]) -> Option<Vec<Folio>> {
+/// Folios of several pages that hold any of these frames; none when the kernel hides them.
+pub(crate) fn large_folios(frames: &[u64]) -> Option<Vec<Folio>> {
     let flags = PageFlagsFile::open(Path::new("/proc/kpageflags"));
     let flags = flags
         .inspect_err(|error| log::info!("The state file names no folios: {error}"))
@@ -60,11 +61,8 @@ fn large_folios(frames: &[u64]) -> Option<Vec<Folio>> {
     let folios = blocks
         .into_iter()
         .flat_map(|(start, flags)| folios_of(start, &flags));
-    let holds_any = |folio: &Folio| {
-        frames
-            .iter()
-            .any(|frame| (folio.head..folio.end()).contains(frame))
-    };
+    let sorted: BTreeSet<_> = frames.iter().copied().collect();
+    let holds_any = |folio: &Folio| sorted.range(folio.head..folio.end()).next().is_some();
     Some(folios.filter(holds_any).collect())
 }
 

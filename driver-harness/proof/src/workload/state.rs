@@ -199,7 +199,7 @@ impl State {
         let process_id = self.process_id;
         let asked_ns = clock::monotonic_ns();
         let deadline = Instant::now() + time;
-        ask_to_check(process_id).map_err(|source| StateError::Ask { process_id, source })?;
+        ask_to_look(process_id).map_err(|source| StateError::Ask { process_id, source })?;
         loop {
             let state = State::read(path)?;
             let is_new = |verified: &Verified| verified.time_ns >= asked_ns;
@@ -266,8 +266,8 @@ impl State {
     }
 }
 
-/// SIGUSR2 to a process that is a workload by its own word.
-fn ask_to_check(process_id: u32) -> io::Result<()> {
+/// SIGUSR2 to a process that is a workload, or observes one, by its own word.
+pub(crate) fn ask_to_look(process_id: u32) -> io::Result<()> {
     // 0 and negative numbers would mean other processes than that one.
     let number = libc::pid_t::try_from(process_id)
         .ok()
