@@ -136,6 +136,7 @@ impl DeviceLaunch {
             device: socket("vfio"),
             access: socket("access"),
             statistics: socket("statistics"),
+            oracle: options.oracle.then(|| socket("oracle")),
         };
         let mut command = CommandLine::new(&software.device);
         for (option, path) in [
@@ -145,6 +146,12 @@ impl DeviceLaunch {
             ("--statistics-socket", &sockets.statistics),
         ] {
             command.extend([option.to_owned(), path.to_string_lossy().into_owned()]);
+        }
+        if let Some(path) = &sockets.oracle {
+            command.extend([
+                "--oracle-socket".to_owned(),
+                path.to_string_lossy().into_owned(),
+            ]);
         }
         command.extend(["-v"]);
         let further = options.device_arguments.get(device.index);

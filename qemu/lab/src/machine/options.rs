@@ -68,6 +68,8 @@ pub struct MachineOptions {
     pub device_settings: Vec<toml::Table>,
     /// Further options of the devices' programs, in the same order. Missing ones are empty.
     pub device_arguments: Vec<Vec<String>>,
+    /// Devices tell how often each page was accessed, to the guest through a port for each.
+    pub oracle: bool,
     /// How long the guest may take until it serves requests.
     pub ready_timeout: Duration,
     /// Keep the run's folder; otherwise it stays only after a failure.
@@ -85,6 +87,7 @@ impl Default for MachineOptions {
             may_reboot: false,
             device_settings: Vec::new(),
             device_arguments: Vec::new(),
+            oracle: false,
             ready_timeout: READY_TIMEOUT,
             keep: false,
         }

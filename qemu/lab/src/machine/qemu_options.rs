@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use chmu_proof::observation::PORT_NAME;
 use serde_json::json;
 
 use super::options::{MachineOptions, MemoryAs};
@@ -39,6 +40,8 @@ pub(super) struct DeviceSockets {
     pub(super) access: PathBuf,
     /// For whoever asks for numbers.
     pub(super) statistics: PathBuf,
+    /// For whoever asks how often each page was accessed; none where nobody may.
+    pub(super) oracle: Option<PathBuf>,
 }
 
 /// Where the guest's serial ports lead.
@@ -70,6 +73,7 @@ pub(super) fn qemu_options(
         // VFIO's notifications need the caching mode, its interrupts need remapping.
         list.put("-device", "intel-iommu,intremap=on,caching-mode=on");
     }
+    put_oracles(&mut list, &files.sockets);
     let (busless, others) = split_busless_devices(&options.qemu_arguments);
     list.0.extend(busless);
     put_devices(&mut list, topology, files);
@@ -265,6 +269,31 @@ fn put_console(list: &mut OptionList, console: &Console) {
             );
             list.put("-serial", "chardev:agent");
         }
+    }
+}
+
+/// A port of the guest's for each oracle, whose socket QEMU connects it to. `chmu observe` finds them by
+/// their names.
+fn put_oracles(list: &mut OptionList, sockets: &[DeviceSockets]) {
+    let oracles: Vec<_> = sockets
+        .iter()
+        .enumerate()
+        .filter_map(|(index, sockets)| Some((index, sockets.oracle.as_ref()?)))
+        .collect();
+    if oracles.is_empty() {
+        return;
+    }
+    list.put("-device", "virtio-serial-pci,id=oracles,bus=pcie.0");
+    for (index, path) in oracles {
+        let path = option_value(path);
+        list.put(
+            "-chardev",
+            format!("socket,id=oracle{index},path={path},reconnect-ms=1000"),
+        );
+        list.put(
+            "-device",
+            format!("virtserialport,bus=oracles.0,chardev=oracle{index},name={PORT_NAME}{index}"),
+        );
     }
 }
 

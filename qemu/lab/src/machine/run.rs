@@ -83,6 +83,7 @@ impl Run {
             self.start(&device.name, &device.command, &device.log)?;
             let places = &device.sockets;
             sockets.extend([&places.device, &places.access, &places.statistics]);
+            sockets.extend(&places.oracle);
         }
         let sockets: Vec<_> = sockets.into_iter().map(PathBuf::as_path).collect();
         let activity = "waited for the device to listen";

@@ -41,6 +41,9 @@ pub(super) struct Options {
     /// Option of QEMU's plugin, such as filter=none, with which every access counts exactly once.
     #[arg(long, value_name = "OPTION")]
     plugin_option: Vec<String>,
+    /// Lets the guest ask the devices how often each page was accessed, as chmu observe does.
+    #[arg(long, conflicts_with = "no_plugin")]
+    oracle: bool,
     /// Runs QEMU without the plugin: the device hears of no access, or of those that you make.
     #[arg(long, conflicts_with = "plugin_option")]
     pub(super) no_plugin: bool,
@@ -68,6 +71,7 @@ impl Options {
             .iter()
             .try_for_each(|arguments| check_arguments(arguments))?;
         options.plugin_options.clone_from(&self.plugin_option);
+        options.oracle = self.oracle;
         Ok(())
     }
 

@@ -9,6 +9,7 @@ fn files(devices: usize) -> MachineFiles {
         device: format!("/run/device-{index}-vfio.sock").into(),
         access: format!("/run/device-{index}-access.sock").into(),
         statistics: "/run/numbers.sock".into(),
+        oracle: None,
     });
     MachineFiles {
         kernel: "/boot/vmlinuz".into(),
@@ -270,4 +271,27 @@ fn nothing_is_named_twice() {
         ],
     );
     assert_eq!(large().memory_bytes(), 6 * GIB);
+}
+
+#[test]
+fn each_oracle_has_a_port_of_its_own() {
+    let topology = "two-socket".parse::<Preset>().unwrap().topology();
+    let mut files = files(2);
+    let without = lines(&topology, &MachineOptions::default(), &files);
+    assert!(
+        !without.iter().any(|line| line.contains("virt")),
+        "{without:#?}"
+    );
+    for (index, sockets) in files.sockets.iter_mut().enumerate() {
+        sockets.oracle = Some(format!("/run/{index},oracle.sock").into());
+    }
+    let lines = lines(&topology, &MachineOptions::default(), &files);
+    assert_has(
+        &lines,
+        &[
+            "-device virtio-serial-pci,id=oracles,bus=pcie.0",
+            "-chardev socket,id=oracle0,path=/run/0,,oracle.sock,reconnect-ms=1000",
+            "-device virtserialport,bus=oracles.0,chardev=oracle1,name=chmu.oracle.1",
+        ],
+    );
 }
