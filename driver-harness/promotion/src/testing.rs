@@ -109,6 +109,8 @@ struct World {
     kept_back: BTreeSet<u64>,
     /// Owners are told as the identity of pages.
     tells_owners: bool,
+    /// Owners are found when they are asked for.
+    finds_owners: bool,
     headroom: Headroom,
     demoted: u64,
     /// Names of pages in the order in which they were promoted.
@@ -177,6 +179,10 @@ impl SimulatedMachine {
         self.world().tells_owners = true;
     }
 
+    pub(crate) fn find_owners(&self) {
+        self.world().finds_owners = true;
+    }
+
     pub(crate) fn set_headroom(&self, node: u32, pages: u64) {
         self.world().headroom = Headroom::of([(NodeId(node), pages * 4096)]);
     }
@@ -208,6 +214,15 @@ impl SimulatedMachine {
 }
 
 impl World {
+    /// The owner of each page has it at an address that is the page's name.
+    fn owner(&self, folio: Folio) -> Option<Owner> {
+        let page = self.pages.get(&folio.head.0)?;
+        Some(Owner {
+            process_id: 1,
+            address: page.name * 4096,
+        })
+    }
+
     fn flags_of(&self, frame: u64) -> PageFlags {
         let flags = self.flags.get(&frame).copied().unwrap_or(PageFlags::NOPAGE);
         match self.kept_back.contains(&frame) {
@@ -282,20 +297,20 @@ impl Machine for SimulatedMachine {
     fn identities(&self, folios: &[Folio]) -> Result<Vec<Option<Identity>>, MachineError> {
         let world = self.world();
         let identity = |folio: &Folio| {
-            let page = world
-                .pages
-                .get(&folio.head.0)
-                .filter(|_| world.tells_owners)?;
+            let owner = world.owner(*folio).filter(|_| world.tells_owners)?;
             Some(Identity {
                 kind: PageKind::of(world.flags_of(folio.head.0)),
                 control_group: None,
-                owner: Some(Owner {
-                    process_id: 1,
-                    address: page.name * 4096,
-                }),
+                owner: Some(owner),
             })
         };
         Ok(folios.iter().map(identity).collect())
+    }
+
+    fn owners(&self, folios: &[Folio]) -> Result<Vec<Option<Owner>>, MachineError> {
+        let world = self.world();
+        let owner = |folio: &Folio| world.owner(*folio).filter(|_| world.finds_owners);
+        Ok(folios.iter().map(owner).collect())
     }
 
     fn demoted_pages(&self, _: NodeId) -> Result<Option<u64>, MachineError> {

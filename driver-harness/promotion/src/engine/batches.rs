@@ -228,7 +228,8 @@ impl Engine {
         machine: &dyn Machine,
         now_ns: u64,
     ) -> Result<Option<Batch>, MachineError> {
-        let looks = match Looks::at(&taken, machine) {
+        let mut taken = taken;
+        let looks = match Looks::at(&mut taken, machine) {
             Ok(looks) => looks,
             Err(error) => {
                 // They wait on: the machine may answer the next time.
@@ -242,7 +243,9 @@ impl Engine {
         for (waiting, look) in taken.into_iter().zip(looks.0) {
             match look {
                 Ok(()) => {
-                    folios.insert(waiting.folio.head, waiting);
+                    if self.may_leave(&waiting, route, now_ns) {
+                        folios.insert(waiting.folio.head, waiting);
+                    }
                 }
                 Err(Rejection::NotLru) => {
                     self.try_again((route, waiting), Fate::NotLru, None, now_ns);
@@ -307,7 +310,8 @@ impl Engine {
 struct Looks(Vec<Result<(), Rejection>>);
 
 impl Looks {
-    fn at(taken: &[Waiting], machine: &dyn Machine) -> Result<Looks, MachineError> {
+    /// Adds the owners of those of whom none is known, where the machine tells.
+    fn at(taken: &mut [Waiting], machine: &dyn Machine) -> Result<Looks, MachineError> {
         let heads: Vec<_> = taken.iter().map(|waiting| waiting.folio.head).collect();
         let mut view = FolioView::look(machine, &heads)?;
         let is_listed = |view: &FolioView, head: &Pfn| {
@@ -326,6 +330,9 @@ impl Looks {
         }
         let folios: Vec<_> = taken.iter().map(|waiting| waiting.folio).collect();
         let identities = machine.identities(&folios)?;
+        for (waiting, owner) in taken.iter_mut().zip(machine.owners(&folios)?) {
+            waiting.owner = waiting.owner.or(owner);
+        }
         let looks = taken.iter().zip(identities);
         looks
             .map(|(waiting, identity)| {

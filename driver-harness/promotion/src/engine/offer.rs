@@ -86,7 +86,7 @@ impl Engine {
             if heated.is_new {
                 self.note_seen(folio, heated, report.earliest_access_ns, now_ns);
             }
-            self.consider(folio, heated, identity, owner, now_ns);
+            self.consider((folio, report.accessor), heated, identity, owner, now_ns);
         }
         Ok(())
     }
@@ -188,10 +188,11 @@ impl Engine {
         frames
     }
 
-    /// Decides whether a folio that was reported is to wait for its promotion.
+    /// Decides whether a folio that was reported, for accesses from a node where that is known, is to
+    /// wait for its promotion.
     fn consider(
         &mut self,
-        folio: Folio,
+        (folio, accessor): (Folio, Option<NodeId>),
         heated: Heated,
         identity: Option<Identity>,
         owner: Option<Owner>,
@@ -219,7 +220,7 @@ impl Engine {
         if self.later.holds(folio) {
             return;
         }
-        let route = match self.routes.route(folio, None) {
+        let route = match self.routes.route(folio, accessor) {
             Ok(route) => route,
             Err(reason) => {
                 let until_ns = now_ns.saturating_add(self.policy.retry_ns);
@@ -230,7 +231,7 @@ impl Engine {
         };
         let owner = owner.or(identity.and_then(|identity| identity.owner));
         if let Some(owner) = owner.filter(|_| !self.is_queued(route, folio))
-            && !self.may_go_again(owner, folio, heated, route, now_ns)
+            && !self.may_go_again(owner, (folio, heated.origin), route, now_ns)
         {
             return;
         }
@@ -252,12 +253,12 @@ impl Engine {
             .is_some_and(|queue| queue.holds(folio))
     }
 
-    /// Whether a page that may have been promoted before may be promoted again.
+    /// Whether a page that may have been promoted before may be promoted again. One that came back is
+    /// left alone until the window is over.
     fn may_go_again(
         &mut self,
         owner: Owner,
-        folio: Folio,
-        heated: Heated,
+        (folio, origin): (Folio, Origin),
         route: Route,
         now_ns: u64,
     ) -> bool {
@@ -272,10 +273,25 @@ impl Engine {
                 };
                 self.note(now_ns, Action::Demoted(demoted));
                 let place = (None, Some(route), None);
-                self.refuse((folio, heated.origin), Rejection::PingPong, place, now_ns);
+                self.refuse((folio, origin), Rejection::PingPong, place, now_ns);
             }
         }
+        let until_ns = now_ns.saturating_add(self.policy.ping_pong_ns);
+        self.given_up.insert(folio, Rejection::PingPong, until_ns);
         false
+    }
+
+    /// The same for one that is about to move: its owner may be known only now.
+    pub(super) fn may_leave(&mut self, waiting: &Waiting, route: Route, now_ns: u64) -> bool {
+        let Some(owner) = waiting.owner else {
+            return true;
+        };
+        let named = (waiting.folio, waiting.origin);
+        let may = self.may_go_again(owner, named, route, now_ns);
+        if !may {
+            self.aggregator.forget(waiting.folio.head);
+        }
+        may
     }
 
     /// Lets a folio wait on its route, one queue for each.

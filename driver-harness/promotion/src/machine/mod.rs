@@ -5,7 +5,7 @@ use std::fmt;
 use std::io;
 use std::ops::Range;
 
-use chmu_machine::memory::owners::Owner;
+use chmu_machine::memory::owners::{Owner, ProcessesError};
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsError};
 use chmu_machine::memory::page_map::PageMapError;
 use chmu_machine::node::NodeId;
@@ -48,6 +48,13 @@ pub trait Machine: fmt::Debug {
 
     /// What tells the page in each folio from others, as far as the machine shows it.
     fn identities(&self, folios: &[Folio]) -> Result<Vec<Option<Identity>>, MachineError>;
+
+    /// Who maps each of these folios, where pages may be demoted: a page that comes back is known by
+    /// nothing else. None for those that no process maps, and for all where nothing is demoted, as the
+    /// answer costs by all pages that are mapped.
+    fn owners(&self, folios: &[Folio]) -> Result<Vec<Option<Owner>>, MachineError> {
+        Ok(vec![None; folios.len()])
+    }
 
     /// Pages that were demoted from a node since the machine started; none where it is not told.
     fn demoted_pages(&self, node: NodeId) -> Result<Option<u64>, MachineError>;
@@ -117,6 +124,9 @@ pub enum MachineError {
     /// Frames of processes cannot be found.
     #[error(transparent)]
     PageMap(#[from] PageMapError),
+    /// Owners of pages cannot be looked for.
+    #[error(transparent)]
+    Owners(#[from] ProcessesError),
     /// The reclaim lists cannot be brought up to date.
     #[error("Cannot bring the reclaim lists up to date")]
     Drain(#[source] io::Error),
@@ -126,7 +136,9 @@ impl MachineError {
     /// What it means for the run.
     pub fn severity(&self) -> Severity {
         match self {
-            MachineError::Drain(_) | MachineError::PageMap(_) => Severity::Degraded,
+            MachineError::Drain(_) | MachineError::PageMap(_) | MachineError::Owners(_) => {
+                Severity::Degraded
+            }
             // Nodes and memory come and go while their files are read.
             MachineError::Topology(_) => Severity::Retry,
             MachineError::PageFlags(_) => Severity::Fatal,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use chmu_machine::memory::control_groups::ControlGroupsFile;
 use chmu_machine::memory::numa;
+use chmu_machine::memory::owners::{Owner, Owners};
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::memory::page_map::{PageMap, PageMapError};
 use chmu_machine::node::NodeId;
@@ -19,6 +20,9 @@ use crate::batch::Folio;
 
 /// Counters of a node's `vmstat` that count pages demoted from it (include/linux/mmzone.h).
 const DEMOTION_COUNTERS: &str = "pgdemote_";
+
+/// Whether the kernel demotes pages (mm/memory-tiers.c).
+const DEMOTION: &str = "kernel/mm/numa/demotion_enabled";
 
 /// The machine that this program runs on, by the files of its kernel.
 #[derive(Debug)]
@@ -96,6 +100,24 @@ impl Machine for ThisMachine {
             .map(identity)
             .map(Some)
             .collect())
+    }
+
+    fn owners(&self, folios: &[Folio]) -> Result<Vec<Option<Owner>>, MachineError> {
+        let mut owners = vec![None; folios.len()];
+        // Kernels without demotion have no such file.
+        let is_on = sysfs_file::text(&self.sysfs.join(DEMOTION));
+        if !is_on.is_ok_and(|text| matches!(text.trim(), "true" | "1")) {
+            return Ok(owners);
+        }
+        let frames: Vec<_> = folios
+            .iter()
+            .map(|folio| folio.head.0..folio.end().0)
+            .collect();
+        let found = Owners::every_process().find(&frames)?;
+        for (place, owner) in found.owners {
+            owners[place] = Some(owner);
+        }
+        Ok(owners)
     }
 
     fn demoted_pages(&self, node: NodeId) -> Result<Option<u64>, MachineError> {

@@ -5,6 +5,7 @@
 //! by.
 
 use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::node::NodeId;
 use chmu_spec::address::{Dpa, HpaRange, Pfn};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct Report {
     pub earliest_access_ns: u64,
     /// What was hot, in the order in which the source found it.
     pub extents: Vec<HotExtent>,
+    /// The node of the processors that made the accesses, where the source knows it: synchronous
+    /// context.
+    pub accessor: Option<NodeId>,
     /// What it could not say.
     pub lost: Lost,
 }

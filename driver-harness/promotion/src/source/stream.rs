@@ -14,6 +14,7 @@
 //! - `hot`: what was hot, each `{"frame":N,"weight":N}` or `{"pid":N,"address":N,"weight":N}`, where
 //!   `pages` says how many pages follow one another (1 without it), and `sharing` how many share the
 //!   weight (1 without it: each has it);
+//! - `accessor`: the node of the processors that made the accesses;
 //! - `overflow`, `dropped`, `outside`: what the source could not say.
 //!
 //! Empty lines are passed over. Anything else is an error that names the line.
@@ -23,6 +24,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
+use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::topology::{DescribedNode, DescriptionError, Topology};
 use chmu_spec::address::Pfn;
@@ -100,6 +102,7 @@ struct Line {
     t: u64,
     earliest: Option<u64>,
     hot: Vec<Hot>,
+    accessor: Option<NodeId>,
     #[serde(default)]
     overflow: bool,
     #[serde(default)]
@@ -203,6 +206,7 @@ impl StreamSource {
                 knows: Knowledge {
                     frames: true,
                     processes: true,
+                    accessors_node: true,
                     ..Knowledge::default()
                 },
                 counts: WeightKind::Accesses,
@@ -327,6 +331,7 @@ impl StreamSource {
             handed_out_ns: line.t,
             earliest_access_ns: earliest,
             extents,
+            accessor: line.accessor,
             lost: Lost {
                 overflow: line.overflow,
                 units_dropped: line.dropped,

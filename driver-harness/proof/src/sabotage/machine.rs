@@ -199,6 +199,7 @@ impl HotnessSource for CountingSource {
             handed_out_ns: world.now_ns,
             earliest_access_ns,
             extents: hot.map(|(frame, count)| extent(frame, count)).collect(),
+            accessor: None,
             lost: Lost::default(),
         })
     }

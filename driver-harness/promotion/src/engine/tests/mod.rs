@@ -16,6 +16,7 @@ use crate::report::{Facts, Health, HotExtent, Place, Report, SourceKind, UnitPla
 use crate::testing::{SLOW, SimulatedMachine, facts};
 use chmu_spec::address::Dpa;
 
+mod routes;
 mod stale;
 mod tuning;
 

@@ -30,7 +30,7 @@ fn lines_are_reports() {
 {"v":1,"stream":"made up","counts":{"samples":{"period":16}},"epoch_ns":100}
 
 {"t":100,"hot":[{"frame":7,"weight":3},{"frame":9,"weight":1,"pages":4,"sharing":4}]}
-{"t":250,"earliest":90,"hot":[{"pid":5,"address":4096,"weight":2}],"overflow":true}
+{"t":250,"earliest":90,"hot":[{"pid":5,"address":4096,"weight":2}],"overflow":true,"accessor":3}
 {"t":250,"hot":[{"frame":1,"weight":1}]}"#;
     let reports = reports(text).unwrap();
     let weight = |value| Weight {
@@ -58,6 +58,8 @@ fn lines_are_reports() {
     };
     assert_eq!(reports[1].extents[0].place, owned);
     assert!(reports[1].lost.overflow);
+    let accessors: Vec<_> = reports.iter().map(|report| report.accessor).collect();
+    assert_eq!(accessors, [None, Some(NodeId(3)), None]);
     let earliest: Vec<_> = reports
         .iter()
         .map(|report| report.earliest_access_ns)
