@@ -7,6 +7,7 @@
 
 pub mod acpi;
 pub mod clock;
+pub mod cpusets;
 pub mod lock;
 pub mod memory;
 pub mod names;

@@ -134,7 +134,8 @@ pub fn parse_number(text: &str) -> Option<u64> {
 /// No list of the kernel's node or processor numbers is longer.
 const LIST_LIMIT: usize = 1 << 16;
 
-fn parse_list(text: &str) -> Option<Vec<u32>> {
+/// Numbers as the kernel lists them, such as `0-2,5`; none when the text is no list.
+pub(crate) fn parse_list(text: &str) -> Option<Vec<u32>> {
     let mut numbers = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

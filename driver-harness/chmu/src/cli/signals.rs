@@ -64,7 +64,7 @@ impl Signals {
 
     /// Sleeps until SIGUSR1, or until there is nothing left to start for.
     pub(super) fn wait_for_start(&self) -> io::Result<()> {
-        while !self.stop.is_raised() && !self.start.load(Ordering::Relaxed) {
+        while !self.stop.is_raised() && !self.take_start() {
             self.sleep()?;
         }
         Ok(())
@@ -84,6 +84,11 @@ impl Signals {
             self.sleep()?;
         }
         Ok(())
+    }
+
+    /// Whether SIGUSR1 has come since the last time that this was asked, or since the start.
+    pub(super) fn take_start(&self) -> bool {
+        self.start.swap(false, Ordering::Relaxed)
     }
 
     /// Whether SIGUSR2 has come since the last time that this was asked.

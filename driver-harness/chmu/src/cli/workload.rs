@@ -99,7 +99,7 @@ struct TrafficOptions {
     /// Accesses to cold pages, as a percentage of all.
     #[arg(long, value_name = "PERCENT", default_value = "1")]
     cold_percent: Share,
-    /// Makes other pages hot after each so many rounds [default: never].
+    /// Makes other pages hot after each so many rounds [default: at each SIGUSR1 after the start].
     #[arg(long, value_name = "ROUNDS", value_parser = positive::<u64>)]
     move_rounds: Option<u64>,
     /// Ends after so many rounds; in one round there are as many visits as hot pages
@@ -120,14 +120,25 @@ struct Work {
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     match &options.other {
-        None => run_traffic(&options.pages, &options.traffic),
-        Some(Other::Script { pages, touches }) => run_script(pages, touches),
+        None => print(
+            &options.pages,
+            &run_traffic(&options.pages, &options.traffic)?,
+        ),
+        Some(Other::Script { pages, touches }) => print(pages, &run_script(pages, touches)?),
         Some(Other::Once(options)) => once::run(options),
         Some(Other::Share(options)) => share::run(options),
     }
 }
 
-fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<ExitCode> {
+fn print(options: &PageOptions, report: &WorkloadReport) -> anyhow::Result<ExitCode> {
+    options.output.print(report)?;
+    Ok(match report.is_right() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(NEGATIVE_RESULT),
+    })
+}
+
+fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<WorkloadReport> {
     check_counts(pages.pages, options.hot_pages)?;
     let hot_set = |seed| hot_set::choose(pages.pages, options.hot_pages, seed);
     let shares = Shares {
@@ -148,20 +159,24 @@ fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<
         let deadline = limit.and_then(|limit| Instant::now().checked_add(limit));
         let over = || deadline.is_some_and(|deadline| Instant::now() >= deadline);
         let mut work = Work::default();
+        let mut seed = pages.seed;
+        let is_time = |rounds: u64| {
+            let every = options.move_rounds.filter(|_| rounds > 0);
+            every.is_some_and(|every| rounds.is_multiple_of(every))
+        };
         while work.rounds < rounds {
-            let moves = options
-                .move_rounds
-                .filter(|every| work.rounds.is_multiple_of(*every));
-            if let Some(every) = moves.filter(|_| work.rounds > 0) {
-                let seed = pages.seed.wrapping_add(work.rounds / every);
-                let hot = hot_set(seed);
-                traffic_now = traffic(&hot, seed)?;
-                session.state.move_hot_set(&hot, clock::monotonic_ns());
-                session.publish()?;
-            }
+            let mut moves = is_time(work.rounds);
             for _ in 0..traffic_now.round_visits() {
                 if session.signals.stop().is_raised() || over() {
                     return Ok(work);
+                }
+                moves |= session.signals.take_start();
+                if std::mem::take(&mut moves) {
+                    seed = seed.wrapping_add(1);
+                    let hot = hot_set(seed);
+                    traffic_now = traffic(&hot, seed)?;
+                    session.state.move_hot_set(&hot, clock::monotonic_ns());
+                    session.publish()?;
                 }
                 work.cold_accesses += traffic_now.visit(|touch| session.workload.touch(touch));
                 session.attend()?;
@@ -172,7 +187,7 @@ fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<
     })
 }
 
-fn run_script(pages: &PageOptions, touches: &[PageTouches]) -> anyhow::Result<ExitCode> {
+fn run_script(pages: &PageOptions, touches: &[PageTouches]) -> anyhow::Result<WorkloadReport> {
     let mut hot: Vec<_> = touches.iter().map(|touches| touches.page).collect();
     hot.sort_unstable();
     hot.dedup();
@@ -235,7 +250,7 @@ fn run_session(
     options: &PageOptions,
     hot: &[u64],
     work: impl FnOnce(&mut Session) -> anyhow::Result<Work>,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<WorkloadReport> {
     let signals = Signals::catch()?;
     let topology = Topology::read(Path::new("/sys"))?;
     let node = options.node.map(NodeId);
@@ -268,7 +283,7 @@ fn run_session(
             session.attend()?;
         }
     }
-    let report = WorkloadReport {
+    Ok(WorkloadReport {
         process_id: std::process::id(),
         node: layout.node,
         rounds: work.rounds,
@@ -277,10 +292,5 @@ fn run_session(
         seconds,
         checks: session.workload.checks().clone(),
         verification: session.workload.verify(),
-    };
-    options.output.print(&report)?;
-    Ok(match report.is_right() {
-        true => ExitCode::SUCCESS,
-        false => ExitCode::from(NEGATIVE_RESULT),
     })
 }

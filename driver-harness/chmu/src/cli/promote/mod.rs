@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu promote`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use chmu_machine::cpusets;
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
+use chmu_machine::targets::Targets;
 use chmu_machine::topology::Topology;
+use chmu_machine::words;
 use chmu_promotion::actuator::{Actuator, DryRun};
 use chmu_promotion::ledger::{Event, LedgerWriter, WriteError};
 use chmu_promotion::source::StreamSource;
 use chmu_promotion::status::Time;
 use chmu_promotion::{
-    DescribedMachine, Destination, End, Engine, LargeFolios, Policy, Summary, ThisMachine,
+    DescribedMachine, Destination, End, Engine, LargeFolios, Machine, Policy, Summary, ThisMachine,
     run_inline, run_on_machine,
 };
 
@@ -66,6 +70,10 @@ struct PolicyOptions {
     /// Time in which the weight of an access halves.
     #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "2s")]
     half_life: Duration,
+    /// A page that was promoted, demoted and is hot again within this time stays where it is for as
+    /// long.
+    #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "30s")]
+    ping_pong_window: Duration,
     /// At most so many folios in one batch.
     #[arg(long, value_name = "FOLIOS", value_parser = positive::<usize>)]
     batch: Option<usize>,
@@ -147,6 +155,9 @@ fn run_here(options: &Options, stop: &StopFlag) -> Result<Summary> {
     let machine = ThisMachine::open()?;
     let actuator = actuator.start()?;
     warn_of_balancing();
+    if !actuator.limits().obeys_cpusets {
+        warn_of_cpusets(actuator.name(), options.policy.target, &machine);
+    }
     let mut engine = Engine::new(options.policy.policy(&*actuator), options.policy.seed);
     let mut end = options.end.end();
     end.when_idle = true;
@@ -182,6 +193,38 @@ fn warn_of_balancing() {
     }
 }
 
+/// An actuator that heeds no cpuset puts pages where their process may not have them.
+fn warn_of_cpusets(actuator: &str, target: Option<u32>, machine: &dyn Machine) {
+    let targets = match target {
+        Some(node) => BTreeSet::from([NodeId(node)]),
+        None => machine
+            .topology()
+            .map_or_else(|_| BTreeSet::new(), |topology| all_targets(&topology)),
+    };
+    for node in targets {
+        if let Ok(Some(confined)) = cpusets::confined(Path::new("/proc"), node) {
+            log::warn!(
+                "{actuator} heeds no cpusets: hot pages of {}, such as process {}, will be promoted to \
+                 node {node} although they may not use it; --actuator move-pages leaves them",
+                words::count(confined.processes, "process", "processes"),
+                confined.first
+            );
+        }
+    }
+}
+
+/// The nodes that pages of any node go to.
+fn all_targets(topology: &Topology) -> BTreeSet<NodeId> {
+    let targets = topology
+        .nodes
+        .keys()
+        .map(|node| Targets::of(topology, *node));
+    targets
+        .flatten()
+        .flat_map(|targets| targets.preferred)
+        .collect()
+}
+
 /// Where decisions are written, if anywhere.
 struct Ledger(Option<LedgerWriter<std::fs::File>>);
 
@@ -209,7 +252,8 @@ impl PolicyOptions {
                 None => Destination::Deferred,
             },
             minimum_heat: self.minimum_count,
-            half_life_ns: u64::try_from(self.half_life.as_nanos()).unwrap_or(u64::MAX),
+            half_life_ns: nanoseconds(self.half_life),
+            ping_pong_ns: nanoseconds(self.ping_pong_window),
             allow_coarse_units: self.allow_coarse_units,
             large_folios: self.large_folios,
             pages_per_second: self.max_pages_per_second,
@@ -228,6 +272,10 @@ impl EndOptions {
             when_idle: false,
         }
     }
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn large_folios(text: &str) -> Result<LargeFolios, String> {
