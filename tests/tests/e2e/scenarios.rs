@@ -18,6 +18,17 @@ fn interleaved_devices_on_the_newest_kernel() -> Result<()> {
     pass(KernelChoice::Backports, &names)
 }
 
+#[test]
+fn kinds_of_pages_on_the_newest_kernel() -> Result<()> {
+    pass(KernelChoice::Backports, &["thp", "pinned"])
+}
+
+#[test]
+fn pages_of_files_on_6_12() -> Result<()> {
+    let names = ["shared-memory", "page-cache-tmpfs"];
+    pass(KernelChoice::Lts612, &names)
+}
+
 fn pass(kernel: KernelChoice, names: &[&str]) -> Result<()> {
     let turn = Turn::take(kernel)?;
     let progress = Progress::hidden();

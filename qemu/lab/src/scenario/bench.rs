@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use chmu_promotion::ledger::Event;
 use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::State;
 use serde::Serialize;
@@ -19,8 +20,8 @@ use crate::topology::Topology;
 
 /// What one program in the guest may take where nothing else is said; a busy host is slow.
 pub(super) const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
-/// The longest promotion.
-const PROMOTION_SECONDS: u64 = 60;
+/// The longest promotion; most end as soon as what is waited for has happened.
+const PROMOTION_SECONDS: u64 = 300;
 
 /// A guest, and what a scenario has found in it so far.
 pub(super) struct Bench<'a> {
@@ -52,7 +53,8 @@ pub(super) struct Workload {
 #[derive(Debug)]
 pub(super) struct Promotion {
     pub(super) process_id: u32,
-    ledger: String,
+    /// The file in the guest that gets all its decisions.
+    pub(super) ledger: String,
 }
 
 /// A promotion that has ended.
@@ -203,6 +205,59 @@ impl<'a> Bench<'a> {
             report: parse("chmu promote", &output)?,
             ledger: promotion.ledger,
         })
+    }
+
+    /// Ends a promotion that would go on.
+    pub(super) fn stop_promotion(&mut self, promotion: Promotion) -> Result<Promoted> {
+        self.machine.signal(promotion.process_id, libc::SIGTERM)?;
+        self.finish_promotion(promotion)
+    }
+
+    /// Waits until the ledger of a promotion that runs has so many lines with this text.
+    pub(super) fn wait_for_lines(
+        &mut self,
+        promotion: &Promotion,
+        text: &str,
+        lines: u64,
+    ) -> Result<()> {
+        let counted = format!("grep -cF '{text}' {}", promotion.ledger);
+        self.wait_until(
+            promotion.process_id,
+            &format!("[ \"$({counted})\" -ge {lines} ]"),
+        )
+    }
+
+    /// Waits until as many of a workload's pages that are hot now are promoted as a proof demands.
+    pub(super) fn wait_until_promoted(
+        &mut self,
+        promotion: &Promotion,
+        workload: &Workload,
+    ) -> Result<()> {
+        let state = &workload.state;
+        let enough = format!(
+            "chmu prove --without-content --state {state} -o json | tr -d ' \\n' | \
+             sed 's/.*\"recall\":\\([0-9.]*\\).*/\\1/' | awk '{{ exit !($1 >= 0.95) }}'"
+        );
+        self.wait_until(promotion.process_id, &enough)
+    }
+
+    /// Waits until the sources of a promotion that runs have reported so many times more.
+    pub(super) fn wait_for_reports(&mut self, promotion: &Promotion, reports: u64) -> Result<()> {
+        let text = "\"e\":\"source\"";
+        let until_now = self.shell(&format!("grep -cF '{text}' {}; true", promotion.ledger))?;
+        let until_now: u64 = until_now.parse().context("No lines are counted")?;
+        self.wait_for_lines(promotion, text, until_now + reports)
+    }
+
+    /// The lines of a ledger of this kind, as its field `e` has it.
+    pub(super) fn events(&mut self, promoted: &Promoted, kind: &str) -> Result<Vec<Event>> {
+        let lines = self.shell(&format!(
+            "grep -F '\"e\":\"{kind}\"' {} || true",
+            promoted.ledger
+        ))?;
+        let lines = lines.lines().map(serde_json::from_str);
+        let events = lines.collect::<serde_json::Result<_>>();
+        events.context("A line of the ledger is none")
     }
 
     /// Ends a workload, whose content must be whole; returns what it says.

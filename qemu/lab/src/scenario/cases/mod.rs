@@ -3,6 +3,10 @@
 
 mod demo;
 mod interleaved_devices;
+mod page_cache;
+mod pinned;
+mod shared_memory;
+mod thp;
 mod three_tier;
 mod tuner;
 mod two_socket;
@@ -14,6 +18,10 @@ pub const ALL: &[Scenario] = &[
     demo::SCENARIO,
     two_socket::SCENARIO,
     three_tier::SCENARIO,
+    shared_memory::SCENARIO,
+    page_cache::TMPFS,
+    thp::SCENARIO,
+    pinned::SCENARIO,
     interleaved_devices::TWO,
     interleaved_devices::THREE,
     tuner::SHORT_LIST,
