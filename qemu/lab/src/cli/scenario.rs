@@ -13,7 +13,13 @@ use chmu_lab::scenario::{ALL, Listing, Results, Runner, Scenario};
 use super::names;
 
 /// What a file system on a disk needs; a kernel of the user's own may have it built in.
-const MODULES: [&str; 2] = ["ext4", "loop"];
+fn modules(kernel: KernelChoice) -> &'static [&'static str] {
+    match kernel {
+        KernelChoice::Backports => &["ext4", "loop"],
+        // No module names what ext4 computes its checksums by.
+        KernelChoice::Lts612 => &["crc32c_generic", "ext4", "loop"],
+    }
+}
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -87,9 +93,9 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
         let mut platform = how.platform.clone();
         platform.kernel_suite = kernel_suite;
         if platform.kernel.is_none() {
-            platform
-                .own_modules
-                .extend(MODULES.map(ModuleRequest::named));
+            let modules = modules(kernel_suite).iter();
+            let modules = modules.map(|name| ModuleRequest::named(name));
+            platform.own_modules.extend(modules);
         }
         let (_, software) = Software::obtain(&platform, None, &progress)?;
         let runner = Runner {

@@ -3,6 +3,7 @@
 
 mod demo;
 mod interleaved_devices;
+mod moving_hot_set;
 mod page_cache;
 mod pinned;
 mod shared_memory;
@@ -18,8 +19,11 @@ pub const ALL: &[Scenario] = &[
     demo::SCENARIO,
     two_socket::SCENARIO,
     three_tier::SCENARIO,
+    moving_hot_set::SCENARIO,
     shared_memory::SCENARIO,
     page_cache::TMPFS,
+    page_cache::CLEAN,
+    page_cache::DIRTY,
     thp::SCENARIO,
     pinned::SCENARIO,
     interleaved_devices::TWO,
