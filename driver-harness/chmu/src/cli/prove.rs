@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu prove`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use anyhow::ensure;
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::Topology;
 use chmu_proof::evidence::Demands;
@@ -76,6 +78,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         .iter()
         .map(read)
         .collect::<Result<Vec<_>, _>>()?;
+    refuse_doubles(&states)?;
     let ledger = options
         .ledger
         .as_deref()
@@ -107,4 +110,17 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Outcome::Fail => ExitCode::from(NEGATIVE_RESULT),
         Outcome::Unproved | Outcome::NotClaimed => ExitCode::from(NOTHING_PROVED),
     })
+}
+
+/// A workload that is given twice would count twice, and make up for one that was not promoted.
+fn refuse_doubles(states: &[State]) -> anyhow::Result<()> {
+    let mut seen = BTreeSet::new();
+    for state in states {
+        let process_id = state.process_id;
+        ensure!(
+            seen.insert((process_id, state.address, &state.file)),
+            "The workload of process {process_id} is given twice; give each --state once"
+        );
+    }
+    Ok(())
 }

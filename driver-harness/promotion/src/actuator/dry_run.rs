@@ -10,9 +10,14 @@ use crate::batch::{Batch, Fate};
 #[derive(Debug, Clone, Copy, Default)]
 pub struct DryRun;
 
+impl DryRun {
+    /// Its name, by which a ledger tells that nothing moved.
+    pub const NAME: &str = "dry-run";
+}
+
 impl Actuator for DryRun {
     fn name(&self) -> &'static str {
-        "dry-run"
+        DryRun::NAME
     }
 
     fn limits(&self) -> Limits {

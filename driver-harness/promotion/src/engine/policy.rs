@@ -85,7 +85,7 @@ impl Default for Policy {
 
 impl Policy {
     /// The settings by name, as the ledger has them.
-    pub(crate) fn settings(&self) -> BTreeMap<String, serde_json::Value> {
+    pub fn settings(&self) -> BTreeMap<String, serde_json::Value> {
         match serde_json::to_value(self) {
             Ok(serde_json::Value::Object(settings)) => settings.into_iter().collect(),
             _ => BTreeMap::new(),

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Whether pages hold what was written to them.
 
+use chmu_machine::words;
+use chmu_promotion::ledger::Action;
+
 use super::Judge;
 use crate::evidence::Truth;
+use crate::ledger::Ledger;
 use crate::verdict::{Example, Reason};
 use crate::workload::WrongWord;
 use crate::workload::state::State;
@@ -94,6 +98,33 @@ impl Judge<'_> {
                 });
         }
     }
+}
+
+/// Why it is not known what a workload's pages hold, if it is not: all of them must have been looked at
+/// since the last move.
+pub(super) fn missing(state: &State, ledger: Option<&Ledger>) -> Option<String> {
+    let Some(verified) = &state.verified else {
+        return Some("the workload has not looked at its pages".to_owned());
+    };
+    let checked = verified.verification.pages_checked;
+    if checked != state.pages {
+        let pages = state.pages;
+        return Some(format!(
+            "the workload has looked at {checked} of its {pages} pages"
+        ));
+    }
+    let moves = ledger.into_iter().flat_map(Ledger::events);
+    let ended = moves.filter_map(|event| match &event.action {
+        Action::Moved(moved) => Some(moved.ended_ns),
+        _ => None,
+    });
+    let since_ns = ended.max()?.checked_sub(verified.time_ns)?;
+    (since_ns > 0).then(|| {
+        format!(
+            "the workload looked at its pages {} before the last of them moved",
+            words::span(since_ns)
+        )
+    })
 }
 
 fn differs(place: u64, found: u64, expected: u64) -> String {

@@ -10,6 +10,7 @@ use chmu_spec::address::Pfn;
 use crate::evidence::{Demands, Evidence, Truth, Witness};
 use crate::ledger::{Fault, FaultKind, Ledger, Moves};
 use crate::verdict::{Claim, Counts, Example, Judgement, LedgerCounts, Outcome, Reason, Verdict};
+use crate::workload::state::State;
 use findings::Findings;
 use truths::Truths;
 
@@ -139,6 +140,7 @@ impl Judge<'_> {
             FaultKind::Unfinished => Reason::LedgerUnfinished,
             FaultKind::Totals => Reason::LedgerTotals,
             FaultKind::Order => Reason::LedgerOrder,
+            FaultKind::Beginning => Reason::LedgerBeginning,
             FaultKind::FateMissing => Reason::LedgerFateMissing,
             FaultKind::FateInvented => Reason::LedgerFateInvented,
         };
@@ -203,11 +205,12 @@ fn missing(
                 "were"
             },
         )),
-        Claim::Content if witnesses.iter().any(is_unverified) => {
-            Some("the workload has not looked at its pages".to_owned())
-        }
-        _ if witnesses.is_empty() => Some("no truth is known of any page".to_owned()),
-        _ => None,
+        Claim::Content => witnesses
+            .iter()
+            .filter_map(told)
+            .find_map(|state| content::missing(state, evidence.ledger.as_ref()))
+            .or_else(|| no_truth(witnesses)),
+        _ => no_truth(witnesses),
     }
 }
 
@@ -216,8 +219,17 @@ fn nothing_is_told(witnesses: &[Witness]) -> bool {
     !witnesses.is_empty() && witnesses.iter().all(|witness| witness.truth.is_observed())
 }
 
-fn is_unverified(witness: &Witness) -> bool {
-    matches!(&witness.truth, Truth::Told(state) if state.verified.is_none())
+fn no_truth(witnesses: &[Witness]) -> Option<String> {
+    let is_missing = witnesses.is_empty();
+    is_missing.then(|| "no truth is known of any page".to_owned())
+}
+
+/// What a workload says of itself.
+fn told(witness: &Witness) -> Option<&State> {
+    match &witness.truth {
+        Truth::Told(state) => Some(state),
+        Truth::Observed(_) => None,
+    }
 }
 
 /// Whether too many of the moved pages are of unknown warmth.

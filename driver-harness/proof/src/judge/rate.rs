@@ -4,11 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::Judge;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, RATE};
 use crate::verdict::{Example, Reason};
 
-/// The policy's setting, as the ledger names it.
-const SETTING: &str = "pages_per_second";
 /// Pages that may be made up for after a pause: those of this part of a second.
 const BURST_NS: u128 = 250_000_000;
 const SECOND_NS: u128 = 1_000_000_000;
@@ -23,12 +21,13 @@ struct Batch {
 
 impl Judge<'_> {
     /// The policy's bound holds from any batch to any later one. What goes beyond by one folio is
-    /// allowed: it is the smallest thing that can move.
+    /// allowed: it is the smallest thing that can move. A bound that is not told is a fault of the
+    /// ledger's own.
     pub(super) fn rate(&mut self, ledger: &Ledger) {
         let Some(rate) = ledger
             .begin()
             .policy
-            .get(SETTING)
+            .get(RATE)
             .and_then(serde_json::Value::as_u64)
         else {
             return;

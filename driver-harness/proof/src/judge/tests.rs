@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chmu_machine::node::NodeId;
 use chmu_promotion::Rejection;
-use chmu_promotion::ledger::Event;
+use chmu_promotion::ledger::{Action, Begin, Event};
 use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn state() -> State {
         ready_monotonic_ns: 5,
         first_touch_monotonic_ns: Some(10),
         verified: Some(Verified {
-            time_ns: 99,
+            time_ns: 99 * BATCH_NS,
             verification: Verification {
                 pages_checked: PAGES,
                 ..Verification::default()
@@ -181,10 +181,15 @@ fn what_nobody_looked_at_is_unproved() {
         change(&mut witness);
         verdict(&evidence(witness, events)).outcome(claim)
     };
-    let content = outcome(Claim::Content, |witness| {
-        witness.state_mut().verified = None
-    });
-    assert_eq!(content, Outcome::Unproved);
+    let unseen: [fn(&mut Witness); 3] = [
+        |witness| witness.state_mut().verified = None,
+        |witness| verified(witness).verification.pages_checked -= 1,
+        // Before the last move.
+        |witness| verified(witness).time_ns = 3 * BATCH_NS - 1,
+    ];
+    for change in unseen {
+        assert_eq!(outcome(Claim::Content, change), Outcome::Unproved);
+    }
     let hidden = |witness: &mut Witness| {
         witness.state_mut().start_frames = None;
         for place in &mut witness.whereabouts {
@@ -204,7 +209,52 @@ fn what_nobody_looked_at_is_unproved() {
 /// A way to be wrong, and the reasons that must be given for it.
 type Wrong = (fn(&mut Witness, &mut Vec<Event>), &'static [Reason]);
 
-const WRONG: [Wrong; 19] = [
+const WRONG: [Wrong; 26] = [
+    (
+        |_, events| events[1] = seen(folio(513, 1), 2, 1),
+        &[Reason::LedgerOrder],
+    ),
+    (
+        |_, events| {
+            edit(&mut events[0], |begin| {
+                drop(begin.policy.remove("pages_per_second"))
+            })
+        },
+        &[Reason::LedgerBeginning],
+    ),
+    (
+        |_, events| {
+            edit(&mut events[0], |begin| {
+                drop(begin.policy.remove("patience_ns"))
+            })
+        },
+        &[Reason::LedgerBeginning],
+    ),
+    (
+        |_, events| {
+            edit(&mut events[0], |begin| {
+                let rate = serde_json::json!("1");
+                begin.policy.insert("pages_per_second".into(), rate);
+            });
+        },
+        &[Reason::LedgerBeginning],
+    ),
+    (
+        |_, events| edit(&mut events[0], |begin| begin.sources.clear()),
+        &[Reason::LedgerBeginning],
+    ),
+    (
+        |_, events| {
+            edit(&mut events[0], |begin| {
+                begin.sources[0].name = "nobody".into()
+            })
+        },
+        &[Reason::LedgerBeginning],
+    ),
+    (
+        |_, events| edit(&mut events[0], |begin| begin.actuator = "dry-run".into()),
+        &[Reason::LedgerBeginning],
+    ),
     (
         |_, events| events.push(seen(folio(513, 1), 1, 101 * BATCH_NS)),
         &[Reason::LedgerOrder],
@@ -310,13 +360,24 @@ const WRONG: [Wrong; 19] = [
             events[5].time_ns = BATCH_NS;
             events[6] = moved(2, folio(515, 1), BATCH_NS + 3000);
             events[9] = moved(3, folio(1112, 1), BATCH_NS + 9000);
-            events[4].time_ns = BATCH_NS;
-            events[7].time_ns = BATCH_NS + 3000;
+            events[4] = seen(folio(515, 1), BATCH_NS, BATCH_NS);
+            events[7] = seen(folio(1112, 1), BATCH_NS, BATCH_NS + 3000);
             events[8].time_ns = BATCH_NS + 3000;
         },
         &[Reason::OverRate],
     ),
 ];
+
+fn verified(witness: &mut Witness) -> &mut Verified {
+    let verified = witness.state_mut().verified.as_mut();
+    verified.unwrap()
+}
+
+fn edit(event: &mut Event, change: impl FnOnce(&mut Begin)) {
+    if let Action::Begin(begin) = &mut event.action {
+        change(begin);
+    }
+}
 
 fn access(writes_missing: Option<u32>) -> WrongAccess {
     WrongAccess {
@@ -448,6 +509,7 @@ fn a_frame_belongs_to_whoever_started_in_it_last() {
     let mut second = witness.clone();
     second.state_mut().process_id = 8;
     second.state_mut().pages = 1;
+    verified(&mut second).verification.pages_checked = 1;
     second.state_mut().hot_pages.clear();
     second.state_mut().start_frames = Some(vec![513]);
     second.state_mut().ready_monotonic_ns = 3 * BATCH_NS;

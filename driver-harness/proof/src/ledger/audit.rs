@@ -4,9 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chmu_promotion::Folio;
-use chmu_promotion::ledger::{Action, BatchMade, Totals};
+use chmu_promotion::Policy;
+use chmu_promotion::actuator::DryRun;
+use chmu_promotion::ledger::{Action, BatchMade, Begin, Totals};
 
 use super::read::Ledger;
+
+/// The policy's bound on pages in a second, as the ledger names it.
+pub(crate) const RATE: &str = "pages_per_second";
 
 /// Something that no honest ledger has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,8 +31,10 @@ pub enum FaultKind {
     Unfinished,
     /// The sums of the last line are not those of the lines.
     Totals,
-    /// Lines are not in an order in which they can be written.
+    /// Lines are not in an order in which they can be written, or tell times that cannot be.
     Order,
+    /// The first line does not tell a setting, a source or an actuator that later lines depend on.
+    Beginning,
     /// Nothing says what became of a folio of a batch.
     FateMissing,
     /// A folio is said to have moved, stayed or been put off in a batch that it was not part of, or
@@ -51,6 +58,8 @@ struct Audit {
     batches: BTreeMap<u64, Made>,
     /// Highest number of a batch until now.
     last_batch: u64,
+    /// Sources that the first line names.
+    sources: BTreeSet<String>,
 }
 
 impl Ledger {
@@ -93,12 +102,30 @@ impl Audit {
             Action::Begin(_) if line != 1 => {
                 self.add(FaultKind::Order, line, "the run begins again")
             }
+            Action::Begin(begin) => self.begin(line, begin),
+            Action::Seen(seen) => {
+                if seen.earliest_access_ns > time_ns {
+                    let text = "the accesses that it counts were made after it was written down";
+                    self.add(FaultKind::Order, line, text);
+                }
+                self.origin(line, &seen.origin);
+            }
+            Action::Queued(queued) => self.origin(line, &queued.origin),
             Action::Source(said) => {
+                let times = [said.earliest_access_ns, said.handed_out_ns, time_ns];
+                if !times.is_sorted() {
+                    let text = "the report counts accesses that were made after it was handed out, or \
+                                was handed out after it was written down";
+                    self.add(FaultKind::Order, line, text);
+                }
+                let counted = &mut self.counted;
                 counted.units_reported = counted.units_reported.saturating_add(said.units);
                 counted.reports_with_overflow += u64::from(said.lost.overflow);
             }
             Action::Batch(batch) => self.batch((line, time_ns), batch),
             Action::Moved(moved) => {
+                self.origin(line, &moved.origin);
+                let counted = &mut self.counted;
                 counted.folios_moved += 1;
                 counted.pages_moved = counted.pages_moved.saturating_add(moved.folio.pages);
                 let made_ns = self
@@ -127,12 +154,49 @@ impl Audit {
             }
             Action::End(totals) if is_last => self.compare(line, totals),
             Action::End(_) => self.add(FaultKind::Order, line, "lines follow the end of the run"),
-            Action::Begin(_)
-            | Action::Seen(_)
-            | Action::Queued(_)
-            | Action::Demoted(_)
-            | Action::Tuned(_) => {}
+            Action::Demoted(_) | Action::Tuned(_) => {}
         }
+    }
+
+    /// What later lines depend on is there: a setting that is not told would be taken for none.
+    fn begin(&mut self, line: usize, begin: &Begin) {
+        let names = begin.sources.iter().map(|facts| facts.name.clone());
+        self.sources = names.collect();
+        let missing = Policy::default().settings();
+        let missing = missing
+            .keys()
+            .filter(|name| !begin.policy.contains_key(*name));
+        for name in missing {
+            let text = format!("the policy does not tell {name}");
+            self.add(FaultKind::Beginning, line, text);
+        }
+        if let Some(rate) = begin.policy.get(RATE)
+            && !rate.is_null()
+            && rate.as_u64().is_none_or(|rate| rate == 0)
+        {
+            let text = format!("{RATE} is {rate}, which is no number of pages");
+            self.add(FaultKind::Beginning, line, text);
+        }
+        if self.sources.is_empty() {
+            self.add(FaultKind::Beginning, line, "no source is named");
+        }
+        if (begin.actuator == DryRun::NAME) != begin.dry_run {
+            let text = format!(
+                "a run with actuator {:?} says that dry_run is {}",
+                begin.actuator, begin.dry_run
+            );
+            self.add(FaultKind::Beginning, line, text);
+        }
+    }
+
+    /// Who reported a folio is one of the run's sources.
+    fn origin(&mut self, line: usize, origin: &[String]) {
+        let text = match origin.iter().find(|name| !self.sources.contains(*name)) {
+            Some(name) => format!("its origin {name:?} is no source of the run"),
+            None if origin.is_empty() => "it has no origin".to_owned(),
+            None => return,
+        };
+        self.add(FaultKind::Beginning, line, text);
     }
 
     fn batch(&mut self, (line, made_ns): (usize, u64), batch: &BatchMade) {

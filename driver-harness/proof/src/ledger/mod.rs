@@ -6,6 +6,7 @@ mod audit;
 mod moves;
 mod read;
 
+pub(crate) use audit::RATE;
 pub use audit::{Fault, FaultKind};
 pub use moves::{Attempt, Justification, Move, Moves};
 pub use read::{Ledger, LedgerError};

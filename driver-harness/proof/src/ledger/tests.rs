@@ -3,10 +3,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use chmu_machine::node::NodeId;
+use chmu_promotion::Policy;
 use chmu_promotion::ledger::{
     Action, BatchMade, Begin, Event, Moved, Refused, Seen, SourceSaid, Totals,
 };
-use chmu_promotion::report::{Health, Lost};
+use chmu_promotion::report::{Facts, Health, Knowledge, Lost, SourceKind, WeightKind};
 use chmu_promotion::{Folio, Rejection, Route};
 use chmu_spec::address::Pfn;
 
@@ -33,17 +34,32 @@ pub(crate) fn route() -> Route {
 
 pub(crate) fn begin(policy: &[(&str, u64)]) -> Event {
     let setting = |(name, value): &(&str, u64)| ((*name).to_owned(), serde_json::json!(value));
+    let mut settings = Policy::default().settings();
+    settings.extend(policy.iter().map(setting));
     Event::new(
         0,
         Action::Begin(Begin {
             program: "0".into(),
-            sources: Vec::new(),
+            sources: vec![source()],
             actuator: "test".into(),
             dry_run: false,
             seed: 1,
-            policy: policy.iter().map(setting).collect(),
+            policy: settings,
         }),
     )
+}
+
+/// The only source.
+fn source() -> Facts {
+    Facts {
+        name: "test".into(),
+        kind: SourceKind::Stream,
+        unit_bytes: None,
+        granted_epoch_ns: None,
+        wished_epoch_ns: None,
+        knows: Knowledge::default(),
+        counts: WeightKind::Accesses,
+    }
 }
 
 pub(crate) fn seen(folio: Folio, earliest_access_ns: u64, time_ns: u64) -> Event {

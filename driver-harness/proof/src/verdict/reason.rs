@@ -94,6 +94,8 @@ pub enum Reason {
     LedgerTotals,
     /// Lines of the ledger are not in an order in which they can be written.
     LedgerOrder,
+    /// The ledger's first line does not tell what later ones depend on.
+    LedgerBeginning,
     /// The ledger does not say what became of a folio.
     LedgerFateMissing,
     /// The ledger says what became of a folio that was not in that batch, or says it twice.
@@ -134,6 +136,7 @@ impl Reason {
             Reason::LedgerUnfinished
             | Reason::LedgerTotals
             | Reason::LedgerOrder
+            | Reason::LedgerBeginning
             | Reason::LedgerFateMissing
             | Reason::LedgerFateInvented => Claim::Ledger,
             Reason::MovedByOthers
@@ -192,6 +195,10 @@ impl Reason {
             Reason::LedgerOrder => (
                 "line of the ledger cannot come where it does",
                 "lines of the ledger cannot come where they do",
+            ),
+            Reason::LedgerBeginning => (
+                "line of the ledger lacks what its beginning must tell",
+                "lines of the ledger lack what its beginning must tell",
             ),
             Reason::LedgerFateMissing => (
                 "batch has folios of which nothing more is said",

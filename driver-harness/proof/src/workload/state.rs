@@ -93,7 +93,7 @@ pub struct State {
     /// Its process.
     pub process_id: u32,
     /// The file that the pages belong to, if they do.
-    #[serde(default)]
+    #[serde(deserialize_with = "Option::deserialize")]
     pub file: Option<PathBuf>,
     /// Address of the first page in that process; 0 when it does not map them.
     pub address: u64,
@@ -367,6 +367,7 @@ pub(crate) mod tests {
             assert!(matches!(error, StateError::Pages { .. }), "{state:?}");
         }
         for field in [
+            "file",
             "hot_since_ns",
             "start_frames",
             "checks",
