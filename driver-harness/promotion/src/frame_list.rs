@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use chmu_machine::sysfs_file;
 use chmu_spec::address::Pfn;
 
+/// No list is longer: that is one of some twenty million frames.
+const BYTES_MAX: u64 = 256 << 20;
+
 /// A list that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameListError {
@@ -33,7 +36,7 @@ pub enum FrameListError {
 
 /// Page frame numbers, one a line, decimal or hexadecimal after `0x`; what follows `#` is a remark.
 pub fn read(path: &Path) -> Result<Vec<Pfn>, FrameListError> {
-    let text = fs::read_to_string(path).map_err(|source| FrameListError::Read {
+    let text = read_text(path).map_err(|source| FrameListError::Read {
         path: path.to_owned(),
         source,
     })?;
@@ -53,9 +56,31 @@ pub fn read(path: &Path) -> Result<Vec<Pfn>, FrameListError> {
     Ok(frames)
 }
 
+/// A file's text. A device or a pipe might never end.
+fn read_text(path: &Path) -> io::Result<String> {
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no regular file"));
+    }
+    if found.len() > BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "it has more than {BYTES_MAX} bytes"
+        )));
+    }
+    fs::read_to_string(path)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_no_end_is_not_read() {
+        for path in ["/dev/zero", "/"] {
+            let error = read(Path::new(path)).unwrap_err();
+            assert!(matches!(error, FrameListError::Read { .. }), "{error}");
+        }
+    }
 
     #[test]
     fn frames_are_read_around_remarks() {

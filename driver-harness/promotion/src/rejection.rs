@@ -95,7 +95,7 @@ impl fmt::Display for Rejection {
         f.write_str(match self {
             Rejection::BelowMinimumHeat => "below the minimum heat",
             Rejection::CoarseUnit => "in a unit with other pages",
-            Rejection::QueueFull => "queue full of hotter ones",
+            Rejection::QueueFull => "queue full of ones as hot or hotter",
             Rejection::Tuning => "while settings were adapted",
             Rejection::RecentlyMoved => "moved a moment ago",
             Rejection::Stale => "waited too long",

@@ -151,11 +151,15 @@ impl Recorder {
             Action::Begin(begin) => self.begun(begin, now_ns),
             Action::Source(said) => self.reported(said, now_ns),
             Action::Batch(made) => {
-                let pages = made.folios.iter().map(|folio| folio.pages).sum::<u64>();
+                let pages = made
+                    .folios
+                    .iter()
+                    .map(|folio| folio.pages)
+                    .fold(0, u64::saturating_add);
                 self.summary.batches += 1;
-                self.summary.pages_selected += pages;
+                add(&mut self.summary.pages_selected, pages);
                 if let Some(row) = self.row(now_ns) {
-                    row.pages_selected += pages;
+                    add(&mut row.pages_selected, pages);
                     row.folios_waiting = made.waiting;
                 }
             }
@@ -168,7 +172,7 @@ impl Recorder {
                 }
             }
             Action::Retried(_) => self.summary.retries += 1,
-            Action::Demoted(demoted) => self.summary.pages_demoted += demoted.pages,
+            Action::Demoted(demoted) => add(&mut self.summary.pages_demoted, demoted.pages),
             Action::End(totals) => self.summary.folios_waiting = totals.waiting,
             Action::Tuned(Tuned {
                 source: Some(source),
@@ -204,12 +208,12 @@ impl Recorder {
 
     fn reported(&mut self, said: &SourceSaid, now_ns: u64) {
         let summary = &mut self.summary;
-        summary.units_reported += said.units;
-        summary.unmapped_units += said.lost.outside_memory;
+        add(&mut summary.units_reported, said.units);
+        add(&mut summary.unmapped_units, said.lost.outside_memory);
         summary.reports_with_lost_units += u64::from(said.lost.overflow);
         for (&reason, pages) in &said.ignored {
-            summary.pages_ignored += pages;
-            *summary.ignored.entry(reason).or_default() += pages;
+            add(&mut summary.pages_ignored, *pages);
+            add(summary.ignored.entry(reason).or_default(), *pages);
         }
         if said.units > 0 {
             summary.first_report_monotonic_ns.get_or_insert(now_ns);
@@ -217,7 +221,7 @@ impl Recorder {
         if (said.units > 0 || said.lost.overflow)
             && let Some(row) = self.row(now_ns)
         {
-            row.units_reported += said.units;
+            add(&mut row.units_reported, said.units);
             row.lost_units |= said.lost.overflow;
         }
     }
@@ -236,14 +240,14 @@ impl Recorder {
             });
         }
         self.summary.folios_promoted += 1;
-        self.summary.pages_promoted += pages;
+        add(&mut self.summary.pages_promoted, pages);
         self.summary
             .first_promotion_monotonic_ns
             .get_or_insert(now_ns);
-        *self.routes.entry(route).or_default() += pages;
+        add(self.routes.entry(route).or_default(), pages);
         self.last_promotion_ns = Some(self.passed(now_ns));
         if let Some(row) = self.row(now_ns) {
-            row.pages_promoted += pages;
+            add(&mut row.pages_promoted, pages);
         }
     }
 
@@ -296,6 +300,11 @@ impl Recorder {
         }
         rows.last_mut()
     }
+}
+
+/// A source may say any number.
+fn add(sum: &mut u64, more: u64) {
+    *sum = sum.saturating_add(more);
 }
 
 impl fmt::Display for Summary {

@@ -45,6 +45,11 @@ pub(super) struct Reporting {
 }
 
 impl ReportingOptions {
+    /// The file for metrics.
+    pub(super) fn metrics(&self) -> Option<&Path> {
+        self.metrics.as_deref()
+    }
+
     /// Opens what is asked for. A run by the machine's time listens where `chmu status` looks even if it
     /// was not asked to, where it can.
     ///

@@ -67,6 +67,23 @@ impl UnitOptions {
         u64::try_from(epoch.as_nanos()).unwrap_or(u64::MAX)
     }
 
+    /// An option that the user gave.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let options = [
+            ("--device", self.device.is_some()),
+            ("--unit", self.unit.is_some()),
+            ("--transport", self.transport.is_some()),
+            ("--unit-size", self.unit_size.is_some()),
+            ("--threshold", self.threshold.is_some()),
+            ("--epoch", self.epoch.is_some()),
+            ("--mode", self.mode.is_some()),
+            ("--requests", self.requests.is_some()),
+            ("--take-over", self.take_over),
+        ];
+        let given = options.into_iter().find(|(_, is_given)| *is_given);
+        given.map(|(option, _)| option)
+    }
+
     /// Settings that the user named, and so are not to be adapted.
     pub(super) fn fixed(&self) -> Fixed {
         Fixed {

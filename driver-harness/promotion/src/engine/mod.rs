@@ -20,6 +20,7 @@ use crate::rate::RateLimit;
 use crate::rejection::Rejection;
 use crate::report::{Facts, SourceKind, Tuning};
 use crate::settle::Settling;
+use frame_set::FrameSet;
 use given_up::GivenUp;
 use later::Later;
 use pace::Pace;
@@ -29,6 +30,7 @@ use spill::SpillGuard;
 use tuning::Watch;
 
 mod batches;
+mod frame_set;
 mod given_up;
 mod later;
 mod offer;
@@ -92,6 +94,10 @@ pub struct Engine {
     /// Attempts for folios that are only tried again when they are reported again.
     attempts: BTreeMap<Pfn, (Folio, u32, u64)>,
     given_up: GivenUp,
+    /// Pages that a dry run would have moved: each once.
+    decided: FrameSet,
+    /// There are more than it remembers.
+    forgets: bool,
     flights: BTreeMap<u64, Flight>,
     batches: u64,
     rate: RateLimit,
@@ -125,6 +131,8 @@ impl Engine {
             later: Later::default(),
             attempts: BTreeMap::new(),
             given_up: GivenUp::default(),
+            decided: FrameSet::default(),
+            forgets: false,
             flights: BTreeMap::new(),
             batches: 0,
             rate: RateLimit::new(policy.pages_per_second),

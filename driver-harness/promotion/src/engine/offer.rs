@@ -206,7 +206,8 @@ impl Engine {
             }
         };
         let is_cold = heat < self.policy.minimum_heat.saturating_mul(ACCESS);
-        if is_cold || is_sparse || self.given_up.reason(folio, now_ns).is_some() {
+        let is_decided = self.given_up.reason(folio, now_ns).is_some() || self.decided.holds(folio);
+        if is_cold || is_sparse || is_decided {
             return;
         }
         let attempts = match self.attempts.get(&folio.head) {

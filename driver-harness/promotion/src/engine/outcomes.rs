@@ -77,8 +77,13 @@ impl Engine {
         self.attempts.remove(&waiting.folio.head);
         if self.is_dry {
             // It is decided once what would become of it.
-            self.given_up
-                .insert(waiting.folio, Rejection::AlreadyThere, u64::MAX);
+            if !self.decided.insert(waiting.folio) && !self.forgets {
+                self.forgets = true;
+                log::warn!(
+                    "The pages that would have been promoted are too scattered to remember more of them; \
+                     further ones count again with each report"
+                );
+            }
             return;
         }
         if let Some((guard, _)) = self.spills.get_mut(&route.target) {

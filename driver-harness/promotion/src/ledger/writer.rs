@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Writing a ledger.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -24,16 +24,39 @@ pub struct LedgerWriter<W: Write> {
 }
 
 impl LedgerWriter<File> {
-    /// Begins a new file; one that is there is replaced.
+    /// Begins a new file; one that is there is replaced, unless another run still writes it.
     pub fn create(path: &Path) -> Result<LedgerWriter<File>, WriteError> {
-        match File::create(path) {
-            Ok(file) => Ok(LedgerWriter::new(file, path)),
-            Err(source) => Err(WriteError {
-                path: path.to_owned(),
-                source,
-            }),
-        }
+        let file = open_for_this_run(path).map_err(|source| WriteError {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(LedgerWriter::new(file, path))
     }
+}
+
+/// Opens a file and empties it when nobody else writes it.
+fn open_for_this_run(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another run writes it; name another file",
+            ));
+        }
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    file.set_len(0)?;
+    Ok(file)
 }
 
 impl<W: Write> LedgerWriter<W> {
@@ -60,5 +83,26 @@ impl<W: Write> LedgerWriter<W> {
             self.output.write_all(b"\n")?;
         }
         self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_ledger_that_somebody_writes_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger");
+        std::fs::write(&path, "what another run wrote\n").unwrap();
+        let first = LedgerWriter::create(&path).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), 0);
+        let error = LedgerWriter::create(&path).unwrap_err();
+        assert_eq!(
+            error.source.to_string(),
+            "another run writes it; name another file"
+        );
+        drop(first);
+        LedgerWriter::create(&path).unwrap();
     }
 }

@@ -19,9 +19,10 @@
 //!
 //! Empty lines are passed over. Anything else is an error that names the line.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use chmu_machine::node::NodeId;
@@ -181,10 +182,13 @@ impl StreamSource {
     /// Opens a file, or standard input for `-`, and reads the first line.
     pub fn open(path: &Path, stop: &StopFlag) -> Result<StreamSource, StreamError> {
         let name = path.display().to_string();
-        let opened = match name == "-" {
-            true => File::open("/dev/stdin"),
-            false => File::open(path),
+        let path = match name == "-" {
+            true => Path::new("/dev/stdin"),
+            false => path,
         };
+        // A pipe that nobody writes yet is waited for where a signal is heard, not here.
+        let mut options = OpenOptions::new();
+        let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
         match opened {
             Ok(file) => StreamSource::begin(name, Box::new(BufReader::new(file)), stop),
             Err(source) => Err(StreamError::Read { name, source }),
@@ -282,7 +286,14 @@ impl StreamSource {
                     self.text.extend_from_slice(&bytes[..count]);
                     (count, false)
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock
+                    ) =>
+                {
+                    continue;
+                }
                 Err(source) => return Err(self.unreadable(source)),
             };
             self.input.consume(taken);

@@ -32,28 +32,25 @@ pub fn run_inline<'a>(
     let mut now_ns = 0;
     while !stop.is_raised() {
         let report = source.poll(u64::MAX, stop)?;
+        let is_first = begun.is_none();
         let start_ns = match begun {
             Some(start_ns) => start_ns,
             None => {
                 // The source's clock begins with its first report.
                 now_ns = report.handed_out_ns;
-                core.engine.begin(
-                    vec![source.facts().clone()],
-                    actuator.name(),
-                    actuator.limits().is_dry,
-                    now_ns,
-                );
+                begin(&mut core, &*source, &*actuator, now_ns);
                 *begun.insert(now_ns)
             }
         };
         let gone = is_gone(&*source);
-        promote_until(
-            &mut core,
-            &mut *actuator,
-            &mut now_ns,
-            report.handed_out_ns,
-            stop,
-        )?;
+        let until_ns = last_ns(end, start_ns);
+        let next_ns = report.handed_out_ns.min(until_ns);
+        promote_until(&mut core, &mut *actuator, &mut now_ns, next_ns, stop)?;
+        if !is_first && is_over(&core, end, start_ns, report.handed_out_ns) {
+            // The run ends before this report came.
+            now_ns = now_ns.max(next_ns);
+            break;
+        }
         now_ns = now_ns.max(report.handed_out_ns);
         let offered = core
             .engine
@@ -65,9 +62,32 @@ pub fn run_inline<'a>(
             break;
         }
     }
-    // What is left is promoted as if time went on.
-    promote_until(&mut core, &mut *actuator, &mut now_ns, u64::MAX, stop)?;
+    // What is left is promoted as if time went on, as far as the run has any.
+    match begun {
+        Some(start_ns) => {
+            let until_ns = last_ns(end, start_ns);
+            promote_until(&mut core, &mut *actuator, &mut now_ns, until_ns, stop)?;
+        }
+        // Somebody ended it before the source said anything.
+        None => begin(&mut core, &*source, &*actuator, now_ns),
+    }
     Ok(core.end(now_ns)?)
+}
+
+fn begin(core: &mut Core<'_>, source: &dyn HotnessSource, actuator: &dyn Actuator, now_ns: u64) {
+    core.engine.begin(
+        vec![source.facts().clone()],
+        actuator.name(),
+        actuator.limits().is_dry,
+        now_ns,
+    );
+}
+
+/// When the run ends by its time, at the latest.
+fn last_ns(end: End, start_ns: u64) -> u64 {
+    let after_ns = end.after.map(|after| u64::try_from(after.as_nanos()));
+    let after_ns = after_ns.and_then(Result::ok).unwrap_or(u64::MAX);
+    start_ns.saturating_add(after_ns)
 }
 
 /// Makes the batches that are due up to a time, each at its own.
@@ -88,8 +108,11 @@ fn promote_until(
         let batch = core.engine.next_batch(core.machine, *now_ns);
         let Some(batch) = Core::tolerate(batch)?.flatten() else {
             // What is due and makes no batch has been refused, or put off to a later time.
-            *now_ns = now_ns.saturating_add(1);
             core.tell()?;
+            match now_ns.checked_add(1) {
+                Some(next_ns) => *now_ns = next_ns,
+                None => break,
+            }
             continue;
         };
         match actuator.promote_batch(&batch, stop) {

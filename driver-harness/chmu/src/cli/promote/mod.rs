@@ -23,6 +23,7 @@ use chmu_promotion::{
 };
 
 use self::actuators::ActuatorOptions;
+use self::files::{Named, Way};
 use self::sources::{SourceOptions, Sources};
 use super::output::Output;
 use super::reporting::{Reporting, ReportingOptions};
@@ -31,6 +32,7 @@ use super::values::{self, positive};
 
 mod actuators;
 mod described;
+mod files;
 mod sources;
 
 /// The switch of the kernel's own promotion.
@@ -61,7 +63,7 @@ struct PolicyOptions {
     /// The node that pages go to [default: computed for each page from where it is].
     #[arg(long, value_name = "NODE")]
     target: Option<u32>,
-    /// At most so many pages in a second.
+    /// At most so many pages in a second; after a pause a quarter of that may go at once.
     #[arg(long, value_name = "PAGES", value_parser = positive::<u64>)]
     max_pages_per_second: Option<u64>,
     /// Pages with fewer accesses are left where they are; older accesses count less.
@@ -93,10 +95,10 @@ struct PolicyOptions {
 #[command(next_help_heading = "When it ends (at SIGTERM in any case)")]
 struct EndOptions {
     /// After so many epochs.
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", value_parser = positive::<u64>)]
     epochs: Option<u64>,
     /// After so many seconds.
-    #[arg(long)]
+    #[arg(long, value_parser = positive::<u64>)]
     seconds: Option<u64>,
     /// When some pages have been promoted but none in the last three epochs.
     #[arg(long)]
@@ -104,6 +106,7 @@ struct EndOptions {
 }
 
 pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    options.check()?;
     let signals = Signals::catch()?;
     let summary = match options.source.stream() {
         Some(path) if options.actuator.is_dry() => run_described(options, path, signals.stop())?,
@@ -239,6 +242,20 @@ impl Ledger {
         }
         reporting.note(events);
         Ok(())
+    }
+}
+
+impl Options {
+    /// Refuses what would be lost, or do nothing.
+    fn check(&self) -> Result<()> {
+        self.source.check()?;
+        let named = |option, path| Named { option, path };
+        let ledger = self.ledger.as_deref();
+        let ledger = ledger.map(|path| (named("--ledger", path), Way::Lines));
+        let metrics = self.reporting.metrics();
+        let metrics = metrics.map(|path| (named("--metrics", path), Way::Replaced));
+        let outputs: Vec<_> = ledger.into_iter().chain(metrics).collect();
+        files::check(&self.source.files(), &outputs)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::stop::StopFlag;
 use chmu_promotion::source::registry::{Opener, SourceName};
@@ -11,6 +11,7 @@ use chmu_promotion::source::{HotnessSource, ListSource, ProgrammedUnits, StreamS
 use chmu_promotion::tuner::Tuner;
 use chmu_promotion::{Engine, SourceId, frame_list};
 
+use super::files::Named;
 use crate::cli::units::UnitOptions;
 
 #[derive(Debug, clap::Args)]
@@ -48,6 +49,34 @@ impl SourceOptions {
                 engine.tune(SourceId(place), Tuner::new(tunable, self.units.fixed()));
             }
         }
+    }
+
+    /// Refuses settings of units where no unit is a source.
+    pub(super) fn check(&self) -> Result<()> {
+        let is_units = |source: &SourceName| matches!(source.kind.opener, Opener::Units);
+        let has_units = self.sources.is_empty() || self.sources.iter().any(is_units);
+        match self.units.given().filter(|_| !has_units) {
+            Some(option) => {
+                bail!("{option} is a setting of a CHMU, and none is a source here; leave it out")
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Files that are read.
+    pub(super) fn files(&self) -> Vec<Named<'_>> {
+        let streams = self.sources.iter();
+        let streams = streams
+            .filter(|source| matches!(source.kind.opener, Opener::Stream) && source.argument != "-")
+            .map(|source| Named {
+                option: "--source",
+                path: Path::new(&source.argument),
+            });
+        let frames = self.frames.as_deref().map(|path| Named {
+            option: "--frames",
+            path,
+        });
+        streams.chain(frames).collect()
     }
 
     /// The stream, where it is the only source.
@@ -95,6 +124,19 @@ impl Sources {
             match source.kind.opener {
                 Opener::Stream => {
                     let stream = StreamSource::open(Path::new(argument), stop)?;
+                    ensure!(
+                        stream.topology()?.is_none(),
+                        "The stream {argument} describes a machine of its own, which takes --dry-run and no \
+                         other source"
+                    );
+                    let name = &stream.facts().name;
+                    ensure!(
+                        sources
+                            .ready
+                            .iter()
+                            .all(|other| other.facts().name != *name),
+                        "Two streams are named {name:?}, so that nobody could tell their pages apart"
+                    );
                     sources.ready.push(Box::new(stream));
                 }
                 Opener::Units => {
