@@ -404,6 +404,15 @@ impl HotnessSource for Timed {
 }
 
 fn inline(reports: &[(u64, u64, u64)], seed: u64, policy: &Policy) -> (Summary, String) {
+    inline_until(reports, seed, policy, End::default())
+}
+
+fn inline_until(
+    reports: &[(u64, u64, u64)],
+    seed: u64,
+    policy: &Policy,
+    end: End,
+) -> (Summary, String) {
     let mut now_ns = 0;
     let reports = reports.iter().map(|&(pause_ns, frame, accesses)| {
         now_ns += pause_ns;
@@ -430,7 +439,6 @@ fn inline(reports: &[(u64, u64, u64)], seed: u64, policy: &Policy) -> (Summary, 
     let stop = StopFlag::new().unwrap();
     let source = Box::new(source);
     let actuator = Box::new(DryRun);
-    let end = End::default();
     let summary = run_inline(
         &mut engine,
         &machine,
@@ -702,4 +710,43 @@ fn a_source_that_does_not_come_back_keeps_nobody() {
     let (summary, _) = run(&machine, sources, Box::new(machine.clone()), end);
     assert_eq!(summary.unwrap().pages_promoted, 1);
     drop(let_go);
+}
+
+#[test]
+fn a_run_ends_by_the_time_of_its_stream() {
+    const TENTH_NS: u64 = 100_000_000;
+    let mut reports: Vec<_> = (0..3).map(|frame| (TENTH_NS, frame, 50)).collect();
+    reports.push((50 * TENTH_NS, 3, 50));
+    let ends = [
+        End {
+            after: Some(Duration::from_secs(1)),
+            ..End::default()
+        },
+        End {
+            after_epochs: Some(4),
+            ..End::default()
+        },
+        End {
+            when_stable: true,
+            ..End::default()
+        },
+    ];
+    for end in ends {
+        let (summary, _) = inline_until(&reports, 1, &Policy::default(), end);
+        assert_eq!(summary.pages_promoted, 3, "{end:?}");
+    }
+    // What waits for its turn has no more time than the run.
+    let slow = Policy {
+        pages_per_second: Some(1),
+        ..Policy::default()
+    };
+    let (summary, _) = inline_until(&reports, 1, &slow, ends[0]);
+    assert!(summary.pages_promoted < 3, "{summary}");
+    assert!(summary.duration_ns <= 10 * TENTH_NS, "{summary}");
+}
+
+#[test]
+fn time_has_an_end() {
+    let (summary, _) = inline(&[(u64::MAX, 1, 50)], 1, &Policy::default());
+    assert_eq!(summary.units_reported, 1);
 }

@@ -139,3 +139,16 @@ proptest! {
         let _ = reports(&text);
     }
 }
+
+#[test]
+fn a_pipe_that_nobody_writes_is_left_when_a_run_is_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pipe");
+    let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+    // SAFETY: the name is a string that ends with a NUL.
+    assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+    let stop = StopFlag::new().unwrap();
+    stop.raise();
+    let source = StreamSource::open(&path, &stop).unwrap();
+    assert!(source.topology().unwrap().is_none());
+}
