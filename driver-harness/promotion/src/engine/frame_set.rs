@@ -84,10 +84,11 @@ mod tests {
 
     #[test]
     fn it_is_bounded_and_says_so() {
-        let mut set = FrameSet::default();
-        set.runs = (0..RUNS_MAX as u64)
-            .map(|run| (4 * run, 4 * run + 1))
-            .collect();
+        let mut set = FrameSet {
+            runs: (0..RUNS_MAX as u64)
+                .map(|run| (4 * run, 4 * run + 1))
+                .collect(),
+        };
         let far = folio(1 << 40, 1);
         assert!(!set.insert(far) && !set.holds(far));
         assert!(set.insert(folio(1, 1)));

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Writing a ledger.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
 
 use super::Event;
 
@@ -45,15 +48,15 @@ fn open_for_this_run(path: &Path) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Ok(file);
     }
-    match file.try_lock() {
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
+        Err(Errno::WOULDBLOCK) => {
             return Err(io::Error::new(
                 io::ErrorKind::ResourceBusy,
                 "another run writes it; name another file",
             ));
         }
-        Err(TryLockError::Error(error)) => return Err(error),
+        Err(error) => return Err(error.into()),
     }
     file.set_len(0)?;
     Ok(file)
