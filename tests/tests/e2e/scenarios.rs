@@ -29,6 +29,22 @@ fn pages_of_files_on_6_12() -> Result<()> {
     pass(KernelChoice::Lts612, &names)
 }
 
+#[test]
+fn strangers_and_losses_on_the_newest_kernel() -> Result<()> {
+    let names = [
+        "two-harnesses",
+        "foreign-promoter",
+        "reset-under-load",
+        "source-dies",
+    ];
+    pass(KernelChoice::Backports, &names)
+}
+
+#[test]
+fn a_node_that_goes_and_comes_on_6_12() -> Result<()> {
+    pass(KernelChoice::Lts612, &["node-offline"])
+}
+
 fn pass(kernel: KernelChoice, names: &[&str]) -> Result<()> {
     let turn = Turn::take(kernel)?;
     let progress = Progress::hidden();

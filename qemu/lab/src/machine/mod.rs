@@ -30,7 +30,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use chmu::agent::protocol::Command;
 
 use self::agent::AgentLine;
@@ -164,19 +164,6 @@ impl Machine {
             answer.with_context(|| format!("Cannot ask {} on {}", device.name, path.display()))?;
         serde_json::from_str(&answer)
             .with_context(|| format!("{} answers no JSON object", device.name))
-    }
-
-    /// Kills a device's program, as a crash would; the guest goes on without it.
-    ///
-    /// # Errors
-    /// When there is no such device, or it has ended before.
-    pub fn kill_device(&mut self, device: usize) -> Result<()> {
-        let launch = self.launch.devices.get(device);
-        let name = &launch
-            .with_context(|| format!("There is no device {device}"))?
-            .name;
-        ensure!(self.run.kill(name)?, "{name} does not run any more");
-        Ok(())
     }
 
     /// Restarts the guest and waits until its agent is ready again; needs

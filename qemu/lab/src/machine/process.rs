@@ -88,11 +88,6 @@ impl Process {
         self.reap()
     }
 
-    /// Ends it at once.
-    pub(super) fn kill(&mut self) -> io::Result<ExitStatus> {
-        self.reap()
-    }
-
     fn has_ended(&self, timeout: Duration) -> io::Result<bool> {
         let mut polled = [PollFd::new(&self.process, PollFlags::IN)];
         let timeout = Timespec::try_from(timeout).ok();

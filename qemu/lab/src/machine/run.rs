@@ -113,11 +113,6 @@ impl Run {
         }
     }
 
-    /// Kills the process of that name, whose end is no failure.
-    pub(super) fn kill(&mut self, name: &str) -> Result<bool> {
-        Ok(self.wards.kill(name)?)
-    }
-
     /// Fails if a process has ended or the user wants to stop.
     pub(super) fn check(&mut self, activity: &str) -> Result<()> {
         self.check_within(Duration::ZERO, activity)

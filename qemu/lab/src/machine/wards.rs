@@ -85,16 +85,6 @@ impl Wards {
         }
     }
 
-    /// Kills the process of that name, and watches it no longer; false when there is none.
-    pub(super) fn kill(&mut self, name: &str) -> io::Result<bool> {
-        let mut processes = self.processes.iter();
-        let Some(index) = processes.position(|process| process.name() == name) else {
-            return Ok(false);
-        };
-        self.processes.remove(index).kill()?;
-        Ok(true)
-    }
-
     /// Ends all processes, the last first. Returns how each ended.
     pub(super) fn end(&mut self) -> io::Result<Vec<(String, ExitStatus)>> {
         let mut ended = Vec::new();

@@ -23,6 +23,12 @@ pub(super) const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest promotion; most end as soon as what is waited for has happened.
 const PROMOTION_SECONDS: u64 = 300;
 
+/// A promotion notices within this time that its source is lost, well before its own end.
+const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// True in the guest as soon as a unit counts.
+pub(super) const ENABLED: &str = "chmu list -o json | tr -d ' \\n' | grep -q '\"enabled\":true'";
+
 /// A guest, and what a scenario has found in it so far.
 pub(super) struct Bench<'a> {
     pub(super) machine: &'a mut Machine,
@@ -33,8 +39,6 @@ pub(super) struct Bench<'a> {
     pub(super) figures: Map<String, Value>,
     /// What the guest's kernel may complain about.
     pub(super) allowances: Vec<Allowance>,
-    /// The devices answer no more, so that nobody can look at their units.
-    pub(super) devices_are_gone: bool,
     workloads: u32,
     promotions: u32,
 }
@@ -64,6 +68,8 @@ pub(super) struct Promoted {
     pub(super) report: Value,
     /// The file in the guest that has all its decisions.
     pub(super) ledger: String,
+    /// What it complained about.
+    pub(super) said: String,
 }
 
 impl<'a> Bench<'a> {
@@ -79,7 +85,6 @@ impl<'a> Bench<'a> {
             reasons: Vec::new(),
             figures: Map::new(),
             allowances: Vec::new(),
-            devices_are_gone: false,
             workloads: 0,
             promotions: 0,
         }
@@ -204,6 +209,7 @@ impl<'a> Bench<'a> {
         Ok(Promoted {
             report: parse("chmu promote", &output)?,
             ledger: promotion.ledger,
+            said: output.stderr,
         })
     }
 
@@ -260,6 +266,19 @@ impl<'a> Bench<'a> {
         events.context("A line of the ledger is none")
     }
 
+    /// A promotion whose only source fails must say one of these reasons, name the device's unit, and end
+    /// with an error well before its time.
+    pub(super) fn expect_lost(&mut self, promotion: Promotion, reasons: &[&str]) -> Result<()> {
+        let ended = self.machine.wait(promotion.process_id, NOTICE_TIMEOUT)?;
+        let (code, said) = (ended.exit_code, ended.stderr.trim());
+        self.figure("said of the loss", said);
+        self.expect(
+            code == 1 && said.contains("mem0") && reasons.iter().any(|why| said.contains(why)),
+            || format!("The loss of its unit ends a promotion with {code} and {said:?}"),
+        );
+        Ok(())
+    }
+
     /// Ends a workload, whose content must be whole; returns what it says.
     pub(super) fn end(&mut self, what: &str, workload: Workload) -> Result<WorkloadReport> {
         self.machine.signal(workload.process_id, libc::SIGTERM)?;
@@ -286,6 +305,12 @@ impl<'a> Bench<'a> {
         self.end("workload", workload)?;
         Ok(())
     }
+}
+
+/// A field that a report must have.
+pub(super) fn number(object: &Value, key: &str) -> Result<u64> {
+    let value = object[key].as_u64();
+    value.with_context(|| format!("A report has no number {key}: {object}"))
 }
 
 /// The JSON that a program wrote; its exit code may be that of a negative result.

@@ -13,14 +13,15 @@ const PROGRAMS: &str = "for folder in /proc/[0-9]*; do \
     words=$(tr '\\0' ' ' <$folder/cmdline 2>/dev/null) || continue; \
     case $words in \"chmu agent \"*) ;; \"chmu \"*) echo \"$words\" ;; esac; done";
 const KDAMONDS: &str = "cat /sys/kernel/mm/damon/admin/kdamonds/nr_kdamonds 2>/dev/null || echo 0";
+/// Prints a line for each socket of a run, and for each lock that names its owner: one that ends as it
+/// should takes both away.
+const RUNTIME: &str = "cd /run/chmu 2>/dev/null || exit 0; for file in *; do \
+    case $file in *.lock) [ ! -s $file ] || echo \"$file of process $(cat $file)\" ;; \
+    '*') ;; *) echo $file ;; esac; done";
 
 /// What is left, a sentence each. The kernel's log is emptied, so that the next scenario is judged
 /// by its own lines.
-pub(super) fn find(
-    machine: &mut Machine,
-    allowed: &[Allowance],
-    has_units: bool,
-) -> Result<Vec<String>> {
+pub(super) fn find(machine: &mut Machine, allowed: &[Allowance]) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let mut shell = |script: &str| machine.run_checked(&["sh", "-c", script], PROGRAM_TIMEOUT);
     let programs = shell(PROGRAMS)?;
@@ -29,15 +30,16 @@ pub(super) fn find(
             .lines()
             .map(|words| format!("Left running: {words}")),
     );
+    let runtime = shell(RUNTIME)?;
+    let runtime = runtime.lines();
+    found.extend(runtime.map(|file| format!("Left in /run/chmu: {file}")));
     let kdamonds = shell(KDAMONDS)?;
     if kdamonds.trim() != "0" {
         found.push(format!("DAMON still has {} kdamonds", kdamonds.trim()));
     }
-    if has_units {
-        let listed = shell("chmu list -o json")?;
-        let listed = serde_json::from_str(&listed).context("`chmu list` prints no JSON")?;
-        found.extend(enabled_units(&listed));
-    }
+    let listed = shell("chmu list -o json")?;
+    let listed = serde_json::from_str(&listed).context("`chmu list` prints no JSON")?;
+    found.extend(enabled_units(&listed));
     let log = shell("dmesg -r -c")?;
     let findings = kernel_log::judge(&log, allowed);
     found.extend(findings.iter().map(ToString::to_string));

@@ -77,7 +77,7 @@ impl Runner<'_> {
         let mut bench = Bench::new(&mut guest.machine, &guest.topology, self.progress);
         let ran = (scenario.run)(&mut bench);
         let (mut reasons, figures) = (bench.reasons, bench.figures);
-        let (allowances, has_units) = (bench.allowances, !bench.devices_are_gone);
+        let allowances = bench.allowances;
         if let Err(error) = ran {
             let Some(Skip(reason)) = error.downcast_ref() else {
                 let mut result = failed(scenario.name, &kernel, error, begin)?;
@@ -95,7 +95,7 @@ impl Runner<'_> {
             result.verdict = Verdict::Skip;
             return Ok((result, State::Good));
         }
-        let left = leftovers::find(&mut guest.machine, &allowances, has_units);
+        let left = leftovers::find(&mut guest.machine, &allowances);
         let left = left.unwrap_or_else(|error| vec![format!("{error:#}")]);
         let state = match left.is_empty() {
             true => State::Good,

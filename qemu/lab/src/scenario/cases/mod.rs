@@ -2,14 +2,21 @@
 //! The scenarios, each in a file of its own.
 
 mod demo;
+mod foreign_promoter;
 mod interleaved_devices;
 mod moving_hot_set;
+mod node_offline;
+mod overflow;
 mod page_cache;
 mod pinned;
+mod reboot;
+mod reset_under_load;
 mod shared_memory;
+mod source_dies;
 mod thp;
 mod three_tier;
 mod tuner;
+mod two_harnesses;
 mod two_socket;
 
 use super::Scenario;
@@ -29,4 +36,11 @@ pub const ALL: &[Scenario] = &[
     interleaved_devices::TWO,
     interleaved_devices::THREE,
     tuner::SHORT_LIST,
+    overflow::SCENARIO,
+    reset_under_load::SCENARIO,
+    two_harnesses::SCENARIO,
+    foreign_promoter::SCENARIO,
+    node_offline::SCENARIO,
+    source_dies::SCENARIO,
+    reboot::SCENARIO,
 ];
