@@ -68,6 +68,10 @@ struct PageOptions {
     /// Lets the kernel's NUMA balancing move the pages too.
     #[arg(long)]
     balancing: bool,
+    /// Sets up a userfaultfd, so that --source userfaultfd:PID can tell which pages are accessed; takes
+    /// pages that are mapped.
+    #[arg(long)]
+    userfaultfd: bool,
     /// Where to write what promotion and proof need to know, as soon as the pages are ready.
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -259,6 +263,10 @@ fn run_session(
     if options.balancing {
         workload.allow_balancing()?;
     }
+    let _userfaultfd = match options.userfaultfd {
+        true => Some(workload.share_userfaultfd()?),
+        false => None,
+    };
     let mut session = Session {
         state: workload.state(hot),
         workload,

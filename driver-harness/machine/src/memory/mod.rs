@@ -11,8 +11,10 @@ pub mod page_flags;
 pub mod page_map;
 mod page_scan;
 pub mod pin;
+pub mod userfaultfd;
 
 pub use buffer::Buffer;
+pub use page_scan::AccessedRun;
 
 /// Size of a base page.
 pub const PAGE_BYTES: u64 = 4096;

@@ -7,6 +7,7 @@
 use std::fmt;
 
 use chmu_driver::device::UnitError;
+use chmu_machine::memory::userfaultfd::UserfaultfdError;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::sysfs_file::SysfsError;
 
@@ -21,12 +22,14 @@ mod list;
 mod perf;
 pub mod registry;
 mod stream;
+mod userfaultfd;
 
 pub use chmu::{ChmuSource, Claims, OpenError, ProgrammedUnits};
 pub use damon::DamonSource;
 pub use list::ListSource;
 pub use perf::{AuxError, PerfError, PerfSource};
 pub use stream::{StreamError, StreamSource};
+pub use userfaultfd::UserfaultfdSource;
 
 /// Something that finds hot memory.
 pub trait HotnessSource: fmt::Debug + Send {
@@ -85,8 +88,11 @@ pub enum SourceError {
         /// What it shows of them.
         shown: String,
     },
+    /// A process does not tell which of its pages are accessed.
+    #[error(transparent)]
+    Userfaultfd(#[from] UserfaultfdError),
     /// What should be a process's number.
-    #[error("{0} is no number of a process; write accessed:PID")]
+    #[error("{0} is no number of a process; write for example accessed:417")]
     ProcessNumber(String),
     /// There is nothing to find.
     #[error("No node has memory that pages are promoted from; chmu targets says why")]

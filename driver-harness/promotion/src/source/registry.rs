@@ -6,7 +6,7 @@ use std::path::Path;
 
 use chmu_machine::names::instead;
 
-use super::{DamonSource, HotnessSource, SourceError, hint_faults, perf};
+use super::{DamonSource, HotnessSource, SourceError, UserfaultfdSource, hint_faults, perf};
 use crate::damon::Places;
 
 type Opened = Result<Box<dyn HotnessSource>, SourceError>;
@@ -39,10 +39,11 @@ pub struct Kind {
 
 /// All sources.
 #[rustfmt::skip]
-pub const KINDS: [Kind; 6] = [
+pub const KINDS: [Kind; 7] = [
     Kind { name: "chmu", argument: "UNIT", needs_argument: false, about: "hotness monitoring units", opener: Opener::Units },
     Kind { name: "damon", argument: "", needs_argument: false, about: "DAMON, over the memory of slow nodes", opener: Opener::ByName(damon) },
     Kind { name: "accessed", argument: "PID", needs_argument: true, about: "accessed bits of a process, by DAMON", opener: Opener::ByName(accessed) },
+    Kind { name: "userfaultfd", argument: "PID", needs_argument: true, about: "accessed bits of a process that shares its userfaultfd", opener: Opener::ByName(userfaultfd) },
     Kind { name: "hint-faults", argument: "", needs_argument: false, about: "NUMA hint faults, where the kernel tells pages", opener: Opener::ByName(hint_faults) },
     Kind { name: "perf", argument: "PMU", needs_argument: false, about: "a kernel driver's unit, through perf", opener: Opener::ByName(perf) },
     Kind { name: "stream", argument: "FILE", needs_argument: true, about: "JSON lines; - for standard input", opener: Opener::Stream },
@@ -53,11 +54,18 @@ fn damon(_: &str) -> Opened {
 }
 
 fn accessed(process: &str) -> Opened {
-    let process_id = process
-        .parse()
-        .map_err(|_| SourceError::ProcessNumber(process.to_owned()))?;
-    let source = DamonSource::of_process(Places::default(), process_id)?;
+    let source = DamonSource::of_process(Places::default(), number(process)?)?;
     Ok(Box::new(source))
+}
+
+fn userfaultfd(process: &str) -> Opened {
+    Ok(Box::new(UserfaultfdSource::of_process(number(process)?)?))
+}
+
+fn number(process: &str) -> Result<u32, SourceError> {
+    process
+        .parse()
+        .map_err(|_| SourceError::ProcessNumber(process.to_owned()))
 }
 
 fn hint_faults(_: &str) -> Opened {
@@ -161,6 +169,7 @@ mod tests {
             "chmu:a.0",
             "damon",
             "accessed:1",
+            "userfaultfd:1",
             "stream:a:b",
             "stream:-",
         ] {
@@ -174,7 +183,7 @@ mod tests {
             (
                 "steam:x",
                 "no source is called so; did you mean stream? There are chmu, damon, accessed, \
-                 hint-faults, perf, stream",
+                 userfaultfd, hint-faults, perf, stream",
             ),
             ("accessed", "accessed needs more; write accessed:PID"),
             ("chmu:", "nothing follows after chmu:; write chmu[:UNIT]"),
@@ -189,7 +198,7 @@ mod tests {
         let refused = accessed("init").unwrap_err().to_string();
         assert_eq!(
             refused,
-            "init is no number of a process; write accessed:PID"
+            "init is no number of a process; write for example accessed:417"
         );
     }
 }

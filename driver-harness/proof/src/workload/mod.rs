@@ -11,6 +11,7 @@ use chmu_machine::clock;
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::pin::Pin;
+use chmu_machine::memory::userfaultfd::{Registered, UserfaultfdError};
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::{Topology, name_nodes};
 
@@ -94,6 +95,14 @@ pub enum WorkloadError {
     /// Pages cannot be held.
     #[error("Cannot hold pages where they are")]
     Pin(#[source] io::Error),
+    /// Nobody could tell which pages are accessed.
+    #[error(transparent)]
+    Userfaultfd(#[from] UserfaultfdError),
+    /// The same, as no process maps them.
+    #[error(
+        "Pages that are not mapped have no accessed bits; take another --backing than file:FILE"
+    )]
+    Unmapped,
     /// The kernel put pages elsewhere.
     #[error("{elsewhere} of {pages} pages are not on node {node}")]
     Elsewhere {
@@ -226,6 +235,18 @@ impl Workload {
         let node = self.node;
         let released = self.buffer.release();
         released.map_err(|source| WorkloadError::Bind { node, source })
+    }
+
+    /// Registers the pages with a userfaultfd, which others may use as long as the result lives.
+    pub fn share_userfaultfd(&self) -> Result<Registered, WorkloadError> {
+        let start = self.buffer.address();
+        match start {
+            0 => Err(WorkloadError::Unmapped),
+            _ => {
+                let end = start + self.buffer.pages() * PAGE_BYTES;
+                Ok(Registered::memory(start..end)?)
+            }
+        }
     }
 
     /// Holds pages where they are, as long as the result lives.

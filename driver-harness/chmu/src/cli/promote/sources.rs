@@ -17,8 +17,9 @@ use crate::cli::units::UnitOptions;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Where hot pages are known from")]
 pub(super) struct SourceOptions {
-    /// A source, each once: chmu, chmu:UNIT, damon, accessed:PID, perf, perf:PMU, hint-faults, or
-    /// stream:FILE for JSON lines, with stream:- those of standard input [default: chmu].
+    /// A source, each once: chmu, chmu:UNIT, damon, accessed:PID, userfaultfd:PID, perf, perf:PMU,
+    /// hint-faults, or stream:FILE for JSON lines, with stream:- those of standard input
+    /// [default: chmu].
     #[arg(long = "source", value_name = "SOURCE", value_parser = SourceName::parse)]
     sources: Vec<SourceName>,
     /// With a stream and --dry-run: the tables HMAT, SRAT and SLIT of the machine that the frames are

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! How many of an epoch's windows found each page accessed.
+
+use std::collections::BTreeMap;
+
+use chmu_machine::memory::{AccessedRun, PAGE_BYTES};
+
+use crate::report::{HotExtent, Place, Weight, WeightKind};
+
+/// Pages of a huge page-table entry.
+const HUGE_PAGES: u64 = 512;
+/// Bits of an epoch that are kept; a process that touches more is told of as far as that.
+const BITS_MAX: usize = 1 << 20;
+
+/// What is known by one bit: a page, or a huge one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Unit {
+    address: u64,
+    pages: u64,
+}
+
+/// The windows of an epoch so far.
+#[derive(Debug, Default)]
+pub(super) struct Windows {
+    /// How many there were.
+    pub(super) count: u64,
+    hits: BTreeMap<Unit, u64>,
+    /// There were more pages than are kept.
+    pub(super) overflow: bool,
+}
+
+impl Windows {
+    /// Adds a window, in which these pages were accessed; no page is in two runs.
+    pub(super) fn add(&mut self, runs: &[AccessedRun]) {
+        self.count += 1;
+        for unit in runs.iter().flat_map(units) {
+            if self.hits.len() >= BITS_MAX && !self.hits.contains_key(&unit) {
+                self.overflow = true;
+                return;
+            }
+            *self.hits.entry(unit).or_default() += 1;
+        }
+    }
+
+    /// Whether fewer than one in `one_in` of the pages that are often accessed, in half of `threshold` windows, are
+    /// in `threshold` of them.
+    pub(super) fn are_short(&self, threshold: u64, one_in: usize) -> bool {
+        let seen_in = |windows: u64| self.hits.values().filter(|&&hits| hits >= windows).count();
+        let (often, nearly_always) = (seen_in(threshold.div_ceil(2)), seen_in(threshold));
+        !self.hits.is_empty() && (often == 0 || nearly_always * one_in < often)
+    }
+
+    /// What at least `threshold` windows found accessed; neighbours of the same weight are one extent.
+    pub(super) fn hot(&self, threshold: u64, process_id: u32, kind: WeightKind) -> Vec<HotExtent> {
+        let mut hot: Vec<(Unit, u64)> = Vec::new();
+        for (&unit, &hits) in self.hits.iter().filter(|&(_, &hits)| hits >= threshold) {
+            match hot.last_mut() {
+                Some((last, same))
+                    if *same == hits
+                        && unit.pages == 1
+                        && last.pages % HUGE_PAGES != 0
+                        && last.address + last.pages * PAGE_BYTES == unit.address =>
+                {
+                    last.pages += 1;
+                }
+                _ => hot.push((unit, hits)),
+            }
+        }
+        let extent = |(unit, hits): (Unit, u64)| HotExtent {
+            place: Place::Addresses {
+                process_id,
+                start: unit.address,
+                pages: unit.pages,
+            },
+            weight: Weight { kind, value: hits },
+            sharing_pages: match unit.pages {
+                HUGE_PAGES => HUGE_PAGES,
+                _ => 1,
+            },
+            unit: None,
+        };
+        hot.into_iter().map(extent).collect()
+    }
+}
+
+/// What the bits of a run stand for.
+fn units(run: &AccessedRun) -> impl Iterator<Item = Unit> {
+    let pages = match run.is_huge {
+        true => HUGE_PAGES,
+        false => 1,
+    };
+    let mut address = run.addresses.start;
+    let end = run.addresses.end;
+    std::iter::from_fn(move || {
+        let unit = (address < end).then_some(Unit { address, pages });
+        address = address.saturating_add(pages * PAGE_BYTES);
+        unit
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KIND: WeightKind = WeightKind::Intervals { interval_ns: 7 };
+
+    fn runs_of(pages: &[bool]) -> Vec<AccessedRun> {
+        let mut runs: Vec<AccessedRun> = Vec::new();
+        for (page, _) in pages.iter().enumerate().filter(|(_, accessed)| **accessed) {
+            let start = page as u64 * PAGE_BYTES;
+            match runs.last_mut() {
+                Some(last) if last.addresses.end == start => last.addresses.end += PAGE_BYTES,
+                _ => runs.push(AccessedRun {
+                    addresses: start..start + PAGE_BYTES,
+                    is_huge: false,
+                }),
+            }
+        }
+        runs
+    }
+
+    proptest! {
+        #[test]
+        fn a_page_is_hot_when_enough_windows_saw_it_and_weighs_what_they_saw(
+            accessed in proptest::collection::vec(proptest::collection::vec(any::<bool>(), 600), 1..6),
+            threshold in 1..6_u64,
+        ) {
+            let mut windows = Windows::default();
+            for pages in &accessed {
+                windows.add(&runs_of(pages));
+            }
+            let mut told = BTreeMap::new();
+            for extent in windows.hot(threshold, 4, KIND) {
+                let Place::Addresses { process_id: 4, start, pages } = extent.place else { panic!() };
+                prop_assert_eq!((extent.sharing_pages, extent.weight.kind), (1, KIND));
+                for page in 0..pages {
+                    told.insert(start / PAGE_BYTES + page, extent.weight.value);
+                }
+            }
+            let expected: BTreeMap<u64, u64> = (0..600_usize)
+                .map(|page| (page as u64, accessed.iter().filter(|pages| pages[page]).count() as u64))
+                .filter(|&(_, hits)| hits >= threshold)
+                .collect();
+            prop_assert_eq!(told, expected);
+            prop_assert_eq!(windows.count, accessed.len() as u64);
+        }
+    }
+
+    #[test]
+    fn a_huge_page_has_one_bit_that_its_pages_share() {
+        let huge = |start: u64, count: u64| AccessedRun {
+            addresses: start..start + count * HUGE_PAGES * PAGE_BYTES,
+            is_huge: true,
+        };
+        let mut windows = Windows::default();
+        windows.add(&[huge(0, 2)]);
+        windows.add(&[huge(0, 1)]);
+        let hot = windows.hot(1, 4, KIND);
+        let told: Vec<_> = hot
+            .iter()
+            .map(|extent| {
+                (
+                    extent.place.pages(),
+                    extent.sharing_pages,
+                    extent.weight.value,
+                )
+            })
+            .collect();
+        assert_eq!(told, [(512, 512, 2), (512, 512, 1)]);
+        assert_eq!(windows.hot(2, 4, KIND).len(), 1);
+    }
+
+    #[test]
+    fn more_pages_than_are_kept_are_an_overflow() {
+        let mut windows = Windows::default();
+        let pages = BITS_MAX as u64 + 1;
+        let all = [AccessedRun {
+            addresses: 0..pages * PAGE_BYTES,
+            is_huge: false,
+        }];
+        windows.add(&all);
+        windows.add(&all);
+        assert!(windows.overflow);
+        let kept: u64 = windows
+            .hot(2, 4, KIND)
+            .iter()
+            .map(|extent| extent.place.pages())
+            .sum();
+        assert_eq!(kept, BITS_MAX as u64);
+    }
+}
