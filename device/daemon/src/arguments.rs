@@ -102,7 +102,7 @@ pub struct Arguments {
     #[arg(long, value_name = "DURATION", default_value = "10s")]
     pub client_timeout: Nanoseconds,
 
-    /// Ends when the first client leaves.
+    /// Ends when the first client leaves that has said its version.
     #[arg(long)]
     pub once: bool,
 
@@ -141,8 +141,8 @@ impl Arguments {
     /// Refuses options that contradict each other in their values.
     ///
     /// # Errors
-    /// When only one of a manual clock and its socket is there, when there are rings or an oracle and
-    /// no socket that accesses come from, when two options name the same file, or when clients would get no time at
+    /// When only one of a manual clock and its socket is there, when there are rings, an oracle or a clock of
+    /// accesses and no socket that these come from, when two options name the same file, or when clients would get no time at
     /// all.
     pub fn check(&self) -> Result<(), clap::Error> {
         let conflict = |message: String| {
@@ -151,6 +151,14 @@ impl Arguments {
         };
         if self.clock_socket.is_some() && self.clock != ClockSource::Manual {
             let message = "--clock-socket moves a manual clock; add --clock manual";
+            return conflict(message.to_owned());
+        }
+        if matches!(self.clock, ClockSource::Accesses(_))
+            && self.access_socket.is_none()
+            && !self.print_config
+        {
+            let message =
+                "a clock of accesses stands still without a producer of them; add --access-socket";
             return conflict(message.to_owned());
         }
         if self.access_rings.is_some() && self.access_socket.is_none() && !self.print_config {
@@ -291,6 +299,17 @@ mod tests {
         assert!(refusal.contains("add --access-socket"), "{refusal}");
         let both = ["--fd=3", "--oracle-socket=/o", "--access-socket=/a"];
         parse(&both).unwrap().check().unwrap();
+    }
+
+    #[test]
+    fn a_clock_of_accesses_has_somebody_who_makes_them() {
+        let alone = parse(&["--fd=3", "--clock=accesses:5"]).unwrap();
+        let refusal = alone.check().unwrap_err().to_string();
+        assert!(refusal.contains("add --access-socket"), "{refusal}");
+        let both = ["--fd=3", "--clock=accesses:5", "--access-socket=/a"];
+        parse(&both).unwrap().check().unwrap();
+        let printed = parse(&["--print-config", "--clock=accesses:5"]).unwrap();
+        printed.check().unwrap();
     }
 
     #[test]

@@ -59,6 +59,7 @@ pub(crate) struct Server<B> {
     client_timeout: Duration,
     alarm: Alarm,
     single_client: bool,
+    /// A client that said its version was here.
     has_served: bool,
     complaints: RateLimit,
     notices: RateLimits<&'static str>,
@@ -112,9 +113,11 @@ impl<B: Backend> Server<B> {
         })
     }
 
-    /// Whether the last client that was to be served is gone.
+    /// Whether the last client that was to be served is gone. Whoever connects and says no version is
+    /// none, unless there can be no other.
     pub(crate) fn is_finished(&self) -> bool {
-        self.single_client && self.has_served && self.connection.is_none()
+        let may_come = self.listener.is_some() && !self.has_served;
+        self.single_client && self.connection.is_none() && !may_come
     }
 
     fn accept(&mut self, ops: &mut EventOps) {
@@ -141,7 +144,6 @@ impl<B: Backend> Server<B> {
         if let Some(suppressed) = self.notices.permit_life_cycle("connect") {
             log::info!("A client is connected: {}{suppressed}", caller.peer);
         }
-        self.has_served = true;
         self.backend.borrow_mut().client_arrived(&caller.peer);
         self.connection = Some(Connection::new(caller));
         self.waiting = Waiting::Readable;
@@ -174,11 +176,12 @@ impl<B: Backend> Server<B> {
             return;
         };
         unwatch(ops, connection.as_raw_fd());
+        self.has_served |= connection.negotiated_at().is_some();
         if let Some(suppressed) = self.notices.permit_life_cycle("leave") {
             log::info!("The client is gone: {}{suppressed}", connection.peer());
         }
         self.backend.borrow_mut().client_left();
-        if !self.single_client
+        if !self.is_finished()
             && let Some(next) = self.queue.pop()
         {
             unwatch(ops, next.as_raw_fd());

@@ -222,6 +222,28 @@ fn the_only_client_finishes_the_server() {
 }
 
 #[test]
+fn the_only_client_is_one_that_says_its_version() {
+    let mut listening = Listening::new(true);
+    for _ in 0..3 {
+        let (silent, next) = (listening.connect(), listening.connect());
+        listening.settle();
+        drop(silent);
+        listening.settle();
+        assert!(!listening.server.borrow().is_finished());
+        drop(next);
+        listening.settle();
+        assert!(!listening.server.borrow().is_finished());
+    }
+    let (silent, client) = (listening.connect(), listening.connect());
+    drop(silent);
+    listening.settle();
+    assert!(listening.negotiate(&client));
+    drop(client);
+    listening.settle();
+    assert!(listening.server.borrow().is_finished());
+}
+
+#[test]
 fn the_client_of_the_vfio_user_crate_gets_along() {
     let mut listening = Listening::new(true);
     let path = listening.folder.path().join("s");
