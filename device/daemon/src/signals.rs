@@ -25,15 +25,17 @@ pub(crate) struct Signals {
 
 impl Signals {
     /// Takes the signals over from their default, which would end the process at once. A process
-    /// that was started to outlive its terminal (`nohup`) goes on ignoring SIGHUP.
+    /// that was started to outlive its terminal (`nohup`) goes on ignoring SIGHUP, and one that a
+    /// shell's script started in the background goes on ignoring SIGINT.
     ///
     /// # Errors
     /// When the handlers cannot be installed.
     pub(crate) fn new() -> io::Result<Self> {
         let (receiver, sender) = UnixStream::pair()?;
         let number = Arc::new(AtomicUsize::new(0));
-        let hangup = (!is_ignored(SIGHUP)).then_some(SIGHUP);
-        for signal in [SIGTERM, SIGINT].into_iter().chain(hangup) {
+        let of_terminals = [SIGINT, SIGHUP].into_iter();
+        let wanted = of_terminals.filter(|&signal| !is_ignored(signal));
+        for signal in wanted.chain([SIGTERM]) {
             let value = usize::try_from(signal).unwrap_or_default();
             signal_hook::flag::register_usize(signal, number.clone(), value)?;
             pipe::register(signal, sender.try_clone()?)?;

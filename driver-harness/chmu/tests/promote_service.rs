@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixStream};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread;
@@ -164,6 +165,37 @@ fn each_way_to_be_told_to_stop_is_a_clean_end() {
         let last = ledger.lines().last().unwrap();
         assert!(last.contains("\"e\":\"end\""), "signal {signal}: {last}");
     }
+}
+
+/// As `nohup` and a shell's script in the background have it: who is to live through a terminal's signals does.
+#[test]
+fn signals_of_terminals_that_were_ignored_stay_so() {
+    let mut run = Run::start(&[], |command, _| {
+        let ignore = || {
+            for signal in [libc::SIGINT, libc::SIGHUP, libc::SIGTERM] {
+                // SAFETY: an ignored signal has no handler that could do anything.
+                unsafe { libc::signal(signal, libc::SIG_IGN) };
+            }
+            Ok(())
+        };
+        // SAFETY: what runs in the child before its program is one plain system call after the other.
+        unsafe { command.pre_exec(ignore) };
+    });
+    run.wait_for(has_moved);
+    let status = fs::read_to_string(format!("/proc/{}/status", run.child.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = u64::from_str_radix(ignored.unwrap().trim(), 16).unwrap();
+    let is_ignored = |signal: i32| ignored >> (signal - 1) & 1 == 1;
+    assert!(
+        is_ignored(libc::SIGINT) && is_ignored(libc::SIGHUP),
+        "{ignored:x}"
+    );
+    assert!(
+        !is_ignored(libc::SIGTERM),
+        "there is always a way to end it"
+    );
+    run.signal(libc::SIGTERM);
+    assert!(run.end().0.status.success());
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! Being told to stop while waiting for something else.
 
 use std::io::{self, PipeReader, PipeWriter, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -83,6 +84,23 @@ impl AsFd for StopFlag {
     }
 }
 
+/// Whether whoever started this program wants it to live through a signal, as `nohup` does, or a shell's script
+/// that starts it in the background.
+///
+/// # Errors
+/// When there is no such signal.
+pub fn is_ignored(signal: i32) -> io::Result<bool> {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: no action is given, so that nothing changes; the present one is written to `action`.
+    let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    if result != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the call succeeded and has written all of it.
+    let action = unsafe { action.assume_init() };
+    Ok(action.sa_sigaction == libc::SIG_IGN)
+}
+
 #[cfg(test)]
 mod tests {
     use std::thread;
@@ -127,5 +145,13 @@ mod tests {
         raised.store(true, Ordering::SeqCst);
         PipeWriter::from(writer).write_all(&[1]).unwrap();
         assert!(flag.sleep(Duration::MAX));
+    }
+
+    #[test]
+    fn what_is_ignored_is_known_and_what_is_no_signal_refused() {
+        // Rust's own start-up has SIGPIPE ignored.
+        assert!(is_ignored(libc::SIGPIPE).unwrap());
+        assert!(!is_ignored(libc::SIGUSR1).unwrap());
+        assert!(is_ignored(9999).is_err());
     }
 }

@@ -162,6 +162,20 @@ fn the_exit_status_tells_the_signal() -> Result<()> {
 }
 
 #[test]
+fn a_device_in_the_background_of_a_script_does_not_end_by_its_ctrl_c() -> Result<()> {
+    let folder = TempDir::new()?;
+    let socket = folder.path().join("s");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+    shell.arg(device_program()?);
+    let mut device = Started::with(shell, &[], &socket)?;
+    send_signal(&device.child, libc::SIGINT)?;
+    device.client()?;
+    assert_eq!(device.terminate()?, Some(143));
+    Ok(())
+}
+
+#[test]
 fn a_device_that_shall_outlive_its_terminal_does() -> Result<()> {
     let folder = TempDir::new()?;
     let socket = folder.path().join("s");

@@ -2,13 +2,12 @@
 //! Being told to start and to stop.
 
 use std::io::{self, PipeReader, Read};
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chmu_machine::stop::StopFlag;
+use chmu_machine::stop::{StopFlag, is_ignored};
 use chmu_machine::wait;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::{flag, low_level};
@@ -16,7 +15,8 @@ use signal_hook::{flag, low_level};
 /// Whoever waits for something that no descriptor tells of looks for a signal this often.
 pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
-/// From its creation on no SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 ends the process.
+/// From its creation on no SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 ends the process. An inherited ignore
+/// of SIGINT or SIGHUP stays.
 ///
 /// A pipe wakes who sleeps: kernels without networks have pipes, too.
 #[derive(Debug)]
@@ -33,8 +33,8 @@ impl Signals {
     pub(super) fn catch() -> io::Result<Signals> {
         let stop = StopFlag::new()?;
         for signal in [SIGTERM, SIGINT, SIGHUP] {
-            // A program behind nohup outlives its terminal.
-            if signal == SIGHUP && is_ignored(signal)? {
+            // A program behind nohup outlives its terminal, and a script's in the background its Ctrl-C.
+            if signal != SIGTERM && is_ignored(signal)? {
                 continue;
             }
             let (raised, waker) = stop.for_signals()?;
@@ -106,17 +106,4 @@ impl Signals {
         }
         Ok(())
     }
-}
-
-/// Whether whoever started this program wants it to live through a signal.
-fn is_ignored(signal: i32) -> io::Result<bool> {
-    let mut action = MaybeUninit::<libc::sigaction>::uninit();
-    // SAFETY: no action is given, so that nothing changes; the present one is written to `action`.
-    let result = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
-    if result != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call succeeded and has written all of it.
-    let action = unsafe { action.assume_init() };
-    Ok(action.sa_sigaction == libc::SIG_IGN)
 }

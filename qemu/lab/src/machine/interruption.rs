@@ -7,6 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chmu_machine::stop::is_ignored;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag::{
     register, register_conditional_default, register_conditional_shutdown, register_usize,
@@ -102,6 +103,9 @@ fn install() -> io::Result<Handlers> {
     let seen = Arc::new(AtomicBool::new(false));
     let which = Arc::new(AtomicUsize::new(0));
     for signal in SIGNALS {
+        if signal != SIGTERM && is_ignored(signal)? {
+            continue;
+        }
         let number = usize::try_from(signal).map_err(io::Error::other)?;
         // In this order: a signal that does its usual work goes no further, and the second one
         // finds the flag of the first.

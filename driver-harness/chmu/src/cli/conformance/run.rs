@@ -25,6 +25,7 @@ use chmu_conformance::subject::Subject;
 use chmu_cxl::Profile;
 use chmu_driver::device::block_places;
 use chmu_driver::transport::BarOffset;
+use chmu_machine::stop::is_ignored;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -63,6 +64,9 @@ fn judge(
 ) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
+        if signal == SIGINT && is_ignored(signal)? {
+            continue;
+        }
         // The second one ends the process at once.
         flag::register_conditional_default(signal, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
