@@ -94,6 +94,8 @@ fn what_boot_cannot_use_is_refused_before_anything_boots() -> Result<()> {
             "unexpected argument '--no-such'",
         ),
         (&[other_socket], "cannot be used multiple times"),
+        (&["--package="], "package"),
+        (&["--kernel", file], "is no x86 Linux kernel"),
         (&["--add=:"], "\":\" names no file"),
         (&["--add", &format!("{file}:")], "no path behind the colon"),
     ] {

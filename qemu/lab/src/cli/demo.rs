@@ -38,6 +38,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     let begin = Instant::now();
     let topology = Topology::default();
     let checked = options.workload.check(&topology);
+    let checked = checked.and_then(|()| options.platform.check_values());
     checked.map_err(|error| usage_error("demo", &error))?;
     let progress = Progress::new();
     let (platform, software) = Software::obtain(&options.platform, None, &progress)?;

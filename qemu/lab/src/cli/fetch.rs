@@ -11,6 +11,8 @@ use chmu_lab::platform::{Contents, GuestPackages, KernelChoice, PackageSet, Pack
 use chmu_lab::progress::Progress;
 use serde::Serialize;
 
+use super::usage_error;
+
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// Which of Debian's kernels to fetch.
@@ -38,6 +40,8 @@ struct Fetched {
 }
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
+    let set = options.guest_packages.set();
+    let set = set.map_err(|error| usage_error("fetch", &error))?;
     let cache = Cache::open()?;
     let packages = Packages {
         qemu: true,
@@ -50,7 +54,6 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         true => packages.refresh(&cache, &progress)?,
         false => packages.fetch(&cache, &progress)?,
     }
-    let set = options.guest_packages.set()?;
     let guest_packages = match set.is_empty() {
         true => None,
         false => fetch_guest_packages(&set, options.refresh, &cache, &progress)?,

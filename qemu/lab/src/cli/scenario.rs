@@ -10,7 +10,7 @@ use chmu_lab::platform::{KernelChoice, ModuleRequest, PlatformOptions};
 use chmu_lab::progress::Progress;
 use chmu_lab::scenario::{ALL, Listing, Results, Runner, Scenario};
 
-use super::names;
+use super::{names, usage_error};
 
 /// What a file system on a disk needs; a kernel of the user's own may have it built in.
 fn modules(kernel: KernelChoice) -> &'static [&'static str] {
@@ -87,6 +87,8 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result<ExitCode> {
+    let checked = how.platform.check_values();
+    checked.map_err(|error| usage_error("scenario", &error))?;
     let progress = Progress::new();
     let mut results = Results::default();
     for &kernel_suite in kernels {

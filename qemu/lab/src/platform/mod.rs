@@ -108,6 +108,19 @@ impl PlatformOptions {
         self.busybox.as_deref().map_or(Ok(()), check_static)
     }
 
+    /// Looks only whether what was said makes sense: names that can be those of packages, and a kernel
+    /// that is one.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn check_values(&self) -> Result<()> {
+        self.guest_packages.set()?;
+        match &self.kernel {
+            Some(image) if image.exists() => kernel::image_release(image).map(drop),
+            _ => Ok(()),
+        }
+    }
+
     /// What is to come from packages.
     pub(crate) fn packages(&self, has_qemu: bool) -> Packages {
         Packages {

@@ -56,6 +56,7 @@ impl Options {
     fn check(&self) -> Result<(Topology, MachineOptions)> {
         let topology = self.machine.topology();
         topology.validate()?;
+        self.platform.check_values()?;
         let mut options = MachineOptions {
             keep: self.keep,
             ..MachineOptions::default()
