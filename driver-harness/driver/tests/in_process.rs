@@ -4,58 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
 use chmu_driver::device::listing::{ListedDevice, Table, list_blocks};
-use chmu_driver::device::{
-    InstanceId, Settings, SharedTransport, Surroundings, Unit, UnitError, Wishes, open_instance,
-};
-use chmu_driver::transport::in_process::InProcessDevice;
+use chmu_driver::device::{Settings, SharedTransport, Surroundings, Unit, UnitError, Wishes};
 use chmu_driver::transport::{BarOffset, Transport, TransportError, Width};
-use chmu_model::Capabilities;
-use chmu_spec::access::Access;
-use chmu_spec::address::{Dpa, Hpa};
+use chmu_spec::address::Dpa;
 use chmu_spec::chmu::Mode;
 use chmu_spec::unit_size::UnitSize;
 use proptest::prelude::*;
 
-const GIB: u64 = 1 << 30;
-const BASE: u64 = 1 << 32;
-const FIRST: InstanceId = InstanceId {
-    block: 0,
-    instance: 0,
-};
+mod fixture;
 
-fn config() -> FunctionConfig {
-    FunctionConfig {
-        serial_number: 0xc4a0_0001,
-        capacity_bytes: GIB,
-        performance: Performance::default(),
-        hdm_decoders: DEFAULT_HDM_DECODERS,
-        decoders: vec![DecoderConfig {
-            base: Hpa(BASE),
-            size_bytes: GIB,
-            ways: 1,
-            granularity_bytes: 256,
-            position: 0,
-            dpa_skip_bytes: 0,
-            tee: false,
-        }],
-        blocks: vec![vec![Capabilities {
-            message_number: 1,
-            ..Capabilities::default()
-        }]],
-        interrupts: Interrupts::MsiX(4),
-        quirk: None,
-    }
-}
-
-fn device(config: &FunctionConfig) -> Arc<InProcessDevice> {
-    Arc::new(InProcessDevice::new(config).unwrap())
-}
-
-fn unit(device: &Arc<InProcessDevice>) -> Unit {
-    open_instance(Arc::clone(device) as SharedTransport, FIRST).unwrap()
-}
+use fixture::{GIB, config, device, touch, unit};
 
 fn tracking() -> Surroundings {
     Surroundings {
@@ -63,12 +22,6 @@ fn tracking() -> Surroundings {
         page_unit: UnitSize::BASE_PAGE,
         interrupts: true,
     }
-}
-
-/// Reads of the pages with these numbers, each so often.
-fn touch(device: &InProcessDevice, page: u64, times: usize) {
-    let access = Access::read(Hpa(BASE + page * 4096));
-    device.access(&vec![access; times]);
 }
 
 fn wishes(threshold: u32) -> Wishes {

@@ -5,13 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
-use std::{fs, path::Path};
 
 use chmu_machine::memory::owners::Owner;
 use chmu_machine::memory::page_flags::PageFlags;
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
-use chmu_machine::topology::Topology;
+use chmu_machine::topology::{DescribedNode, Topology};
 use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
 
@@ -25,53 +24,17 @@ pub(crate) const SLOW: u64 = 0x10_0000;
 /// Frames of the fast node that pages go to when they move.
 const FAST: u64 = 0x1000;
 
-/// A sysfs tree of a guest: node 0 with processors, node 1 the CXL memory from 4 GiB on.
-fn write_guest(sysfs: &Path) {
-    let write = |path: &str, text: &str| {
-        let path = sysfs.join(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    };
-    write("devices/system/node/online", "0-1\n");
-    write("devices/system/node/possible", "0-1\n");
-    write("devices/system/node/has_cpu", "0\n");
-    write("devices/system/node/has_memory", "0-1\n");
-    for (node, distance) in [(0, "10 20"), (1, "20 10")] {
-        let folder = format!("devices/system/node/node{node}");
-        write(&format!("{folder}/distance"), distance);
-        write(
-            &format!("{folder}/meminfo"),
-            &format!("Node {node} MemFree: 1048576 kB\n"),
-        );
-        write(&format!("{folder}/access1/initiators/node0/uevent"), "");
-    }
-    write("devices/system/memory/block_size_bytes", "8000000\n");
-    for block in 0..16 {
-        write(
-            &format!("devices/system/node/node0/memory{block}/state"),
-            "online",
-        );
-    }
-    for block in 32..40 {
-        write(
-            &format!("devices/system/node/node1/memory{block}/state"),
-            "online",
-        );
-    }
-    write(
-        "devices/virtual/memory_tiering/memory_tier4/nodelist",
-        "0\n",
-    );
-    write(
-        "devices/virtual/memory_tiering/memory_tier37/nodelist",
-        "1\n",
-    );
-}
-
+/// Node 0 with processors and 2 GiB, node 1 the CXL memory of 1 GiB from 4 GiB on.
 pub(crate) static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| {
-    let sysfs = tempfile::tempdir().unwrap();
-    write_guest(sysfs.path());
-    Topology::read(sysfs.path()).unwrap()
+    let node = |node, cpus, start, pages| DescribedNode {
+        node: NodeId(node),
+        cpus,
+        start,
+        pages,
+        distances: BTreeMap::new(),
+    };
+    let nodes = [node(0, true, 0, 1 << 19), node(1, false, SLOW, 1 << 18)];
+    Topology::described(&nodes).unwrap()
 });
 
 /// Facts of a source that tells frames.

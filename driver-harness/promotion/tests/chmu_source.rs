@@ -6,13 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use chmu_cxl::{DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance};
+use chmu_cxl::Interrupts;
 use chmu_driver::device::ownership::{Found, Registry};
-use chmu_driver::device::{InstanceId, SharedTransport, Unit, Wishes, identify, open_instance};
+use chmu_driver::device::{InstanceId, SharedTransport, Wishes, identify, open_instance};
 use chmu_driver::translation::{Translation, decoders};
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
-use chmu_model::Capabilities;
 use chmu_promotion::report::{Health, Lost, Place, Report, Tuning, WatchedRange, Weight};
 use chmu_promotion::source::{ChmuSource, HotnessSource, ProgrammedUnits};
 use chmu_promotion::{Severity, StopFlag};
@@ -23,55 +22,15 @@ use chmu_spec::cxl::dvsec::block_id;
 use chmu_spec::unit_size::UnitSize;
 use proptest::prelude::*;
 
-const GIB: u64 = 1 << 30;
-const BASE: u64 = 1 << 32;
-const FIRST: InstanceId = InstanceId {
-    block: 0,
-    instance: 0,
-};
+#[path = "../../driver/tests/fixture/mod.rs"]
+mod fixture;
 
-fn config() -> FunctionConfig {
-    FunctionConfig {
-        serial_number: 0xc4a0_0001,
-        capacity_bytes: GIB,
-        performance: Performance::default(),
-        hdm_decoders: DEFAULT_HDM_DECODERS,
-        decoders: vec![DecoderConfig {
-            base: Hpa(BASE),
-            size_bytes: GIB,
-            ways: 1,
-            granularity_bytes: 256,
-            position: 0,
-            dpa_skip_bytes: 0,
-            tee: false,
-        }],
-        blocks: vec![vec![Capabilities {
-            message_number: 1,
-            ..Capabilities::default()
-        }]],
-        interrupts: Interrupts::MsiX(4),
-        quirk: None,
-    }
-}
-
-fn device(config: &FunctionConfig) -> Arc<InProcessDevice> {
-    Arc::new(InProcessDevice::new(config).unwrap())
-}
-
-fn unit(device: &Arc<InProcessDevice>) -> Unit {
-    open_instance(Arc::clone(device) as SharedTransport, FIRST).unwrap()
-}
+use fixture::{BASE, FIRST, GIB, config, device, touch, unit};
 
 fn translation(device: &InProcessDevice) -> Translation {
     let identity = identify(device).unwrap();
     let component = identity.places(block_id::COMPONENT)[0];
     decoders::read(device, component, |_| Ok(0)).unwrap()
-}
-
-/// Reads of the pages with these numbers, each so often.
-fn touch(device: &InProcessDevice, page: u64, times: usize) {
-    let access = Access::read(Hpa(BASE + page * 4096));
-    device.access(&vec![access; times]);
 }
 
 /// A device that can be pulled out: all that is read of it then is ones.

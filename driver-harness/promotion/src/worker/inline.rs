@@ -9,7 +9,7 @@ use crate::engine::Engine;
 use crate::machine::Machine;
 use crate::severity::Severity;
 use crate::source::HotnessSource;
-use crate::summary::{Recorder, Summary};
+use crate::summary::Summary;
 
 /// Runs until the source ends: nothing happens but by its reports' time, so that the same reports lead to
 /// the same events.
@@ -22,12 +22,7 @@ pub fn run_inline<'a>(
     end: End,
     stop: &StopFlag,
 ) -> Result<Summary, RunError> {
-    let mut core = Core {
-        engine,
-        machine,
-        sink,
-        recorder: Recorder::default(),
-    };
+    let mut core = Core::new(engine, machine, sink);
     let mut begun = None;
     let mut now_ns = 0;
     while !stop.is_raised() {

@@ -86,7 +86,16 @@ struct Core<'a> {
     recorder: Recorder,
 }
 
-impl Core<'_> {
+impl<'a> Core<'a> {
+    fn new(engine: &'a mut Engine, machine: &'a dyn Machine, sink: &'a mut Sink<'a>) -> Core<'a> {
+        Core {
+            engine,
+            machine,
+            sink,
+            recorder: Recorder::default(),
+        }
+    }
+
     fn begin(&mut self, sources: &[Box<dyn HotnessSource>], actuator: &dyn Actuator, now_ns: u64) {
         let facts: Vec<Facts> = sources
             .iter()

@@ -17,7 +17,7 @@ use crate::machine::Machine;
 use crate::report::{Health, Report, Tuning};
 use crate::severity::Severity;
 use crate::source::{HotnessSource, SourceError};
-use crate::summary::{Recorder, Summary};
+use crate::summary::Summary;
 
 /// A source says at least this often that it has nothing to say.
 const POLL: Duration = Duration::from_millis(500);
@@ -68,12 +68,7 @@ pub fn run_on_machine<'a>(
     end: End,
     stop: &StopFlag,
 ) -> Result<Summary, RunError> {
-    let mut core = Core {
-        engine,
-        machine,
-        sink,
-        recorder: Recorder::default(),
-    };
+    let mut core = Core::new(engine, machine, sink);
     let start_ns = clock::monotonic_ns();
     core.begin(&sources, &*actuator, start_ns);
     let actuator_name = actuator.name();
