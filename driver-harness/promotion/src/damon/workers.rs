@@ -101,7 +101,7 @@ impl Pool {
                 log::warn!("A run that was killed had left DAMON set up; it was taken back");
             }
         }
-        let before = sysfs_file::number(&count_file).map_err(DamonError::from)?;
+        let before = sysfs_file::number(&count_file).map_err(refused)?;
         control::write(&count_file, &WORKERS.to_string()).map_err(refused)?;
         Ok(Pool {
             count_file,
