@@ -98,13 +98,22 @@ impl Device {
 
     /// Runs cases on an instance.
     pub(crate) fn run(&mut self, cases: &[Case], instance: (usize, u8)) -> Result<Vec<CaseResult>> {
-        let blocks = block_places(self.subject.transport())?;
         let options = RunOptions {
             strict: true,
             instance: Some(instance),
             ..RunOptions::default()
         };
-        match run(&mut self.subject, &blocks, cases, &options, |_| ()) {
+        self.run_with(cases, &options)
+    }
+
+    /// Runs cases with these options.
+    pub(crate) fn run_with(
+        &mut self,
+        cases: &[Case],
+        options: &RunOptions<'_>,
+    ) -> Result<Vec<CaseResult>> {
+        let blocks = block_places(self.subject.transport())?;
+        match run(&mut self.subject, &blocks, cases, options, |_| ()) {
             // Some broken rules keep a device from being put back.
             Err(RunError::Restore { results, .. }) => Ok(results),
             outcome => Ok(outcome?),

@@ -4,4 +4,5 @@
 mod device;
 mod profiles;
 mod quirks;
+mod read_only;
 mod real_clock;

@@ -9,16 +9,15 @@ use chmu_driver::device::listing::{Table, list};
 use chmu_driver::device::{Selection, nothing_found, select_functions};
 
 use super::output::{Format, Output, json};
-use super::transport::Transport;
+use super::transport::Reach;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// Only this function: its address, such as 35:00.0, or its memory device, such as mem0.
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
-    /// How to reach registers [default: vfio where vfio-pci is bound, sysfs elsewhere].
-    #[arg(long, value_enum)]
-    transport: Option<Transport>,
+    #[command(flatten)]
+    reach: Reach,
     #[command(flatten)]
     output: Output,
     /// Where sysfs is.
@@ -30,7 +29,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let selection = Selection {
         device: options.device,
         unit: None,
-        access: options.transport.map(Into::into),
+        opening: options.reach.opening(),
     };
     let devices = list(&options.sysfs, &selection)?;
     let nothing = match devices.is_empty() {

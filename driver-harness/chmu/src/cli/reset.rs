@@ -13,7 +13,7 @@ use chmu_promotion::actuator::damon::{self, Remains};
 use serde::Serialize;
 
 use super::output::Output;
-use super::transport::Transport;
+use super::transport::Reach;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -21,9 +21,8 @@ pub(super) struct Options {
     /// device].
     #[arg(long)]
     device: Option<String>,
-    /// How registers are reached [default: vfio where vfio-pci is bound, sysfs elsewhere].
-    #[arg(long, value_enum)]
-    transport: Option<Transport>,
+    #[command(flatten)]
+    reach: Reach,
     /// Puts back also units that the kernel's driver or an unknown program uses; never those of another
     /// chmu that runs.
     #[arg(long)]
@@ -93,7 +92,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let selection = Selection {
         device: options.device,
         unit: None,
-        access: options.transport.map(Into::into),
+        opening: options.reach.opening(),
     };
     let registry = Registry::default();
     let mut units = Vec::new();

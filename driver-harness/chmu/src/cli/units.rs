@@ -13,7 +13,7 @@ use chmu_spec::chmu::Mode;
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
-use super::transport::Transport;
+use super::transport::Reach;
 use super::values::{self, positive};
 
 /// Length of an epoch that nobody asked for.
@@ -27,9 +27,8 @@ pub(super) struct UnitOptions {
     /// The unit, as chmu list names it [default: the first of each device].
     #[arg(long)]
     unit: Option<String>,
-    /// How registers are reached [default: vfio when vfio-pci is bound, else sysfs].
-    #[arg(long, value_enum)]
-    transport: Option<Transport>,
+    #[command(flatten)]
+    reach: Reach,
     /// Size of a unit, for example 4K or 2M [default: 4K where supported].
     #[arg(long, value_name = "SIZE")]
     unit_size: Option<UnitSize>,
@@ -99,7 +98,7 @@ impl UnitOptions {
         Selection {
             device: self.device.clone(),
             unit: self.unit.clone(),
-            access: self.transport.map(Into::into),
+            opening: self.reach.opening(),
         }
     }
 

@@ -11,9 +11,9 @@ use super::block::Block;
 use super::pci_function::PciFunction;
 use super::unit::Unit;
 use super::{DeviceError, InstanceId, SharedTransport, block_places};
+use crate::transport::Transport;
 use crate::transport::sysfs::SysfsTransport;
 use crate::transport::vfio::VfioTransport;
-use crate::transport::{Transport, TransportError};
 
 /// The driver that hands functions out through VFIO.
 const VFIO_DRIVER: &str = "vfio-pci";
@@ -34,8 +34,18 @@ pub struct Selection {
     pub device: Option<String>,
     /// One unit by its name, such as `cxl_hmu_mem0.0.0`.
     pub unit: Option<String>,
+    /// How to open what is selected.
+    pub opening: Opening,
+}
+
+/// How a function is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opening {
     /// How to reach registers; by the bound driver when left open.
     pub access: Option<Access>,
+    /// Opens through VFIO also a function that the kernel cannot reset alone, so that its HDM decoders
+    /// are lost, and memory that is online behind them.
+    pub risk_memory_loss: bool,
 }
 
 impl Access {
@@ -107,15 +117,36 @@ pub fn nothing_found(sysfs: &Path, functions: &[PciFunction]) -> DeviceError {
 }
 
 /// Opens a function's registers.
+///
+/// # Errors
+/// When the function has no unit, or VFIO would reset more than the function, before anything of it is
+/// touched; when it cannot be opened.
 pub fn open_function(
     function: &PciFunction,
-    access: Option<Access>,
-) -> Result<SharedTransport, TransportError> {
-    let transport: SharedTransport = match access.unwrap_or_else(|| Access::of(function)) {
+    opening: Opening,
+) -> Result<SharedTransport, DeviceError> {
+    if !function.identify()?.has_units() {
+        return Err(DeviceError::NoBlock {
+            device: function.address.clone(),
+        });
+    }
+    let transport: SharedTransport = match opening.access.unwrap_or_else(|| Access::of(function)) {
         Access::Sysfs => Arc::new(SysfsTransport::open(&function.folder)?),
-        Access::Vfio => Arc::new(VfioTransport::open(&function.folder)?),
+        Access::Vfio => Arc::new(open_vfio(function, opening)?),
     };
     Ok(transport)
+}
+
+fn open_vfio(function: &PciFunction, opening: Opening) -> Result<VfioTransport, DeviceError> {
+    if !opening.risk_memory_loss
+        && let Some(refusal) = function.reset_danger()?
+    {
+        return Err(DeviceError::Danger {
+            device: function.address.clone(),
+            refusal,
+        });
+    }
+    Ok(VfioTransport::open(&function.folder)?)
 }
 
 /// The units of one function that a selection may mean, in their order; at least one.
@@ -155,7 +186,7 @@ pub fn find_units(sysfs: &Path, selection: &Selection) -> Result<Vec<FoundUnits>
         if selection.device.is_none() && !has_units() {
             continue;
         }
-        let transport = open_function(function, selection.access)?;
+        let transport = open_function(function, selection.opening)?;
         let mut units = units_of(function, &transport)?;
         others.extend(units.iter().map(|unit| unit.name().to_owned()));
         if let Some(name) = &selection.unit {
@@ -192,7 +223,7 @@ pub fn open_all_units(sysfs: &Path, selection: &Selection) -> Result<Vec<Unit>, 
             .identify()
             .is_ok_and(|identity| identity.has_units());
         if has_units {
-            let transport = open_function(&function, selection.access)?;
+            let transport = open_function(&function, selection.opening)?;
             units.append(&mut units_of(&function, &transport)?);
         }
     }

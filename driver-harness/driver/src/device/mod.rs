@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use chmu_machine::refusal::Refusal;
 use chmu_machine::sysfs_file::SysfsError;
 
 use crate::transport::{BarOffset, Transport, TransportError};
@@ -31,8 +32,8 @@ mod unit_state;
 pub use block::{Block, Instance};
 pub use capabilities::Capabilities;
 pub use discovery::{
-    Access, FoundUnits, Selection, find_units, nothing_found, open_all_units, open_function,
-    open_instance, open_units, select_functions,
+    Access, FoundUnits, Opening, Selection, find_units, nothing_found, open_all_units,
+    open_function, open_instance, open_units, select_functions,
 };
 pub use locator::Identity;
 pub use pci_function::PciFunction;
@@ -114,6 +115,14 @@ pub enum DeviceError {
         device: String,
         /// What there is instead.
         instead: String,
+    },
+    /// Opening the function would cost others their memory.
+    #[error("{device} is not opened: {refusal}")]
+    Danger {
+        /// The function.
+        device: String,
+        /// Why, and what helps.
+        refusal: Refusal,
     },
     /// The function has no hotness monitoring unit.
     #[error("{device} has no block of hotness monitoring units in its Register Locator")]

@@ -6,15 +6,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use chmu_machine::node::NodeId;
-use chmu_machine::refusal::Host;
+use chmu_machine::refusal::{Host, Refusal};
 use chmu_machine::sysfs_file::{self, SysfsError};
 use chmu_spec::pci::CLASS_CXL_MEMORY_DEVICE;
 
 use super::DeviceError;
 use super::config_space::ConfigSpace;
 use super::locator::{Identity, identify};
-use crate::refusal::short_config_refusal;
-use crate::transport::TransportError;
+use crate::refusal::{reset_danger, short_config_refusal};
+use crate::transport::{TransportError, Width, resettable_express};
 
 /// A PCI function.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,12 +74,29 @@ impl PciFunction {
 
     /// What the configuration space tells, without waking the function.
     pub fn identify(&self) -> Result<Identity, DeviceError> {
+        identify(&self.config()?)
+    }
+
+    /// Why VFIO would cost more than this function's own state; none where it is reset alone.
+    pub(super) fn reset_danger(&self) -> Result<Option<Refusal>, DeviceError> {
+        let config = self.config()?;
+        let read = |offset: u16, width: Width| {
+            let dword = config.dword(offset & !3)?;
+            let bits = 8 * (u32::from(offset) & 3);
+            let mask = u32::MAX >> (32 - 8 * width.bytes().min(4));
+            Ok::<_, TransportError>(dword >> bits & mask)
+        };
+        let express = resettable_express(&read)?;
+        Ok(reset_danger(&self.folder, express.is_some()))
+    }
+
+    fn config(&self) -> Result<ConfigFile<'_>, DeviceError> {
         let path = self.folder.join("config");
         let bytes = fs::read(&path).map_err(|source| SysfsError::Read {
             path: path.clone(),
             source,
         })?;
-        identify(&ConfigFile {
+        Ok(ConfigFile {
             device: &self.address,
             path,
             bytes,

@@ -6,9 +6,11 @@ use std::io;
 use chmu_machine::refusal::Refusal;
 
 mod mapping;
+mod reset;
 mod vfio;
 
 pub(crate) use mapping::{area_refusal, config_refusal, memory_refusal, short_config_refusal};
+pub(crate) use reset::reset_danger;
 pub(crate) use vfio::vfio_obstacle;
 
 /// Why the kernel does not know an address family, in words; none for other errors.

@@ -27,6 +27,8 @@ pub mod socket;
 pub mod sysfs;
 pub mod vfio;
 
+pub(crate) use reset::resettable_express;
+
 /// Size of one access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Width {

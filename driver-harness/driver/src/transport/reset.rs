@@ -19,13 +19,10 @@ pub(super) fn switch_on(transport: &dyn Transport) -> Result<(), TransportError>
 
 /// Resets the function through its PCI Express capability; `false` when it cannot be reset so.
 pub(super) fn function_level_reset(transport: &dyn Transport) -> Result<bool, TransportError> {
-    let Some(express) = find_capability(transport, capability::PCI_EXPRESS)? else {
+    let read = |offset, width| transport.read_config(offset, width);
+    let Some(express) = resettable_express(&read)? else {
         return Ok(false);
     };
-    let offered = transport.read_config(express + express::DEVICE_CAPABILITIES, Width::Four)?;
-    if offered & express::FUNCTION_LEVEL_RESET == 0 {
-        return Ok(false);
-    }
     let at = express + express::DEVICE_CONTROL;
     let control = transport.read_config(at, Width::Two)?;
     let reset = control | u32::from(express::INITIATE_FUNCTION_LEVEL_RESET);
@@ -33,19 +30,31 @@ pub(super) fn function_level_reset(transport: &dyn Transport) -> Result<bool, Tr
     Ok(true)
 }
 
+/// Reads a number of this width in configuration space.
+type Read<'a, E> = &'a dyn Fn(u16, Width) -> Result<u32, E>;
+
+/// Where the PCI Express capability of a function lies that offers a function level reset.
+pub(crate) fn resettable_express<E>(read: Read<'_, E>) -> Result<Option<u16>, E> {
+    let Some(express) = find_capability(read, capability::PCI_EXPRESS)? else {
+        return Ok(None);
+    };
+    let offered = read(express + express::DEVICE_CAPABILITIES, Width::Four)?;
+    Ok((offered & express::FUNCTION_LEVEL_RESET != 0).then_some(express))
+}
+
 /// Where the capability with this id lies; a list that leads nowhere has none.
-fn find_capability(transport: &dyn Transport, id: u8) -> Result<Option<u16>, TransportError> {
-    let mut at = transport.read_config(header::CAPABILITIES, Width::One)?;
+fn find_capability<E>(read: Read<'_, E>, id: u8) -> Result<Option<u16>, E> {
+    let mut at = read(header::CAPABILITIES, Width::One)?;
     for _ in 0..CAPABILITIES_MAX {
         // Bits 1:0 of the pointer are reserved.
         let offset = u16::try_from(at & 0xfc).unwrap_or(0);
         if offset < HEADER_BYTES {
             return Ok(None);
         }
-        if transport.read_config(offset, Width::One)? == u32::from(id) {
+        if read(offset, Width::One)? == u32::from(id) {
             return Ok(Some(offset));
         }
-        at = transport.read_config(offset + 1, Width::One)?;
+        at = read(offset + 1, Width::One)?;
     }
     Ok(None)
 }

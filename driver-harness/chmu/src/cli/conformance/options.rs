@@ -76,6 +76,10 @@ pub(super) struct RunOptions {
     /// a model of caches only. Without it cases that count are skipped.
     #[arg(long, help_heading = "Guest and region")]
     pub(super) exact_traffic: bool,
+    /// Opens also a device without function level reset: the kernel then resets its bus, and memory of the
+    /// device that is online is lost.
+    #[arg(long, help_heading = "Guest and region")]
+    pub(super) risk_memory_loss: bool,
     /// MiB of the device's memory to make traffic on, at most [default: 320].
     #[arg(long, value_name = "MIB", help_heading = "Guest and region")]
     pub(super) traffic_memory: Option<u64>,
@@ -177,6 +181,7 @@ struct Given {
 }
 
 const FUNCTION: &[Transport] = &[Transport::Guest, Transport::Region];
+const VFIO: &[Transport] = &[Transport::Guest];
 const SOCKET: &[Transport] = &[Transport::Socket];
 const IN_PROCESS: &[Transport] = &[Transport::InProcess];
 
@@ -203,6 +208,11 @@ impl RunOptions {
                 "{name} does not go with --transport {}",
                 self.transport.name()
             );
+            return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
+        }
+        if self.read_only && self.transport == Transport::Guest {
+            let message = "--read-only does not go with --transport guest: VFIO resets a device when it \
+                           is opened and closed; take --transport region, beside a driver of the kernel";
             return Err(clap::Error::raw(ErrorKind::ArgumentConflict, message));
         }
         Ok(())
@@ -252,12 +262,16 @@ impl RunOptions {
         add("--ways", number(self.ways.map(u64::from)), IN_PROCESS);
         let name = self.quirk.map(|quirk| quirk.name().to_owned());
         add("--quirk", name, IN_PROCESS);
-        if self.exact_traffic {
-            given.push(Given {
-                name: "--exact-traffic",
+        let flags = [
+            ("--exact-traffic", self.exact_traffic, FUNCTION),
+            ("--risk-memory-loss", self.risk_memory_loss, VFIO),
+        ];
+        for (name, is_given, transports) in flags {
+            given.extend(is_given.then_some(Given {
+                name,
                 value: None,
-                transports: FUNCTION,
-            });
+                transports,
+            }));
         }
         given
     }
@@ -278,6 +292,17 @@ mod tests {
     fn parse(words: &[&str]) -> Result<RunOptions, clap::Error> {
         let line = Line::try_parse_from([&["run"], words].concat())?;
         Ok(line.options)
+    }
+
+    #[test]
+    fn a_first_look_does_not_go_through_vfio() {
+        let check = |transport| {
+            let options = parse(&[transport, "--read-only"]).unwrap();
+            options.check().map_err(|error| error.to_string())
+        };
+        let error = check("--transport=guest").unwrap_err();
+        assert!(error.contains("VFIO resets a device"), "{error}");
+        check("--transport=region").unwrap();
     }
 
     #[test]

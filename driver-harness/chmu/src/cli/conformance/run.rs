@@ -141,6 +141,7 @@ fn open_function(options: &RunOptions, path: FunctionPath) -> Result<Box<dyn Sub
         sysfs: options.sysfs.clone(),
         path,
         device: options.device.clone(),
+        risk_memory_loss: options.risk_memory_loss,
         traffic: (!options.read_only).then_some(traffic),
     })?))
 }

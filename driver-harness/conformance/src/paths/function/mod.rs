@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chmu_driver::device::{PciFunction, SharedTransport, identify, open_function};
+use chmu_driver::device::{Opening, PciFunction, SharedTransport, identify, open_function};
 use chmu_driver::translation::{self, Translation};
 use chmu_machine::topology::Topology;
 use chmu_spec::cxl::dvsec::block_id;
@@ -31,6 +31,8 @@ pub struct FunctionOptions {
     pub path: FunctionPath,
     /// The function's address or memory device; may be left out where only one fits.
     pub device: Option<String>,
+    /// Opens the function also where VFIO resets more than it, see [`Opening::risk_memory_loss`].
+    pub risk_memory_loss: bool,
     /// What traffic there is; none for a run that only reads.
     pub traffic: Option<TrafficOptions>,
 }
@@ -54,7 +56,13 @@ impl FunctionSubject {
     pub fn open(options: &FunctionOptions) -> Result<Self> {
         let path = options.path;
         let function = selection::select(&options.sysfs, path, options.device.as_deref())?;
-        let transport = open_function(&function, Some(path.access()))?;
+        let transport = open_function(
+            &function,
+            Opening {
+                access: Some(path.access()),
+                risk_memory_loss: options.risk_memory_loss,
+            },
+        )?;
         let translation = match translate(&options.sysfs, &function, &transport) {
             Ok(translation) => Some(translation),
             Err(error) => {

@@ -8,7 +8,7 @@ use chmu_machine::node::NodeId;
 use serde::Serialize;
 
 use super::block::Block;
-use super::discovery::{Access, Selection, open_function, select_functions};
+use super::discovery::{Opening, Selection, open_function, select_functions};
 use super::pci_function::PciFunction;
 use super::unit::Unit;
 use super::{DeviceError, InstanceId, SharedTransport, block_places};
@@ -171,17 +171,13 @@ pub fn list(sysfs: &Path, selection: &Selection) -> Result<Vec<ListedDevice>, De
     let named = selection.device.is_some();
     Ok(functions
         .iter()
-        .filter_map(|function| list_function(function, selection.access, named))
+        .filter_map(|function| list_function(function, selection.opening, named))
         .collect())
 }
 
 /// Lists a function; none when it is no CXL function with hotness monitoring units and was not
 /// asked for by name.
-fn list_function(
-    function: &PciFunction,
-    access: Option<Access>,
-    named: bool,
-) -> Option<ListedDevice> {
+fn list_function(function: &PciFunction, opening: Opening, named: bool) -> Option<ListedDevice> {
     let mut listed = ListedDevice {
         device: function.address.clone(),
         memdev: function.memdev.clone(),
@@ -204,8 +200,7 @@ fn list_function(
             return Some(listed);
         }
     }
-    let blocks = open_function(function, access)
-        .map_err(DeviceError::from)
+    let blocks = open_function(function, opening)
         .and_then(|transport| list_blocks(&transport, function.unit_owner()));
     match blocks {
         Ok(blocks) => listed.blocks = blocks,

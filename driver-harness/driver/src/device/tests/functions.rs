@@ -152,3 +152,49 @@ fn a_listing_shows_every_device_and_what_is_wrong_with_it() {
         "{text}"
     );
 }
+
+/// Opens the function through VFIO, which is not there: an error of its own says that it was asked.
+fn open_by_vfio(sysfs: &Path, address: &str, risk_memory_loss: bool) -> String {
+    let selection = Selection {
+        device: Some(address.into()),
+        ..Selection::default()
+    };
+    let functions = select_functions(sysfs, &selection).unwrap();
+    let opening = Opening {
+        access: Some(Access::Vfio),
+        risk_memory_loss,
+    };
+    open_function(&functions[0], opening)
+        .unwrap_err()
+        .to_string()
+}
+
+#[test]
+fn what_vfio_would_harm_is_not_opened() {
+    let sysfs = sysfs_with_unit();
+    add_function(sysfs.path(), "0000:36:00.0", "0x010802\n", &[0; 4096]);
+    for risk in [false, true] {
+        let message = open_by_vfio(sysfs.path(), "36:00.0", risk);
+        let expected =
+            "0000:36:00.0 has no block of hotness monitoring units in its Register Locator";
+        assert_eq!(message, expected);
+    }
+    let method = sysfs
+        .path()
+        .join("bus/pci/devices/0000:35:00.0/reset_method");
+    for (methods, refused) in [
+        (None, true),
+        (Some("bus\n"), true),
+        (Some("flr bus\n"), false),
+    ] {
+        if let Some(methods) = methods {
+            fs::write(&method, methods).unwrap();
+        }
+        let message = open_by_vfio(sysfs.path(), "35:00.0", false);
+        let is_refused = message.starts_with("0000:35:00.0 is not opened: VFIO resets ");
+        assert_eq!(is_refused, refused, "{methods:?}: {message}");
+    }
+    fs::write(&method, "bus\n").unwrap();
+    let message = open_by_vfio(sysfs.path(), "35:00.0", true);
+    assert!(message.contains("vfio-pci"), "{message}");
+}
