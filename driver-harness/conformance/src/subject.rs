@@ -23,6 +23,9 @@ pub trait Subject: Debug {
     /// Bytes of the device's memory that its decoders show to the host; 0 where that is unknown.
     fn memory_bytes(&self) -> u64;
 
+    /// Whether somebody's memory is behind the device's HDM decoders, so that no case may write to these.
+    fn keeps_decoders(&self) -> bool;
+
     /// Lets `time` pass on the device's clock.
     ///
     /// # Errors

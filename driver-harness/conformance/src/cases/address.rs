@@ -164,6 +164,12 @@ fn unit_follows_decoder(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn locked_decoder(bench: &mut Bench<'_>) -> Outcome {
+    if bench.subject().keeps_decoders() {
+        return skip(
+            "a device that ignores the lock would lose memory that may be online; --write-decoders \
+             runs this case",
+        );
+    }
     let decoders = committed(bench)?;
     let Some(decoder) = decoders
         .into_iter()

@@ -108,6 +108,10 @@ impl Subject for InProcessSubject {
         self.memory_bytes
     }
 
+    fn keeps_decoders(&self) -> bool {
+        false
+    }
+
     fn pass_time(&mut self, time: Duration) -> Result<()> {
         self.device
             .advance(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));

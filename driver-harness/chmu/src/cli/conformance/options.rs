@@ -80,6 +80,10 @@ pub(super) struct RunOptions {
     /// device that is online is lost.
     #[arg(long, help_heading = "Guest and region")]
     pub(super) risk_memory_loss: bool,
+    /// Runs also cases that write to HDM decoders, of which none should take the write: one that does costs
+    /// memory that is online behind it.
+    #[arg(long, help_heading = "Guest and region")]
+    pub(super) write_decoders: bool,
     /// MiB of the device's memory to make traffic on, at most [default: 320].
     #[arg(long, value_name = "MIB", help_heading = "Guest and region")]
     pub(super) traffic_memory: Option<u64>,
@@ -265,6 +269,7 @@ impl RunOptions {
         let flags = [
             ("--exact-traffic", self.exact_traffic, FUNCTION),
             ("--risk-memory-loss", self.risk_memory_loss, VFIO),
+            ("--write-decoders", self.write_decoders, FUNCTION),
         ];
         for (name, is_given, transports) in flags {
             given.extend(is_given.then_some(Given {

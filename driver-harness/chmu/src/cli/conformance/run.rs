@@ -142,6 +142,7 @@ fn open_function(options: &RunOptions, path: FunctionPath) -> Result<Box<dyn Sub
         path,
         device: options.device.clone(),
         risk_memory_loss: options.risk_memory_loss,
+        write_decoders: options.write_decoders,
         traffic: (!options.read_only).then_some(traffic),
     })?))
 }

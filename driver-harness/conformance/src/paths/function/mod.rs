@@ -33,6 +33,8 @@ pub struct FunctionOptions {
     pub device: Option<String>,
     /// Opens the function also where VFIO resets more than it, see [`Opening::risk_memory_loss`].
     pub risk_memory_loss: bool,
+    /// Cases may write to HDM decoders, though memory behind them may be online.
+    pub write_decoders: bool,
     /// What traffic there is; none for a run that only reads.
     pub traffic: Option<TrafficOptions>,
 }
@@ -44,6 +46,7 @@ pub struct FunctionSubject {
     transport: SharedTransport,
     traffic: Option<ProcessorTraffic>,
     memory_bytes: u64,
+    keeps_decoders: bool,
 }
 
 impl FunctionSubject {
@@ -79,6 +82,7 @@ impl FunctionSubject {
             transport,
             traffic,
             memory_bytes,
+            keeps_decoders: !options.write_decoders,
         })
     }
 }
@@ -132,6 +136,10 @@ impl Subject for FunctionSubject {
 
     fn memory_bytes(&self) -> u64 {
         self.memory_bytes
+    }
+
+    fn keeps_decoders(&self) -> bool {
+        self.keeps_decoders
     }
 
     fn pass_time(&mut self, time: Duration) -> Result<()> {

@@ -108,6 +108,10 @@ impl Subject for SocketSubject {
         self.memory_bytes
     }
 
+    fn keeps_decoders(&self) -> bool {
+        false
+    }
+
     fn pass_time(&mut self, time: Duration) -> Result<()> {
         match &mut self.clock {
             Some(clock) => clock.advance(time),
