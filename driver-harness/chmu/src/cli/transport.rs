@@ -32,6 +32,11 @@ pub(super) struct Reach {
 }
 
 impl Reach {
+    /// Whether the user gave any of it.
+    pub(super) fn is_given(&self) -> bool {
+        self.transport.is_some() || self.risk_memory_loss
+    }
+
     /// How to open what the user selects.
     pub(super) fn opening(&self) -> Opening {
         Opening {

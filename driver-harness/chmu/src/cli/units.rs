@@ -71,7 +71,7 @@ impl UnitOptions {
         let options = [
             ("--device", self.device.is_some()),
             ("--unit", self.unit.is_some()),
-            ("--transport", self.transport.is_some()),
+            ("--transport", self.reach.is_given()),
             ("--unit-size", self.unit_size.is_some()),
             ("--threshold", self.threshold.is_some()),
             ("--epoch", self.epoch.is_some()),
