@@ -9,6 +9,9 @@
 const FIRST_PAGES: u64 = 4096;
 /// Of several measurements a new one counts for one part in this many.
 const WEIGHT: u64 = 4;
+/// Until batches of two sizes were measured, one is taken to cost as much by itself as so many pages: a
+/// first one of few pages says next to nothing of what a page costs.
+const BATCH_PAGES: u64 = 128;
 /// Batches whose sizes differ by less than one part in this many say nothing of a cost of their own.
 const SIZE_PART: u64 = 8;
 /// A page costs at least one part in this many of what it would if batches cost nothing.
@@ -26,6 +29,8 @@ pub(super) struct Pace {
 struct Costs {
     batch_ns: u64,
     page_ns: u64,
+    /// Batches of two sizes were not measured yet.
+    is_guess: bool,
     /// The last batch of another size than the present one, or this: its pages, and its time.
     size: u64,
     took_ns: u64,
@@ -35,12 +40,14 @@ impl Pace {
     /// Moving, or trying to move, so many pages took so long.
     pub(super) fn measured(&mut self, pages: u64, took_ns: u64) {
         let took_ns = took_ns.min(TIME_MAX_NS);
-        let Some(page_ns) = took_ns.checked_div(pages) else {
+        if pages == 0 {
             return;
-        };
+        }
+        let page_ns = took_ns / pages.saturating_add(BATCH_PAGES);
         let first = Costs {
-            batch_ns: 0,
+            batch_ns: took_ns.saturating_sub(page_ns.saturating_mul(pages)),
             page_ns,
+            is_guess: true,
             size: pages,
             took_ns,
         };
@@ -58,17 +65,18 @@ impl Pace {
         };
         let turn_ns = turn_ns.max(2 * known.batch_ns);
         let left_ns = turn_ns - known.batch_ns;
-        let pages = left_ns.checked_div(known.page_ns);
-        pages.unwrap_or(u64::MAX).max(1)
+        let pages = left_ns.checked_div(known.page_ns).unwrap_or(u64::MAX);
+        // Another size tells more than a guess.
+        let teaches = !known.is_guess || differ(pages, known.size);
+        let pages = if teaches { pages } else { pages / 2 };
+        pages.max(1)
     }
 }
 
 impl Costs {
     fn with(self, pages: u64, took_ns: u64) -> Costs {
         let mean = |known: u64, new: u64| (known * (WEIGHT - 1)).saturating_add(new) / WEIGHT;
-        let (more, less) = (pages.max(self.size), pages.min(self.size));
-        let difference = more - less;
-        if difference < (more / SIZE_PART).max(1) {
+        if !differ(pages, self.size) {
             // As busy as the machine is, so dear are both.
             let expected_ns = self
                 .batch_ns
@@ -80,6 +88,7 @@ impl Costs {
                     self.page_ns,
                     new(self.page_ns).max(u64::from(self.page_ns == 0)),
                 ),
+                is_guess: self.is_guess,
                 size: self.size,
                 took_ns: mean(self.took_ns, took_ns),
             };
@@ -89,15 +98,21 @@ impl Costs {
             false => (self.took_ns, took_ns),
         };
         let most_ns = took_ns / pages.max(1);
-        let page_ns = longer_ns.saturating_sub(shorter_ns) / difference;
+        let page_ns = longer_ns.saturating_sub(shorter_ns) / pages.abs_diff(self.size).max(1);
         let page_ns = page_ns.clamp(most_ns / PAGE_PART, most_ns);
         Costs {
             batch_ns: took_ns.saturating_sub(page_ns.saturating_mul(pages)),
             page_ns,
+            is_guess: false,
             size: pages,
             took_ns,
         }
     }
+}
+
+/// Whether batches of these sizes tell their own cost from that of their pages.
+fn differ(one: u64, other: u64) -> bool {
+    one.abs_diff(other) >= (one.max(other) / SIZE_PART).max(1)
 }
 
 /// `cost` times `now` in `before`.
@@ -113,8 +128,9 @@ mod tests {
     use super::*;
 
     /// The size of the batches in the end, of an actuator with these costs.
-    fn settled(batch_ns: u64, page_ns: u64, turn_ns: u64) -> u64 {
+    fn settled(first: u64, batch_ns: u64, page_ns: u64, turn_ns: u64) -> u64 {
         let mut pace = Pace::default();
+        pace.measured(first, batch_ns + first * page_ns);
         for _ in 0..40 {
             let pages = pace.pages_in(turn_ns).min(512);
             pace.measured(pages, batch_ns + pages * page_ns);
@@ -129,7 +145,7 @@ mod tests {
         pace.measured(0, 5);
         assert_eq!(pace.pages_in(1_000_000), FIRST_PAGES);
         pace.measured(100, 1_000_000);
-        assert_eq!(pace.pages_in(1_000_000), 100);
+        assert!((40..=128).contains(&pace.pages_in(1_000_000)));
         (0..20).for_each(|_| pace.measured(10, 1_000_000));
         assert!(pace.pages_in(0) >= 1);
         (0..99).for_each(|_| pace.measured(10, 0));
@@ -141,19 +157,23 @@ mod tests {
     #[test]
     fn a_batch_that_costs_more_than_a_turn_does_not_shrink_to_a_page() {
         // As DAMON on a busy machine: 0.7 s for a batch, 1 ms for a page.
-        assert_eq!(settled(700_000_000, 1_000_000, 500_000_000), 512);
-        assert_eq!(settled(0, 1_000_000, 500_000_000), 500);
+        for first in [1, 3, 512] {
+            assert_eq!(settled(first, 700_000_000, 1_000_000, 500_000_000), 512);
+            assert!(settled(first, 400_000_000, 1_000_000, 500_000_000) > 300);
+            assert!((400..=512).contains(&settled(first, 0, 1_000_000, 500_000_000)));
+        }
     }
 
     proptest! {
         /// A batch takes little more than its turn, or most of its time is for its pages.
         #[test]
         fn batches_settle(
+            first in 1..=512_u64,
             batch_ns in 0..2_000_000_000_u64,
             page_ns in 1_000..20_000_000_u64,
             turn_ns in 1_000_000..1_000_000_000_u64,
         ) {
-            let pages = settled(batch_ns, page_ns, turn_ns);
+            let pages = settled(first, batch_ns, page_ns, turn_ns);
             let took_ns = batch_ns + pages * page_ns;
             prop_assert!(pages >= 1);
             prop_assert!(
@@ -165,7 +185,7 @@ mod tests {
                 "{pages} pages take {took_ns}"
             );
             prop_assert!(
-                pages == 512 || (pages + 1) * page_ns * 4 >= batch_ns,
+                pages + pages / SIZE_PART >= BATCH_PAGES || (pages + 1) * page_ns * 4 >= batch_ns,
                 "{pages} pages are dear"
             );
         }
