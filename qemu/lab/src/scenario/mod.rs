@@ -50,6 +50,9 @@ struct Needs {
     /// The guest restarts.
     #[serde(skip)]
     reboots: bool,
+    /// The guest can ask the devices how often each page was accessed.
+    #[serde(skip)]
+    oracle: bool,
     /// Afterwards the machine is of no use to others.
     #[serde(skip)]
     alone: bool,
@@ -62,6 +65,7 @@ impl Needs {
             topology,
             device: "",
             reboots: false,
+            oracle: false,
             alone: false,
         }
     }

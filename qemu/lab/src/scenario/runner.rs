@@ -128,6 +128,7 @@ impl Guest {
         let options = MachineOptions {
             keep: runner.keep,
             may_reboot: needs.reboots,
+            oracle: needs.oracle,
             device_settings: vec![device; topology.devices().len()],
             ..MachineOptions::default()
         };

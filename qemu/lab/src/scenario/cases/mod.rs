@@ -2,6 +2,7 @@
 //! The scenarios, each in a file of its own.
 
 mod demo;
+mod foreign_program;
 mod foreign_promoter;
 mod interleaved_devices;
 mod moving_hot_set;
@@ -43,4 +44,5 @@ pub const ALL: &[Scenario] = &[
     node_offline::SCENARIO,
     source_dies::SCENARIO,
     reboot::SCENARIO,
+    foreign_program::SCENARIO,
 ];
