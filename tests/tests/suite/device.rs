@@ -38,6 +38,20 @@ fn config(profile: &str, share: Share) -> String {
     config
 }
 
+/// How a device is used.
+#[derive(Debug, Clone, Copy)]
+struct Use {
+    manual_clock: bool,
+    read_only: bool,
+}
+
+impl Use {
+    const MANUAL: Self = Self {
+        manual_clock: true,
+        read_only: false,
+    };
+}
+
 /// A device and the suite's connection to it.
 #[derive(Debug)]
 pub(crate) struct Device {
@@ -48,19 +62,35 @@ pub(crate) struct Device {
 impl Device {
     /// Starts a device whose clock stands still.
     pub(crate) fn start(profile: &str, share: Share, arguments: &[&str]) -> Result<Self> {
-        Self::start_with(profile, share, arguments, true)
+        Self::start_with(profile, share, arguments, Use::MANUAL)
+    }
+
+    /// Starts a device whose clock stands still, of which nothing may be changed.
+    pub(crate) fn start_to_read(profile: &str, arguments: &[&str]) -> Result<Self> {
+        let look = Use {
+            read_only: true,
+            ..Use::MANUAL
+        };
+        Self::start_with(profile, ALONE, arguments, look)
     }
 
     /// Starts a device whose clock runs.
     pub(crate) fn start_running(profile: &str) -> Result<Self> {
-        Self::start_with(profile, ALONE, &[], false)
+        let running = Use {
+            manual_clock: false,
+            ..Use::MANUAL
+        };
+        Self::start_with(profile, ALONE, &[], running)
     }
 
     fn start_with(
         profile: &str,
         share: Share,
         arguments: &[&str],
-        manual_clock: bool,
+        Use {
+            manual_clock,
+            read_only,
+        }: Use,
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("device.toml");
@@ -78,6 +108,7 @@ impl Device {
             access: Some(process.access_socket()),
             clock: manual_clock.then(|| process.clock_socket()),
             position: share.position,
+            read_only,
         })?;
         Ok(Self {
             subject,

@@ -22,7 +22,10 @@ fn run(read_only: bool) -> Result<Traced> {
     let folder = tempfile::tempdir()?;
     let path = folder.path().join("trace");
     let option = format!("--trace-registers={}", path.display());
-    let mut device = Device::start("full", ALONE, &[&option])?;
+    let mut device = match read_only {
+        true => Device::start_to_read("full", &[&option])?,
+        false => Device::start("full", ALONE, &[&option])?,
+    };
     let options = RunOptions {
         read_only,
         ..RunOptions::default()

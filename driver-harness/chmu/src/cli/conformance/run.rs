@@ -125,6 +125,7 @@ fn open(options: &RunOptions) -> Result<Box<dyn Subject>> {
             access: options.access_socket.clone(),
             clock: options.clock_socket.clone(),
             position: options.position.unwrap_or(0),
+            read_only: options.read_only,
         })?),
         Transport::Guest => open_function(options, FunctionPath::Guest)?,
         Transport::Region => open_function(options, FunctionPath::Region)?,

@@ -34,6 +34,8 @@ pub struct Sockets {
     pub clock: Option<PathBuf>,
     /// The device's position in interleaved windows, which its registers do not tell.
     pub position: u8,
+    /// Nothing of the device is changed, not even to have it answer or interrupt.
+    pub read_only: bool,
 }
 
 /// A device process under test.
@@ -51,7 +53,10 @@ impl SocketSubject {
     /// # Errors
     /// When it does not listen, or its decoders cannot be read while traffic needs them.
     pub fn connect(sockets: &Sockets) -> Result<Self> {
-        let transport = Arc::new(SocketTransport::connect(&sockets.device)?);
+        let transport = Arc::new(match sockets.read_only {
+            true => SocketTransport::connect_to_read(&sockets.device)?,
+            false => SocketTransport::connect(&sockets.device)?,
+        });
         let translation = read_decoders(&*transport, sockets.position);
         let memory_bytes = translation.as_ref().map_or(0, Translation::end);
         let mut producer = None;

@@ -77,24 +77,44 @@ impl Region {
     }
 }
 
+fn reach(path: &Path) -> Result<UnixStream, TransportError> {
+    UnixStream::connect(path).map_err(|source| match without_sockets(&source) {
+        Some(refusal) => TransportError::Refused {
+            action: format!("connect to the device at {}", path.display()),
+            refusal,
+            source,
+        },
+        None => failed(path, "connect to", source),
+    })
+}
+
 impl SocketTransport {
     /// Connects to the process that listens at `path`, switches on the device's memory and bus
     /// mastering, and connects its MSI-X or MSI messages.
     pub fn connect(path: &Path) -> Result<SocketTransport, TransportError> {
-        let stream = UnixStream::connect(path);
-        let stream = stream.map_err(|source| match without_sockets(&source) {
-            Some(refusal) => TransportError::Refused {
-                action: format!("connect to the device at {}", path.display()),
-                refusal,
-                source,
-            },
-            None => failed(path, "connect to", source),
-        })?;
-        SocketTransport::over(stream, path)
+        SocketTransport::over(reach(path)?, path)
+    }
+
+    /// Connects to the process that listens at `path` and changes nothing of the device, so that no
+    /// interrupt arrives.
+    pub fn connect_to_read(path: &Path) -> Result<SocketTransport, TransportError> {
+        let (transport, _) = SocketTransport::agree(reach(path)?, path)?;
+        Ok(transport)
     }
 
     /// Takes over a connected socket; `path` names it in messages.
     pub fn over(stream: UnixStream, path: &Path) -> Result<SocketTransport, TransportError> {
+        let (mut transport, message_fds) = SocketTransport::agree(stream, path)?;
+        switch_on(&transport)?;
+        transport.messages = transport.step("connect interrupts of", |transport| {
+            transport.connect_messages(message_fds)
+        })?;
+        Ok(transport)
+    }
+
+    /// Agrees on a version and learns of the device's regions; also says how many descriptors a message
+    /// may carry.
+    fn agree(stream: UnixStream, path: &Path) -> Result<(SocketTransport, usize), TransportError> {
         let connection = Connection::new(stream);
         let mut transport = SocketTransport {
             name: path.display().to_string(),
@@ -111,11 +131,7 @@ impl SocketTransport {
             })?;
             transport.bars.push(region);
         }
-        switch_on(&transport)?;
-        transport.messages = transport.step("connect interrupts of", |transport| {
-            transport.connect_messages(message_fds)
-        })?;
-        Ok(transport)
+        Ok((transport, message_fds))
     }
 
     fn step<T>(
