@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! From folios that wait to batches.
 
-use chmu_machine::memory::owners::Owner;
+use std::collections::BTreeMap;
+
 use chmu_machine::memory::page_flags::PageFlags;
 use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
@@ -239,7 +240,7 @@ impl Engine {
                 return Err(error);
             }
         };
-        let mut folios = std::collections::BTreeMap::new();
+        let mut folios = BTreeMap::new();
         for (waiting, look) in taken.into_iter().zip(looks.0) {
             match look {
                 Ok(()) => {
@@ -266,12 +267,7 @@ impl Engine {
     }
 
     /// Lets folios leave for the actuator.
-    fn depart(
-        &mut self,
-        route: Route,
-        folios: std::collections::BTreeMap<Pfn, Waiting>,
-        now_ns: u64,
-    ) -> Batch {
+    fn depart(&mut self, route: Route, folios: BTreeMap<Pfn, Waiting>, now_ns: u64) -> Batch {
         self.batches += 1;
         let batch = Batch {
             number: self.batches,
@@ -330,38 +326,58 @@ impl Looks {
         }
         let folios: Vec<_> = taken.iter().map(|waiting| waiting.folio).collect();
         let identities = machine.identities(&folios)?;
-        for (waiting, owner) in taken.iter_mut().zip(machine.owners(&folios)?) {
-            waiting.owner = waiting.owner.or(owner);
-        }
-        let looks = taken.iter().zip(identities);
-        looks
-            .map(|(waiting, identity)| {
-                let look = compare(waiting, &view, identity);
-                Ok(match look.is_ok() && has_left(waiting, machine)? {
-                    true => Err(Rejection::AnotherPage),
-                    false => look,
-                })
+        // Before owners are found, of whom it is known as of now where their pages are.
+        let left = have_left(taken, machine)?;
+        find_owners(taken, machine)?;
+        let looks = taken.iter().zip(identities).zip(left);
+        let looks = looks.map(|((waiting, identity), has_left)| {
+            compare(waiting, &view, identity).and(match has_left {
+                true => Err(Rejection::AnotherPage),
+                false => Ok(()),
             })
-            .collect::<Result<_, MachineError>>()
-            .map(Looks)
+        });
+        Ok(Looks(looks.collect()))
     }
 }
 
-/// Whether the process that has the folio has another page, or none, at its address by now.
-fn has_left(waiting: &Waiting, machine: &dyn Machine) -> Result<bool, MachineError> {
-    let Some(Owner {
-        process_id,
-        address,
-    }) = waiting.owner
-    else {
-        return Ok(false);
-    };
-    let frames = machine.resolve(process_id, address, 1)?;
-    Ok(match frames.first().copied().flatten() {
-        Some(frame) => frame != waiting.folio.head,
-        // Of a large folio it may have unmapped a part.
-        None => waiting.folio.pages == 1,
-    })
+/// Looks for the owners of those of whom none is known.
+fn find_owners(taken: &mut [Waiting], machine: &dyn Machine) -> Result<(), MachineError> {
+    let unknown = |waiting: &&mut Waiting| waiting.owner.is_none();
+    let mut unknown: Vec<_> = taken.iter_mut().filter(unknown).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let folios: Vec<_> = unknown.iter().map(|waiting| waiting.folio).collect();
+    for (waiting, owner) in unknown.iter_mut().zip(machine.owners(&folios)?) {
+        waiting.owner = owner;
+    }
+    Ok(())
+}
+
+/// Whether the processes that had the folios have another page, or none, at their addresses by now;
+/// each process is asked once.
+fn have_left(taken: &[Waiting], machine: &dyn Machine) -> Result<Vec<bool>, MachineError> {
+    let mut processes: BTreeMap<u32, (Vec<usize>, Vec<u64>)> = BTreeMap::new();
+    for (place, waiting) in taken.iter().enumerate() {
+        if let Some(owner) = waiting.owner {
+            let (places, addresses) = processes.entry(owner.process_id).or_default();
+            places.push(place);
+            addresses.push(owner.address);
+        }
+    }
+    let mut left = vec![false; taken.len()];
+    for (process_id, (places, addresses)) in processes {
+        let frames = machine.resolve_each(process_id, &addresses)?;
+        for (place, frame) in places.into_iter().zip(frames) {
+            let folio = taken[place].folio;
+            left[place] = match frame {
+                Some(frame) => frame != folio.head,
+                // Of a large folio it may have unmapped a part.
+                None => folio.pages == 1,
+            };
+        }
+    }
+    Ok(left)
 }
 
 fn compare(

@@ -43,6 +43,16 @@ pub trait Machine: fmt::Debug {
         pages: u64,
     ) -> Result<Vec<Option<Pfn>>, MachineError>;
 
+    /// The frame of each of these addresses of a process, as [`Machine::resolve`] tells them.
+    fn resolve_each(
+        &self,
+        process_id: u32,
+        addresses: &[u64],
+    ) -> Result<Vec<Option<Pfn>>, MachineError> {
+        let one = |&address| Ok(self.resolve(process_id, address, 1)?.pop().flatten());
+        addresses.iter().map(one).collect()
+    }
+
     /// Puts pages that processors keep back onto the reclaim lists.
     fn drain_reclaim_batches(&self) -> Result<(), MachineError>;
 

@@ -64,15 +64,19 @@ impl Machine for ThisMachine {
         pages: u64,
     ) -> Result<Vec<Option<Pfn>>, MachineError> {
         let frames = PageMap::open(process_id).and_then(|map| map.frames(start, pages));
-        match frames {
-            Ok(frames) => Ok(frames),
-            Err(error @ PageMapError::Hidden { .. }) => Err(error.into()),
-            Err(error) => {
-                log::debug!("Skipping process {process_id}: {error}");
-                let pages = usize::try_from(pages).unwrap_or(0);
-                Ok(vec![None; pages])
-            }
-        }
+        none_for_all(process_id, frames, usize::try_from(pages).unwrap_or(0))
+    }
+
+    fn resolve_each(
+        &self,
+        process_id: u32,
+        addresses: &[u64],
+    ) -> Result<Vec<Option<Pfn>>, MachineError> {
+        let frames = PageMap::open(process_id).and_then(|map| {
+            let one = |&address| Ok(map.frames(address, 1)?.pop().flatten());
+            addresses.iter().map(one).collect()
+        });
+        none_for_all(process_id, frames, addresses.len())
     }
 
     fn drain_reclaim_batches(&self) -> Result<(), MachineError> {
@@ -126,6 +130,22 @@ impl Machine for ThisMachine {
             .join(format!("devices/system/node/node{node}/vmstat"));
         let text = sysfs_file::text(&path)?;
         Ok(demoted_pages(&text))
+    }
+}
+
+/// A process that has ended or refuses has no frames, and stops nobody else.
+fn none_for_all(
+    process_id: u32,
+    frames: Result<Vec<Option<Pfn>>, PageMapError>,
+    pages: usize,
+) -> Result<Vec<Option<Pfn>>, MachineError> {
+    match frames {
+        Ok(frames) => Ok(frames),
+        Err(error @ PageMapError::Hidden { .. }) => Err(error.into()),
+        Err(error) => {
+            log::debug!("Skipping process {process_id}: {error}");
+            Ok(vec![None; pages])
+        }
     }
 }
 
