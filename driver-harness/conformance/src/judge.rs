@@ -2,7 +2,7 @@
 //! What an outcome means for the requirements that a case checks.
 
 use super::catalogue::{Level, Requirement};
-use crate::outcome::{Mismatch, Outcome, Passed, Stop};
+use crate::outcome::{Mismatch, Mismatches, Outcome, Passed, Skip, Stop};
 
 /// What is said of a case that does not come to an end with the longest epochs, either.
 const TOO_SLOW: &str = "this machine is too slow for the case's epochs";
@@ -16,11 +16,11 @@ pub enum Verdict {
         reading: Option<String>,
     },
     /// It does otherwise, and nobody says that it may not.
-    Differs(Mismatch),
+    Differs(Mismatches),
     /// The case does not apply, for this reason.
-    Skipped(String),
+    Skipped(Skip),
     /// It does otherwise.
-    Failed(Mismatch),
+    Failed(Mismatches),
     /// The device could not be reached.
     Broken(String),
 }
@@ -38,14 +38,14 @@ pub fn judge(outcome: Outcome, requirements: &[&Requirement], strict: bool) -> V
     match outcome {
         Ok(Passed::Plainly) => Verdict::Passed { reading: None },
         Ok(Passed::As(reading)) => judge_reading(reading, requirements, strict),
-        Err(Stop::Skipped(reason)) => Verdict::Skipped(reason),
+        Err(Stop::Skipped(skip)) => Verdict::Skipped(skip),
         Err(Stop::Broken(error)) => Verdict::Broken(format!("{error:#}")),
         Err(Stop::Late) => Verdict::Broken(TOO_SLOW.into()),
-        Err(Stop::Failed(mismatch)) => {
+        Err(Stop::Failed(found)) => {
             let binding = |requirement: &&Requirement| requirement.level != Level::Information;
             match strict || requirements.iter().any(binding) {
-                true => Verdict::Failed(mismatch),
-                false => Verdict::Differs(mismatch),
+                true => Verdict::Failed(found),
+                false => Verdict::Differs(found),
             }
         }
     }
@@ -57,11 +57,14 @@ fn judge_reading(reading: &str, requirements: &[&Requirement], strict: bool) -> 
         return Verdict::Broken(format!("The catalogue knows no reading \"{reading}\" here"));
     };
     match requirement.readings.first() {
-        Some(ours) if strict && ours != reading => Verdict::Failed(Mismatch {
-            what: requirement.statement.clone(),
-            read: reading.to_owned(),
-            expected: ours.clone(),
-        }),
+        Some(ours) if strict && ours != reading => Verdict::Failed(
+            Mismatch {
+                what: requirement.statement.clone(),
+                read: reading.to_owned(),
+                expected: ours.clone(),
+            }
+            .into(),
+        ),
         _ => Verdict::Passed {
             reading: Some(reading.to_owned()),
         },

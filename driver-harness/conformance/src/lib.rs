@@ -6,7 +6,8 @@
 //! (`chmu-cxl`, `chmu-model`) and the producer of accesses (`chmu-ring`), never promotion or proof.
 //!
 //! - [`catalogue`]: what is required, from `specs/requirements.toml`.
-//! - [`cases`]: what checks it, a file per area. [`outcome`]: what can come of one.
+//! - [`cases`]: what checks it, a file per area. [`outcome`]: what can come of one. [`shown`] and
+//!   [`registers`]: values in words.
 //! - [`mod@bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
@@ -20,7 +21,9 @@ pub mod judge;
 pub mod mutants;
 pub mod outcome;
 pub mod paths;
+pub mod registers;
 pub mod report;
 pub mod run;
+pub mod shown;
 pub mod subject;
 pub mod trace;

@@ -12,7 +12,7 @@ use super::catalogue::{Catalogue, Requirement};
 use super::judge::{Verdict, judge};
 use super::subject::Subject;
 use crate::case::Case;
-use crate::outcome::Stop;
+use crate::outcome::{Skip, Stop};
 
 /// What came of one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -141,7 +141,10 @@ fn run_case(
     if options.read_only {
         return match case.reads_only {
             true => judge((case.run)(bench), requirements, options.strict),
-            false => Verdict::Skipped("it writes, and the run is read-only".into()),
+            false => Verdict::Skipped(Skip {
+                reason: "it writes, and the run is read-only".into(),
+                unlocked_by: Some("run without --read-only"),
+            }),
         };
     }
     let under_test = bench.place();
@@ -257,8 +260,8 @@ fn quiet_error(stop: Stop) -> RunError {
 
 fn describe(stop: Stop) -> String {
     match stop {
-        Stop::Skipped(reason) => reason,
-        Stop::Failed(mismatch) => mismatch.to_string(),
+        Stop::Skipped(skip) => skip.reason,
+        Stop::Failed(found) => found.to_string(),
         Stop::Broken(error) => format!("{error:#}"),
         Stop::Late => "this machine is too slow".into(),
     }

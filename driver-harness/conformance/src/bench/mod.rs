@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use chmu_spec::chmu::{Capabilities0, Capabilities1, offset};
 
 use super::subject::Subject;
-use crate::outcome::{Stop, skip};
+use crate::outcome::{Stop, skip, skip_until};
 
 use chmu_driver::transport::{BarOffset, Width};
 use running::Running;
@@ -156,10 +156,10 @@ impl<'a> Bench<'a> {
     /// Skips the case unless the path delivers interrupts; returns how many messages.
     pub fn need_interrupts(&self) -> Result<u16, Stop> {
         match self.subject.transport().interrupt_messages() {
-            0 => skip(format!(
-                "the {} path has no interrupts",
-                self.subject.path()
-            )),
+            0 => skip_until(
+                format!("the {} path has no interrupts", self.subject.path()),
+                "bind vfio-pci and take --transport guest",
+            ),
             messages => Ok(messages),
         }
     }

@@ -89,7 +89,7 @@ impl Bench<'_> {
         match self.try_start(setup)? {
             Enabled::Yes => Ok(()),
             Enabled::Refused => fail(
-                format!("enabled status after an enable with {setup:?}"),
+                format!("enabled status after an enable with {setup}"),
                 "0",
                 "1, since the capabilities offer this configuration",
             ),

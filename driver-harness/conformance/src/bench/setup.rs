@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A configuration as cases write it: everything may be set, also what no device offers.
 
+use std::fmt;
 use std::time::Duration;
 
 use chmu_spec::chmu::{
-    Capabilities0, Capabilities1, Configuration0, Configuration1, Configuration2, Mode, RANGE_BYTES,
+    Capabilities0, Capabilities1, Configuration0, Configuration1, Configuration2, Mode,
+    RANGE_BYTES, offset,
 };
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::request::{AccessKind, RequestFilter, RequestFilters};
@@ -12,6 +14,7 @@ use chmu_spec::unit_size::{UnitSize, UnitSizes};
 
 use super::Bench;
 use crate::outcome::{Stop, fail, skip};
+use crate::registers;
 
 /// Accesses to a unit that report it exactly once with the threshold of [`Bench::setup`]: in either
 /// mode, and whether a count must reach the threshold or pass it.
@@ -94,6 +97,19 @@ impl Setup {
     }
 }
 
+/// What the configuration registers say with it.
+impl fmt::Display for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let registers = [
+            (offset::CONFIGURATION_0, self.configuration_0(true).into()),
+            (offset::CONFIGURATION_1, self.configuration_1().into()),
+            (offset::CONFIGURATION_2, self.configuration_2().into()),
+        ];
+        let words = registers.map(|(at, value)| registers::fields(at, value));
+        f.write_str(&words.join(", "))
+    }
+}
+
 impl Bench<'_> {
     /// A configuration that the instance under test offers: units of 4 KiB or what comes closest,
     /// threshold 2, all ranges, every request that can be tracked, epoch mode where there is one,
@@ -173,7 +189,7 @@ impl Bench<'_> {
                 Mode::AlwaysOn => Ok(any_epoch()),
                 Mode::Epoch => fail(
                     "shortest and longest epoch of an instance with epoch mode",
-                    format!("{capabilities:?}"),
+                    registers::fields(offset::CAPABILITIES_0, capabilities.into()),
                     "defined scales and multipliers that are not zero",
                 ),
             };

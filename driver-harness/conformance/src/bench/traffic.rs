@@ -9,18 +9,23 @@ use chmu_spec::unit_size::UnitSize;
 
 use super::Bench;
 use super::setup::Setup;
-use crate::outcome::{Stop, skip};
+use crate::outcome::{Stop, skip, skip_until};
 use crate::subject::{Request, Traffic};
 
 /// Requests of one unit go to one cache line after the other.
 const LINE_BYTES: u64 = 64;
+/// No case makes more requests at once: 96 MiB of this process's memory.
+const REQUESTS_MAX: u64 = 4 << 20;
 
 impl Bench<'_> {
     fn traffic(&mut self) -> Result<&mut dyn Traffic, Stop> {
         let path = self.subject.path();
         match self.subject.traffic() {
             Some(traffic) => Ok(traffic),
-            None => skip(format!("the {path} path has no traffic source")),
+            None => skip_until(
+                format!("the {path} path has no traffic source"),
+                "have the device's memory online on nodes of its own, or name an --access-socket",
+            ),
         }
     }
 
@@ -28,7 +33,10 @@ impl Bench<'_> {
     pub fn need_exact_traffic(&mut self) -> Result<(), Stop> {
         match self.traffic()?.is_exact() {
             true => Ok(()),
-            false => skip("the traffic source is not exact"),
+            false => skip_until(
+                "the traffic source is not exact",
+                "--exact-traffic, on an emulator that reports each access once",
+            ),
         }
     }
 
@@ -37,8 +45,14 @@ impl Bench<'_> {
         let ranges = self.traffic()?.reachable(tee).to_vec();
         match (ranges.is_empty(), tee) {
             (false, _) => Ok(ranges),
-            (true, true) => skip("the traffic source has no TEE requests"),
-            (true, false) => skip("the traffic source reaches nothing of the device's memory"),
+            (true, true) => skip_until(
+                "the traffic source has no TEE requests",
+                "--transport in-process, which alone makes them",
+            ),
+            (true, false) => skip_until(
+                "the traffic source reaches nothing of the device's memory",
+                "have the device's memory online on nodes of its own",
+            ),
         }
     }
 
@@ -65,6 +79,16 @@ impl Bench<'_> {
         Ok(units)
     }
 
+    /// Skips the case where it would make more requests at once than this process has memory for.
+    pub fn need_requests(&self, count: u64) -> Result<(), Stop> {
+        match count <= REQUESTS_MAX {
+            true => Ok(()),
+            false => skip(format!(
+                "it takes {count} requests at once, and no case makes more than {REQUESTS_MAX}"
+            )),
+        }
+    }
+
     /// Performs requests as they are, all of them in one epoch of every instance that counts.
     pub fn perform(&mut self, requests: &[Request]) -> Result<(), Stop> {
         self.wait_for_good_moment()?;
@@ -75,6 +99,10 @@ impl Bench<'_> {
 
     /// Accesses each unit as often as it says, by requests that the configuration tracks.
     pub fn touch(&mut self, setup: &Setup, touches: &[(UnitIndex, u64)]) -> Result<(), Stop> {
+        let count = touches
+            .iter()
+            .fold(0_u64, |sum, (_, times)| sum.saturating_add(*times));
+        self.need_requests(count)?;
         let reachable = self.reachable(false)?;
         let mut requests = Vec::new();
         for (unit, times) in touches {

@@ -8,6 +8,7 @@ use chmu_spec::address::UnitIndex;
 use crate::bench::{Bench, HOT, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail};
+use crate::shown::Shown;
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -50,7 +51,7 @@ fn reported_at_threshold(bench: &mut Bench<'_>) -> Outcome {
         true => Ok(Passed::Plainly),
         false => fail(
             format!("units listed after {HOT} accesses to unit {unit}"),
-            format!("{units:?}"),
+            units.shown(),
             format!("unit {unit} among them"),
         ),
     }

@@ -8,7 +8,9 @@ use chmu_spec::hotlist::ENTRY_BYTES;
 
 use crate::bench::{Bench, InstancePlace};
 use crate::case::{Case, case, reading_case};
-use crate::outcome::{Outcome, Passed, Stop, expect, expect_bits, expect_equal, fail};
+use crate::outcome::{
+    Outcome, Passed, Stop, expect, expect_bits, expect_equal, expect_register, fail,
+};
 
 pub(super) const CASES: &[Case] = &[
     reading_case(
@@ -317,9 +319,8 @@ fn read_only(bench: &mut Bench<'_>) -> Outcome {
             let before = bench.register(at)?;
             for value in [0, u64::MAX] {
                 bench.set_register(at, value)?;
-                let what = named(&format!("register {at:#x}"), place);
-                let what = format!("{what} after a write of {value:#x}");
-                expect_bits(what, bench.register(at)?, before)?;
+                let situation = named(&format!("after a write of {value:#x}"), place);
+                expect_register(at, situation, bench.register(at)?, before)?;
             }
         }
         Ok(())

@@ -9,7 +9,7 @@ use chmu_spec::request::RequestFilter;
 
 use crate::bench::{Bench, HOT, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_bits, skip};
+use crate::outcome::{Outcome, Passed, Stop, expect_register, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -184,8 +184,12 @@ fn survives_disable(bench: &mut Bench<'_>) -> Outcome {
         (offset::CONFIGURATION_2, setup.configuration_2().into()),
     ];
     for (register, value) in expected {
-        let what = format!("register {register:#x} after a disable");
-        expect_bits(what, bench.register(register)?, value)?;
+        expect_register(
+            register,
+            "after a disable",
+            bench.register(register)?,
+            value,
+        )?;
     }
     Ok(Passed::Plainly)
 }

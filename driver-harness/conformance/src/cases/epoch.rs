@@ -9,6 +9,7 @@ use chmu_spec::epoch::EpochLength;
 use crate::bench::{Bench, HOT, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
+use crate::shown::Shown;
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -116,7 +117,7 @@ fn hot_unit_reported(bench: &mut Bench<'_>) -> Outcome {
         true => Ok(Passed::Plainly),
         false => fail(
             format!("units reported after {HOT} accesses to unit {unit} and the end of the epoch"),
-            format!("{seen:?}"),
+            seen.shown(),
             format!("unit {unit} among them"),
         ),
     }

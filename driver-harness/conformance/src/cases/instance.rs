@@ -6,7 +6,7 @@ use chmu_spec::chmu::offset;
 
 use crate::bench::{Bench, HOT, InstancePlace, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, expect_register, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -88,8 +88,12 @@ fn configuration_apart(bench: &mut Bench<'_>) -> Outcome {
         let before = at(bench, other, |bench| bench.register(register))?;
         bench.set_register(register, value)?;
         let after = at(bench, other, |bench| bench.register(register))?;
-        let what = format!("register {register:#x} of the instance beside the written one");
-        expect_bits(what, after, before)?;
+        expect_register(
+            register,
+            "of the instance beside the written one",
+            after,
+            before,
+        )?;
         bench.set_register(register, 0)?;
     }
     Ok(Passed::Plainly)
@@ -241,8 +245,12 @@ fn reset_apart(bench: &mut Bench<'_>) -> Outcome {
         1,
     )?;
     let configuration = bench.register(offset::CONFIGURATION_1)?;
-    let what = "unit size and epoch after the instance beside was reset";
-    expect_bits(what, configuration, setup.configuration_1().into())?;
+    expect_register(
+        offset::CONFIGURATION_1,
+        "after the instance beside was reset",
+        configuration,
+        setup.configuration_1().into(),
+    )?;
     Ok(Passed::Plainly)
 }
 

@@ -6,7 +6,9 @@ use chmu_spec::chmu::{Configuration0, Status, offset};
 
 use crate::bench::{Bench, HOT, Ranges};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
+use crate::outcome::{
+    Findings, Outcome, Passed, Stop, expect_bits, expect_equal, expect_register, skip,
+};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -118,18 +120,18 @@ fn read_in_pieces(bench: &Bench<'_>, register: u64, width: Width) -> Result<u64,
 }
 
 fn read_widths(bench: &mut Bench<'_>) -> Outcome {
+    let mut findings = Findings::default();
     let setup = bench.setup()?;
     bench.configure(&setup)?;
     for register in REGISTERS {
         let whole = bench.register(register)?;
         for width in [Width::Four, Width::Two, Width::One] {
-            let what = format!(
-                "register {register:#x} in pieces of {} bytes",
-                width.bytes()
-            );
-            expect_bits(what, read_in_pieces(bench, register, width)?, whole)?;
+            let situation = format!("read in pieces of {} bytes", width.bytes());
+            let pieces = read_in_pieces(bench, register, width)?;
+            findings.note(expect_register(register, situation, pieces, whole))?;
         }
     }
+    findings.end()?;
     Ok(Passed::Plainly)
 }
 
@@ -138,6 +140,7 @@ const PATTERNS: [u64; 2] = [0x1234_5678_0000_0203, 0x89ab_cdef_0000_0504];
 
 /// Writes a pattern over another one in pieces of `width`, one piece at a time.
 fn write_pieces(bench: &mut Bench<'_>, width: Width) -> Outcome {
+    let mut findings = Findings::default();
     let bytes = width.bytes() as u64;
     let lane = u64::MAX >> (64 - bytes * 8);
     for (register, fields) in CONFIGURATION {
@@ -148,14 +151,14 @@ fn write_pieces(bench: &mut Bench<'_>, width: Width) -> Outcome {
             bench.write(register + piece * bytes, width, (after >> shift) & lane)?;
             let lanes = lane << shift;
             let expected = (before & !lanes) | (after & lanes);
-            let what = format!(
-                "register {register:#x} after a write of {bytes} bytes at {:#x}",
-                register + piece * bytes
-            );
-            expect_bits(what, bench.register(register)?, expected)?;
+            let at = register + piece * bytes;
+            let situation = format!("after a write of {bytes} bytes at {at:#x}");
+            let read = bench.register(register)?;
+            findings.note(expect_register(register, situation, read, expected))?;
         }
         bench.set_register(register, 0)?;
     }
+    findings.end()?;
     Ok(Passed::Plainly)
 }
 
@@ -169,20 +172,24 @@ fn narrow_writes(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn configuration_readback(bench: &mut Bench<'_>) -> Outcome {
+    let mut findings = Findings::default();
     for (register, fields) in CONFIGURATION {
         for bit in (0..64).filter(|bit| fields >> bit & 1 == 1) {
             for value in [1 << bit, fields & !(1 << bit)] {
                 bench.set_register(register, value)?;
-                let what = format!("fields of register {register:#x} after a write of {value:#x}");
-                expect_bits(what, bench.register(register)? & fields, value)?;
+                let situation = format!("after a write of {value:#x}");
+                let read = bench.register(register)? & fields;
+                findings.note(expect_register(register, situation, read, value))?;
             }
         }
         bench.set_register(register, 0)?;
     }
+    findings.end()?;
     Ok(Passed::Plainly)
 }
 
 fn configuration_reserved(bench: &mut Bench<'_>) -> Outcome {
+    let mut findings = Findings::default();
     let actions = Configuration0::new().with_enable(true).with_reset(true);
     for (register, fields) in CONFIGURATION {
         let actions = match register {
@@ -196,10 +203,12 @@ fn configuration_reserved(bench: &mut Bench<'_>) -> Outcome {
         };
         let reserved = !(fields | actions | shared);
         bench.set_register(register, reserved)?;
-        let what = format!("reserved bits of register {register:#x} after ones were written");
-        expect_bits(what, bench.register(register)? & reserved, 0)?;
+        let situation = "after ones were written to its reserved bits";
+        let read = bench.register(register)? & reserved;
+        findings.note(expect_register(register, situation, read, 0))?;
         bench.set_register(register, 0)?;
     }
+    findings.end()?;
     Ok(Passed::Plainly)
 }
 
@@ -217,8 +226,13 @@ fn status_read_only(bench: &mut Bench<'_>) -> Outcome {
     let before = bench.register(offset::STATUS)?;
     for value in [!clearable(), 0] {
         bench.set_register(offset::STATUS, value)?;
-        let what = format!("status after a write of {value:#x}");
-        expect_bits(what, bench.register(offset::STATUS)?, before)?;
+        let situation = format!("after a write of {value:#x}");
+        expect_register(
+            offset::STATUS,
+            situation,
+            bench.register(offset::STATUS)?,
+            before,
+        )?;
     }
     Ok(Passed::Plainly)
 }

@@ -125,6 +125,7 @@ fn filter_first(bench: &mut Bench<'_>) -> Outcome {
         kind,
         tee: false,
     };
+    bench.need_requests(4 * (factor as u64).saturating_mul(factor as u64))?;
     // Between two reads come so many writes that sampling before the filter would see no read.
     let round = [
         vec![request(AccessKind::Write); factor - 1],

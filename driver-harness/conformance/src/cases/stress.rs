@@ -6,6 +6,7 @@ use chmu_spec::address::UnitIndex;
 use crate::bench::{Bench, HOT};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, expect, expect_equal, skip};
+use crate::shown::Shown;
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -81,7 +82,7 @@ fn drain_under_fire(bench: &mut Bench<'_>) -> Outcome {
         expect(
             known,
             "a drained entry",
-            format!("{entry:?}"),
+            entry.shown(),
             format!("a touched unit with count {HOT}"),
         )?;
     }

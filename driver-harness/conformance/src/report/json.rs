@@ -88,15 +88,16 @@ impl<'a> CaseReport<'a> {
                 report.verdict = "pass";
                 report.reading = reading.as_deref();
             }
-            Verdict::Skipped(reason) => {
+            Verdict::Skipped(skip) => {
                 report.verdict = "skip";
-                report.reason = Some(reason);
+                report.reason = Some(&skip.reason);
             }
             Verdict::Broken(reason) => {
                 report.verdict = "broken";
                 report.reason = Some(reason);
             }
-            Verdict::Differs(mismatch) | Verdict::Failed(mismatch) => {
+            Verdict::Differs(found) | Verdict::Failed(found) => {
+                let mismatch = found.first();
                 report.verdict = match result.verdict.is_failure() {
                     true => "fail",
                     false => "differs",

@@ -51,8 +51,8 @@ fn test_case(result: &CaseResult, repeat: &str) -> TestCase {
         Verdict::Broken(_) => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     match &result.verdict {
-        Verdict::Skipped(reason) => {
-            status.set_message(reason.as_str());
+        Verdict::Skipped(skip) => {
+            status.set_message(skip.reason.as_str());
         }
         Verdict::Failed(mismatch) => {
             status

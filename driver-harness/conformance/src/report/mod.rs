@@ -121,14 +121,16 @@ pub fn profile(results: &[CaseResult]) -> impl Iterator<Item = (&'static str, &s
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Mismatch;
+    use crate::outcome::{Mismatch, Mismatches, Skip};
 
     /// One result of each kind.
     pub(super) fn results() -> Vec<CaseResult> {
-        let mismatch = || Mismatch {
-            what: "the tail".into(),
-            read: "1".into(),
-            expected: "0".into(),
+        let mismatch = || {
+            Mismatches::from(Mismatch {
+                what: "the tail".into(),
+                read: "1".into(),
+                expected: "0".into(),
+            })
         };
         let verdicts = [
             Verdict::Passed { reading: None },
@@ -136,7 +138,10 @@ mod tests {
                 reading: Some("count >= threshold".into()),
             },
             Verdict::Differs(mismatch()),
-            Verdict::Skipped("the block has one instance only".into()),
+            Verdict::Skipped(Skip {
+                reason: "the block has one instance only".into(),
+                unlocked_by: None,
+            }),
             Verdict::Failed(mismatch()),
             Verdict::Broken("the socket is closed".into()),
         ];
