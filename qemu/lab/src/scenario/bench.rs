@@ -9,7 +9,7 @@ use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::State;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::Skip;
 use super::proof::Demand;
@@ -168,6 +168,26 @@ impl<'a> Bench<'a> {
     pub(super) fn state(&mut self, path: &str) -> Result<State> {
         let text = self.machine.read(path)?;
         serde_json::from_str(&text).context("A workload's state is none")
+    }
+
+    /// Writes a file that `--source stream:FILE` reads: a report of the workload's hot pages, by their
+    /// addresses, and of the node of those who access them, if that is known.
+    pub(super) fn write_stream(
+        &mut self,
+        path: &str,
+        workload: &Workload,
+        accessor: Option<u64>,
+    ) -> Result<()> {
+        let state = self.state(&workload.state)?;
+        let since_ns = state.hot_since_ns.context("No page is hot yet")?;
+        let hot = state.hot_pages.iter().map(|page| {
+            let address = state.address + page * state.page_bytes;
+            json!({"pid": state.process_id, "address": address, "weight": 100})
+        });
+        let hot: Vec<_> = hot.collect();
+        let line = json!({"t": since_ns + 1, "hot": hot, "accessor": accessor});
+        self.shell(&format!("echo '{line}' >{path}"))?;
+        Ok(())
     }
 
     /// Starts a program, its words separated by spaces.

@@ -2,6 +2,8 @@
 //! The scenarios, each in a file of its own.
 
 mod demo;
+mod demotion;
+mod equal_sockets;
 mod foreign_program;
 mod foreign_promoter;
 mod interleaved_devices;
@@ -9,11 +11,13 @@ mod moving_hot_set;
 mod node_offline;
 mod overflow;
 mod page_cache;
+mod ping_pong;
 mod pinned;
 mod reboot;
 mod reset_under_load;
 mod shared_memory;
 mod source_dies;
+mod sync;
 mod thp;
 mod three_tier;
 mod tuner;
@@ -26,6 +30,8 @@ use super::Scenario;
 pub const ALL: &[Scenario] = &[
     demo::SCENARIO,
     two_socket::SCENARIO,
+    equal_sockets::SCENARIO,
+    sync::SCENARIO,
     three_tier::SCENARIO,
     moving_hot_set::SCENARIO,
     shared_memory::SCENARIO,
@@ -38,6 +44,7 @@ pub const ALL: &[Scenario] = &[
     interleaved_devices::THREE,
     tuner::SHORT_LIST,
     overflow::SCENARIO,
+    ping_pong::SCENARIO,
     reset_under_load::SCENARIO,
     two_harnesses::SCENARIO,
     foreign_promoter::SCENARIO,
