@@ -224,9 +224,7 @@ impl Engine {
         let route = match self.routes.route(folio, accessor) {
             Ok(route) => route,
             Err(reason) => {
-                let until_ns = now_ns.saturating_add(self.policy.retry_ns);
-                self.refuse((folio, heated.origin), reason, (None, None, None), now_ns);
-                self.given_up.insert(folio, reason, until_ns);
+                self.wait_outside((folio, heated.origin), reason, None, now_ns);
                 return;
             }
         };
@@ -313,26 +311,38 @@ impl Engine {
             heat: self.half_life.value(waiting.heat, now_ns),
             origin,
         };
-        let (is_new, loser) = match queue.push(waiting) {
-            Pushed::Known => return,
-            Pushed::New => (true, None),
-            Pushed::Instead(colder) => (true, Some(colder)),
-            Pushed::Refused(waiting) => (false, Some(waiting)),
-        };
-        if is_new {
-            self.note(now_ns, Action::Queued(queued));
+        match queue.push(waiting) {
+            Pushed::Known => {}
+            Pushed::New => self.note(now_ns, Action::Queued(queued)),
+            Pushed::Instead(colder) => {
+                self.note(now_ns, Action::Queued(queued));
+                let (folio, reason) = (colder.folio, Rejection::QueueFull);
+                let place = (None, Some(route), None);
+                self.refuse((folio, colder.origin), reason, place, now_ns);
+                let until_ns = now_ns.saturating_add(self.policy.retry_ns);
+                self.given_up.insert(folio, reason, until_ns);
+            }
+            Pushed::Refused(colder) => {
+                let named = (colder.folio, colder.origin);
+                self.wait_outside(named, Rejection::QueueFull, Some(route), now_ns);
+            }
         }
-        if let Some(loser) = loser {
-            let until_ns = now_ns.saturating_add(self.policy.retry_ns);
-            let place = (None, Some(route), None);
-            self.refuse(
-                (loser.folio, loser.origin),
-                Rejection::QueueFull,
-                place,
-                now_ns,
-            );
-            self.given_up
-                .insert(loser.folio, Rejection::QueueFull, until_ns);
+    }
+
+    /// A folio does not even wait for now. As it is looked at again shortly, and as often as it takes,
+    /// the reason is said once.
+    fn wait_outside(
+        &mut self,
+        (folio, origin): (Folio, Origin),
+        reason: Rejection,
+        route: Option<Route>,
+        now_ns: u64,
+    ) {
+        let until_ns = now_ns.saturating_add(self.policy.retry_ns);
+        let said_until_ns = now_ns.saturating_add(self.policy.cool_down_ns);
+        let times = (until_ns, said_until_ns);
+        if self.given_up.wait((folio, reason), times, now_ns) {
+            self.refuse((folio, origin), reason, (None, route, None), now_ns);
         }
     }
 

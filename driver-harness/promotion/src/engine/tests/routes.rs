@@ -84,3 +84,39 @@ fn a_page_that_comes_back_stays_for_a_while_and_is_said_once() {
     let machine = SimulatedMachine::with_pages([SLOW]);
     assert_eq!(comes_back(machine), (BTreeMap::new(), 2, 2));
 }
+
+#[test]
+fn what_finds_no_room_is_said_once_and_promoted_as_soon_as_there_is_some() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 10);
+    machine.set_headroom(0, 0);
+    let mut bench = Bench::new(machine, prompt());
+    let hot = || vec![extent(SLOW, 10, 100)];
+    for second in 0..50 {
+        bench.offer(hot(), second * 1000 * MS);
+        assert!(bench.run(second * 1000 * MS).is_empty());
+    }
+    let said = BTreeMap::from([(Rejection::TargetFull, 10)]);
+    assert_eq!(bench.refused(), said);
+    bench.offer(hot(), 61_000 * MS);
+    assert_eq!(bench.refused(), said, "it is said again after a minute");
+    bench.machine.set_headroom(0, 100);
+    bench.offer(hot(), 62_000 * MS);
+    assert_eq!(bench.run(62_000 * MS).len(), 10);
+}
+
+#[test]
+fn a_queue_that_is_full_says_once_what_it_does_not_take() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 10);
+    let mut bench = Bench::new(
+        machine,
+        Policy {
+            waiting_max: 4,
+            ..Policy::default()
+        },
+    );
+    bench.offer(vec![extent(SLOW, 4, 1_000_000)], 0);
+    for turn in 1..20 {
+        bench.offer(vec![extent(SLOW + 4, 6, 1)], turn * 200 * MS);
+    }
+    assert_eq!(bench.refused(), BTreeMap::from([(Rejection::QueueFull, 6)]));
+}
