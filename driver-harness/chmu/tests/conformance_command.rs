@@ -115,7 +115,8 @@ fn a_device_that_cannot_be_restored_fails_with_its_results() {
     assert!(text(&stuck).contains("\nnot ok 1 operation/enable\n"));
     let sentence = String::from_utf8(stuck.stderr).unwrap();
     assert!(
-        sentence.starts_with("0: The device is left as"),
+        sentence
+            .starts_with("0: the device's configuration could not be restored, of instance 0.0: "),
         "{sentence}"
     );
 }

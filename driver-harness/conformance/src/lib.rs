@@ -13,17 +13,22 @@
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
 //! - [`mutants`]: breaks the model's rules one by one. [`trace`]: the page that ties it all together.
 
+mod accesses;
 pub mod bench;
 pub mod case;
 pub mod cases;
 pub mod catalogue;
+mod guard;
 pub mod judge;
 pub mod mutants;
 pub mod outcome;
 pub mod paths;
 pub mod registers;
 pub mod report;
+mod restore;
 pub mod run;
 pub mod shown;
 pub mod subject;
 pub mod trace;
+
+pub use accesses::AccessLog;

@@ -154,7 +154,7 @@ fn results(
         ..RunOptions::default()
     };
     match run(&mut subject, &blocks, cases, &options, |_| ()) {
-        Ok(results) | Err(RunError::Restore { results, .. }) => Some(results),
+        Ok(results) | Err(RunError::Ended { results, .. }) => Some(results),
         Err(_) => None,
     }
 }

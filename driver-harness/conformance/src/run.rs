@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs cases against a device, and leaves it as it was.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use chmu_driver::transport::{BarOffset, TransportError, Width};
-use chmu_spec::chmu::{Configuration0, Status, offset};
+use chmu_driver::transport::{BarOffset, Transport, TransportError, Width};
+use chmu_spec::chmu::{Status, offset};
+use chmu_spec::pci::header;
 
 use super::bench::{Bench, BlockPlace, InstancePlace};
 use super::catalogue::{Catalogue, Requirement};
 use super::judge::{Verdict, judge};
 use super::subject::Subject;
 use crate::case::Case;
+use crate::guard::{Guard, Halt, Watch};
 use crate::outcome::{Skip, Stop};
+use crate::restore::{keep, restore};
 
 /// What came of one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +29,26 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// How long it took.
     pub seconds: f64,
+    /// What it did to the device, if that was to be remembered and it failed.
+    pub accesses: Option<Vec<String>>,
+}
+
+/// Why a run ended before its last case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EarlyEnd {
+    /// It was told to end, in this case.
+    Stopped(&'static str),
+    /// The device answers no more since this case, for this reason.
+    Gone(&'static str, String),
+}
+
+impl fmt::Display for EarlyEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stopped(case) => write!(f, "The run was ended in case {case}"),
+            Self::Gone(case, reason) => write!(f, "The device is gone since case {case}: {reason}"),
+        }
+    }
 }
 
 /// Why a run does not begin.
@@ -60,14 +84,39 @@ pub enum RunError {
     /// The device cannot be brought into the state that cases begin with.
     #[error("The device cannot be quieted: {0}")]
     Quiet(String),
-    /// Cases have run, and the device stays as they left it.
-    #[error("The device's configuration cannot be restored: {reason}")]
-    Restore {
-        /// Why.
-        reason: String,
+    /// Cases have run, but not all, or the device stays as they left it.
+    #[error("{}", words(early.as_ref(), left))]
+    Ended {
+        /// Why not all cases have run, if they have not.
+        early: Option<EarlyEnd>,
+        /// What could not be put back, an instance at a time.
+        left: Vec<String>,
         /// What came of the cases.
         results: Vec<CaseResult>,
     },
+}
+
+impl RunError {
+    /// What came of the cases that have run.
+    pub fn into_results(self) -> Vec<CaseResult> {
+        match self {
+            Self::Ended { results, .. } => results,
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// How a run ended that did not end as it should.
+fn words(early: Option<&EarlyEnd>, left: &[String]) -> String {
+    let early = early.map(EarlyEnd::to_string);
+    let left = match left {
+        [] => "the device's configuration is restored".to_owned(),
+        left => format!(
+            "the device's configuration could not be restored, of {}",
+            left.join("; of ")
+        ),
+    };
+    early.map_or_else(|| left.clone(), |early| format!("{early}; {left}"))
 }
 
 /// How to run.
@@ -79,8 +128,12 @@ pub struct RunOptions<'a> {
     pub read_only: bool,
     /// Block and instance under test; the first one unless given.
     pub instance: Option<(usize, u8)>,
-    /// Begins no further case once this is set.
+    /// Ends the case and the run once this is set.
     pub stop: Option<&'a AtomicBool>,
+    /// How long a case may take; without it as long as it takes.
+    pub case_budget: Option<Duration>,
+    /// Remembers what failing cases do to the device.
+    pub log_accesses: bool,
 }
 
 impl RunOptions<'_> {
@@ -92,7 +145,8 @@ impl RunOptions<'_> {
 /// Runs `cases` against the CHMU blocks at `blocks`, in order; `progress` hears of each result.
 ///
 /// # Errors
-/// When the device is in use or cannot be reached. What single cases see is in the results.
+/// When the device is in use or cannot be reached, when not all cases have run, and when the device could not be
+/// put back. What single cases see is in the results.
 pub fn run(
     subject: &mut dyn Subject,
     blocks: &[BarOffset],
@@ -103,32 +157,83 @@ pub fn run(
     let blocks = read_blocks(subject, blocks)?;
     let under_test = choose_instance(subject, &blocks, options.instance)?;
     let catalogue = Catalogue::load().map_err(|error| RunError::Quiet(error.to_string()))?;
-    let mut bench = Bench::new(subject, &blocks, under_test);
+    let identity = identity(subject.transport())?;
+    let watch = Watch::new(options.stop, options.log_accesses);
+    let mut guard = Guard::new(subject, &watch);
+    let mut bench = Bench::new(&mut guard, &blocks, under_test);
     refuse_a_device_in_use(&mut bench)?;
     let kept = match options.read_only {
         true => Vec::new(),
-        false => keep_configuration(&mut bench).map_err(quiet_error)?,
+        false => keep(&mut bench).map_err(quiet_error)?,
     };
     let mut results = Vec::with_capacity(cases.len());
-    for case in cases.iter().take_while(|_| !options.is_stopped()) {
+    let mut early = None;
+    for case in cases {
+        if options.is_stopped() {
+            early = Some(EarlyEnd::Stopped(case.name));
+            break;
+        }
         let requirements: Vec<&Requirement> = catalogue.checked_by(case.name).collect();
         let start = Instant::now();
-        let verdict = run_case(&mut bench, case, &requirements, options);
+        watch.begin_case(options.case_budget);
+        let mut verdict = run_case(&mut bench, case, &requirements, options);
+        match watch.end_case() {
+            Some(Halt::Stopped) => {
+                early = Some(EarlyEnd::Stopped(case.name));
+                break;
+            }
+            Some(Halt::TooLong(budget)) => {
+                bench.switch_to(under_test);
+                verdict = Verdict::Broken(format!("the case took longer than {budget:?}"));
+            }
+            None => {}
+        }
+        if verdict.is_failure() {
+            let transport = bench.subject().transport();
+            early = gone(transport, identity).map(|reason| EarlyEnd::Gone(case.name, reason));
+        }
+        if let Some(EarlyEnd::Gone(_, reason)) = &early {
+            verdict = Verdict::Broken(format!("the device is gone: {reason}"));
+        }
+        let log = watch.take_log().filter(|_| verdict.is_failure());
         let result = CaseResult {
             case: case.name,
             requirements: requirements.iter().map(|entry| entry.id.clone()).collect(),
             verdict,
             seconds: start.elapsed().as_secs_f64(),
+            accesses: log.map(|log| log.in_words(&blocks)),
         };
         progress(&result);
         results.push(result);
+        if early.is_some() {
+            break;
+        }
     }
-    match restore_configuration(&mut bench, &kept) {
-        Ok(()) => Ok(results),
-        Err(stop) => Err(RunError::Restore {
-            reason: describe(stop),
+    watch.be_at_ease();
+    let left = restore(&mut bench, &kept);
+    match early.is_none() && left.is_empty() {
+        true => Ok(results),
+        false => Err(RunError::Ended {
+            early,
+            left,
             results,
         }),
+    }
+}
+
+/// Vendor and device as configuration space has them, by which a device is known not to be there any more.
+fn identity(transport: &dyn Transport) -> Result<u32, TransportError> {
+    transport.read_config(header::VENDOR_ID, Width::Four)
+}
+
+/// Why a device is gone, if it is.
+fn gone(transport: &dyn Transport, before: u32) -> Option<String> {
+    match identity(transport) {
+        Ok(now) if now == before => None,
+        Ok(now) => Some(format!(
+            "vendor and device read as {now:#010x}, and were {before:#010x}"
+        )),
+        Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
     }
 }
 
@@ -203,62 +308,12 @@ fn refuse_a_device_in_use(bench: &mut Bench<'_>) -> Result<(), RunError> {
     Ok(())
 }
 
-/// The configuration registers and the range bitmap of an instance.
-#[derive(Debug)]
-struct Kept {
-    place: InstancePlace,
-    registers: Vec<(BarOffset, u64)>,
-}
-
-fn keep_configuration(bench: &mut Bench<'_>) -> Result<Vec<Kept>, Stop> {
-    let under_test = bench.place();
-    let mut kept = Vec::new();
-    for place in bench.instances() {
-        bench.switch_to(place);
-        let mut places = vec![
-            place.start.plus(offset::CONFIGURATION_1),
-            place.start.plus(offset::CONFIGURATION_2),
-        ];
-        let ranges = bench.ranges_place()?;
-        let words = match bench.range_bits() {
-            Ok(bits) => bits.div_ceil(64),
-            Err(Stop::Skipped(_)) => 0,
-            Err(stop) => return Err(stop),
-        };
-        places.extend((0..words).map(|word| ranges.plus(word * 8)));
-        places.push(place.start.plus(offset::CONFIGURATION_0));
-        let read = |place| Ok::<_, Stop>((place, bench.read_at(place, Width::Eight)?));
-        let registers = places.into_iter().map(read).collect::<Result<_, _>>()?;
-        kept.push(Kept { place, registers });
-    }
-    bench.switch_to(under_test);
-    Ok(kept)
-}
-
-fn restore_configuration(bench: &mut Bench<'_>, kept: &[Kept]) -> Result<(), Stop> {
-    if kept.is_empty() {
-        return Ok(());
-    }
-    bench.quiesce()?;
-    for Kept { place, registers } in kept {
-        bench.switch_to(*place);
-        for (at, value) in registers {
-            let is_enable = *at == place.start.plus(offset::CONFIGURATION_0);
-            let value = match is_enable {
-                true => Configuration0::from(*value).with_enable(false).into(),
-                false => *value,
-            };
-            bench.write_at(*at, Width::Eight, value)?;
-        }
-    }
-    Ok(())
-}
-
 fn quiet_error(stop: Stop) -> RunError {
     RunError::Quiet(describe(stop))
 }
 
-fn describe(stop: Stop) -> String {
+/// Why a case went no further, in words.
+pub(crate) fn describe(stop: Stop) -> String {
     match stop {
         Stop::Skipped(skip) => skip.reason,
         Stop::Failed(found) => found.to_string(),
@@ -266,3 +321,6 @@ fn describe(stop: Stop) -> String {
         Stop::Late => "this machine is too slow".into(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chmu_driver::transport::Transport;
@@ -16,6 +17,9 @@ pub trait Subject: Debug {
 
     /// Its registers and interrupts.
     fn transport(&self) -> &dyn Transport;
+
+    /// The same, for whoever stands between it and the cases.
+    fn shared_transport(&self) -> Arc<dyn Transport>;
 
     /// Something that accesses its memory; none on a path that cannot.
     fn traffic(&mut self) -> Option<&mut dyn Traffic>;

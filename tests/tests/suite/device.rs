@@ -146,7 +146,7 @@ impl Device {
         let blocks = block_places(self.subject.transport())?;
         match run(&mut self.subject, &blocks, cases, options, |_| ()) {
             // Some broken rules keep a device from being put back.
-            Err(RunError::Restore { results, .. }) => Ok(results),
+            Err(RunError::Ended { results, .. }) => Ok(results),
             outcome => Ok(outcome?),
         }
     }

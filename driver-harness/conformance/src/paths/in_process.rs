@@ -100,6 +100,10 @@ impl Subject for InProcessSubject {
         &*self.device
     }
 
+    fn shared_transport(&self) -> Arc<dyn Transport> {
+        Arc::clone(&self.device) as Arc<dyn Transport>
+    }
+
     fn traffic(&mut self) -> Option<&mut dyn Traffic> {
         Some(&mut self.traffic)
     }

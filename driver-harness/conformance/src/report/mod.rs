@@ -151,6 +151,7 @@ mod tests {
             requirements: vec!["CHMU-EXAMPLE-001".into()],
             verdict,
             seconds: 0.25,
+            accesses: None,
         };
         names.into_iter().zip(verdicts).map(result).collect()
     }

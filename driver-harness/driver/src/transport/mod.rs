@@ -240,6 +240,12 @@ pub enum TransportError {
         /// What VFIO said, and what to do where that is known.
         reason: String,
     },
+    /// Nobody waits for what accesses would show any more.
+    #[error("{device} is not accessed any more")]
+    GivenUp {
+        /// The function.
+        device: String,
+    },
     /// The process behind a socket does not act as a device.
     #[error("Cannot {action} the device at {}", path.display())]
     Socket {

@@ -26,7 +26,7 @@ use chmu_cxl::Profile;
 use chmu_driver::device::block_places;
 use chmu_driver::transport::BarOffset;
 use chmu_machine::stop::is_ignored;
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::super::exit_code::NOTHING_RAN;
@@ -63,8 +63,8 @@ fn judge(
     results: &mut Vec<InstanceResults>,
 ) -> Result<ExitCode> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        if signal == SIGINT && is_ignored(signal)? {
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        if signal != SIGTERM && is_ignored(signal)? {
             continue;
         }
         // The second one ends the process at once.
@@ -95,6 +95,8 @@ fn judge(
                 read_only: options.read_only,
                 instance: Some(instance),
                 stop: Some(&*stop),
+                case_budget: None,
+                log_accesses: false,
             };
             let bench = (&mut *subject, &blocks[..]);
             let (one, restored) = run_instance(bench, cases, &run_options, ktap.as_mut())?;
@@ -103,11 +105,13 @@ fn judge(
         }
     }
     print(options, &description, results, ktap)?;
-    outcome?;
     if stop.load(Ordering::Relaxed) {
-        program::say("Interrupted; the device's configuration is restored");
+        if let Err(error) = &outcome {
+            program::say(error);
+        }
         return Ok(ExitCode::from(INTERRUPTED));
     }
+    outcome?;
     let all = results.iter().flat_map(|one| &one.results);
     Ok(ExitCode::from(Totals::of(all).exit_code()))
 }
@@ -193,9 +197,9 @@ fn run_instance(
     });
     let (results, restored) = match outcome {
         Ok(results) => (results, Ok(())),
-        Err(RunError::Restore { reason, results }) => {
-            let left = anyhow!("The device is left as the cases left it: {reason}");
-            (results, Err(left))
+        Err(error @ RunError::Ended { .. }) => {
+            let left = anyhow!("{error}");
+            (error.into_results(), Err(left))
         }
         Err(error) => return Err(error.into()),
     };

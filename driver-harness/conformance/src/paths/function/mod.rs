@@ -129,6 +129,10 @@ impl Subject for FunctionSubject {
         &*self.transport
     }
 
+    fn shared_transport(&self) -> SharedTransport {
+        SharedTransport::clone(&self.transport)
+    }
+
     fn traffic(&mut self) -> Option<&mut dyn Traffic> {
         let traffic = self.traffic.as_mut()?;
         Some(traffic)

@@ -41,7 +41,7 @@ pub struct Sockets {
 /// A device process under test.
 #[derive(Debug)]
 pub struct SocketSubject {
-    transport: AnsweredTransport,
+    transport: Arc<AnsweredTransport>,
     traffic: Option<RecordTraffic>,
     clock: Option<ManualClock>,
     memory_bytes: u64,
@@ -74,10 +74,10 @@ impl SocketSubject {
         }
         let clock = sockets.clock.as_deref().map(ManualClock::connect);
         Ok(Self {
-            transport: AnsweredTransport {
+            transport: Arc::new(AnsweredTransport {
                 transport,
                 producer,
-            },
+            }),
             traffic,
             clock: clock.transpose()?,
             memory_bytes,
@@ -101,7 +101,11 @@ impl Subject for SocketSubject {
     }
 
     fn transport(&self) -> &dyn Transport {
-        &self.transport
+        &*self.transport
+    }
+
+    fn shared_transport(&self) -> Arc<dyn Transport> {
+        Arc::clone(&self.transport) as Arc<dyn Transport>
     }
 
     fn traffic(&mut self) -> Option<&mut dyn Traffic> {

@@ -132,8 +132,10 @@ impl Connection {
             return self.stream.write_all(&message);
         }
         // Descriptors go with the first byte; the rest follows if the socket does not take all.
-        let sent = self.stream.send_with_fds(&[&message[..]], fds);
-        let sent = sent.map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
+        let sent = uninterrupted(|| {
+            let sent = self.stream.send_with_fds(&[&message[..]], fds);
+            sent.map_err(|error| io::Error::from_raw_os_error(error.errno()))
+        })?;
         self.stream
             .write_all(message.get(sent..).unwrap_or_default())
     }
@@ -141,9 +143,10 @@ impl Connection {
     fn receive(&mut self) -> io::Result<(Header, Reply)> {
         let mut header = [0; HEADER_BYTES];
         // Descriptors come with the first byte.
-        let received = self.stream.recv_with_fd(&mut header);
-        let (count, file) =
-            received.map_err(|error| io::Error::from_raw_os_error(error.errno()))?;
+        let (count, file) = uninterrupted(|| {
+            let received = self.stream.recv_with_fd(&mut header);
+            received.map_err(|error| io::Error::from_raw_os_error(error.errno()))
+        })?;
         match header.get_mut(count..) {
             Some(rest) if count > 0 => self.stream.read_exact(rest)?,
             _ => return Err(io::ErrorKind::UnexpectedEof.into()),
@@ -157,6 +160,17 @@ impl Connection {
         let mut payload = vec![0; bytes];
         self.stream.read_exact(&mut payload)?;
         Ok((header, Reply { payload, file }))
+    }
+}
+
+/// Does it again where a signal came between. A socket with a timeout ends every call so, also for handlers that
+/// ask the kernel to go on (signal(7)), and a connection in the middle of an answer is worth nothing.
+fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            outcome => return outcome,
+        }
     }
 }
 
