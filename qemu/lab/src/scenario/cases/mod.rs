@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The scenarios, each in a file of its own.
 
+mod control_group;
+mod cpuset;
 mod demo;
 mod demotion;
 mod equal_sockets;
@@ -44,6 +46,7 @@ pub const ALL: &[Scenario] = &[
     interleaved_devices::THREE,
     tuner::SHORT_LIST,
     overflow::SCENARIO,
+    cpuset::SCENARIO,
     ping_pong::SCENARIO,
     reset_under_load::SCENARIO,
     two_harnesses::SCENARIO,
