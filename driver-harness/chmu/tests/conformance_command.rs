@@ -24,12 +24,10 @@ fn a_good_device_passes() {
     let output = chmu(&["run", "discovery", "--strict"]);
     assert_eq!(code(&output), Some(0));
     let text = text(&output);
+    assert!(text.starts_with("KTAP version 1\n# suite: chmu "), "{text}");
+    assert!(text.contains("\n1..11\nok 1 discovery/"), "{text}");
     assert!(
-        text.starts_with("KTAP version 1\n1..11\nok 1 discovery/"),
-        "{text}"
-    );
-    assert!(
-        text.ends_with("# Totals: pass:11 fail:0 skip:0 differs:0\n"),
+        text.ends_with("# Totals: pass:11 fail:0 error:0 skip:0 differs:0\n"),
         "{text}"
     );
     assert!(output.stderr.is_empty(), "{output:?}");
@@ -48,16 +46,18 @@ fn a_broken_device_fails_and_the_printed_command_repeats_it() {
     let text = text(&first);
     let again = text
         .lines()
-        .find_map(|line| line.strip_prefix("# again: chmu conformance "))
+        .find_map(|line| line.strip_prefix("# again: "))
         .unwrap();
-    let words: Vec<_> = again.split(' ').collect();
-    let second = chmu(&words);
+    let words = shlex::split(again).unwrap();
+    // It is run from another folder, where a relative name would lead nowhere.
+    let second = Command::new(&words[0])
+        .args(&words[1..])
+        .current_dir("/")
+        .output()
+        .unwrap();
     assert_eq!(code(&second), Some(1));
     let second = String::from_utf8(second.stdout).unwrap();
-    assert!(
-        second.starts_with("KTAP version 1\n1..1\nnot ok 1 status/"),
-        "{second}"
-    );
+    assert!(second.contains("\n1..1\nnot ok 1 status/"), "{second}");
 }
 
 #[test]
@@ -75,7 +75,11 @@ fn programs_get_json_and_junit() {
     ]);
     assert_eq!(code(&output), Some(0));
     let json: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(json["transport"], "in-process");
+    assert_eq!(json["facts"]["transport"], "in-process");
+    assert_eq!(
+        (&json["schema_version"], &json["complete"]),
+        (&2.into(), &true.into())
+    );
     assert_eq!(json["totals"]["failed"], 0);
     let names = ["0.0", "0.1"];
     for (instance, name) in json["instances"].as_array().unwrap().iter().zip(names) {
@@ -100,7 +104,13 @@ fn nothing_ran_is_told_from_all_passed() {
         "--socket=/nonexistent/device.sock",
     ]);
     assert_eq!(code(&nobody), Some(4));
-    assert!(nobody.stdout.is_empty());
+    let report = text(&nobody);
+    assert!(report.starts_with("KTAP version 1\n# suite: "), "{report}");
+    assert!(
+        report.contains("\nBail out! Cannot connect to the device"),
+        "{report}"
+    );
+    assert!(!report.contains("Totals"), "{report}");
     let sentence = String::from_utf8(nobody.stderr).unwrap();
     assert!(
         sentence.starts_with("0: Cannot connect to the device"),
@@ -112,13 +122,165 @@ fn nothing_ran_is_told_from_all_passed() {
 fn a_device_that_cannot_be_restored_fails_with_its_results() {
     let stuck = chmu(&["run", "operation", "--quirk=operation-takes-a-second"]);
     assert_eq!(code(&stuck), Some(1));
-    assert!(text(&stuck).contains("\nnot ok 1 operation/enable\n"));
+    assert!(text(&stuck).contains("\nnot ok 1 operation/enable #"));
     let sentence = String::from_utf8(stuck.stderr).unwrap();
+    let left = "The device's configuration could not be restored, of instance 0.0: ";
+    assert!(sentence.starts_with(left), "{sentence}");
+}
+
+#[test]
+fn reports_are_written_when_nothing_ran() {
+    let folder = tempfile::tempdir().unwrap();
+    let junit = folder.path().join("junit.xml");
+    let nobody = chmu(&[
+        "run",
+        "--transport=socket",
+        "--socket=/nonexistent/device.sock",
+        "--output=json",
+        "--junit",
+        junit.to_str().unwrap(),
+    ]);
+    assert_eq!(code(&nobody), Some(4));
+    let json: Value = serde_json::from_slice(&nobody.stdout).unwrap();
+    assert_eq!(json["complete"], false);
+    let problem = json["problem"].as_str().unwrap();
     assert!(
-        sentence
-            .starts_with("0: the device's configuration could not be restored, of instance 0.0: "),
-        "{sentence}"
+        problem.starts_with("Cannot connect to the device"),
+        "{problem}"
     );
+    let xml = std::fs::read_to_string(junit).unwrap();
+    assert!(
+        xml.contains("errors=\"1\"") && xml.contains("name=\"suite\""),
+        "{xml}"
+    );
+}
+
+#[test]
+fn a_report_that_cannot_be_written_keeps_the_run_from_beginning() {
+    for option in [
+        "--junit=/nonexistent/junit.xml",
+        "--access-log=/nonexistent/log",
+    ] {
+        let output = chmu(&["run", "discovery", option]);
+        assert_eq!(code(&output), Some(4), "{option}");
+        assert!(output.stdout.is_empty(), "{option}");
+        let sentence = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            sentence.starts_with("0: Cannot write /nonexistent/"),
+            "{sentence}"
+        );
+    }
+}
+
+#[test]
+fn accesses_of_failing_cases_are_written_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("accesses");
+    let option = format!("--access-log={}", log.display());
+    let output = chmu(&[
+        "run",
+        "status",
+        "--quirk=overflow-never-set",
+        &option,
+        "-vvv",
+    ]);
+    assert_eq!(code(&output), Some(1));
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(
+        log.starts_with("status/overflow-on-loss of 0.0\n  "),
+        "{log}"
+    );
+    assert!(
+        log.contains("\n  wrote 0x") && log.contains("Status (0x60) of 0.0: 0x"),
+        "{log}"
+    );
+    assert!(!log.contains("status/fill-level-above"), "{log}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("status/overflow-on-loss of 0.0: wrote 0x"),
+        "{said}"
+    );
+}
+
+#[test]
+fn failures_are_told_by_cause_and_skips_by_what_unlocks_them() {
+    let output = chmu(&["run", "--quirk=overflow-never-set"]);
+    let text = text(&output);
+    let summary = text.split("# failures by cause:\n").nth(1).unwrap();
+    assert!(
+        summary.starts_with("#   1. status/overflow-on-loss (must "),
+        "{summary}"
+    );
+    assert!(
+        summary.contains(" may follow from it: status/"),
+        "{summary}"
+    );
+    assert!(!summary.contains("#   2. "), "{summary}");
+    let read_only = chmu(&["run", "discovery", "register", "--read-only"]);
+    let text = String::from_utf8(read_only.stdout).unwrap();
+    assert!(
+        text.contains("#        unlocked by: run without --read-only\n"),
+        "{text}"
+    );
+}
+
+/// What a reader of KTAP holds a line for.
+fn is_ktap(line: &str) -> bool {
+    let is_result = |line: &str| {
+        let mut words = line.split(' ');
+        let number = words.next().is_some_and(|word| word.parse::<u32>().is_ok());
+        number && words.next().is_some_and(|name| !name.starts_with('#'))
+    };
+    let line = line.trim_start();
+    let result = line
+        .strip_prefix("not ok ")
+        .or_else(|| line.strip_prefix("ok "));
+    let plan = line.strip_prefix("1..");
+    line == "KTAP version 1"
+        || line.starts_with("# ")
+        || result.is_some_and(is_result)
+        || plan.is_some_and(|count| count.parse::<u32>().is_ok())
+}
+
+#[test]
+fn every_line_is_ktap_and_fits_a_terminal() {
+    for words in [
+        &["run", "--quirk=count-one-less"][..],
+        &[
+            "run",
+            "--profile=minimal",
+            "--all-instances",
+            "--quirk=entry-bytes-swapped",
+        ],
+    ] {
+        let text = text(&chmu(words));
+        for line in text.lines() {
+            assert!(is_ktap(line), "{line}");
+            let is_text = line.trim_start().starts_with("# ") && !line.contains("# again: ");
+            assert!(!is_text || line.chars().count() <= 80, "{line}");
+        }
+        let results = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+        let planned = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("1.."))
+            .next()
+            .unwrap();
+        let found = results("ok ") + results("not ok ");
+        assert_eq!(planned.parse(), Ok(found));
+    }
+}
+
+#[test]
+fn a_run_takes_less_memory_than_it_may() {
+    let output = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -v 524288 && exec \"$0\" conformance run --profile=huge-list",
+        ])
+        .arg(env!("CARGO_BIN_EXE_chmu"))
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(0), "{output:?}");
 }
 
 #[test]

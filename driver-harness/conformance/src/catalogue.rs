@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The catalogue as text; it is part of the program, so that a report never cites another edition.
 const TEXT: &str = include_str!("../../../specs/requirements.toml");
@@ -103,6 +104,18 @@ impl Catalogue {
     /// When the file it was built with is no catalogue; a test keeps that from happening.
     pub fn load() -> Result<Self, toml::de::Error> {
         toml::from_str(TEXT)
+    }
+
+    /// By what two editions of the catalogue are told apart: the number of requirements, and the beginning of the
+    /// SHA-256 of the file.
+    pub fn edition(&self) -> String {
+        let digest = Sha256::digest(TEXT);
+        let start: String = digest
+            .iter()
+            .take(6)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        format!("{} requirements, {start}", self.requirements.len())
     }
 
     /// All requirements, in the order of the file.

@@ -109,14 +109,17 @@ impl RunError {
 /// How a run ended that did not end as it should.
 fn words(early: Option<&EarlyEnd>, left: &[String]) -> String {
     let early = early.map(EarlyEnd::to_string);
-    let left = match left {
-        [] => "the device's configuration is restored".to_owned(),
-        left => format!(
-            "the device's configuration could not be restored, of {}",
-            left.join("; of ")
-        ),
-    };
-    early.map_or_else(|| left.clone(), |early| format!("{early}; {left}"))
+    let left = left_behind(left);
+    let parts: Vec<_> = [early, left].into_iter().flatten().collect();
+    parts.join("; ")
+}
+
+/// What is said of instances that could not be put back, if there are any.
+pub fn left_behind(left: &[String]) -> Option<String> {
+    (!left.is_empty()).then(|| {
+        let left = left.join("; of ");
+        format!("The device's configuration could not be restored, of {left}")
+    })
 }
 
 /// How to run.

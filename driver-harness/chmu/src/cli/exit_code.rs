@@ -9,3 +9,6 @@ pub(super) const NOTHING_RAN: u8 = 4;
 
 /// Nothing was found that must not be, but not all could be looked at.
 pub(super) const NOTHING_PROVED: u8 = 4;
+
+/// A run of the suite in which nothing failed, and that did not judge the device in full.
+pub(super) const NOT_JUDGED: u8 = 5;

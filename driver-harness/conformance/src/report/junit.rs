@@ -5,31 +5,50 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{InstanceResults, RunDescription};
+use super::{Ending, InstanceResults, RunDescription};
+use crate::case::area;
+use crate::catalogue::Catalogue;
 use crate::judge::Verdict;
+use crate::outcome::{Mismatch, Mismatches};
 use crate::run::CaseResult;
 
-/// The XML text; each area of each instance is a suite.
+/// The name of the report, and of what stands for the run as a whole.
+const NAME: &str = "chmu conformance";
+
+/// The XML text; each area of each instance is a suite. A run that did not end as it should is a case with an error.
 ///
 /// # Errors
 /// When a text cannot be written as XML.
 pub fn to_xml(
     description: &RunDescription,
+    catalogue: &Catalogue,
     instances: &[InstanceResults],
+    ending: &Ending,
 ) -> Result<String, quick_junit::SerializeError> {
-    let mut report = Report::new("chmu conformance");
+    let mut report = Report::new(NAME);
+    let mut run = TestSuite::new(NAME);
+    add_facts(&mut run, description);
+    if let Some(problem) = ending.problem() {
+        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+        status.set_message(problem);
+        let mut case = TestCase::new("run", status);
+        case.set_classname("chmu");
+        run.add_test_case(case);
+    }
+    report.add_test_suite(run);
     for instance in instances {
         let name = instance.name();
         let same_area = |one: &CaseResult, two: &CaseResult| area(one.case) == area(two.case);
         for results in instance.results.chunk_by(same_area) {
             let area = results.first().map_or("", |result| area(result.case));
             let mut suite = TestSuite::new(format!("{area} {name}"));
-            suite.add_property(("device", description.device.as_str()));
-            suite.add_property(("transport", description.path));
+            add_facts(&mut suite, description);
             suite.add_property(("instance", name.as_str()));
             let test_cases = results.iter().map(|result| {
                 let repeat = description.repeat(instance.instance, result.case);
-                test_case(result, &repeat)
+                let mut case = test_case(result, catalogue, &repeat);
+                case.set_classname(format!("chmu.{area}.{name}"));
+                case
             });
             suite.add_test_cases(test_cases);
             report.add_test_suite(suite);
@@ -38,11 +57,19 @@ pub fn to_xml(
     report.to_string()
 }
 
-fn area(case: &str) -> &str {
-    case.split_once('/').map_or(case, |(area, _)| area)
+fn add_facts(suite: &mut TestSuite, description: &RunDescription) {
+    for (name, value) in &description.facts {
+        suite.add_property((name.as_str(), value.as_str()));
+    }
 }
 
-fn test_case(result: &CaseResult, repeat: &str) -> TestCase {
+/// All that a case found, a line each, and how to see it again.
+fn in_full(found: &Mismatches, again: &str) -> String {
+    let lines: Vec<_> = found.iter().map(Mismatch::to_string).collect();
+    format!("{}\n{again}", lines.join("\n"))
+}
+
+fn test_case(result: &CaseResult, catalogue: &Catalogue, repeat: &str) -> TestCase {
     let again = format!("again: {repeat}");
     let mut status = match &result.verdict {
         Verdict::Passed { .. } | Verdict::Differs(_) => TestCaseStatus::success(),
@@ -50,31 +77,45 @@ fn test_case(result: &CaseResult, repeat: &str) -> TestCase {
         Verdict::Failed(_) => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Verdict::Broken(_) => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
+    let first = result.requirements.first().map_or("", String::as_str);
     match &result.verdict {
         Verdict::Skipped(skip) => {
-            status.set_message(skip.reason.as_str());
+            status.set_message(match skip.unlocked_by {
+                Some(unlocked_by) => format!("{}; unlocked by: {unlocked_by}", skip.reason),
+                None => skip.reason.clone(),
+            });
         }
-        Verdict::Failed(mismatch) => {
+        Verdict::Failed(found) => {
             status
-                .set_message(mismatch.to_string())
-                .set_description(again);
+                .set_message(found.to_string())
+                .set_type(first)
+                .set_description(in_full(found, &again));
         }
         Verdict::Broken(reason) => {
-            status.set_message(reason.as_str()).set_description(again);
+            status
+                .set_message(format!("could not be judged: {reason}"))
+                .set_description(again);
         }
         Verdict::Passed { .. } | Verdict::Differs(_) => {}
     }
     let mut test_case = TestCase::new(result.case, status);
     test_case.set_time(Duration::from_secs_f64(result.seconds));
-    for requirement in &result.requirements {
-        test_case.add_property(("requirement", requirement.as_str()));
+    let requirements = result.requirements.iter();
+    for requirement in requirements.filter_map(|id| catalogue.find(id)) {
+        let (level, status) = (requirement.level, requirement.status.name());
+        test_case.add_property(("requirement", requirement.id.as_str()));
+        test_case.add_property(("weight", format!("{level} {status}").as_str()));
+        test_case.add_property(("statement", requirement.statement.as_str()));
     }
-    if let Verdict::Passed {
-        reading: Some(reading),
-    } = &result.verdict
-    {
-        test_case.add_property(("reading", reading.as_str()));
-    }
+    match &result.verdict {
+        Verdict::Passed {
+            reading: Some(reading),
+        } => test_case.add_property(("reading", reading.as_str())),
+        Verdict::Differs(found) => {
+            test_case.add_property(("information", found.to_string().as_str()))
+        }
+        _ => &mut test_case,
+    };
     test_case
 }
 
@@ -85,12 +126,45 @@ mod tests {
 
     #[test]
     fn other_programs_read_the_counts() {
-        let xml = to_xml(&description(), &two_instances()).unwrap();
+        let catalogue = Catalogue::load().unwrap();
+        let ending = Ending::default();
+        let xml = to_xml(&description(), &catalogue, &two_instances(), &ending).unwrap();
         let report = Report::deserialize_from_str(&xml).unwrap();
-        assert_eq!(report.test_suites.len(), 6);
+        assert_eq!(report.test_suites.len(), 7);
         assert_eq!(report.tests, 12);
         assert_eq!((report.failures, report.errors), (2, 2));
         let again = "again: chmu conformance run --transport guest --instance 1.3 c/one";
         assert!(xml.contains(again), "{xml}");
+        let last = report
+            .test_suites
+            .last()
+            .unwrap()
+            .test_cases
+            .last()
+            .unwrap();
+        assert_eq!(last.classname.as_ref().unwrap().as_str(), "chmu.c.1.3");
+        let property = |name: &str| {
+            let mut all = last.properties.iter();
+            all.find(|one| one.name.as_str() == name)
+                .unwrap()
+                .value
+                .as_str()
+                .to_owned()
+        };
+        assert_eq!(property("weight"), "must agreed");
+        assert!(property("statement").starts_with("The block version"));
+    }
+
+    #[test]
+    fn a_run_that_ends_early_is_an_error_of_its_own() {
+        let ending = Ending {
+            early: Some("The device is gone".into()),
+            left: None,
+        };
+        let catalogue = Catalogue::load().unwrap();
+        let xml = to_xml(&description(), &catalogue, &[], &ending).unwrap();
+        let report = Report::deserialize_from_str(&xml).unwrap();
+        assert_eq!((report.tests, report.errors), (1, 1));
+        assert!(xml.contains("The device is gone"), "{xml}");
     }
 }

@@ -1,13 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! KTAP, version 1 (Linux Documentation/dev-tools/ktap.rst), written line by line as cases end.
 
+mod summary;
+
 use std::fmt::Display;
 use std::io::{self, Write};
 
-use super::{InstanceResults, RunDescription, Totals, instance_name, profile};
+use super::text::wrap;
+use super::{Ending, InstanceResults, RunDescription, Totals, instance_name, weight};
 use crate::catalogue::Catalogue;
 use crate::judge::Verdict;
+use crate::outcome::Mismatches;
 use crate::run::CaseResult;
+
+/// Mismatches of one case that are shown; the other forms have all.
+const SHOWN_MISMATCHES: usize = 10;
 
 /// Writes the results of a run. With several instances, each one's cases are a nested test.
 #[derive(Debug)]
@@ -22,32 +29,34 @@ pub struct Ktap<'a, W> {
 }
 
 impl<'a, W: Write> Ktap<'a, W> {
-    /// Writes the head of a run of `instances` instances.
+    /// Writes the head of a run of `instances` instances, none of a run that does not begin.
     ///
     /// # Errors
     /// When the output fails.
     pub fn new(
-        mut output: W,
+        output: W,
         description: &'a RunDescription,
         catalogue: &'a Catalogue,
         instances: usize,
     ) -> io::Result<Self> {
-        let indent = match instances {
-            1 => "",
-            _ => "  ",
-        };
-        if !indent.is_empty() {
-            writeln!(output, "KTAP version 1\n1..{instances}")?;
-        }
-        Ok(Self {
+        let mut ktap = Self {
             output,
             description,
             catalogue,
-            indent,
+            indent: "",
             instance: (0, 0),
             instances_ended: 0,
             cases_ended: 0,
-        })
+        };
+        ktap.line("KTAP version 1")?;
+        for (name, value) in &description.facts {
+            ktap.comment(&format!("{name}: {value}"), "    ")?;
+        }
+        if instances > 1 {
+            ktap.line(format_args!("1..{instances}"))?;
+            ktap.indent = "  ";
+        }
+        Ok(ktap)
     }
 
     /// Writes the plan of an instance.
@@ -57,7 +66,9 @@ impl<'a, W: Write> Ktap<'a, W> {
     pub fn begin_instance(&mut self, instance: (usize, u8), cases: usize) -> io::Result<()> {
         self.instance = instance;
         self.cases_ended = 0;
-        self.line("KTAP version 1")?;
+        if !self.indent.is_empty() {
+            self.line("KTAP version 1")?;
+        }
         self.line(format_args!("1..{cases}"))
     }
 
@@ -69,84 +80,102 @@ impl<'a, W: Write> Ktap<'a, W> {
         self.cases_ended += 1;
         let number = self.cases_ended;
         let CaseResult { case, verdict, .. } = result;
+        let weight = weight(result, self.catalogue);
         match verdict {
             Verdict::Passed { reading } => {
-                self.line(format_args!("ok {number} {case}"))?;
+                self.line(format_args!("ok {number} {case} # {weight}"))?;
                 match reading {
-                    Some(reading) => self.line(format_args!("# reading: {reading}")),
+                    Some(reading) => self.comment(&format!("reading: {reading}"), "  "),
                     None => Ok(()),
                 }
             }
-            Verdict::Differs(mismatch) => {
-                self.line(format_args!("ok {number} {case}"))?;
-                self.line(format_args!("# information: {mismatch}"))
+            Verdict::Differs(found) => {
+                self.line(format_args!("ok {number} {case} # {weight}"))?;
+                self.mismatches("information: ", found)
             }
-            Verdict::Skipped(reason) => {
-                self.line(format_args!("ok {number} {case} # SKIP {reason}"))
+            Verdict::Skipped(skip) => {
+                self.line(format_args!("ok {number} {case} # SKIP {skip} ({weight})"))
             }
-            Verdict::Failed(mismatch) => {
-                self.line(format_args!("not ok {number} {case}"))?;
-                self.line(format_args!("# {mismatch}"))?;
+            Verdict::Failed(found) => {
+                self.line(format_args!("not ok {number} {case} # {weight}"))?;
+                self.mismatches("", found)?;
                 let catalogue = self.catalogue;
-                for requirement in result
-                    .requirements
-                    .iter()
-                    .filter_map(|id| catalogue.find(id))
-                {
-                    self.line(format_args!(
-                        "# {}: {}",
-                        requirement.id, requirement.statement
-                    ))?;
+                let requirements = result.requirements.iter();
+                for one in requirements.filter_map(|id| catalogue.find(id)) {
+                    let (id, level, status) = (&one.id, one.level, one.status.name());
+                    let statement = &one.statement;
+                    self.comment(&format!("{id} ({level}, {status}): {statement}"), "  ")?;
                 }
                 self.repeat(case)
             }
             Verdict::Broken(reason) => {
-                self.line(format_args!("not ok {number} {case}"))?;
-                self.line(format_args!("# the device could not be judged: {reason}"))?;
+                self.line(format_args!("not ok {number} {case} # ERROR {weight}"))?;
+                self.comment(&format!("could not be judged: {reason}"), "  ")?;
                 self.repeat(case)
             }
         }
     }
 
-    /// Writes what follows an instance's last result: its profile and the totals.
+    /// Writes what follows an instance's last result: causes of failures, what was skipped and why, its profile and
+    /// the totals.
     ///
     /// # Errors
     /// When the output fails.
     pub fn end_instance(&mut self, results: &[CaseResult]) -> io::Result<()> {
-        let profile: Vec<_> = profile(results).collect();
-        if !profile.is_empty() {
-            let width = profile.iter().map(|(case, _)| case.len()).max();
-            let width = width.unwrap_or(0);
-            self.line("# profile:")?;
-            for (case, reading) in profile {
-                self.line(format_args!("#   {case:width$}  {reading}"))?;
-            }
-        }
+        self.summary(results)?;
         let totals = Totals::of(results);
-        self.line(format_args!("# {totals}"))?;
+        let planned = self.description.planned;
+        match totals.all() == planned {
+            true => self.line(format_args!("# Totals: {totals}"))?,
+            false => self.line(format_args!(
+                "# Not complete: {} of {planned} cases ran, {totals}",
+                totals.all()
+            ))?,
+        }
         self.instances_ended += 1;
         if self.indent.is_empty() {
             return Ok(());
         }
         let (number, name) = (self.instances_ended, instance_name(self.instance));
         let (outcome, directive) = match totals.exit_code() {
+            _ if totals.all() != planned => ("not ok", " # ERROR not complete"),
             0 => ("ok", ""),
             1 => ("not ok", ""),
+            5 => ("not ok", " # ERROR some cases could not be judged"),
             _ => ("ok", " # SKIP nothing ran"),
         };
         writeln!(self.output, "{outcome} {number} instance {name}{directive}")
     }
 
-    /// Writes the totals of all instances, where there are several.
+    /// Writes the totals of all instances, where there are several, or why the run ended before its time.
     ///
     /// # Errors
     /// When the output fails.
-    pub fn end(mut self, instances: &[InstanceResults]) -> io::Result<()> {
-        if !self.indent.is_empty() {
-            let all = instances.iter().flat_map(|one| &one.results);
-            writeln!(self.output, "# {}", Totals::of(all))?;
+    pub fn end(mut self, instances: &[InstanceResults], ending: &Ending) -> io::Result<()> {
+        let several = !self.indent.is_empty();
+        self.indent = "";
+        if let Some(left) = &ending.left {
+            self.comment(left, "  ")?;
+        }
+        match &ending.early {
+            Some(early) => self.line(format_args!("Bail out! {early}"))?,
+            None if several => {
+                let all = instances.iter().flat_map(|one| &one.results);
+                self.line(format_args!("# Totals: {}", Totals::of(all)))?;
+            }
+            None => {}
         }
         self.output.flush()
+    }
+
+    fn mismatches(&mut self, head: &str, found: &Mismatches) -> io::Result<()> {
+        for mismatch in found.iter().take(SHOWN_MISMATCHES) {
+            self.comment(&format!("{head}{mismatch}"), "  ")?;
+        }
+        match found.iter().skip(SHOWN_MISMATCHES).count() {
+            0 => Ok(()),
+            more => self.comment(&format!("and {more} more like these, see -o json"), "  "),
+        }
     }
 
     fn repeat(&mut self, case: &str) -> io::Result<()> {
@@ -154,71 +183,20 @@ impl<'a, W: Write> Ktap<'a, W> {
         self.line(format_args!("# again: {repeat}"))
     }
 
+    /// A text for people, in lines that fit a terminal.
+    fn comment(&mut self, text: &str, indent: &str) -> io::Result<()> {
+        for line in wrap(text, indent) {
+            self.line(format_args!("# {line}"))?;
+        }
+        Ok(())
+    }
+
     /// Whatever a text contains, it stays one line.
     fn line(&mut self, text: impl Display) -> io::Result<()> {
-        let text = text.to_string().replace('\n', " ");
+        let text = text.to_string().replace(char::is_control, " ");
         writeln!(self.output, "{}{text}", self.indent)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::tests::{description, results, two_instances};
-    use super::*;
-
-    fn written(instances: &[InstanceResults]) -> String {
-        let (catalogue, description) = (Catalogue::load().unwrap(), description());
-        let mut output = Vec::new();
-        let mut ktap = Ktap::new(&mut output, &description, &catalogue, instances.len()).unwrap();
-        for one in instances {
-            ktap.begin_instance(one.instance, one.results.len())
-                .unwrap();
-            for result in &one.results {
-                ktap.result(result).unwrap();
-            }
-            ktap.end_instance(&one.results).unwrap();
-        }
-        ktap.end(instances).unwrap();
-        String::from_utf8(output).unwrap()
-    }
-
-    #[test]
-    fn every_kind_of_result_has_its_form() {
-        let instance = InstanceResults {
-            instance: (0, 1),
-            results: results(),
-        };
-        let expected = "\
-KTAP version 1
-1..6
-ok 1 a/one
-ok 2 a/two
-# reading: count >= threshold
-ok 3 b/one
-# information: the tail: read 1, expected 0
-ok 4 b/two # SKIP the block has one instance only
-not ok 5 c/one
-# the tail: read 1, expected 0
-# again: chmu conformance run --transport guest --instance 0.1 c/one
-not ok 6 c/two
-# the device could not be judged: the socket is closed
-# again: chmu conformance run --transport guest --instance 0.1 c/two
-# profile:
-#   a/two  count >= threshold
-# Totals: pass:2 fail:2 skip:1 differs:1
-";
-        assert_eq!(written(&[instance]), expected);
-    }
-
-    #[test]
-    fn several_instances_are_nested() {
-        let text = written(&two_instances());
-        assert!(text.starts_with("KTAP version 1\n1..2\n  KTAP version 1\n  1..6\n  ok 1 a/one\n"));
-        assert!(
-            text.contains("\nnot ok 1 instance 0.0\n  KTAP version 1\n"),
-            "{text}"
-        );
-        let end = "\nnot ok 2 instance 1.3\n# Totals: pass:4 fail:4 skip:2 differs:2\n";
-        assert!(text.ends_with(end), "{text}");
-    }
-}
+mod tests;

@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Results for people and programs.
 
+mod causes;
+pub mod facts;
 pub mod json;
 pub mod junit;
 pub mod ktap;
+mod skips;
+mod text;
 
 use std::fmt::{self, Display};
 
+use super::catalogue::{Agreement, Catalogue, Level, Requirement};
 use super::judge::Verdict;
 use super::run::CaseResult;
+
+pub use causes::{Cause, causes};
+pub use facts::Facts;
+pub use skips::{SkipReason, skip_reasons};
 
 /// What was run, for the heads of reports and for the commands that repeat it.
 #[derive(Debug, Clone)]
 pub struct RunDescription {
-    /// The device, as users name it.
-    pub device: String,
-    /// The path to it.
-    pub path: &'static str,
+    /// What is known of suite, machine and device.
+    pub facts: Facts,
+    /// The cases that were to run on each instance.
+    pub planned: usize,
     /// The command that runs one case again, without instance and case.
     pub repeat_command: String,
 }
@@ -50,6 +59,55 @@ impl RunDescription {
     }
 }
 
+/// How a run ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ending {
+    /// Why not all cases ran that were to run, if they did not.
+    pub early: Option<String>,
+    /// What could not be put back, if anything.
+    pub left: Option<String>,
+}
+
+impl Ending {
+    /// What a reader has to know, in a line.
+    pub fn problem(&self) -> Option<String> {
+        let parts = [&self.early, &self.left].map(Option::as_deref);
+        let parts: Vec<_> = parts.into_iter().flatten().collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// How binding the requirements of a case are, such as `must agreed CHMU-HOTLIST-007`: the most binding one, and how
+/// many there are beside it.
+pub fn weight(result: &CaseResult, catalogue: &Catalogue) -> String {
+    let found = result.requirements.iter();
+    let mut found: Vec<_> = found.filter_map(|id| catalogue.find(id)).collect();
+    found.sort_by_key(|one| rank(one));
+    let Some((first, others)) = found.split_first() else {
+        return "information".into();
+    };
+    let (level, status) = (first.level, first.status.name());
+    match others.len() {
+        0 => format!("{level} {status} {}", first.id),
+        others => format!("{level} {status} {} and {others} more", first.id),
+    }
+}
+
+/// The most binding comes first: a must of all, down to information that only this project decided on.
+fn rank(requirement: &Requirement) -> (u8, u8) {
+    let level = match requirement.level {
+        Level::Must => 0,
+        Level::Should => 1,
+        Level::Information => 2,
+    };
+    let status = match requirement.status {
+        Agreement::Agreed => 0,
+        Agreement::Split => 1,
+        Agreement::Ours => 2,
+    };
+    (level, status)
+}
+
 /// How many results of each kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Totals {
@@ -59,8 +117,10 @@ pub struct Totals {
     pub differs: usize,
     /// Cases that do not apply.
     pub skipped: usize,
-    /// Cases that failed, broken ones included.
+    /// Cases whose device is wrong.
     pub failed: usize,
+    /// Cases that could not be judged: nothing is said of the device.
+    pub unjudged: usize,
 }
 
 impl Totals {
@@ -72,17 +132,25 @@ impl Totals {
                 Verdict::Passed { .. } => &mut totals.passed,
                 Verdict::Differs(_) => &mut totals.differs,
                 Verdict::Skipped(_) => &mut totals.skipped,
-                Verdict::Failed(_) | Verdict::Broken(_) => &mut totals.failed,
+                Verdict::Failed(_) => &mut totals.failed,
+                Verdict::Broken(_) => &mut totals.unjudged,
             };
             *counter += 1;
         }
         totals
     }
 
-    /// kselftest's exit code: 0 all pass, 1 failures, 4 nothing ran.
+    /// Cases that there are results of.
+    pub fn all(self) -> usize {
+        self.passed + self.differs + self.skipped + self.failed + self.unjudged
+    }
+
+    /// kselftest's exit codes, 0 for all pass, 1 for failures and 4 where nothing ran; 5 where nothing failed, but
+    /// some could not be judged.
     pub fn exit_code(self) -> u8 {
         match self {
             Self { failed: 1.., .. } => 1,
+            Self { unjudged: 1.., .. } => 5,
             Self {
                 passed: 0,
                 differs: 0,
@@ -100,10 +168,11 @@ impl Display for Totals {
             differs,
             skipped,
             failed,
+            unjudged,
         } = self;
         write!(
             f,
-            "Totals: pass:{passed} fail:{failed} skip:{skipped} differs:{differs}"
+            "pass:{passed} fail:{failed} error:{unjudged} skip:{skipped} differs:{differs}"
         )
     }
 }
@@ -140,7 +209,7 @@ mod tests {
             Verdict::Differs(mismatch()),
             Verdict::Skipped(Skip {
                 reason: "the block has one instance only".into(),
-                unlocked_by: None,
+                unlocked_by: Some("another device"),
             }),
             Verdict::Failed(mismatch()),
             Verdict::Broken("the socket is closed".into()),
@@ -148,7 +217,7 @@ mod tests {
         let names = ["a/one", "a/two", "b/one", "b/two", "c/one", "c/two"];
         let result = |(case, verdict)| CaseResult {
             case,
-            requirements: vec!["CHMU-EXAMPLE-001".into()],
+            requirements: vec!["CHMU-DISCOVERY-006".into()],
             verdict,
             seconds: 0.25,
             accesses: None,
@@ -166,8 +235,12 @@ mod tests {
 
     pub(super) fn description() -> RunDescription {
         RunDescription {
-            device: "0000:35:00.0".into(),
-            path: "guest",
+            facts: vec![
+                ("suite".into(), "chmu 0.1.0".into()),
+                ("device".into(), "0000:35:00.0".into()),
+                ("transport".into(), "guest".into()),
+            ],
+            planned: 6,
             repeat_command: "chmu conformance run --transport guest".into(),
         }
     }
@@ -181,10 +254,13 @@ mod tests {
                 passed: 2,
                 differs: 1,
                 skipped: 1,
-                failed: 2
+                failed: 1,
+                unjudged: 1,
             }
         );
         assert_eq!(totals.exit_code(), 1);
+        assert_eq!(totals.all(), 6);
+        assert_eq!(Totals::of(&results()[5..]).exit_code(), 5);
         assert_eq!(Totals::of(&results()[..3]).exit_code(), 0);
         assert_eq!(Totals::of(&results()[3..4]).exit_code(), 4);
         assert_eq!(Totals::default().exit_code(), 4);

@@ -2,6 +2,7 @@
 //! `chmu conformance`.
 
 mod catalogue;
+mod files;
 mod options;
 mod run;
 
@@ -23,7 +24,8 @@ enum Verb {
     List(catalogue::ListOptions),
     /// Explains a requirement or a case.
     Explain(catalogue::ExplainOptions),
-    /// Judges a device. Exits with 0 when it passes, 1 when it fails, 4 when nothing ran.
+    /// Judges a device. Exits with 0 when it passes, 1 when it fails or could not be put back, 4 when nothing ran,
+    /// 5 when it could not be judged in full, 130 when a signal ended the run.
     Run(Box<RunOptions>),
 }
 

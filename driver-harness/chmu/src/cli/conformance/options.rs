@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The options of `chmu conformance run`, and the command that says them again.
 
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::str::FromStr;
+use std::time::Duration;
 
 use chmu_conformance::case::Case;
 use chmu_conformance::cases;
@@ -10,6 +11,8 @@ use chmu_cxl::Profile;
 use chmu_machine::names::{instead, nearest};
 use chmu_model::Quirk;
 use clap::error::ErrorKind;
+
+use super::super::duration;
 
 /// How the device is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -125,9 +128,15 @@ pub(super) struct RunOptions {
     /// Runs only cases that write no register of the units: a first look at unknown hardware.
     #[arg(long)]
     pub(super) read_only: bool,
+    /// How long a case may take; one that takes longer is not judged, and the run goes on [default: 60s].
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub(super) case_time: Option<Duration>,
     /// Writes the results in the XML of junit as well.
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
+    /// Writes down each register access of failing cases, in words; with -vvv they are on stderr.
+    #[arg(long, value_name = "FILE")]
+    pub(super) access_log: Option<PathBuf>,
     /// The form of the results on stdout.
     #[arg(short, long, value_enum, default_value = "ktap")]
     pub(super) output: Output,
@@ -222,10 +231,19 @@ impl RunOptions {
         Ok(())
     }
 
-    /// The command that runs cases again, without instance and cases.
-    pub(super) fn repeat_command(&self) -> String {
-        let mut words = vec!["chmu".to_owned(), "conformance".into(), "run".into()];
+    /// The command that runs cases on `device` again, from any folder, without instance and cases. `program` is how
+    /// this program is called from any folder.
+    pub(super) fn repeat_command(&self, program: &str, device: Option<&str>) -> String {
+        let mut words = vec![program.to_owned(), "conformance".into(), "run".into()];
         words.extend(["--transport".into(), self.transport.name().into()]);
+        if let (None, Some(device)) = (&self.device, device)
+            && FUNCTION.contains(&self.transport)
+        {
+            words.extend(["--device".into(), device.into()]);
+        }
+        if let Some(time) = self.case_time {
+            words.extend(["--case-time".into(), format!("{}ns", time.as_nanos())]);
+        }
         for Given { name, value, .. } in self.given() {
             words.push(name.into());
             words.extend(value);
@@ -253,7 +271,11 @@ impl RunOptions {
                 });
             }
         };
-        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let path = |path: &Option<PathBuf>| {
+            let path = path.as_ref()?;
+            let absolute = path::absolute(path).unwrap_or_else(|_| path.clone());
+            Some(absolute.display().to_string())
+        };
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         add("--device", self.device.clone(), FUNCTION);
         add("--traffic-memory", number(self.traffic_memory), FUNCTION);
@@ -320,13 +342,28 @@ mod tests {
             "hotlist",
         ];
         assert_eq!(
-            parse(&words).unwrap().repeat_command(),
+            parse(&words).unwrap().repeat_command("chmu", None),
             "chmu conformance run --transport socket --socket '/tmp/a b' --clock-socket /c --strict"
         );
-        let guest = ["--transport=guest", "--exact-traffic"];
+        let guest = ["--transport=guest", "--exact-traffic", "--case-time=5s"];
         assert_eq!(
-            parse(&guest).unwrap().repeat_command(),
-            "chmu conformance run --transport guest --exact-traffic"
+            parse(&guest)
+                .unwrap()
+                .repeat_command("/opt/chmu", Some("0000:35:00.0")),
+            "/opt/chmu conformance run --transport guest --device 0000:35:00.0 --case-time 5000000000ns \
+             --exact-traffic"
+        );
+        // From any folder.
+        let relative = ["--transport=socket", "--socket=a.sock"];
+        let here = std::env::current_dir().unwrap().join("a.sock");
+        assert_eq!(
+            parse(&relative)
+                .unwrap()
+                .repeat_command("chmu", Some("the device")),
+            format!(
+                "chmu conformance run --transport socket --socket {}",
+                here.display()
+            )
         );
     }
 

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu conformance run`.
 
-use std::fs;
 use std::io::{self, Stdout};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use chmu::program::{self, OutputError, last_words};
 use chmu_conformance::bench::BlockPlace;
 use chmu_conformance::case::Case;
@@ -17,25 +17,35 @@ use chmu_conformance::paths::function::{
 };
 use chmu_conformance::paths::in_process::{InProcessSubject, Model};
 use chmu_conformance::paths::socket::{SocketSubject, Sockets};
+use chmu_conformance::report::facts::{of_device, of_suite};
 use chmu_conformance::report::json::Report;
 use chmu_conformance::report::ktap::Ktap;
-use chmu_conformance::report::{InstanceResults, RunDescription, Totals, junit};
-use chmu_conformance::run::{self, RunError};
+use chmu_conformance::report::{
+    Ending, InstanceResults, RunDescription, Totals, instance_name, junit,
+};
+use chmu_conformance::run::{self, RunError, left_behind};
 use chmu_conformance::subject::Subject;
 use chmu_cxl::Profile;
 use chmu_driver::device::block_places;
 use chmu_driver::transport::BarOffset;
 use chmu_machine::stop::is_ignored;
+use chmu_machine::words;
+use log::Level;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use super::super::exit_code::NOTHING_RAN;
+use super::super::exit_code::{NOT_JUDGED, NOTHING_RAN};
 use super::super::output::json;
+use super::files::Files;
 use super::options::{Output, RunOptions, Transport};
 
 /// Enough for a border between two ranges of 256 MiB to lie in it.
 const TRAFFIC_MEMORY_MIB: u64 = 320;
 const MIB: u64 = 1 << 20;
+/// What a case has time for: the longest takes a third of it where every access goes through a socket.
+const CASE_TIME: Duration = Duration::from_secs(60);
+/// Some case failed.
+const FAILED: u8 = 1;
 /// What shells say of a program that SIGINT ended.
 const INTERRUPTED: u8 = 130;
 
@@ -43,25 +53,50 @@ const INTERRUPTED: u8 = 130;
 pub(super) fn run(options: &RunOptions) -> Result<ExitCode, clap::Error> {
     options.check()?;
     let cases = options.cases()?;
-    let mut results = Vec::new();
-    Ok(match judge(options, &cases, &mut results) {
-        Ok(code) => code,
-        Err(error) => {
-            let words = last_words(&error);
-            let is_output = error.chain().any(|cause| cause.is::<OutputError>());
-            match results.is_empty() && !is_output {
-                true => ExitCode::from(NOTHING_RAN),
-                false => words,
-            }
+    Ok(start(options, &cases).unwrap_or_else(|error| {
+        let words = last_words(&error);
+        match error.chain().any(|cause| cause.is::<OutputError>()) {
+            true => words,
+            false => ExitCode::from(NOTHING_RAN),
         }
-    })
+    }))
 }
 
-fn judge(
-    options: &RunOptions,
-    cases: &[Case],
-    results: &mut Vec<InstanceResults>,
-) -> Result<ExitCode> {
+/// Looks for what would keep a report from being written, then runs.
+fn start(options: &RunOptions, cases: &[Case]) -> Result<ExitCode> {
+    let stop = catch_signals()?;
+    let files = Files::open(options)?;
+    let catalogue = Catalogue::load().context("The catalogue of this program is damaged")?;
+    let program = program_name();
+    let mut description = RunDescription {
+        facts: of_suite(&catalogue, &options.repeat_command(&program, None)),
+        planned: cases.len(),
+        repeat_command: String::new(),
+    };
+    let opened = open(options).and_then(|mut subject| {
+        let blocks = block_places(subject.transport())?;
+        let instances = instances(&*subject, &blocks, options)?;
+        description.facts.extend(of_device(&mut *subject, &blocks));
+        let device = subject.transport().device().to_owned();
+        description.repeat_command = options.repeat_command(&program, Some(&device));
+        Ok((subject, blocks, instances))
+    });
+    let mut judge = Judge {
+        options,
+        cases,
+        catalogue: &catalogue,
+        description: &description,
+        files,
+        stop: &stop,
+    };
+    match opened {
+        Ok((mut subject, blocks, instances)) => judge.run(&mut *subject, &blocks, &instances),
+        Err(error) => judge.refuse(error),
+    }
+}
+
+/// Set by the signals that end a run.
+fn catch_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if signal != SIGTERM && is_ignored(signal)? {
@@ -71,49 +106,181 @@ fn judge(
         flag::register_conditional_default(signal, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
-    let mut subject = open(options)?;
-    let blocks = block_places(subject.transport())?;
-    let instances = instances(&*subject, &blocks, options)?;
-    let catalogue = Catalogue::load().context("The catalogue of this program is damaged")?;
-    let description = RunDescription {
-        device: subject.transport().device().to_owned(),
-        path: subject.path(),
-        repeat_command: options.repeat_command(),
+    Ok(stop)
+}
+
+/// How this program is called from any folder.
+fn program_name() -> String {
+    let name = env!("CARGO_BIN_NAME");
+    let Ok(own) = std::env::current_exe() else {
+        return name.into();
     };
-    let mut ktap = match options.output {
-        Output::Ktap => {
-            let ktap = Ktap::new(io::stdout(), &description, &catalogue, instances.len());
-            Some(ktap.map_err(OutputError::from)?)
-        }
-        Output::Json => None,
-    };
-    let mut outcome = Ok(());
-    for instance in instances {
-        if outcome.is_ok() && !stop.load(Ordering::Relaxed) {
-            let run_options = run::RunOptions {
-                strict: options.strict,
-                read_only: options.read_only,
-                instance: Some(instance),
-                stop: Some(&*stop),
-                case_budget: None,
-                log_accesses: false,
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&paths)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    match found.and_then(|path| path.canonicalize().ok()) {
+        Some(found) if Some(&found) == own.canonicalize().ok().as_ref() => name.into(),
+        _ => own.display().to_string(),
+    }
+}
+
+/// A run and where its results go.
+struct Judge<'a> {
+    options: &'a RunOptions,
+    cases: &'a [Case],
+    catalogue: &'a Catalogue,
+    description: &'a RunDescription,
+    files: Files,
+    stop: &'a AtomicBool,
+}
+
+type Stream<'a> = Ktap<'a, Stdout>;
+
+impl<'a> Judge<'a> {
+    /// Reports that nothing ran, and why.
+    fn refuse(&mut self, error: anyhow::Error) -> Result<ExitCode> {
+        let early = words::describe(&*error);
+        let ending = Ending {
+            early: Some(early),
+            left: None,
+        };
+        let ktap = self.stream(0)?;
+        self.print(&[], &ending, ktap)?;
+        Err(error)
+    }
+
+    /// Judges one instance after the other.
+    fn run(
+        &mut self,
+        subject: &mut (dyn Subject + 'static),
+        blocks: &[BarOffset],
+        instances: &[(usize, u8)],
+    ) -> Result<ExitCode> {
+        let mut ktap = self.stream(instances.len())?;
+        let mut results = Vec::new();
+        let mut ending = Ending::default();
+        for instance in instances {
+            let outcome = self.run_instance(subject, blocks, *instance, ktap.as_mut());
+            let (one, end) = match outcome {
+                Ok(ran) => ran,
+                Err(error) if error.is::<OutputError>() => return Err(error),
+                Err(error) => {
+                    ending.early = Some(words::describe(&*error));
+                    break;
+                }
             };
-            let bench = (&mut *subject, &blocks[..]);
-            let (one, restored) = run_instance(bench, cases, &run_options, ktap.as_mut())?;
             results.push(one);
-            outcome = restored;
+            ending = end;
+            if ending != Ending::default() {
+                break;
+            }
+        }
+        self.print(&results, &ending, ktap)?;
+        if let Some(problem) = ending.problem() {
+            program::say(&problem);
+        }
+        Ok(ExitCode::from(self.exit_code(&results, &ending)))
+    }
+
+    fn exit_code(&self, results: &[InstanceResults], ending: &Ending) -> u8 {
+        if self.stop.load(Ordering::Relaxed) {
+            return INTERRUPTED;
+        }
+        let totals = Totals::of(results.iter().flat_map(|one| &one.results));
+        match totals.exit_code() {
+            FAILED => FAILED,
+            _ if ending.left.is_some() => FAILED,
+            NOTHING_RAN if results.is_empty() => NOTHING_RAN,
+            _ if ending.early.is_some() => NOT_JUDGED,
+            code => code,
         }
     }
-    print(options, &description, results, ktap)?;
-    if stop.load(Ordering::Relaxed) {
-        if let Err(error) = &outcome {
-            program::say(error);
+
+    /// What is written to stdout as cases end.
+    fn stream(&self, instances: usize) -> Result<Option<Stream<'a>>> {
+        match self.options.output {
+            Output::Json => Ok(None),
+            Output::Ktap => {
+                let ktap = Ktap::new(io::stdout(), self.description, self.catalogue, instances);
+                Ok(Some(ktap.map_err(OutputError::from)?))
+            }
         }
-        return Ok(ExitCode::from(INTERRUPTED));
     }
-    outcome?;
-    let all = results.iter().flat_map(|one| &one.results);
-    Ok(ExitCode::from(Totals::of(all).exit_code()))
+
+    /// Runs the cases on one instance; results are written as they come.
+    fn run_instance(
+        &mut self,
+        subject: &mut (dyn Subject + 'static),
+        blocks: &[BarOffset],
+        instance: (usize, u8),
+        mut ktap: Option<&mut Stream<'_>>,
+    ) -> Result<(InstanceResults, Ending)> {
+        let name = instance_name(instance);
+        let options = run::RunOptions {
+            strict: self.options.strict,
+            read_only: self.options.read_only,
+            instance: Some(instance),
+            stop: Some(self.stop),
+            case_budget: Some(self.options.case_time.unwrap_or(CASE_TIME)),
+            log_accesses: self.files.access_log.is_some() || log::log_enabled!(Level::Trace),
+        };
+        let mut written = Ok(());
+        if let Some(ktap) = &mut ktap {
+            written = ktap.begin_instance(instance, self.cases.len());
+        }
+        let (files, stop) = (&mut self.files, self.stop);
+        let outcome = run::run(subject, blocks, self.cases, &options, |result| {
+            files.log_accesses(&name, result);
+            if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
+                written = ktap.result(result);
+                if written.is_err() {
+                    // Nobody learns of what the other cases would find.
+                    stop.store(true, Ordering::Relaxed);
+                }
+            }
+        });
+        let (results, ending) = match outcome {
+            Ok(results) => (results, Ending::default()),
+            Err(RunError::Ended {
+                early,
+                left,
+                results,
+            }) => {
+                let ending = Ending {
+                    early: early.map(|early| early.to_string()),
+                    left: left_behind(&left),
+                };
+                (results, ending)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
+            written = ktap.end_instance(&results);
+        }
+        written.map_err(OutputError::from)?;
+        Ok((InstanceResults { instance, results }, ending))
+    }
+
+    /// Writes what comes at the end.
+    fn print(
+        &mut self,
+        results: &[InstanceResults],
+        ending: &Ending,
+        ktap: Option<Stream<'_>>,
+    ) -> Result<()> {
+        let (description, catalogue) = (self.description, self.catalogue);
+        let xml = junit::to_xml(description, catalogue, results, ending)?;
+        self.files.write_junit(&xml)?;
+        match ktap {
+            Some(ktap) => ktap.end(results, ending).map_err(OutputError::from)?,
+            None => {
+                let report = Report::new(description, catalogue, results, ending);
+                program::print(json(&report)?)?;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Connects to the device.
@@ -171,59 +338,4 @@ fn instances(
         instances.truncate(1);
     }
     Ok(instances)
-}
-
-/// Runs the cases on one instance; results are written as they come. Also says whether the
-/// instance is as it was.
-fn run_instance(
-    (subject, blocks): (&mut (dyn Subject + 'static), &[BarOffset]),
-    cases: &[Case],
-    options: &run::RunOptions<'_>,
-    mut ktap: Option<&mut Ktap<'_, Stdout>>,
-) -> Result<(InstanceResults, Result<()>)> {
-    let instance = options.instance.unwrap_or_default();
-    let mut written = Ok(());
-    if let Some(ktap) = &mut ktap {
-        written = ktap.begin_instance(instance, cases.len());
-    }
-    let outcome = run::run(subject, blocks, cases, options, |result| {
-        if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
-            written = ktap.result(result);
-            if let (Err(_), Some(stop)) = (&written, options.stop) {
-                // Nobody learns of what the other cases would find.
-                stop.store(true, Ordering::Relaxed);
-            }
-        }
-    });
-    let (results, restored) = match outcome {
-        Ok(results) => (results, Ok(())),
-        Err(error @ RunError::Ended { .. }) => {
-            let left = anyhow!("{error}");
-            (error.into_results(), Err(left))
-        }
-        Err(error) => return Err(error.into()),
-    };
-    if let (Some(ktap), Ok(())) = (&mut ktap, &written) {
-        written = ktap.end_instance(&results);
-    }
-    written.map_err(OutputError::from)?;
-    Ok((InstanceResults { instance, results }, restored))
-}
-
-/// Writes what comes at the end.
-fn print(
-    options: &RunOptions,
-    description: &RunDescription,
-    results: &[InstanceResults],
-    ktap: Option<Ktap<'_, Stdout>>,
-) -> Result<()> {
-    if let Some(path) = &options.junit {
-        let xml = junit::to_xml(description, results)?;
-        fs::write(path, xml).with_context(|| format!("Cannot write {}", path.display()))?;
-    }
-    match ktap {
-        Some(ktap) => ktap.end(results).map_err(OutputError::from)?,
-        None => program::print(json(&Report::new(description, results))?)?,
-    }
-    Ok(())
 }
