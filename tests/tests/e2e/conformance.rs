@@ -65,6 +65,7 @@ fn passes(profile: &str, mode: Mode, minimum: u64) -> Result<()> {
     }
     assert_eq!(output.exit_code, 0, "{}", output.stderr);
     let totals = &report["totals"];
+    assert_eq!(totals["unjudged"], 0, "{totals}");
     assert_eq!(
         (&totals["failed"], &totals["differs"]),
         (&0.into(), &0.into())

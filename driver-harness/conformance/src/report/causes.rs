@@ -135,7 +135,6 @@ const TRAFFIC: &[&str] = &[
     "instance",
     "address",
     "order",
-    "refusal",
     "reset",
     "stress",
 ];
@@ -159,7 +158,6 @@ const EVERYTHING: &[&str] = &[
     "instance",
     "address",
     "order",
-    "refusal",
     "reset",
     "stress",
 ];
