@@ -37,7 +37,7 @@ const WINDOWS: usize = 5;
 const OVERFLOWS: usize = 2;
 /// Empty windows before it is believed that nothing will be reported.
 const EMPTY_WINDOWS: usize = 4 * WINDOWS;
-/// Empty windows, after something was found above the usual threshold, before this goes down again.
+/// Empty windows, after something was found between the hot ones and the others, before less is hot again.
 const RELAX_WINDOWS: usize = 10 * EMPTY_WINDOWS;
 /// Windows with units that are looked at before settings below the usual ones are trusted.
 const LOOKS: usize = 2;
@@ -88,6 +88,9 @@ pub struct Tuner {
     windows: Vec<Window>,
     /// The threshold before it was raised because of overflow.
     raised_from: Option<u64>,
+    /// The threshold rose for want of room in the list, and not to where the hot ones end: what it
+    /// leaves out is hot as well.
+    is_for_room: bool,
     /// A higher threshold leaves nothing: all is equally hot.
     is_equal: bool,
     /// Settings below the usual ones were looked at.
@@ -125,6 +128,7 @@ impl Tuner {
             empty_parts: 0,
             windows: Vec::new(),
             raised_from: None,
+            is_for_room: false,
             is_equal: false,
             is_trusted: false,
             has_found: false,
@@ -233,12 +237,13 @@ impl Tuner {
             ..
         } = self.fixed;
         let is_quiet = self.recent_overflows() == 0 || !self.can_rise();
-        let has_arrived = self.has_found && self.parts == 1 && is_quiet;
         let Settings {
             threshold: now,
             epoch_ns,
             ..
         } = self.settings;
+        let has_room = threshold || !self.is_for_room || now <= self.usual.threshold;
+        let has_arrived = self.has_found && self.parts == 1 && is_quiet && has_room;
         let is_lowest = (threshold || now <= self.bounds.threshold.0)
             && (epoch || epoch_ns >= self.bounds.epoch_ns.1)
             && self.raised_from.is_none();
@@ -344,6 +349,7 @@ impl Tuner {
             let wished = gap
                 .filter(|gap| *gap > now)
                 .unwrap_or(now.saturating_mul(2));
+            self.is_for_room = false;
             let change = self.set_threshold(wished.min(most), "the list overflows");
             self.raised_from = Some(now);
             return Some(change);
@@ -374,8 +380,8 @@ impl Tuner {
         }
         let needed = match (self.parts > 1, self.has_found, self.raised_from) {
             (true, ..) | (_, false, Some(_)) => WINDOWS,
-            (_, true, _) => RELAX_WINDOWS,
-            (_, false, None) => EMPTY_WINDOWS,
+            (_, true, _) if !self.is_for_room => RELAX_WINDOWS,
+            (_, true, _) | (_, false, None) => EMPTY_WINDOWS,
         };
         (empty >= needed).then(|| self.too_few()).flatten()
     }
@@ -395,7 +401,7 @@ impl Tuner {
             return may_relax.then(|| self.set_threshold(halved, "nothing is as hot any more"));
         }
         if let Some(before) = self.raised_from.take() {
-            self.is_equal = true;
+            (self.is_equal, self.is_for_room) = (true, true);
             self.settings.threshold = before;
             return self
                 .narrow()

@@ -433,6 +433,29 @@ fn settings_below_the_usual_ones_end_when_something_is_hot_by_those() {
     assert_eq!(machine.right_and_wrong(), (100, 0));
 }
 
+/// Equally hot pages of which a short list holds a part: those that are less hot by then, as on a machine
+/// that others slow down, are promoted too.
+#[test]
+fn what_a_list_had_no_room_for_is_found_when_it_is_less_hot() {
+    let mut device = usual((400, 1));
+    (device.hot, device.list) = (500, 63);
+    let mut machine = Machine::new(device, 1);
+    while machine.right_and_wrong().0 == 0 {
+        machine.epochs(1, false);
+    }
+    machine.device.traffic = (60, 0);
+    machine.epochs(60, false);
+    assert!(!machine.tuner.is_settled(), "{:?}", machine.device.settings);
+    machine.epochs(2_000, false);
+    assert_eq!(
+        machine.right_and_wrong(),
+        (500, 0),
+        "{:?}",
+        machine.device.settings
+    );
+    assert!(machine.tuner.is_settled());
+}
+
 #[test]
 fn what_a_source_does_not_take_is_asked_for_once() {
     let device = usual((1, 1));
