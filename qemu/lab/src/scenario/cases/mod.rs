@@ -9,6 +9,7 @@ mod equal_sockets;
 mod foreign_program;
 mod foreign_promoter;
 mod interleaved_devices;
+mod killed_mid_batch;
 mod moving_hot_set;
 mod node_offline;
 mod overflow;
@@ -17,6 +18,7 @@ mod ping_pong;
 mod pinned;
 mod reboot;
 mod reset_under_load;
+mod reused_frames;
 mod shared_memory;
 mod source_dies;
 mod sync;
@@ -44,6 +46,7 @@ pub const ALL: &[Scenario] = &[
     pinned::SCENARIO,
     interleaved_devices::TWO,
     interleaved_devices::THREE,
+    tuner::TOO_HIGH,
     tuner::SHORT_LIST,
     overflow::SCENARIO,
     cpuset::SCENARIO,
@@ -53,6 +56,10 @@ pub const ALL: &[Scenario] = &[
     foreign_promoter::SCENARIO,
     node_offline::SCENARIO,
     source_dies::SCENARIO,
+    killed_mid_batch::SCENARIO,
+    killed_mid_batch::HUNG_UP,
+    reused_frames::QUIET,
+    reused_frames::LOADED,
     reboot::SCENARIO,
     foreign_program::SCENARIO,
 ];

@@ -1,12 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Devices for which the settings that a program begins with are wrong, and nobody says better ones.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::scenario::bench::{Bench, Workload};
 use crate::scenario::proof::Demand;
 use crate::scenario::{Needs, Scenario};
+
+/// Only stores count, which are rare: no page reaches the usual threshold.
+pub(super) const TOO_HIGH: Scenario = Scenario {
+    name: "tuner",
+    summary: "where no page reaches the usual threshold, another one is found without a number",
+    needs: Needs {
+        device: "[[block]]\n[[block.instance]]\ntrackable_requests = [\"non-tee-write\"]\n",
+        ..Needs::topology("default")
+    },
+    run: too_high,
+};
 
 /// An eighth of the hot pages fits into the list at once.
 pub(super) const SHORT_LIST: Scenario = Scenario {
@@ -18,6 +29,18 @@ pub(super) const SHORT_LIST: Scenario = Scenario {
     },
     run: short_list,
 };
+
+fn too_high(bench: &mut Bench<'_>) -> Result<()> {
+    let workload = bench.workload("--pages 4096 --hot-pages 512 --write-percent 3")?;
+    bench.go(&workload)?;
+    let fixed = bench.shell("chmu promote --no-tune --seconds 3 -o json")?;
+    let fixed: Value = serde_json::from_str(&fixed).context("The report is none")?;
+    let promoted = &fixed["pages_promoted"];
+    bench.expect(*promoted == 0, || {
+        format!("{promoted} pages were promoted with the usual settings: they are not wrong here")
+    });
+    promote_by_no_number(bench, workload)
+}
 
 fn short_list(bench: &mut Bench<'_>) -> Result<()> {
     let workload = bench.workload("--pages 4096 --hot-pages 512")?;
