@@ -45,6 +45,12 @@ fn a_node_that_goes_and_comes_on_6_12() -> Result<()> {
     pass(KernelChoice::Lts612, &["node-offline"])
 }
 
+#[test]
+fn wrong_settings_and_sudden_ends_on_6_12() -> Result<()> {
+    let names = ["tuner", "killed-mid-batch", "hung-up-mid-batch"];
+    pass(KernelChoice::Lts612, &names)
+}
+
 fn pass(kernel: KernelChoice, names: &[&str]) -> Result<()> {
     let turn = Turn::take(kernel)?;
     let progress = Progress::hidden();
