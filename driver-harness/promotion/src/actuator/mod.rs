@@ -75,6 +75,9 @@ pub enum ActuatorError {
     /// What the kernel counts cannot be read.
     #[error(transparent)]
     Sysfs(#[from] SysfsError),
+    /// Its parts cannot work side by side.
+    #[error("Cannot start a thread to move pages by: {0}")]
+    Thread(#[source] std::io::Error),
     /// A mistake of this program.
     #[error("The actuator panicked: {0}; please report this")]
     Panicked(String),
@@ -88,6 +91,7 @@ impl ActuatorError {
             ActuatorError::PageFlags(_)
             | ActuatorError::Processes(_)
             | ActuatorError::Sysfs(_)
+            | ActuatorError::Thread(_)
             | ActuatorError::Panicked(_) => Severity::Fatal,
         }
     }

@@ -16,8 +16,8 @@ use super::control;
 use super::error::{DamonError, without_damon};
 use super::ownership::{self, Places, Remains};
 
-/// One that moves pages, and some that watch.
-const WORKERS: usize = 4;
+/// Two that move pages, and some that watch.
+const WORKERS: usize = 5;
 /// Modules that keep DAMON for themselves while enabled.
 const EXCLUSIVE_MODULES: [&str; 3] = ["damon_stat", "damon_reclaim", "damon_lru_sort"];
 
@@ -168,15 +168,15 @@ mod tests {
         let count = || fs::read_to_string(places.kdamonds().join("nr_kdamonds")).unwrap();
         let first = Worker::claim(&places).unwrap();
         let second = Worker::claim(&places).unwrap();
-        assert_eq!(count(), "4");
+        assert_eq!(count(), "5");
         assert!(first.folder().ends_with("0") && second.folder().ends_with("1"));
         drop(first);
-        assert_eq!(count(), "4", "removing workers while one runs is refused");
-        let others: Vec<_> = (0..3).map(|_| Worker::claim(&places).unwrap()).collect();
+        assert_eq!(count(), "5", "removing workers while one runs is refused");
+        let others: Vec<_> = (0..4).map(|_| Worker::claim(&places).unwrap()).collect();
         assert!(others[0].folder().ends_with("0"));
         assert_eq!(
             Worker::claim(&places).unwrap_err().to_string(),
-            "All 4 DAMON workers of this run are in use; name fewer sources"
+            "All 5 DAMON workers of this run are in use; name fewer sources"
         );
         drop((second, others));
         assert_eq!(count(), "0");

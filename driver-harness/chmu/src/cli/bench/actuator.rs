@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
+use chmu_machine::memory::numa;
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::topology::Topology;
@@ -13,8 +14,11 @@ use chmu_promotion::actuator::damon::BatchTimes;
 use chmu_promotion::actuator::{Actuator, Damon, Places};
 use chmu_promotion::{Batch, Fate, Route};
 
-use super::pages::Pages;
-use super::{ActuatorOptions, Measurement, Report, kinds, milliseconds, processes, strangers};
+use super::processes::{Member, Step};
+use super::{
+    ActuatorOptions, Measurement, Processes, Report, kinds, median, milliseconds, processes,
+    strangers,
+};
 
 /// DAMON is to move as many pages in a second as one call does, by this share.
 const SPEED_SHARE: f64 = 0.8;
@@ -29,7 +33,6 @@ const FLAT_SHARE: f64 = 0.8;
 pub(super) struct Mover {
     damon: Damon,
     stop: StopFlag,
-    number: u64,
 }
 
 /// The cost of one batch.
@@ -45,13 +48,11 @@ impl Mover {
         Ok(Mover {
             damon: Damon::set_up(Places::default())?,
             stop: StopFlag::new()?,
-            number: 0,
         })
     }
 
     /// Promotes a batch.
     pub(super) fn promote(&mut self, batch: &Batch) -> Result<(Vec<Fate>, Cost)> {
-        self.number += 1;
         let reads = self.damon.page_flag_reads();
         let start = Instant::now();
         let fates = self.damon.promote_batch(batch, &self.stop)?;
@@ -63,70 +64,90 @@ impl Mover {
         Ok((fates, cost))
     }
 
-    /// Promotes pages of which every one must arrive.
-    fn promote_all(&mut self, pages: &Pages) -> Result<Cost> {
-        let batch = pages.batch(self.number)?;
+    /// Promotes a batch of which nearly every page must arrive.
+    pub(super) fn promote_nearly_all(&mut self, batch: &Batch) -> Result<Cost> {
+        let (fates, cost) = self.promote(batch)?;
+        let node = batch.route.target;
+        let moved = fates.iter().filter(|&&fate| fate == Fate::Moved { node });
+        let (moved, all) = (moved.count(), fates.len());
+        ensure!(moved * 100 >= all * 98, "Only {moved} of {all} pages moved");
+        Ok(cost)
+    }
+
+    /// The same for all scattered pages of a process, which is asked where they are.
+    fn promote_member(&mut self, member: &Member, route: Route) -> Result<Cost> {
+        let batch = member.batch(route)?;
         let (fates, cost) = self.promote(&batch)?;
-        let target = pages.route.target;
-        let moved = fates
-            .iter()
-            .filter(|&&fate| fate == Fate::Moved { node: target });
-        let (moved, there) = (moved.count(), pages.count_on(target)?);
+        let node = route.target;
+        let moved = fates.iter().filter(|&&fate| fate == Fate::Moved { node });
+        let (moved, there, all) = (moved.count(), member.count_on(node)?, fates.len());
         ensure!(
             moved == there,
-            "DAMON says that {moved} of {} pages moved, and {there} are there",
-            pages.len()
+            "DAMON says that {moved} of {all} pages moved, and {there} are there"
         );
-        ensure!(
-            there * 100 >= pages.len() * 98,
-            "Only {there} of {} pages moved",
-            pages.len()
-        );
+        ensure!(there * 100 >= all * 98, "Only {there} of {all} pages moved");
         Ok(cost)
     }
 }
 
-pub(super) fn run(options: &ActuatorOptions) -> Result<Report> {
-    let route = route()?;
-    // Before anything else: children do not inherit what is set up later.
-    let crowd = processes::Crowd::start(options.processes, options.process_pages, route.source)?;
-    let mut mover = Mover::new()?;
-    let (mut costs, mut calls, mut single) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
-        // New pages each time: those that went there and back lie side by side.
-        let pages = Pages::fill(options.pages, route)?;
-        costs.push(mover.promote_all(&pages)?);
-        let pages = Pages::fill(options.pages, route)?;
+/// What the rounds cost, each part of a round by other means.
+#[derive(Default)]
+struct Rounds {
+    batches: Vec<Cost>,
+    by_one_worker_ns: Vec<u64>,
+    by_call_ns: Vec<u64>,
+    single_ns: Vec<u64>,
+}
+
+/// Pages of processes that were started before, since none may inherit the files of DAMON.
+fn measure(
+    mover: &mut Mover,
+    alone: &mut Mover,
+    members: &[[Member; 4]],
+    route: Route,
+) -> Result<Rounds> {
+    let mut rounds = Rounds::default();
+    for [shared, by_one, by_call, single] in members {
+        rounds.batches.push(mover.promote_member(shared, route)?);
         let start = Instant::now();
-        pages.move_by_call(route.target)?;
-        calls.push(nanoseconds(start));
-        single.push(mover.promote_all(&Pages::fill(1, route)?)?.whole_ns);
+        by_call.move_by_call(route.target)?;
+        rounds.by_call_ns.push(nanoseconds(start));
+        let cost = alone.promote_member(by_one, route)?;
+        rounds.by_one_worker_ns.push(cost.whole_ns);
+        let cost = mover.promote_member(single, route)?;
+        rounds.single_ns.push(cost.whole_ns);
     }
+    Ok(rounds)
+}
+
+fn measurements(rounds: &Rounds, options: &ActuatorOptions) -> Vec<Measurement> {
+    let of = |part: fn(&Cost) -> u64| -> Vec<u64> { rounds.batches.iter().map(part).collect() };
     let folios = (u64::from(options.rounds) * options.pages) as f64;
-    let least = |values: &[u64]| values.iter().copied().min().unwrap_or(0);
-    let whole: Vec<_> = costs.iter().map(|cost| cost.whole_ns).collect();
-    let program: Vec<_> = costs.iter().map(|cost| cost.times.program_ns).collect();
-    for cost in &costs {
-        log::info!("{cost:?}");
-    }
-    let reads: u64 = costs.iter().map(|cost| cost.reads).sum();
-    let mut measurements = vec![
+    let reads: u64 = of(|cost| cost.reads).iter().sum();
+    let median_ms = |values: &[u64]| milliseconds(median(values));
+    vec![
         Measurement::against(
             "batch by DAMON, by move_pages",
-            least(&whole),
-            least(&calls),
+            &of(|cost| cost.whole_ns),
+            &rounds.by_call_ns,
+            SPEED_SHARE,
+        ),
+        Measurement::against(
+            "the same by one worker",
+            &rounds.by_one_worker_ns,
+            &rounds.by_call_ns,
             SPEED_SHARE,
         ),
         Measurement::at_most(
             "set-up of a batch",
             "ms",
-            milliseconds(least(&program)),
+            median_ms(&of(|cost| cost.times.program_ns)),
             SETUP_MS,
         ),
         Measurement::at_most(
             "batch of one page",
             "ms",
-            milliseconds(least(&single)),
+            median_ms(&rounds.single_ns),
             SETUP_MS,
         ),
         Measurement::at_most(
@@ -135,17 +156,40 @@ pub(super) fn run(options: &ActuatorOptions) -> Result<Report> {
             reads as f64 / folios,
             READS_PER_FOLIO,
         ),
-    ];
+    ]
+}
+
+pub(super) fn run(options: &ActuatorOptions) -> Result<Report> {
+    let route = route()?;
+    let steps = processes::costs(route, options)?;
+    let member = |pages| Member::with_scattered(pages, route.source);
+    let members: Vec<_> = (0..options.rounds)
+        .map(|_| {
+            let [shared, by_one, by_call] = [(); 3].map(|()| member(options.pages));
+            Ok([shared?, by_one?, by_call?, member(1)?])
+        })
+        .collect::<Result<_>>()?;
+    // What was filled a moment ago waits in its processor's list.
+    numa::drain_reclaim_batches()?;
+    let (mut mover, mut alone) = (Mover::new()?, Mover::new()?);
+    alone.damon.use_one_worker();
+    let rounds = measure(&mut mover, &mut alone, &members, route)?;
+    drop((alone, members));
+    for cost in &rounds.batches {
+        log::info!("{cost:?}");
+    }
+    let mut measurements = measurements(&rounds, options);
     let strangers = strangers::check(&mut mover, options.pages, route)?;
     let kinds = kinds::check(&mut mover, route)?;
-    if options.processes > 0 {
-        let (few, many) = crowd.costs(&mut mover, route, options)?;
-        measurements.push(Measurement::against(
-            "batch of many processes, of few",
-            many,
-            few,
+    if let [few, .., many] = steps.as_slice() {
+        let cost = |step: &Step| step.batches_ns.clone();
+        let measurement = Measurement::against(
+            "batch with most processes, fewest",
+            &cost(many),
+            &cost(few),
             FLAT_SHARE,
-        ));
+        );
+        measurements.push(measurement);
     }
     Ok(Report {
         kernel: fs::read_to_string("/proc/sys/kernel/osrelease")
@@ -155,6 +199,7 @@ pub(super) fn run(options: &ActuatorOptions) -> Result<Report> {
         pages: options.pages,
         rounds: options.rounds,
         measurements,
+        processes: steps.iter().map(Processes::of).collect(),
         strangers,
         kinds,
     })
@@ -177,6 +222,6 @@ fn route() -> Result<Route> {
     })
 }
 
-pub(super) fn nanoseconds(start: Instant) -> u64 {
+fn nanoseconds(start: Instant) -> u64 {
     u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

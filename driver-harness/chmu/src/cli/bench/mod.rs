@@ -34,10 +34,10 @@ struct ActuatorOptions {
     /// Pages of a batch, no two of them neighbours.
     #[arg(long, value_name = "PAGES", default_value_t = 512, value_parser = clap::value_parser!(u64).range(1..=1024))]
     pages: u64,
-    /// Batches; the quickest counts.
+    /// Batches of each sort; their median counts.
     #[arg(long, value_name = "COUNT", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Other processes with memory on the slow node for the last measurement.
+    /// Most processes with memory on the slow node; none to leave that measurement out.
     #[arg(long, value_name = "COUNT", default_value_t = 1000)]
     processes: u32,
     /// Pages of each of them.
@@ -58,22 +58,35 @@ struct Measurement {
     floor: Option<f64>,
     /// Floor by value, or for quantities without a floor target by value.
     ratio: f64,
+    /// The least and the greatest ratio of a round.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spread: Option<[f64; 2]>,
     /// What the ratio must reach, or the value must not exceed.
     target: f64,
     met: bool,
 }
 
 impl Measurement {
-    /// A cost that is to be no more than `1 / share` of the floor's.
-    fn against(name: &'static str, value_ns: u64, floor_ns: u64, share: f64) -> Measurement {
-        let (value, floor) = (milliseconds(value_ns), milliseconds(floor_ns));
-        let ratio = floor / value.max(f64::MIN_POSITIVE);
+    /// Costs of rounds that are to be no more than `1 / share` of the floor's in the same rounds.
+    fn against(
+        name: &'static str,
+        values_ns: &[u64],
+        floors_ns: &[u64],
+        share: f64,
+    ) -> Measurement {
+        let both = values_ns.iter().zip(floors_ns);
+        let ratio = |(value, floor): (&u64, &u64)| *floor as f64 / (*value).max(1) as f64;
+        let mut ratios: Vec<f64> = both.map(ratio).collect();
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios.get(ratios.len() / 2).copied().unwrap_or(0.0);
+        let ends = ratios.first().copied().zip(ratios.last().copied());
         Measurement {
             name,
             unit: "ms",
-            value,
-            floor: Some(floor),
+            value: milliseconds(median(values_ns)),
+            floor: Some(milliseconds(median(floors_ns))),
             ratio,
+            spread: ends.map(|(least, greatest)| [least, greatest]),
             target: share,
             met: ratio >= share,
         }
@@ -87,6 +100,7 @@ impl Measurement {
             value,
             floor: None,
             ratio: most / value.max(f64::MIN_POSITIVE),
+            spread: None,
             target: most,
             met: value <= most,
         }
@@ -106,7 +120,32 @@ impl fmt::Display for Measurement {
             floor.as_deref().unwrap_or("-"),
             self.ratio,
             self.target
-        )
+        )?;
+        match self.spread {
+            Some([least, greatest]) => write!(f, " ({least:.2} to {greatest:.2})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What batches cost with so many processes around, which own their pages.
+#[derive(Debug, Serialize)]
+struct Processes {
+    processes: u32,
+    median_ms: f64,
+    least_ms: f64,
+    greatest_ms: f64,
+}
+
+impl Processes {
+    fn of(step: &processes::Step) -> Processes {
+        let ends = |end: Option<&u64>| milliseconds(end.copied().unwrap_or(0));
+        Processes {
+            processes: step.processes,
+            median_ms: milliseconds(median(&step.batches_ns)),
+            least_ms: ends(step.batches_ns.iter().min()),
+            greatest_ms: ends(step.batches_ns.iter().max()),
+        }
     }
 }
 
@@ -117,6 +156,7 @@ struct Report {
     pages: u64,
     rounds: u32,
     measurements: Vec<Measurement>,
+    processes: Vec<Processes>,
     /// What the batches moved, and what they must not have.
     strangers: strangers::Strangers,
     kinds: Vec<kinds::Kind>,
@@ -134,7 +174,7 @@ impl fmt::Display for Report {
         let pages = words::count(self.pages, "page", "pages");
         writeln!(
             f,
-            "Linux {}, batches of {pages}, best of {}",
+            "Linux {}, batches of {pages}, medians of {}",
             self.kernel, self.rounds
         )?;
         writeln!(
@@ -144,6 +184,13 @@ impl fmt::Display for Report {
         )?;
         for measurement in &self.measurements {
             writeln!(f, "{measurement}")?;
+        }
+        for step in &self.processes {
+            writeln!(
+                f,
+                "a batch of {} processes: {:.3} ms ({:.3} to {:.3})",
+                step.processes, step.median_ms, step.least_ms, step.greatest_ms
+            )?;
         }
         write!(f, "{}", self.strangers)?;
         for kind in &self.kinds {
@@ -161,6 +208,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         true => ExitCode::SUCCESS,
         false => ExitCode::from(NEGATIVE_RESULT),
     })
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut values = values.to_vec();
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap_or(0)
 }
 
 fn milliseconds(nanoseconds: u64) -> f64 {

@@ -2,9 +2,8 @@
 //! Pages to be moved there and back.
 
 use anyhow::{Context, Result};
-use chmu_machine::memory::numa::{self, Placement, Sharing};
+use chmu_machine::memory::numa;
 use chmu_machine::memory::{Buffer, page_map};
-use chmu_machine::node::NodeId;
 use chmu_promotion::{Batch, Candidate, Folio, Route};
 
 /// Between two pages of a batch are pages that stay.
@@ -16,7 +15,7 @@ pub(super) struct Pages {
     /// Keeps them mapped.
     _buffer: Buffer,
     addresses: Vec<u64>,
-    pub(super) route: Route,
+    route: Route,
 }
 
 impl Pages {
@@ -54,26 +53,5 @@ impl Pages {
             route: self.route,
             candidates,
         })
-    }
-
-    /// One call of `move_pages(2)` over all.
-    pub(super) fn move_by_call(&self, target: NodeId) -> Result<()> {
-        let process_id = std::process::id();
-        numa::move_pages(process_id, &self.addresses, target, Sharing::Shared)
-            .context("move_pages failed")?;
-        Ok(())
-    }
-
-    /// How many are on a node.
-    pub(super) fn count_on(&self, node: NodeId) -> Result<usize> {
-        let places = numa::query_pages(std::process::id(), &self.addresses)?;
-        let there = places
-            .iter()
-            .filter(|&&place| place == Placement::Node(node));
-        Ok(there.count())
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.addresses.len()
     }
 }

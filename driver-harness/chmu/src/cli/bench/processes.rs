@@ -4,104 +4,148 @@
 use std::io::{self, PipeReader, Read, Write};
 
 use anyhow::{Context, Result, ensure};
+use chmu_machine::memory::numa::{self, Placement, Sharing};
 use chmu_machine::memory::page_map::PageMap;
 use chmu_machine::memory::{Buffer, PAGE_BYTES};
 use chmu_machine::node::NodeId;
 use chmu_promotion::{Batch, Candidate, Folio, Route};
+use chmu_spec::address::Pfn;
 
 use super::ActuatorOptions;
 use super::actuator::Mover;
 
-/// Batches measured of each sort.
+/// Batches measured with each number of processes.
 const ROUNDS: u64 = 5;
+/// Between two pages of a batch of one process, themselves included.
+const STRIDE: u64 = 3;
+/// The least number of processes.
+const FEW: u32 = 10;
 
-/// Children of this process that hold pages until it lets them go.
+/// What batches cost with so many processes.
 #[derive(Debug)]
-pub(super) struct Crowd {
-    members: Vec<Member>,
+pub(super) struct Step {
+    pub(super) processes: u32,
+    pub(super) batches_ns: Vec<u64>,
 }
 
-#[derive(Debug)]
-struct Member {
-    process_id: i32,
-    /// Where its pages are; the same in each.
-    address: u64,
-    pages: u64,
-}
-
-impl Crowd {
-    /// Starts `count` processes with `pages` pages each on `node`.
-    pub(super) fn start(count: u32, pages: u64, node: NodeId) -> Result<Crowd> {
-        let mut crowd = Crowd {
-            members: Vec::new(),
-        };
-        for _ in 0..count {
-            crowd.members.push(Member::start(pages, node)?);
+/// Batches of as many pages with 10 processes, ten times as many and so on, until there are
+/// `options.processes`. The pages of a batch are of as many processes as there are.
+pub(super) fn costs(route: Route, options: &ActuatorOptions) -> Result<Vec<Step>> {
+    let each = options.process_pages / (2 * STRIDE * ROUNDS);
+    let wanted = options.pages.min(each * u64::from(FEW));
+    ensure!(
+        wanted > 0,
+        "Each process needs {} pages",
+        2 * STRIDE * ROUNDS
+    );
+    let mut members = Vec::new();
+    let mut steps = Vec::new();
+    let mut count = FEW.min(options.processes);
+    let mut first = 0;
+    while count > 0 {
+        for _ in members.len()..usize::try_from(count)? {
+            members.push(Member::start(options.process_pages, route.source)?);
         }
-        Ok(crowd)
-    }
-
-    /// The least cost of a batch of pages of one process, and of as many pages of as many processes as
-    /// there are.
-    pub(super) fn costs(
-        &self,
-        mover: &mut Mover,
-        route: Route,
-        options: &ActuatorOptions,
-    ) -> Result<(u64, u64)> {
-        let wanted =
-            usize::try_from(options.pages)?.min(usize::try_from(options.process_pages / 3)?);
-        let (mut few, mut many) = (u64::MAX, u64::MAX);
-        for round in 0..ROUNDS {
-            // Others each time, since they stay where they are moved to.
-            let skip = usize::try_from(round)?;
-            let one = self
-                .members
-                .get(skip)
-                .context("There are too few processes")?;
-            let of_one = batch(round, route, [one], 0, wanted)?;
-            let later = self.members.iter().skip(skip * wanted % self.members.len());
-            let of_many = batch(round, route, later.take(wanted), 2 * round + 1, 1)?;
-            few = few.min(per_page(mover, &of_one)?);
-            many = many.min(per_page(mover, &of_many)?);
+        numa::drain_reclaim_batches()?;
+        // After the processes: none inherits its files.
+        let mut mover = Mover::new()?;
+        let each = wanted.div_ceil(u64::from(count));
+        let mut batches_ns = Vec::new();
+        for _ in 0..ROUNDS {
+            let wanted = usize::try_from(wanted)?;
+            let batch = batch(route, &members, first, usize::try_from(each)?, wanted)?;
+            batches_ns.push(mover.promote_nearly_all(&batch)?.whole_ns);
+            first += each * STRIDE;
         }
-        Ok((few, many))
+        steps.push(Step {
+            processes: count,
+            batches_ns,
+        });
+        if count == options.processes {
+            break;
+        }
+        count = count.saturating_mul(10).min(options.processes);
     }
+    Ok(steps)
 }
 
-/// Nanoseconds of a batch for each thousand pages.
-fn per_page(mover: &mut Mover, batch: &Batch) -> Result<u64> {
-    let (fates, cost) = mover.promote(batch)?;
-    ensure!(!fates.is_empty(), "There are no pages to move");
-    Ok(cost.whole_ns.saturating_mul(1000) / fates.len() as u64)
-}
-
-/// Every third of the pages of these processes from `first` on, at most `each` of one.
-fn batch<'a>(
-    number: u64,
+/// Pages of these processes from `first` on, at most `each` of one and `wanted` of all.
+fn batch(
     route: Route,
-    members: impl IntoIterator<Item = &'a Member>,
+    members: &[Member],
     first: u64,
     each: usize,
+    wanted: usize,
 ) -> Result<Batch> {
     let mut candidates = Vec::new();
     for member in members {
-        let map = PageMap::open(u32::try_from(member.process_id)?)?;
-        let frames = map.frames(member.address, member.pages)?;
-        let frames = frames.into_iter().skip(usize::try_from(first)?).step_by(3);
-        candidates.extend(frames.flatten().take(each).map(|head| Candidate {
+        let heads = member.heads(first, each)?;
+        candidates.extend(heads.into_iter().map(|head| Candidate {
             folio: Folio { head, pages: 1 },
             owner: None,
         }));
     }
+    candidates.truncate(wanted);
     Ok(Batch {
-        number,
+        number: 0,
         route,
         candidates,
     })
 }
 
+/// A child of this process that holds pages until it is dropped.
+#[derive(Debug)]
+pub(super) struct Member {
+    process_id: i32,
+    /// Where its pages are.
+    address: u64,
+    pages: u64,
+}
+
 impl Member {
+    /// A process with so many pages to move, no two of them neighbours.
+    pub(super) fn with_scattered(count: u64, node: NodeId) -> Result<Member> {
+        Self::start(count.saturating_mul(STRIDE), node)
+    }
+
+    /// Every third of its pages, as they lie now.
+    pub(super) fn batch(&self, route: Route) -> Result<Batch> {
+        batch(route, std::slice::from_ref(self), 0, usize::MAX, usize::MAX)
+    }
+
+    /// One call of `move_pages(2)` over the same pages.
+    pub(super) fn move_by_call(&self, target: NodeId) -> Result<()> {
+        let process_id = u32::try_from(self.process_id)?;
+        numa::move_pages(process_id, &self.addresses(), target, Sharing::Shared)
+            .context("move_pages failed")?;
+        Ok(())
+    }
+
+    /// How many of them are on a node.
+    pub(super) fn count_on(&self, node: NodeId) -> Result<usize> {
+        let places = numa::query_pages(u32::try_from(self.process_id)?, &self.addresses())?;
+        let there = places
+            .iter()
+            .filter(|place| **place == Placement::Node(node));
+        Ok(there.count())
+    }
+
+    fn addresses(&self) -> Vec<u64> {
+        let pages = (0..self.pages).filter(|page| page % STRIDE == 0);
+        pages.map(|page| self.address + page * PAGE_BYTES).collect()
+    }
+
+    fn heads(&self, first: u64, most: usize) -> Result<Vec<Pfn>> {
+        let map = PageMap::open(u32::try_from(self.process_id)?)?;
+        let frames = map.frames(self.address, self.pages)?;
+        let frames = frames.into_iter().skip(usize::try_from(first)?);
+        Ok(frames
+            .step_by(usize::try_from(STRIDE)?)
+            .flatten()
+            .take(most)
+            .collect())
+    }
+
     fn start(pages: u64, node: NodeId) -> Result<Member> {
         let (reader, writer) = io::pipe()?;
         // SAFETY: this program has one thread here, so that the child may do whatever it likes.

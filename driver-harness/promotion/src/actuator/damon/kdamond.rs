@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One DAMON worker (kdamond), set up once and kept: how it is told to pass over its regions once.
 //!
-//! DAMON sleeps for a second before its first pass. Switching it off wakes it: it makes that pass, and
-//! ends; `off` returns when it is over. It is never switched off before it sleeps, since then nothing
-//! would wake it. So a pass begins at once, and nothing is asked of DAMON, which on older kernels
-//! answers a tenth of a second later at the earliest.
+//! DAMON sleeps before its first pass, and goes on after it until it is switched off; `off` returns when
+//! it has ended. It is never switched off before it sleeps, since then it would end without a pass. So
+//! nothing is asked of DAMON, which on older kernels answers a tenth of a second later at the earliest.
 //!
-//! Whoever is slow, or killed, before that gets the pass after the second. There is no other pass over
-//! frames that hold other pages by then, and no program has a part in that: see [`Bound`].
+//! How long it sleeps, and whether `off` wakes it, says [`Wake`]. Whoever is slow, or killed, gets the pass
+//! by the clock. There is no other pass over frames that hold other pages by then, and no program has a
+//! part in that: see [`Bound`].
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,15 +26,26 @@ use crate::damon::ownership::{self, MARK_UPDATE_US};
 const SLEEP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at DAMON.
 const LOOK_PAUSE: Duration = Duration::from_micros(300);
-/// Before the first pass, and between others. The kernel lets itself be woken from sleep of more than
-/// 20 ms only.
-const PASS_US: u64 = 1_000_000;
-/// The same while the worker is tried out.
-const TRIAL_PASS_US: u64 = 1000;
+/// Before the first pass, and between others, of a worker that is woken. The kernel lets itself be
+/// woken from sleep of more than 20 ms only.
+const WOKEN_PASS_US: u64 = 1_000_000;
+/// The same of one that is not: no longer than it takes to tell another worker its regions, and not so
+/// short that one that a killed run left keeps a processor busy.
+const CLOCK_PASS_US: u64 = 1000;
 /// A quota begins anew after this: later than the first pass, and long before the second.
 const QUOTA_MS: u64 = 300;
 /// A quota that lasts for good; the kernel takes more than 31 bits for that.
 const QUOTA_FOREVER_MS: u64 = 0xffff_ffff;
+
+/// What begins the pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// Being switched off, within a second. Only one worker of the machine can be, until its pass is over;
+    /// whoever does it waits without a look at the worker, which would take its processor.
+    SwitchingOff,
+    /// The clock, a millisecond after it was switched on; takes a kernel that counts passes.
+    Clock,
+}
 
 /// What the kernel bounds the passes by.
 #[derive(Debug)]
@@ -63,8 +75,14 @@ pub(super) struct Kdamond {
 }
 
 impl Kdamond {
-    /// Sets up the worker in `folder`, which the kernel has just made.
-    pub(super) fn set_up(folder: &Path, procfs: &Path) -> Result<Kdamond, DamonError> {
+    /// Sets up the worker in `folder`, which the kernel has just made. `sharers` workers have the files
+    /// that may be open between them.
+    pub(super) fn set_up(
+        folder: &Path,
+        procfs: &Path,
+        wake: Wake,
+        sharers: u64,
+    ) -> Result<Kdamond, DamonError> {
         let context = folder.join("contexts/0");
         let scheme = context.join("schemes/0");
         control::write(&folder.join("contexts/nr_contexts"), "1")?;
@@ -80,19 +98,23 @@ impl Kdamond {
             target_file: ControlFile::to_write(&scheme.join("target_nid"))?,
             thread: ControlFile::to_read(&folder.join("pid"))?,
             procfs: procfs.to_owned(),
-            slots: Slots::new(context.join("targets/0/regions")),
+            slots: Slots::new(context.join("targets/0/regions"), sharers),
             bound: Bound::Count,
             target: None,
             is_on: false,
             sleep_timeout: SLEEP_TIMEOUT,
         };
         kdamond.bound_passes(&context, &scheme)?;
-        set_intervals(&context, &scheme, PASS_US)?;
+        let pass_us = match wake {
+            Wake::SwitchingOff => WOKEN_PASS_US,
+            Wake::Clock => CLOCK_PASS_US,
+        };
+        set_intervals(&context, &scheme, pass_us)?;
         Ok(kdamond)
     }
 
     /// Where the next passes move pages to.
-    pub(super) fn set_target(&mut self, target: NodeId) -> Result<(), DamonError> {
+    fn set_target(&mut self, target: NodeId) -> Result<(), DamonError> {
         if self.target != Some(target) {
             self.target_file.write(&target.to_string())?;
             self.target = Some(target);
@@ -100,28 +122,51 @@ impl Kdamond {
         Ok(())
     }
 
-    /// Makes one pass over the regions, and returns after its end.
+    /// Whether the kernel counts passes and makes no more than it is told, so that a worker may be woken
+    /// by [`Wake::Clock`].
+    pub(super) fn counts_passes(&self) -> bool {
+        matches!(self.bound, Bound::Count)
+    }
+
+    /// Has it make one pass over these regions, to `target`: at some time until [`Kdamond::end`] returns.
     ///
     /// # Errors
-    /// When DAMON refuses or does not get to its pass.
-    pub(super) fn pass(&mut self) -> Result<(), DamonError> {
-        // An earlier one that was late may still be on.
-        self.switch_off()?;
+    /// When DAMON refuses.
+    pub(super) fn begin(&mut self, target: NodeId) -> Result<(), DamonError> {
+        self.set_target(target)?;
         if let Bound::Quota(bytes) = &self.bound {
             bytes.write(&self.slots.bytes().to_string())?;
         }
-        self.switch_on()?;
-        self.switch_off()
+        self.switch_on()
     }
 
-    /// Switches it off when it sleeps: it makes its pass, unless it has made it before.
-    pub(super) fn switch_off(&mut self) -> Result<(), DamonError> {
+    /// Tells it its regions, none of which is looked at before [`Kdamond::begin`].
+    ///
+    /// # Errors
+    /// When DAMON refuses.
+    pub(super) fn program(&mut self, regions: &[Range<u64>]) -> Result<(), DamonError> {
+        // An earlier pass that was late may still go on.
+        self.end()?;
+        Ok(self.slots.program(regions)?)
+    }
+
+    /// Switches it off when it sleeps: it makes its pass, unless it has made it before. Nothing moves any
+    /// more when this has returned.
+    ///
+    /// # Errors
+    /// When DAMON refuses or does not get to its pass.
+    pub(super) fn end(&mut self) -> Result<(), DamonError> {
         if self.is_on {
             self.wait_until_asleep()?;
             self.is_on = false;
             ownership::switch_off(&self.state_path)?;
         }
         Ok(())
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_state_file(&mut self, path: &Path) {
+        self.state = ControlFile::to_write(path).unwrap();
     }
 
     fn switch_on(&mut self) -> Result<(), DamonError> {
@@ -177,7 +222,7 @@ impl Kdamond {
 
     /// Tries the quota of one byte on a region that has no memory: whether the first passes heed it.
     fn quota_holds_at_once(&mut self, context: &Path, scheme: &Path) -> Result<bool, DamonError> {
-        set_intervals(context, scheme, TRIAL_PASS_US)?;
+        set_intervals(context, scheme, CLOCK_PASS_US)?;
         self.slots.program(&[slots::unused(0)])?;
         self.switch_on()?;
         let tried = self.first_passes(&scheme.join("stats"));

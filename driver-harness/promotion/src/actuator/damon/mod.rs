@@ -6,75 +6,100 @@
 //! moves exactly the folios of the batch, wherever their owners are and also if they have none. It
 //! heeds neither cpusets nor memory policies: whoever must keep them takes `move-pages`.
 //!
-//! One worker is set up for the whole run, its files stay open, and nothing is set up for a batch but
-//! its regions.
+//! Workers are set up for the whole run, their files stay open, and nothing is set up for a batch but its
+//! regions. Where the kernel counts passes and there are processors for it, two workers share a batch:
+//! both are told their parts at the same time, and move them side by side.
 
 use std::fs::File;
+use std::num::NonZeroUsize;
+use std::thread;
 use std::time::Instant;
 
 use chmu_machine::memory::numa::{self, Placement};
-use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
-use chmu_spec::address::Pfn;
 
 use super::fates::{self, Look, Stayers};
 use super::room::Room;
-use super::{Actuator, ActuatorError, Limits, migrations, regions};
+use super::{Actuator, ActuatorError, Limits, migrations};
 use crate::batch::{Batch, Candidate, Fate};
 
 mod kdamond;
+mod mover;
+mod second;
 mod slots;
 
 use crate::damon::ownership;
-use crate::damon::workers::Worker;
 pub use crate::damon::{DamonError, Places, Remains};
-use kdamond::Kdamond;
+use kdamond::Wake;
+use mover::{Mover, Part};
+use second::{Second, Step};
 
-/// Moves pages by a worker of its own, set up when made and removed when dropped.
+/// Moves pages by workers of its own, set up when made and removed when dropped.
 #[derive(Debug)]
 pub struct Damon {
-    kdamond: Kdamond,
+    first: Mover,
+    /// Has its part of large batches.
+    second: Option<Second>,
     places: Places,
-    page_flags: PageFlagsFile,
     /// Where the machine's migrations are counted.
     statistics: File,
     stayers: Stayers,
     times: BatchTimes,
-    /// Dropped after it was switched off.
-    _worker: Worker,
 }
+
+/// Parts of a batch: of the first worker and, where it has one, of the second.
+type Parts = (Part, Option<Part>);
+
+/// Most workers that move pages.
+const MOVERS_MAX: u64 = 2;
+/// Folios of a batch that workers share; for fewer it takes as long to start the second.
+const SHARED_MIN: usize = 64;
 
 /// Where the time of the last batch went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct BatchTimes {
-    /// Looking at the folios, before and after.
+    /// Looking at the folios, before and after. Of parts that are looked at side by side the longest
+    /// time, here and below.
     pub look_ns: u64,
-    /// Telling DAMON the regions and the target.
+    /// Telling DAMON the regions.
     pub program_ns: u64,
     /// DAMON's part: being told to start, and the pass.
     pub pass_ns: u64,
 }
 
 impl Damon {
-    /// Sets up a worker. What a killed run of ours left is taken back first.
+    /// Sets up a worker, or two where they can work side by side. What a killed run of ours left is taken
+    /// back first.
     ///
     /// # Errors
     /// When the kernel has no DAMON that moves pages, this user may not use it, or somebody else does.
     pub fn set_up(places: Places) -> Result<Damon, ActuatorError> {
-        let page_flags = PageFlagsFile::open(&places.procfs.join("kpageflags"))?;
+        let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Self::set_up_with(places, processors)
+    }
+
+    /// The same for so many processors.
+    fn set_up_with(places: Places, processors: usize) -> Result<Damon, ActuatorError> {
         let statistics = migrations::open(&places.procfs)?;
-        let worker = Worker::claim(&places)?;
-        let kdamond = Kdamond::set_up(worker.folder(), &places.procfs)?;
+        let first = Mover::set_up(&places, Wake::SwitchingOff)?;
+        let second = match processors > 1 && first.counts_passes() {
+            true => Some(Second::start(Mover::set_up(&places, Wake::Clock)?)?),
+            false => None,
+        };
         Ok(Damon {
-            kdamond,
-            page_flags,
+            first,
+            second,
             statistics,
             stayers: Stayers::default(),
             times: BatchTimes::default(),
             places,
-            _worker: worker,
         })
+    }
+
+    /// Has one worker do all from now on, for comparison.
+    pub fn use_one_worker(&mut self) {
+        self.second = None;
     }
 
     /// Where the time of the last batch went.
@@ -84,25 +109,9 @@ impl Damon {
 
     /// How often page flags were read.
     pub fn page_flag_reads(&self) -> u64 {
-        self.page_flags.reads()
-    }
-
-    /// Moves what lies in these frames; how many pages the kernel moved meanwhile, of these or others.
-    fn pass(&mut self, frames: &[Pfn], target: NodeId) -> Result<Option<u64>, ActuatorError> {
-        let kdamond = &mut self.kdamond;
-        let regions = regions::coalesce(frames);
-        let start = Instant::now();
-        kdamond.slots.program(&regions).map_err(DamonError::from)?;
-        kdamond.set_target(target)?;
-        self.times.program_ns += nanoseconds(start);
-        let before = migrations::pages(&self.statistics);
-        let start = Instant::now();
-        kdamond.pass()?;
-        self.times.pass_ns += nanoseconds(start);
-        let after = migrations::pages(&self.statistics);
-        Ok(before
-            .zip(after)
-            .map(|(before, after)| after.saturating_sub(before)))
+        let second = self.second.as_ref();
+        let reads = second.map_or(0, |second| second.mover().page_flag_reads());
+        self.first.page_flag_reads() + reads
     }
 
     /// Tries what can move, and tells what became of each.
@@ -111,30 +120,89 @@ impl Damon {
         candidates: &[Candidate],
         target: NodeId,
     ) -> Result<Vec<Fate>, ActuatorError> {
-        let heads: Vec<_> = candidates.iter().map(|one| one.folio.head).collect();
-        let before = self.look(&heads)?;
-        let obstacles: Vec<_> = candidates
-            .iter()
-            .zip(&before)
-            .map(|(one, flags)| fates::obstacle(one.folio.pages, *flags))
-            .collect();
-        let is_tried = |place: &usize| obstacles[*place].is_none();
-        let tried: Vec<usize> = (0..candidates.len()).filter(is_tried).collect();
-        let tried_heads: Vec<_> = tried.iter().map(|&place| heads[place]).collect();
-        let counted = match tried.is_empty() {
-            true => None,
-            false => self.pass(&tried_heads, target)?,
+        let parts = self.share(candidates);
+        let before = migrations::pages(&self.statistics);
+        let parts = self.each(Mover::prepare, parts)?;
+        let start = Instant::now();
+        let moved = self.pass(&parts, target);
+        self.times.pass_ns += nanoseconds(start);
+        moved?;
+        let after = migrations::pages(&self.statistics);
+        let (first, second) = self.each(Mover::look_again, parts)?;
+        let parts: Vec<_> = std::iter::once(first).chain(second).collect();
+        let longest = |of: fn(&Part) -> u64| parts.iter().map(of).max().unwrap_or(0);
+        self.times.look_ns += longest(|part| part.look_ns);
+        self.times.program_ns += longest(|part| part.program_ns);
+        let counted = before
+            .zip(after)
+            .map(|(before, after)| after.saturating_sub(before));
+        Ok(self.judge(&parts, candidates, target, counted))
+    }
+
+    /// Shares a batch out among the workers, by frame.
+    fn share(&self, candidates: &[Candidate]) -> Parts {
+        let mut places: Vec<_> = (0..candidates.len()).collect();
+        places.sort_unstable_by_key(|&place| candidates[place].folio.head);
+        let is_shared = self.second.is_some() && places.len() >= SHARED_MIN;
+        let (first, second) = match is_shared {
+            true => places.split_at(places.len() / 2),
+            false => (&*places, &[][..]),
         };
-        let after = self.look(&tried_heads)?;
-        let tried_candidates: Vec<_> = tried.iter().map(|&place| candidates[place]).collect();
-        let places = whereabouts(&tried_candidates);
+        let second = is_shared.then(|| Part::new(second, candidates));
+        (Part::new(first, candidates), second)
+    }
+
+    /// Has each worker do the same with its part, side by side.
+    fn each(&mut self, step: Step, (mut first, second): Parts) -> Result<Parts, ActuatorError> {
+        let busy = match (&self.second, second) {
+            (Some(worker), Some(part)) => {
+                worker.begin(step, part)?;
+                Some(worker)
+            }
+            _ => None,
+        };
+        let done = step(&mut self.first, &mut first);
+        // Also where the first has failed.
+        let second = busy.map(Second::finish).transpose();
+        done?;
+        Ok((first, second?))
+    }
+
+    /// Has each worker make its pass. Nothing moves any more when this has returned, unless DAMON itself
+    /// does not answer.
+    fn pass(&mut self, (first, second): &Parts, target: NodeId) -> Result<(), DamonError> {
+        let mut other = self.second.as_ref().map(Second::mover);
+        let begun = match (&mut other, second) {
+            (Some(mover), Some(part)) if part.is_tried() => mover.kdamond.begin(target),
+            _ => Ok(()),
+        };
+        let begun = begun.and_then(|()| match first.is_tried() {
+            true => self.first.kdamond.begin(target),
+            false => Ok(()),
+        });
+        // The first is woken by its end, the second by the clock.
+        let ended = self.first.kdamond.end();
+        let other_ended = other.map_or(Ok(()), |mut mover| mover.kdamond.end());
+        begun.and(ended).and(other_ended)
+    }
+
+    /// What became of each: `counted` pages of the machine were moved meanwhile.
+    fn judge(
+        &mut self,
+        parts: &[Part],
+        candidates: &[Candidate],
+        target: NodeId,
+        counted: Option<u64>,
+    ) -> Vec<Fate> {
+        let tried: Vec<_> = parts.iter().flat_map(Part::tried).collect();
+        let tried_candidates: Vec<_> = tried.iter().map(|one| candidates[one.place]).collect();
         let looks: Vec<_> = tried
             .iter()
-            .zip(after.into_iter().zip(places))
-            .map(|(&place, (after, now))| Look {
-                pages: candidates[place].folio.pages,
-                before: before[place],
-                after,
+            .zip(whereabouts(&tried_candidates))
+            .map(|(one, now)| Look {
+                pages: candidates[one.place].folio.pages,
+                before: one.before,
+                after: one.after,
                 place: now,
             })
             .collect();
@@ -145,25 +213,19 @@ impl Damon {
                 "The kernel moved {counted} pages and {told} left their frames: some were freed meanwhile"
             );
         }
-        let mut fates: Vec<_> = obstacles
-            .into_iter()
-            .map(|obstacle| obstacle.unwrap_or(Fate::Stayed))
-            .collect();
-        for (&place, fate) in tried.iter().zip(judged.fates) {
-            fates[place] = self.stayers.judge(heads[place], fate);
+        let mut fates = vec![Fate::Stayed; candidates.len()];
+        for (place, fate) in parts.iter().flat_map(Part::refused) {
+            fates[place] = fate;
         }
-        Ok(fates)
-    }
-
-    fn look(&mut self, heads: &[Pfn]) -> Result<Vec<PageFlags>, ActuatorError> {
-        let start = Instant::now();
-        let flags = self.page_flags.read_each(heads)?;
-        self.times.look_ns += nanoseconds(start);
-        Ok(flags)
+        for (one, fate) in tried.iter().zip(judged.fates) {
+            let head = candidates[one.place].folio.head;
+            fates[one.place] = self.stayers.judge(head, fate);
+        }
+        fates
     }
 
     fn batch_max(&self) -> usize {
-        self.kdamond.slots.limit()
+        self.first.batch_max()
     }
 }
 
@@ -196,14 +258,6 @@ impl Actuator for Damon {
         }
         fates.resize(batch.candidates.len(), Fate::Stayed);
         Ok(fates)
-    }
-}
-
-impl Drop for Damon {
-    fn drop(&mut self) {
-        if let Err(error) = self.kdamond.switch_off() {
-            log::warn!("DAMON goes on: {error}; chmu reset takes it back");
-        }
     }
 }
 

@@ -14,12 +14,14 @@ use chmu_machine::sysfs_file::SysfsError;
 
 use crate::damon::control;
 
-/// Slots made at first.
-const SLOTS_MIN: usize = 16;
+/// So many slots more are made at once.
+const SLOTS_STEP: usize = 64;
 /// DAMON compares each old region with each new one: with more it gets slow.
 const SLOTS_MAX: usize = 1024;
 /// Files that the rest of the program may need.
 const OTHER_FILES: u64 = 64;
+/// The longest address: its prefix, sixteen digits, the line's end.
+const ADDRESS_TEXT: usize = 19;
 /// The first frame of unused slots: physical addresses have at most 52 bits.
 const NO_FRAME: u64 = 1 << 40;
 
@@ -39,12 +41,12 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// `folder` is the target's `regions`.
-    pub(super) fn new(folder: PathBuf) -> Slots {
+    /// `folder` is the target's `regions`; `sharers` have the files that may be open between them.
+    pub(super) fn new(folder: PathBuf, sharers: u64) -> Slots {
         Slots {
             folder,
             slots: Vec::new(),
-            limit: slot_limit(raise_file_limit()),
+            limit: slot_limit(raise_file_limit() / sharers),
         }
     }
 
@@ -65,7 +67,8 @@ impl Slots {
     /// Writes the regions, at most [`Slots::limit`]: ranges of frames, ascending.
     pub(super) fn program(&mut self, regions: &[Range<u64>]) -> Result<(), SysfsError> {
         if regions.len() > self.slots.len() {
-            let wanted = regions.len().next_power_of_two().max(SLOTS_MIN);
+            let wanted = regions.len().next_multiple_of(SLOTS_STEP);
+            let wanted = wanted.max(self.slots.len().saturating_mul(2));
             self.make(wanted.min(self.limit))?;
         }
         for number in 0..self.slots.len() {
@@ -99,17 +102,36 @@ impl Slots {
             (&slot.start, "start", frames.start),
             (&slot.end, "end", frames.end),
         ] {
-            let value = format!("{}\n", frame.saturating_mul(PAGE_BYTES));
-            file.write_all_at(value.as_bytes(), 0)
+            let mut text = [0; ADDRESS_TEXT];
+            let value = address_text(frame.saturating_mul(PAGE_BYTES), &mut text);
+            file.write_all_at(value, 0)
                 .map_err(|source| SysfsError::Write {
                     path: self.folder.join(number.to_string()).join(name),
-                    value,
+                    value: String::from_utf8_lossy(value).into_owned(),
                     source,
                 })?;
         }
         slot.frames = frames;
         Ok(())
     }
+}
+
+/// An address as the kernel takes it: the shorter, the less there is to read for it.
+fn address_text(address: u64, text: &mut [u8; ADDRESS_TEXT]) -> &[u8] {
+    let mut start = text.len() - 1;
+    text[start] = b'\n';
+    let mut rest = address;
+    loop {
+        start -= 1;
+        text[start] = b"0123456789abcdef"[(rest & 0xf) as usize];
+        rest >>= 4;
+        if rest == 0 {
+            break;
+        }
+    }
+    start -= 2;
+    text[start..start + 2].copy_from_slice(b"0x");
+    &text[start..]
 }
 
 /// The frames of a slot without a region, apart from those of its neighbours.
@@ -166,6 +188,15 @@ mod tests {
         assert_eq!(slot_limit(1024), 480);
         assert_eq!(slot_limit(4096), SLOTS_MAX);
         assert_eq!(slot_limit(u64::MAX), SLOTS_MAX);
+    }
+
+    #[test]
+    fn addresses_are_written_in_hexadecimal() {
+        for address in [0, 0xf, 0x10, 0x1_2345_6000, u64::MAX] {
+            let mut text = [0; ADDRESS_TEXT];
+            let expected = format!("{address:#x}\n");
+            assert_eq!(address_text(address, &mut text), expected.as_bytes());
+        }
     }
 
     #[test]

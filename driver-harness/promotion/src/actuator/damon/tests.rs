@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use chmu_machine::lock::{self, Claim};
+use chmu_machine::memory::page_flags::PageFlags;
+use chmu_spec::address::Pfn;
 
+use super::kdamond::Kdamond;
 use super::*;
 use crate::batch::{Folio, Route};
 use crate::severity::Severity;
@@ -43,26 +47,30 @@ impl FakeKernel {
             "contexts/0/schemes/0/target_nid",
             "contexts/0/schemes/0/apply_interval_us",
         ];
-        for file in files {
-            kernel.set(&format!("{KDAMONDS}/0/{file}"), "");
-        }
-        for quantity in ["sz", "nr_accesses", "age"] {
-            for bound in ["min", "max"] {
-                kernel.set(&format!("{SCHEME}/access_pattern/{quantity}/{bound}"), "0");
+        for worker in 0..2 {
+            let folder = format!("{KDAMONDS}/{worker}");
+            for file in files {
+                kernel.set(&format!("{folder}/{file}"), "");
             }
+            let scheme = format!("{folder}/contexts/0/schemes/0");
+            for quantity in ["sz", "nr_accesses", "age"] {
+                for bound in ["min", "max"] {
+                    kernel.set(&format!("{scheme}/access_pattern/{quantity}/{bound}"), "0");
+                }
+            }
+            kernel.set(&format!("{scheme}/quotas/bytes"), "0");
+            kernel.set(&format!("{scheme}/quotas/reset_interval_ms"), "0");
+            for slot in 0..128 {
+                for bound in ["start", "end"] {
+                    let regions = format!("{folder}/contexts/0/targets/0/regions");
+                    kernel.set(&format!("{regions}/{slot}/{bound}"), "");
+                }
+            }
+            kernel.set(&format!("{folder}/pid"), "42\n");
         }
-        kernel.set(&format!("{SCHEME}/quotas/bytes"), "0");
-        kernel.set(&format!("{SCHEME}/quotas/reset_interval_ms"), "0");
         // A quota of one byte does not hold at once.
         kernel.statistics(&[("nr_tried", 1), ("sz_tried", 4096)]);
-        for slot in 0..64 {
-            for bound in ["start", "end"] {
-                let path = format!("{CONTEXT}/targets/0/regions/{slot}/{bound}");
-                kernel.set(&path, "");
-            }
-        }
         kernel.set(&format!("{KDAMONDS}/nr_kdamonds"), "0");
-        kernel.set(&format!("{KDAMONDS}/0/pid"), "42\n");
         kernel.set("proc/42/stat", "42 (kdamond.0) I 2 0\n");
         kernel.flags(&[]);
         kernel.set("proc/vmstat", "nr_free_pages 0\n");
@@ -72,14 +80,17 @@ impl FakeKernel {
     /// Linux 7.3.
     fn new() -> FakeKernel {
         let kernel = Self::old();
-        for file in [
-            "pause",
-            "monitoring_attrs/probes/nr_probes",
-            "monitoring_attrs/probes/0/weight",
-        ] {
-            kernel.set(&format!("{CONTEXT}/{file}"), "");
+        for worker in 0..2 {
+            let context = format!("{KDAMONDS}/{worker}/contexts/0");
+            for file in [
+                "pause",
+                "monitoring_attrs/probes/nr_probes",
+                "monitoring_attrs/probes/0/weight",
+                "schemes/0/stats/max_nr_snapshots",
+            ] {
+                kernel.set(&format!("{context}/{file}"), "");
+            }
         }
-        kernel.set(&format!("{SCHEME}/stats/max_nr_snapshots"), "0");
         kernel.set("sys/module/damon_stat/parameters/enabled", "N");
         kernel
     }
@@ -96,9 +107,9 @@ impl FakeKernel {
         }
     }
 
-    /// Frames 0 to 63 hold pages that could move, but for these.
+    /// Frames 0 to 255 hold pages that could move, but for these.
     fn flags(&self, others: &[(usize, PageFlags)]) {
-        let mut words = [(PageFlags::LRU | PageFlags::ANON).bits(); 64];
+        let mut words = [(PageFlags::LRU | PageFlags::ANON).bits(); 256];
         for (frame, flags) in others {
             words[*frame] = flags.bits();
         }
@@ -113,11 +124,24 @@ impl FakeKernel {
     }
 
     fn region(&self, slot: u32) -> (u64, u64) {
+        self.region_of(0, slot)
+    }
+
+    fn region_of(&self, worker: u32, slot: u32) -> (u64, u64) {
         let [start, end] = ["start", "end"].map(|bound| {
-            let path = format!("{CONTEXT}/targets/0/regions/{slot}/{bound}");
-            self.get(&path).parse().unwrap()
+            let context = format!("{KDAMONDS}/{worker}/contexts/0");
+            let text = self.get(&format!("{context}/targets/0/regions/{slot}/{bound}"));
+            u64::from_str_radix(text.strip_prefix("0x").unwrap(), 16).unwrap()
         });
         (start, end)
+    }
+
+    /// The frames of all regions of a worker that are memory.
+    fn frames_of(&self, worker: u32, slots: u32) -> Vec<u64> {
+        let regions = (0..slots).map(|slot| self.region_of(worker, slot));
+        let used = regions.filter(|(start, _)| *start < 1 << 52);
+        used.flat_map(|(start, end)| start / 4096..end / 4096)
+            .collect()
     }
 
     fn places(&self) -> Places {
@@ -128,12 +152,13 @@ impl FakeKernel {
         }
     }
 
+    /// With one processor.
     fn damon(&self) -> Damon {
-        Damon::set_up(self.places()).unwrap()
+        Damon::set_up_with(self.places(), 1).unwrap()
     }
 
     fn refusal(&self) -> ActuatorError {
-        Damon::set_up(self.places()).unwrap_err()
+        Damon::set_up_with(self.places(), 1).unwrap_err()
     }
 }
 
@@ -165,7 +190,7 @@ fn every_region_is_let_through_once() {
     let kernel = FakeKernel::new();
     let _damon = kernel.damon();
     let expected = BTreeMap::from([
-        ("nr_kdamonds", "4"),
+        ("nr_kdamonds", "5"),
         ("0/contexts/nr_contexts", "1"),
         ("0/contexts/0/operations", "paddr"),
         ("0/contexts/0/monitoring_attrs/nr_regions/min", "3"),
@@ -211,8 +236,8 @@ fn kernels_that_count_no_passes_are_bound_by_a_quota() {
     promote(&mut damon, &batch([1, 3], TARGET));
     assert_eq!(
         quota(&kernel),
-        ["65536", "4294967295"],
-        "of 16 slots, for good"
+        ["262144", "4294967295"],
+        "of 64 slots, for good"
     );
 }
 
@@ -256,7 +281,7 @@ fn the_worker_is_never_switched_off_before_it_sleeps() {
     let kernel = FakeKernel::new();
     kernel.set("proc/42/stat", "42 (kdamond.0) D 2 0\n");
     let mut damon = kernel.damon();
-    damon.kdamond.sleep_timeout = Duration::ZERO;
+    damon.first.kdamond.sleep_timeout = Duration::ZERO;
     let stop = StopFlag::new().unwrap();
     let error = damon.promote_batch(&batch([1], TARGET), &stop).unwrap_err();
     assert_eq!(error.severity(), Severity::Retry);
@@ -313,18 +338,134 @@ fn folios_that_cannot_move_are_named_and_left_out() {
 fn slots_grow_with_the_batches() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();
-    for count in [3, 30, 1] {
+    let count = format!("{CONTEXT}/targets/0/regions/nr_regions");
+    for (pages, slots) in [(3, "64"), (70, "128"), (1, "128")] {
         promote(
             &mut damon,
-            &batch((0..count).map(|number| number * 2), TARGET),
+            &batch((0..pages).map(|number| number * 2), TARGET),
         );
+        assert_eq!(kernel.get(&count), slots);
+        let frames = kernel.frames_of(0, slots.parse().unwrap());
+        assert_eq!(frames.len() as u64, pages);
     }
-    let count = format!("{CONTEXT}/targets/0/regions/nr_regions");
-    assert_eq!(kernel.get(&count), "32");
-    assert_eq!(kernel.region(0), (0, 4096));
-    let starts: Vec<_> = (0..32).map(|slot| kernel.region(slot).0).collect();
+    let starts: Vec<_> = (0..128).map(|slot| kernel.region(slot).0).collect();
     assert!(starts.is_sorted_by(|a, b| a < b));
-    assert!(starts[1] >= 1 << 52);
+}
+
+fn pass_interval(kernel: &FakeKernel, worker: u32) -> String {
+    let file = format!("{KDAMONDS}/{worker}/contexts/0/schemes/0/apply_interval_us");
+    kernel.get(&file)
+}
+
+#[test]
+fn two_workers_share_a_batch_where_there_are_processors_and_passes_are_counted() {
+    let frames: Vec<u64> = (0..100).map(|number| 2 * number).collect();
+    let kernel = FakeKernel::new();
+    let mut damon = Damon::set_up_with(kernel.places(), 2).unwrap();
+    assert_eq!(pass_interval(&kernel, 0), "1000000", "woken");
+    assert_eq!(pass_interval(&kernel, 1), "1000", "by the clock");
+    let fates = promote(&mut damon, &batch(frames.iter().rev().copied(), TARGET));
+    assert_eq!(fates, [Fate::Stayed; 100]);
+    let parts = [kernel.frames_of(0, 64), kernel.frames_of(1, 64)];
+    assert_eq!(parts.each_ref().map(Vec::len), [50, 50]);
+    assert_eq!(parts.concat(), frames, "each page in one part");
+    for worker in 0..2 {
+        let state = format!("{KDAMONDS}/{worker}/state");
+        assert_eq!(kernel.get(&state), "off");
+        let target = format!("{KDAMONDS}/{worker}/contexts/0/schemes/0/target_nid");
+        assert_eq!(kernel.get(&target), "0");
+    }
+    // A small batch is for one; what the other was told before is no longer tried.
+    kernel.set(&format!("{KDAMONDS}/1/state"), "untouched");
+    promote(&mut damon, &batch([1, 3], TARGET));
+    assert_eq!(kernel.frames_of(0, 64), [1, 3]);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/1/state")), "untouched");
+    drop(damon);
+
+    for (kernel, processors) in [(FakeKernel::new(), 1), (FakeKernel::old(), 2)] {
+        let mut damon = Damon::set_up_with(kernel.places(), processors).unwrap();
+        promote(&mut damon, &batch(frames.iter().copied(), TARGET));
+        assert_eq!(kernel.frames_of(0, 128), frames);
+        assert_eq!(pass_interval(&kernel, 1), "", "not set up");
+    }
+}
+
+#[test]
+fn fates_are_in_the_order_of_the_batch_whoever_moves_what() {
+    let kernel = FakeKernel::new();
+    kernel.flags(&[
+        (2, PageFlags::HUGE | PageFlags::COMPOUND_HEAD),
+        (190, PageFlags::BUDDY),
+    ]);
+    let mut damon = Damon::set_up_with(kernel.places(), 2).unwrap();
+    let fates = promote(&mut damon, &batch((0..100).rev().map(|n| 2 * n), TARGET));
+    let others = [(98, Fate::Hugetlb), (4, Fate::Gone)];
+    let mut expected = [Fate::Stayed; 100];
+    for (place, fate) in others {
+        expected[place] = fate;
+    }
+    assert_eq!(fates, expected);
+    let tried = [kernel.frames_of(0, 64), kernel.frames_of(1, 64)].concat();
+    assert_eq!(tried.len(), 98);
+    assert!(!tried.contains(&2) && !tried.contains(&190));
+}
+
+fn with_kdamond(damon: &mut Damon, worker: u32, change: impl FnOnce(&mut Kdamond)) {
+    match worker {
+        0 => change(&mut damon.first.kdamond),
+        _ => change(&mut damon.second.as_ref().unwrap().mover().kdamond),
+    }
+}
+
+#[test]
+fn one_part_ends_also_when_the_other_fails() {
+    for (failing, other) in [(0, 1), (1, 0)] {
+        let kernel = FakeKernel::new();
+        let mut damon = Damon::set_up_with(kernel.places(), 2).unwrap();
+        with_kdamond(&mut damon, failing, |one| {
+            one.sleep_timeout = Duration::ZERO
+        });
+        kernel.set(&format!("{KDAMONDS}/{failing}/pid"), "43\n");
+        kernel.set("proc/43/stat", "43 (kdamond.0) R 2 0\n");
+        let stop = StopFlag::new().unwrap();
+        let batch = batch((0..100).map(|number| 2 * number), TARGET);
+        damon.promote_batch(&batch, &stop).unwrap_err();
+        let state = |worker| kernel.get(&format!("{KDAMONDS}/{worker}/state"));
+        assert_eq!((state(failing), state(other)), ("on".into(), "off".into()));
+        kernel.set("proc/43/stat", "43 (kdamond.0) I 2 0\n");
+        drop(damon);
+        assert_eq!(kernel.get(&format!("{KDAMONDS}/{failing}/state")), "off");
+    }
+}
+
+#[test]
+fn nothing_begins_when_one_part_cannot() {
+    let kernel = FakeKernel::new();
+    let mut damon = Damon::set_up_with(kernel.places(), 2).unwrap();
+    let regions = format!("{KDAMONDS}/1/contexts/0/targets/0/regions/nr_regions");
+    let path = kernel.root.path().join(&regions);
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    let stop = StopFlag::new().unwrap();
+    let batch = batch((0..100).map(|number| 2 * number), TARGET);
+    damon.promote_batch(&batch, &stop).unwrap_err();
+    for worker in 0..2 {
+        assert_eq!(kernel.get(&format!("{KDAMONDS}/{worker}/state")), "");
+    }
+}
+
+#[test]
+fn a_part_that_has_begun_ends_when_another_cannot() {
+    let kernel = FakeKernel::new();
+    let mut damon = Damon::set_up_with(kernel.places(), 2).unwrap();
+    // The files stay open, but what they stand for is as if on a full disk.
+    let state = kernel.root.path().join(format!("{KDAMONDS}/0/state"));
+    damon.first.kdamond.set_state_file(Path::new("/dev/full"));
+    let stop = StopFlag::new().unwrap();
+    let batch = batch((0..100).map(|number| 2 * number), TARGET);
+    damon.promote_batch(&batch, &stop).unwrap_err();
+    assert_eq!(fs::read_to_string(state).unwrap(), "");
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/1/state")), "off");
 }
 
 #[test]
