@@ -68,11 +68,11 @@ fn each_names_its_cause_and_the_way_out() -> Result<()> {
          echo integrity > {lockdown}"
     ))?;
     let parts = ["the kernel is locked down for integrity", "bind vfio-pci"];
-    assert_says(&guest.shell("chmu list")?, &parts);
+    assert_says(&guest.shell("chmu list || [ $? = 4 ]")?, &parts);
     assert_says(&refusal(&mut guest, "chmu watch")?, &parts);
     let run = refusal(&mut guest, "chmu conformance run --transport region")?;
     assert_says(&run, &parts);
-    let text = guest.shell("chmu list -o json")?;
+    let text = guest.shell("chmu list -o json || [ $? = 4 ]")?;
     let json: serde_json::Value = serde_json::from_str(&text)?;
     let error = json[0]["blocks"][0]["error"].as_str();
     assert_says(error.context("the block has no error")?, &parts);

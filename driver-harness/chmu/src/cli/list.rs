@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu list`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chmu::program;
-use chmu_driver::device::listing::{Table, list};
+use chmu_driver::device::listing::{ListedDevice, Table, list};
 use chmu_driver::device::{Selection, nothing_found, select_functions};
 
+use super::exit_code::NOTHING_PROVED;
 use super::output::{Format, Output, json};
 use super::transport::Reach;
 
@@ -39,6 +40,8 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         }
         false => None,
     };
+    let looked =
+        devices.iter().all(ListedDevice::is_whole) && could_look(&options.sysfs, &selection)?;
     match (options.output.format(), nothing) {
         (Format::Human, Some(nothing)) => program::print(nothing)?,
         (Format::Human, None) => program::print(Table(&devices))?,
@@ -49,5 +52,16 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(match looked {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::from(NOTHING_PROVED),
+    })
+}
+
+/// Whether PCI functions are shown at all, and the configuration space of each memory device among those that are
+/// meant.
+fn could_look(sysfs: &Path, selection: &Selection) -> anyhow::Result<bool> {
+    let functions = select_functions(sysfs, selection)?;
+    let mut devices = functions.iter().filter(|one| one.is_memory_device());
+    Ok(sysfs.join("bus").is_dir() && devices.all(|function| function.identify().is_ok()))
 }

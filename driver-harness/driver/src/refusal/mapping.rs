@@ -8,6 +8,8 @@ use std::path::Path;
 
 use chmu_machine::refusal::{Capability, Host, Refusal};
 
+use super::vfio::group_obstacle;
+
 /// Why a base address register's area of the function in `folder` cannot be mapped.
 pub(crate) fn area_refusal(
     host: &Host,
@@ -44,16 +46,30 @@ fn claimed(host: &Host, folder: &Path, bar: u8) -> Refusal {
         (None, Some(driver)) => format!("driver {driver}"),
         (None, None) => "a driver".into(),
     };
-    let unbind = match driver {
-        Some(driver) => format!(
-            ", or take the driver off: echo {address} > /sys/bus/pci/drivers/{driver}/unbind"
-        ),
-        None => String::new(),
-    };
     Refusal::new(
         format!("the kernel (CONFIG_IO_STRICT_DEVMEM) keeps BAR{bar} to {whom}"),
-        format!("start the kernel with iomem=relaxed, or bind vfio-pci{unbind}"),
+        way_to_claimed(host, folder, &address, driver.as_deref()),
     )
+}
+
+/// What leads to an area that a driver claimed, on this machine: a kernel started otherwise, VFIO, or no driver.
+fn way_to_claimed(host: &Host, folder: &Path, address: &str, driver: Option<&str>) -> String {
+    let line = fs::read_to_string(host.procfs().join("cmdline")).unwrap_or_default();
+    let is_relaxed = line.split_whitespace().any(|word| word == "iomem=relaxed");
+    let mut ways = Vec::new();
+    match is_relaxed {
+        true => ways.push("iomem=relaxed is in effect and does not help".to_owned()),
+        false => ways.push("start the kernel with iomem=relaxed".to_owned()),
+    }
+    ways.push(match group_obstacle(host, folder) {
+        None => "or bind vfio-pci".to_owned(),
+        Some(_) => "or switch the IOMMU on, without which there is no VFIO here, and bind vfio-pci"
+            .to_owned(),
+    });
+    ways.extend(driver.map(|driver| {
+        format!("or take the driver off: echo {address} > /sys/bus/pci/drivers/{driver}/unbind")
+    }));
+    ways.join(", ")
 }
 
 /// Who has claimed the beginning of an area, as the kernel names it; only root sees where.

@@ -106,6 +106,22 @@ fn an_area_that_a_driver_claims_is_the_drivers() {
 }
 
 #[test]
+fn the_way_to_a_claimed_area_is_the_one_that_this_machine_has() {
+    let machine = Machine::new();
+    machine.bind("cxl_pci");
+    let text = machine.area_refusal(libc::EINVAL);
+    let parts = ["; start the kernel with iomem=relaxed, or switch the IOMMU on"];
+    assert_says(&text, &parts);
+    machine.write("sys/kernel/iommu_groups/7/type", "DMA\n");
+    let group = format!("sys/bus/pci/devices/{ADDRESS}/iommu_group");
+    machine.link(&group, "../../../../kernel/iommu_groups/7");
+    machine.write("proc/cmdline", "ro iomem=relaxed quiet\n");
+    let text = machine.area_refusal(libc::EINVAL);
+    let parts = ["; iomem=relaxed is in effect and does not help, or bind vfio-pci, or take"];
+    assert_says(&text, &parts);
+}
+
+#[test]
 fn a_locked_down_kernel_is_named() {
     let machine = Machine::new();
     let lockdown = "sys/kernel/security/lockdown";

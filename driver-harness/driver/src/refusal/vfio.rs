@@ -43,7 +43,7 @@ fn driver_obstacle(host: &Host, folder: &Path) -> Option<Refusal> {
 }
 
 /// The function must be in an IOMMU group.
-fn group_obstacle(host: &Host, folder: &Path) -> Option<Refusal> {
+pub(super) fn group_obstacle(host: &Host, folder: &Path) -> Option<Refusal> {
     if folder.join("iommu_group").exists() && !has_no_iommu_node(host, folder) {
         return None;
     }

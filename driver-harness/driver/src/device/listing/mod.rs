@@ -45,6 +45,17 @@ pub struct ListedDevice {
     pub error: Option<String>,
 }
 
+impl ListedDevice {
+    /// Whether all that it has could be looked at.
+    pub fn is_whole(&self) -> bool {
+        let of_block = |block: &ListedBlock| {
+            let instances = &block.instances;
+            block.error.is_none() && instances.iter().all(|one| one.error.is_none())
+        };
+        self.error.is_none() && self.blocks.iter().all(of_block)
+    }
+}
+
 /// A block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ListedBlock {
