@@ -293,6 +293,10 @@ impl Subject for Guard<'_> {
         self.subject.has_manual_clock()
     }
 
+    fn clock(&self) -> Option<Duration> {
+        self.subject.clock()
+    }
+
     fn reset_function(&mut self) -> Result<bool> {
         self.transport.pass()?;
         self.transport.watch.note(|| Action::Reset);

@@ -150,6 +150,7 @@ fn results(
     let blocks = device::block_places(subject.transport()).ok()?;
     let options = RunOptions {
         strict,
+        narrow_accesses: true,
         instance: Some(setting.instance),
         ..RunOptions::default()
     };

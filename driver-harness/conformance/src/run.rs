@@ -9,7 +9,7 @@ use chmu_driver::transport::{BarOffset, Transport, TransportError, Width};
 use chmu_spec::chmu::{Status, offset};
 use chmu_spec::pci::header;
 
-use super::bench::{Bench, BlockPlace, InstancePlace};
+use super::bench::{Bench, BlockPlace, InstancePlace, OPERATION_WAIT};
 use super::catalogue::{Catalogue, Requirement};
 use super::judge::{Verdict, judge};
 use super::subject::Subject;
@@ -17,6 +17,16 @@ use crate::case::Case;
 use crate::guard::{Guard, Halt, Watch};
 use crate::outcome::{Skip, Stop};
 use crate::restore::{keep, restore};
+
+/// Cases about what brings a device to rest; they run on one that does not come to rest as well.
+const REST_CASES: [&str; 4] = [
+    "operation/enable",
+    "operation/disable",
+    "operation/reset-ends",
+    "hotlist/empty-after-reset",
+];
+/// What is said of a device that does not come to rest.
+const NO_REST: &str = "the device cannot be brought to rest";
 
 /// What came of one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -137,6 +147,10 @@ pub struct RunOptions<'a> {
     pub case_budget: Option<Duration>,
     /// Remembers what failing cases do to the device.
     pub log_accesses: bool,
+    /// Runs also cases that access a part of a 64-bit register.
+    pub narrow_accesses: bool,
+    /// How long an operation is waited for [default: 2 s].
+    pub operation_wait: Option<Duration>,
 }
 
 impl RunOptions<'_> {
@@ -163,7 +177,11 @@ pub fn run(
     let identity = identity(subject.transport())?;
     let watch = Watch::new(options.stop, options.log_accesses);
     let mut guard = Guard::new(subject, &watch);
-    let mut bench = Bench::new(&mut guard, &blocks, under_test);
+    let wait = options.operation_wait.unwrap_or(OPERATION_WAIT);
+    let mut bench = Bench::new(&mut guard, &blocks, under_test)
+        .waiting_for(wait)
+        .with_narrow_accesses(options.narrow_accesses);
+    let mut unrest = None;
     refuse_a_device_in_use(&mut bench)?;
     let kept = match options.read_only {
         true => Vec::new(),
@@ -179,7 +197,7 @@ pub fn run(
         let requirements: Vec<&Requirement> = catalogue.checked_by(case.name).collect();
         let start = Instant::now();
         watch.begin_case(options.case_budget);
-        let mut verdict = run_case(&mut bench, case, &requirements, options);
+        let mut verdict = run_case(&mut bench, case, &requirements, options, &mut unrest);
         match watch.end_case() {
             Some(Halt::Stopped) => {
                 early = Some(EarlyEnd::Stopped(case.name));
@@ -245,26 +263,56 @@ fn run_case(
     case: &Case,
     requirements: &[&Requirement],
     options: &RunOptions<'_>,
+    unrest: &mut Option<String>,
 ) -> Verdict {
-    if options.read_only {
-        return match case.reads_only {
-            true => judge((case.run)(bench), requirements, options.strict),
-            false => Verdict::Skipped(Skip {
-                reason: "it writes, and the run is read-only".into(),
-                unlocked_by: Some("run without --read-only"),
-            }),
-        };
+    if options.read_only && !case.reads_only {
+        return Verdict::Skipped(Skip {
+            reason: "it writes, and the run is read-only".into(),
+            unlocked_by: Some("run without --read-only"),
+        });
     }
     let under_test = bench.place();
     bench.shorten_epochs();
     let outcome = loop {
-        let outcome = bench.quiesce().and_then(|()| (case.run)(bench));
+        let outcome = match case.reads_only {
+            true => Ok(()),
+            false => match rest(bench, case, unrest) {
+                Ok(()) => Ok(()),
+                Err(verdict) => return verdict,
+            },
+        };
+        let outcome = outcome.and_then(|()| (case.run)(bench));
         bench.switch_to(under_test);
         if !matches!(outcome, Err(Stop::Late)) || !bench.lengthen_epochs() {
             break outcome;
         }
     };
     judge(outcome, requirements, options.strict)
+}
+
+/// Brings the device to rest before a case. Where it does not come to rest, that is said once, and
+/// of the cases that configure the device only those run that are about coming to rest.
+fn rest(bench: &mut Bench<'_>, case: &Case, unrest: &mut Option<String>) -> Result<(), Verdict> {
+    let judges_rest = REST_CASES.contains(&case.name);
+    if let Some(reason) = unrest
+        && !judges_rest
+    {
+        return Err(Verdict::Skipped(Skip {
+            reason: format!("{NO_REST}: {reason}"),
+            unlocked_by: None,
+        }));
+    }
+    match bench.quiesce() {
+        Ok(()) => Ok(()),
+        Err(Stop::Failed(_)) if judges_rest => Ok(()),
+        Err(Stop::Failed(mismatch)) => {
+            let reason = mismatch.to_string();
+            let verdict = Verdict::Broken(format!("{NO_REST}: {reason}"));
+            *unrest = Some(reason);
+            Err(verdict)
+        }
+        Err(stop) => Err(Verdict::Broken(describe(stop))),
+    }
 }
 
 fn read_blocks(subject: &dyn Subject, blocks: &[BarOffset]) -> Result<Vec<BlockPlace>, RunError> {

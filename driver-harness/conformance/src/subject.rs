@@ -39,6 +39,12 @@ pub trait Subject: Debug {
     /// Whether time passes in [`Subject::pass_time`] only, so that no epoch ends by itself.
     fn has_manual_clock(&self) -> bool;
 
+    /// Where the device's clock stands, if that runs by itself and this process knows; else it is
+    /// taken to run as fast as the clock of this machine.
+    fn clock(&self) -> Option<Duration> {
+        None
+    }
+
     /// Resets the function (FLR). `Ok(false)` where the path cannot.
     ///
     /// # Errors

@@ -131,6 +131,7 @@ impl Device {
     pub(crate) fn run(&mut self, cases: &[Case], instance: (usize, u8)) -> Result<Vec<CaseResult>> {
         let options = RunOptions {
             strict: true,
+            narrow_accesses: true,
             instance: Some(instance),
             ..RunOptions::default()
         };

@@ -10,7 +10,7 @@ use crate::device::{ALONE, Device, failures};
 const BROKEN: [(&str, &str); 14] = [
     ("header-version-zero", "discovery/block-version"),
     ("hotlist-size-one-more", "hotlist/holds-size-less-one"),
-    ("power-on-request-code", "register/power-on-values"),
+    ("power-on-request-code", "reset/function-level"),
     (
         "unit-writable-while-enabled",
         "configuration/locked-unit-size",
@@ -20,11 +20,11 @@ const BROKEN: [(&str, &str); 14] = [
     ("filter-ignored", "filter/writes-not-counted-as-reads"),
     ("count-wraps", "counter/saturation"),
     ("epoch-keeps-cold-counters", "epoch/cold-unit-forgotten"),
-    ("full-overwrites", "hotlist/hottest-kept"),
+    ("full-overwrites", "hotlist/full-list-keeps-entries"),
     ("status-clears-both", "status/clear-one-keeps-other"),
     ("overflow-never-set", "status/overflow-on-loss"),
     ("interrupt-not-for-overflow", "interrupt/overflow"),
-    ("function-reset-ignored", "register/power-on-values"),
+    ("function-reset-ignored", "reset/function-level"),
 ];
 
 #[test]

@@ -5,25 +5,30 @@
 //! traffic is kept inside one epoch, and what came too late is told from what the device does
 //! wrong: [`Stop::Late`].
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chmu_driver::transport::Width;
-use chmu_spec::chmu::{EpochType, Mode, offset};
+use chmu_spec::address::UnitIndex;
+use chmu_spec::chmu::{EpochType, Mode, Status, offset};
+use chmu_spec::hotlist::{ENTRY_BYTES, Entry, next_index};
 
-use super::Bench;
-use super::running::{Running, SHORTEST_EPOCH, TOLERANCE};
+use super::running::{Awaited, Running, SHORTEST_EPOCH, TOLERANCE};
 use super::setup::Setup;
-use crate::outcome::Stop;
+use super::{Bench, CROWDED_OUT, LISTING_WAIT};
+use crate::outcome::{Stop, skip};
 
 /// What it ends with when the machine is slow.
 const LONGEST_EPOCH: Duration = Duration::from_millis(6400);
+/// Between two looks at a list or a status.
+const LISTING_STEP: Duration = Duration::from_millis(1);
 
 impl Bench<'_> {
     /// The time since the bench was set up, on the device's clock.
     pub fn now(&self) -> Duration {
         match self.subject.has_manual_clock() {
             true => self.moved,
-            false => self.start.elapsed(),
+            false => self.subject.clock().unwrap_or_else(|| self.start.elapsed()),
         }
     }
 
@@ -49,25 +54,108 @@ impl Bench<'_> {
         }
     }
 
-    /// Lets the current epoch of the instance under test end; returns at once in always-on mode.
+    /// Lets the current epoch of the instance under test end, and what it lists be seen: on a clock
+    /// that runs by itself until all units are listed that the epoch's traffic made hot, or
+    /// [`LISTING_WAIT`] has passed after its latest end.
     pub fn end_epoch(&mut self, setup: &Setup) -> Result<(), Stop> {
         let epoch = setup.epoch_duration();
-        if setup.mode == Mode::AlwaysOn {
-            return Ok(());
-        }
         if self.subject.has_manual_clock() {
-            return self.pass(epoch);
+            return match setup.mode {
+                Mode::AlwaysOn => Ok(()),
+                Mode::Epoch => self.pass(epoch),
+            };
         }
         let place = self.under_test;
-        let Some(running) = self.running.iter().find(|running| running.place == place) else {
-            return self.pass(epoch + epoch * TOLERANCE / 100);
+        let Some(index) = self.running.iter().position(|one| one.place == place) else {
+            return self.pass(epoch + epoch * TOLERANCE / 100 + LISTING_WAIT);
         };
-        self.pass_until(running.latest_end())?;
-        for running in self.running.iter_mut().filter(|one| one.place == place) {
-            running.epochs_over += 1;
-            running.traffic = None;
+        let running = &self.running[index];
+        let (units, from) = (running.awaited.units(), running.awaited.from);
+        let (earliest, latest) = match running.kind {
+            None => (Duration::ZERO, self.now()),
+            Some(_) => (running.earliest_end(), running.latest_end()),
+        };
+        let mut seen = None;
+        match units.is_empty() {
+            true => {
+                self.pass_until(latest)?;
+                self.await_listing()?;
+            }
+            false => {
+                self.pass_until(earliest)?;
+                seen = self.await_units(units, from, latest + LISTING_WAIT)?;
+            }
+        }
+        if let Some(running) = self.running.get_mut(index) {
+            running.end(seen, LISTING_WAIT);
         }
         Ok(())
+    }
+
+    /// Lets entries be seen that are due.
+    pub fn await_listing(&mut self) -> Result<(), Stop> {
+        match self.subject.has_manual_clock() {
+            true => Ok(()),
+            // Some devices go by when they were looked at.
+            false => {
+                self.tail()?;
+                self.pass(LISTING_WAIT)
+            }
+        }
+    }
+
+    /// Waits until units are listed or the list is full; says when that was seen. Skips the case
+    /// where others took the room of units that would have had some.
+    fn await_units(
+        &mut self,
+        mut missing: BTreeSet<UnitIndex>,
+        from: Option<u16>,
+        deadline: Duration,
+    ) -> Result<Option<Duration>, Stop> {
+        let size = self.capabilities_0()?.hotlist_entries();
+        let has_room = missing.len() < usize::from(size.saturating_sub(1));
+        let width = self.status()?.counter_width();
+        let start = self.hotlist_place()?;
+        let mut index = from.unwrap_or(0);
+        loop {
+            let (head, tail) = (self.head()?, self.tail()?);
+            while index != tail && index < size && tail < size {
+                let place = start.plus(u64::from(index) * ENTRY_BYTES);
+                let entry = Entry::decode(self.read_at(place, Width::Eight)?, width);
+                missing.remove(&entry.unit);
+                index = next_index(index, size);
+            }
+            if missing.is_empty() {
+                return Ok(Some(self.now()));
+            }
+            let is_full = tail < size && next_index(tail, size) == head;
+            let is_crowded = is_full && has_room && !self.is_exact();
+            // What filled the list may be from before this epoch.
+            if is_full && !is_crowded && Some(index) != from {
+                return Ok(Some(self.now()));
+            }
+            if self.now() >= deadline {
+                return if is_crowded {
+                    skip(CROWDED_OUT)
+                } else {
+                    Ok(None)
+                };
+            }
+            self.pass(LISTING_STEP)?;
+        }
+    }
+
+    /// The status, as soon as it is as it should be or [`LISTING_WAIT`] has passed.
+    pub fn status_once(&mut self, is_right: impl Fn(Status) -> bool) -> Result<Status, Stop> {
+        let deadline = self.now() + LISTING_WAIT;
+        loop {
+            let status = self.status()?;
+            let is_over = self.subject.has_manual_clock() || self.now() >= deadline;
+            if is_over || is_right(status) {
+                return Ok(status);
+            }
+            self.pass(LISTING_STEP)?;
+        }
     }
 
     /// From now on the instance under test counts; `before` its enable was written.
@@ -81,9 +169,10 @@ impl Bench<'_> {
             place: self.under_test,
             epoch: setup.epoch_duration(),
             kind,
-            enabled: [before, self.now()],
+            began: [before, self.now()],
             epochs_over: 0,
             traffic: None,
+            awaited: Awaited::default(),
         });
         Ok(())
     }
@@ -101,7 +190,8 @@ impl Bench<'_> {
         }
         let now = self.now();
         let starts = self.running.iter_mut().map(|one| one.find_start(now));
-        let start = starts.max().unwrap_or(now);
+        let starts: Option<Vec<_>> = starts.collect();
+        let start = starts.ok_or(Stop::Late)?.into_iter().max().unwrap_or(now);
         if start > now {
             self.pass_until(start)?;
             // A device that looks at its clock now and then ends its epochs before it answers.
@@ -121,10 +211,13 @@ impl Bench<'_> {
         for running in &mut self.running {
             let end = match running.kind {
                 Some(EpochType::Global) => running.earliest_end(),
-                Some(EpochType::PerCounter) => before + running.epoch,
+                Some(EpochType::PerCounter) => {
+                    let first = running.traffic.map_or(before, |[first, _]| first);
+                    first + running.epoch * (100 - TOLERANCE) / 100
+                }
                 None => continue,
             };
-            if now + running.epoch * TOLERANCE / 200 > end {
+            if now > end {
                 return Err(Stop::Late);
             }
             let first = running.traffic.map_or(before, |[first, _]| first);

@@ -2,15 +2,18 @@
 //! The bench that a case works on: one instance under test, its neighbours, traffic and time.
 
 mod clock;
+mod doses;
 mod operate;
 mod place;
 mod running;
 mod setup;
 mod traffic;
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use chmu_spec::chmu::{Capabilities0, Capabilities1, offset};
+use chmu_spec::unit_size::UnitSize;
 
 use super::subject::Subject;
 use crate::outcome::{Stop, skip, skip_until};
@@ -18,16 +21,26 @@ use crate::outcome::{Stop, skip, skip_until};
 use chmu_driver::transport::{BarOffset, Width};
 use running::Running;
 
+pub use doses::Dose;
 pub use operate::Enabled;
 pub use place::{BlockPlace, InstancePlace};
-pub use setup::{HOT, Ranges, Setup};
+pub use setup::{Ranges, Setup};
 
-/// How long a device may take for one operation; drivers wait as long.
-pub const OPERATION_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long drivers wait for an operation.
+pub const DRIVERS_WAIT: Duration = Duration::from_millis(100);
+/// How long an operation is waited for unless told otherwise.
+pub const OPERATION_WAIT: Duration = Duration::from_secs(2);
+/// How long after the end of an epoch, or an access in always-on mode, an entry may take to be seen,
+/// and a status bit, on a clock that runs by itself.
+pub const LISTING_WAIT: Duration = Duration::from_millis(30);
+/// What is said where units of others leave no room on the list.
+const CROWDED_OUT: &str = "units of others took the list's room";
 /// How long an interrupt that must come may take.
 const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long an interrupt that must not come is waited for.
 const SILENCE: Duration = Duration::from_millis(20);
+/// So many times interrupts are asked for before a case, at most.
+const MOST_PENDING: u32 = 100;
 /// What an interrupt that is under way takes to arrive.
 const ARRIVAL: Duration = Duration::from_millis(1);
 
@@ -45,6 +58,18 @@ pub struct Bench<'a> {
     running: Vec<Running>,
     /// How long epochs are on a clock that runs by itself, if the instance has such epochs.
     unhurried_epoch: Duration,
+    /// How long an operation is waited for.
+    operation_wait: Duration,
+    /// Whether cases may access a part of a 64-bit register.
+    narrow_accesses: bool,
+    /// How long the last operation took.
+    last_operation: Duration,
+    /// An operation was in progress for longer than that once.
+    never_settles: bool,
+    /// Pieces of 256 bytes that the case accessed, where others access the memory as well.
+    touched: BTreeSet<u64>,
+    /// Counter widths that the status told, by instance and unit size.
+    widths: Vec<((BarOffset, UnitSize), u8)>,
 }
 
 impl<'a> Bench<'a> {
@@ -62,7 +87,43 @@ impl<'a> Bench<'a> {
             moved: Duration::ZERO,
             running: Vec::new(),
             unhurried_epoch: running::SHORTEST_EPOCH,
+            operation_wait: OPERATION_WAIT,
+            narrow_accesses: false,
+            last_operation: Duration::ZERO,
+            never_settles: false,
+            touched: BTreeSet::new(),
+            widths: Vec::new(),
         }
+    }
+
+    /// Waits so long for operations.
+    #[must_use]
+    pub fn waiting_for(mut self, operation_wait: Duration) -> Self {
+        self.operation_wait = operation_wait;
+        self
+    }
+
+    /// Allows accesses to a part of a 64-bit register, or not.
+    #[must_use]
+    pub fn with_narrow_accesses(mut self, allowed: bool) -> Self {
+        self.narrow_accesses = allowed;
+        self
+    }
+
+    /// Skips the case unless accesses to a part of a 64-bit register are allowed.
+    pub fn need_narrow_accesses(&self) -> Result<(), Stop> {
+        match self.narrow_accesses {
+            true => Ok(()),
+            false => skip_until(
+                "a device need not take accesses to a part of a 64-bit register",
+                "--narrow-accesses",
+            ),
+        }
+    }
+
+    /// How long the last operation took that was waited for.
+    pub fn last_operation(&self) -> Duration {
+        self.last_operation
     }
 
     /// The device.
@@ -191,10 +252,15 @@ impl<'a> Bench<'a> {
         }
         let transport = self.subject.transport();
         for message in 0..transport.interrupt_messages() {
-            while transport
-                .wait_for_interrupt(message, Duration::ZERO)?
-                .is_some()
-            {}
+            // One that never ends is seen by the cases about interrupts.
+            for _ in 0..MOST_PENDING {
+                if transport
+                    .wait_for_interrupt(message, Duration::ZERO)?
+                    .is_none()
+                {
+                    break;
+                }
+            }
         }
         Ok(())
     }

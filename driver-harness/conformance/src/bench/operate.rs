@@ -4,15 +4,19 @@
 use std::time::Duration;
 
 use chmu_driver::transport::Width;
-use chmu_spec::chmu::{Configuration0, Status, offset};
+use chmu_spec::chmu::{Configuration0, Configuration1, Status, offset};
 use chmu_spec::hotlist::{ENTRY_BYTES, Entry, next_index};
+use chmu_spec::unit_size::UnitSize;
 
 use super::setup::{Ranges, Setup};
-use super::{Bench, OPERATION_TIMEOUT};
-use crate::outcome::{Stop, fail};
+use super::traffic::PIECE_BYTES;
+use super::{Bench, CROWDED_OUT, DRIVERS_WAIT};
+use crate::outcome::{Stop, fail, skip};
 
-/// One step of a manual clock while an operation is waited for.
-const OPERATION_STEP: Duration = Duration::from_millis(1);
+/// The first step while an operation is waited for.
+const OPERATION_STEP: Duration = Duration::from_micros(500);
+/// The longest step while an operation is waited for.
+const LONGEST_STEP: Duration = Duration::from_millis(5);
 
 /// What came of an enable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,10 +62,11 @@ impl Bench<'_> {
         let bits = self.range_bits()?;
         let words = bits.div_ceil(64);
         let place = self.ranges_place()?;
+        let own = self.own_ranges()?;
         for index in 0..words {
             let used = (bits - index * 64).min(64);
             let word = match ranges {
-                Ranges::All => u64::MAX >> (64 - used),
+                Ranges::All => (u64::MAX >> (64 - used)) & own.word(index),
                 Ranges::Words(words) => {
                     let index = usize::try_from(index).unwrap_or(usize::MAX);
                     words.get(index).copied().unwrap_or(0)
@@ -77,11 +82,60 @@ impl Bench<'_> {
         self.configure(setup)?;
         let before = self.now();
         self.set_register(offset::CONFIGURATION_0, setup.configuration_0(true).into())?;
-        if !self.settle("enable")?.enabled() {
-            return Ok(Enabled::Refused);
+        let (enabled, last_disabled) = self.await_enabled(before)?;
+        if enabled == Enabled::Yes {
+            self.count_epochs(setup, last_disabled)?;
         }
-        self.count_epochs(setup, before)?;
-        Ok(Enabled::Yes)
+        Ok(enabled)
+    }
+
+    /// Waits until an enable that was written at `before` has ended: with the enabled status, or
+    /// with the enable bit gone. Also says when the instance was last seen not to be enabled.
+    pub fn await_enabled(&mut self, before: Duration) -> Result<(Enabled, Duration), Stop> {
+        let mut last_disabled = before;
+        let wait = self.wait();
+        let mut step = OPERATION_STEP;
+        loop {
+            let now = self.now();
+            let status = self.status()?;
+            let is_over = now.saturating_sub(before) > wait;
+            if status.enabled() && (status.operation_code() == 0 || is_over) {
+                self.note_operation(before, is_over);
+                return Ok((Enabled::Yes, last_disabled));
+            }
+            if !status.enabled() {
+                last_disabled = now;
+            }
+            if status.operation_code() == 0 && !status.enabled() {
+                let enable = Configuration0::from(self.register(offset::CONFIGURATION_0)?).enable();
+                // It may have been enabled since the status was read.
+                if (!enable && !self.status()?.enabled()) || is_over {
+                    return Ok((Enabled::Refused, last_disabled));
+                }
+            } else if is_over {
+                self.note_operation(before, true);
+                return fail(
+                    format!("operation in progress {wait:?} after an enable"),
+                    status.operation_code().to_string(),
+                    "0, with the enabled status",
+                );
+            }
+            self.pass(step)?;
+            step = longer(step);
+        }
+    }
+
+    /// How long operations are waited for; less once one was waited for in vain.
+    fn wait(&self) -> Duration {
+        match self.never_settles {
+            true => self.operation_wait.min(DRIVERS_WAIT),
+            false => self.operation_wait,
+        }
+    }
+
+    fn note_operation(&mut self, before: Duration, in_vain: bool) {
+        self.last_operation = self.now().saturating_sub(before);
+        self.never_settles |= in_vain;
     }
 
     /// Configures and enables a configuration that the instance offers.
@@ -101,7 +155,7 @@ impl Bench<'_> {
         let configuration = Configuration0::from(self.register(offset::CONFIGURATION_0)?);
         let disabled = configuration.with_enable(false).with_reset(false);
         self.set_register(offset::CONFIGURATION_0, disabled.into())?;
-        let status = self.settle("disable")?;
+        let status = self.settle_once("disable", |status| !status.enabled())?;
         self.forget_epochs();
         match status.enabled() {
             false => Ok(()),
@@ -121,34 +175,79 @@ impl Bench<'_> {
 
     /// Waits until no operation is in progress; returns the status then.
     pub fn settle(&mut self, operation: &str) -> Result<Status, Stop> {
-        let start = self.now();
+        self.settle_once(operation, |_| true)
+    }
+
+    /// Waits until no operation is in progress and the status is right; returns the status then, or
+    /// the last one when it does not become right.
+    fn settle_once(
+        &mut self,
+        operation: &str,
+        is_right: impl Fn(Status) -> bool,
+    ) -> Result<Status, Stop> {
+        let (start, wait) = (self.now(), self.wait());
+        let mut step = OPERATION_STEP;
         loop {
-            let late = self.now() - start > OPERATION_TIMEOUT;
+            let is_over = self.now().saturating_sub(start) > wait;
             let status = self.status()?;
-            if status.operation_code() == 0 {
+            let is_done = status.operation_code() == 0;
+            if is_done && (is_right(status) || is_over) {
+                self.note_operation(start, is_over);
                 return Ok(status);
             }
-            if late {
+            if is_over {
+                self.note_operation(start, true);
                 return fail(
-                    format!("operation in progress {OPERATION_TIMEOUT:?} after {operation}"),
+                    format!("operation in progress {wait:?} after {operation}"),
                     status.operation_code().to_string(),
                     "0",
                 );
             }
-            self.pass(OPERATION_STEP)?;
+            self.pass(step)?;
+            step = longer(step);
         }
     }
 
-    /// Takes all entries off the list of the instance under test.
+    /// Takes all entries off the list of the instance under test; returns those of
+    /// [`Bench::peek`].
     pub fn drain(&mut self) -> Result<Vec<Entry>, Stop> {
-        let entries = self.peek()?;
-        let tail = self.tail()?;
+        let (entries, tail) = self.look()?;
         self.set_head(tail)?;
+        self.only_touched(entries)
+    }
+
+    /// Reads the entries between head and tail and leaves them there. Where others access the
+    /// memory, only those of units that the case touched.
+    pub fn peek(&mut self) -> Result<Vec<Entry>, Stop> {
+        let (entries, _) = self.look()?;
+        self.only_touched(entries)
+    }
+
+    /// Reads all entries between head and tail, whoever touched the units.
+    pub fn peek_all(&mut self) -> Result<Vec<Entry>, Stop> {
+        Ok(self.look()?.0)
+    }
+
+    fn only_touched(&mut self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Stop> {
+        if !self.is_exact() {
+            let room = usize::from(self.capabilities_0()?.hotlist_entries().saturating_sub(1));
+            let is_full = entries.len() >= room;
+            let configuration = Configuration1::from(self.register(offset::CONFIGURATION_1)?);
+            let bytes = configuration.unit_size().map_or(1, UnitSize::bytes);
+            entries.retain(|entry| {
+                let start = entry.unit.0.saturating_mul(bytes);
+                let pieces = start / PIECE_BYTES..start.saturating_add(bytes).div_ceil(PIECE_BYTES);
+                self.touched.range(pieces).next().is_some()
+            });
+            if is_full && entries.is_empty() {
+                return skip(CROWDED_OUT);
+            }
+        }
         Ok(entries)
     }
 
-    /// Reads the entries between head and tail and leaves them there.
-    pub fn peek(&mut self) -> Result<Vec<Entry>, Stop> {
+    /// The entries between head and tail, and the tail.
+    fn look(&mut self) -> Result<(Vec<Entry>, u16), Stop> {
         let size = self.capabilities_0()?.hotlist_entries();
         let (mut index, tail) = (self.head()?, self.tail()?);
         if index >= size || tail >= size {
@@ -166,7 +265,21 @@ impl Bench<'_> {
             entries.push(Entry::decode(self.read_at(place, Width::Eight)?, width));
             index = next_index(index, size);
         }
-        Ok(entries)
+        Ok((entries, tail))
+    }
+
+    /// Entries between head and tail.
+    pub fn occupancy(&mut self) -> Result<u16, Stop> {
+        let size = self.capabilities_0()?.hotlist_entries();
+        let (head, tail) = (self.head()?, self.tail()?);
+        match head < size && tail < size {
+            true => Ok(chmu_spec::hotlist::occupancy(head, tail, size)),
+            false => fail(
+                "hotlist head and tail",
+                format!("{head} and {tail}"),
+                format!("indices below {size}, the size of the list"),
+            ),
+        }
     }
 
     /// Brings every instance into the state that cases begin with: disabled, list empty, status
@@ -182,8 +295,22 @@ impl Bench<'_> {
             self.set_register(offset::STATUS, status.into())?;
             let tail = self.tail()?;
             self.set_head(tail)?;
+            let (head, tail) = (self.head()?, self.tail()?);
+            if head != tail {
+                return fail(
+                    "head and tail of a disabled instance after a reset and a drain",
+                    format!("{head} and {tail}"),
+                    "equal ones, so that the list is empty",
+                );
+            }
         }
         self.switch_to(under_test);
+        self.touched.clear();
         self.drop_interrupts()
     }
+}
+
+/// The next step of a wait: short at first, so that quick operations are not kept waiting.
+fn longer(step: Duration) -> Duration {
+    (step + step / 4).min(LONGEST_STEP)
 }

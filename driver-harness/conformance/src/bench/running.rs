@@ -1,66 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The epochs of an enabled instance, on a clock that runs by itself.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::EpochType;
 
 use super::place::InstancePlace;
 
 /// What a case begins with on a clock that runs by itself.
 pub(super) const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
-/// Traffic that is to fill one epoch does not begin later than this, in hundredths.
-const LAST_START: u32 = 80;
-/// Two clocks differ, in hundredths of an epoch.
-pub(super) const TOLERANCE: u32 = 10;
+/// Of the current epoch, traffic leaves so much free at the end, in hundredths.
+const LEFT_FREE: u32 = 20;
+/// Two clocks differ, in hundredths: of each epoch, so that it adds up.
+pub(super) const TOLERANCE: u32 = 6;
 
-/// An enabled instance. Times are those of [`Bench::now`].
+/// An enabled instance. Times are those of [`Bench::now`](super::Bench::now).
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) place: InstancePlace,
     pub(super) epoch: Duration,
     /// None in always-on mode.
     pub(super) kind: Option<EpochType>,
-    /// Its first epoch began between these two.
-    pub(super) enabled: [Duration; 2],
-    /// How many epochs were over when the current one began, as far as cases care.
+    /// An epoch began between these two: the first one, or the one after an end that was seen.
+    pub(super) began: [Duration; 2],
+    /// How many epochs were over since when the current one began, as far as cases care.
     pub(super) epochs_over: u32,
     /// When the traffic of the current epoch began and ended.
     pub(super) traffic: Option<[Duration; 2]>,
+    /// Units that the traffic of the current epoch makes hot, and the tail before it.
+    pub(super) awaited: Awaited,
+}
+
+/// What traffic made of units since an epoch began, and from where on the list names the hot ones.
+#[derive(Debug, Default)]
+pub(super) struct Awaited {
+    /// Units and their requests that count.
+    pub(super) counts: BTreeMap<UnitIndex, u64>,
+    /// So many make a unit hot.
+    pub(super) hot: u64,
+    pub(super) from: Option<u16>,
+}
+
+impl Awaited {
+    /// The units that must be listed.
+    pub(super) fn units(&self) -> BTreeSet<UnitIndex> {
+        let hot = self.counts.iter().filter(|(_, count)| **count >= self.hot);
+        hot.map(|(unit, _)| *unit).collect()
+    }
 }
 
 impl Running {
     /// The latest start of the current epoch.
     fn start(&self) -> Duration {
-        self.enabled[1] + self.epoch * self.epochs_over
+        self.began[1] + self.epoch * self.epochs_over * (100 + TOLERANCE) / 100
     }
 
     /// The earliest end of the current epoch.
     pub(super) fn earliest_end(&self) -> Duration {
-        self.enabled[0] + self.epoch * (self.epochs_over + 1)
+        match (self.kind, self.traffic) {
+            (Some(EpochType::PerCounter), Some([first, _])) => {
+                first + self.epoch * (100 - TOLERANCE) / 100
+            }
+            _ => self.began[0] + self.epoch * (self.epochs_over + 1) * (100 - TOLERANCE) / 100,
+        }
     }
 
     /// When the current epoch is over for sure.
     pub(super) fn latest_end(&self) -> Duration {
-        let end = match (self.kind, self.traffic) {
-            (Some(EpochType::PerCounter), Some([_, last])) => last + self.epoch,
-            _ => self.start() + self.epoch,
-        };
-        end + self.epoch * TOLERANCE / 100
+        match (self.kind, self.traffic) {
+            (Some(EpochType::PerCounter), Some([_, last])) => {
+                last + self.epoch * (100 + TOLERANCE) / 100
+            }
+            _ => self.began[1] + self.epoch * (self.epochs_over + 1) * (100 + TOLERANCE) / 100,
+        }
     }
 
-    /// Goes to the epoch in which traffic can begin at `now` or soon after, and says when.
-    pub(super) fn find_start(&mut self, now: Duration) -> Duration {
+    /// The current epoch is over; `seen` is when that was seen, if it was, give or take `wait`.
+    pub(super) fn end(&mut self, seen: Option<Duration>, wait: Duration) {
+        match seen {
+            Some(now) => {
+                let earliest = self.earliest_end().min(now);
+                self.began = [earliest.max(now.saturating_sub(wait)), now];
+                self.epochs_over = 0;
+            }
+            None => self.epochs_over += 1,
+        }
+        self.traffic = None;
+        self.awaited.from = None;
+        // Without epochs, units that are not hot yet go on counting.
+        let (hot, goes_on) = (self.awaited.hot, self.kind.is_none());
+        self.awaited
+            .counts
+            .retain(|_, count| goes_on && *count < hot);
+    }
+
+    /// Goes to the epoch in which traffic can begin at `now` or soon after, and says when; none
+    /// when so many epochs are over that nobody knows where one begins.
+    pub(super) fn find_start(&mut self, now: Duration) -> Option<Duration> {
         if self.kind != Some(EpochType::Global) || self.traffic.is_some() {
-            return now;
+            return Some(now);
         }
-        while now > self.start() + self.epoch * LAST_START / 100 {
+        let left_free = self.epoch * LEFT_FREE / 100;
+        while now + left_free > self.earliest_end() {
             self.epochs_over += 1;
+            if self.start() + left_free > self.earliest_end() {
+                return None;
+            }
         }
-        match self.epochs_over {
+        Some(match self.epochs_over {
             0 => now,
-            _ => now.max(self.start() + self.epoch * TOLERANCE / 100),
-        }
+            _ => now.max(self.start()),
+        })
     }
 }
 
@@ -84,42 +136,64 @@ mod tests {
             },
             epoch: ms(100),
             kind,
-            enabled: [ms(10), ms(12)],
+            began: [ms(10), ms(12)],
             epochs_over: 0,
             traffic: None,
+            awaited: Awaited::default(),
         }
     }
 
     #[test]
     fn traffic_begins_at_once_or_in_the_next_epoch() {
         let mut global = running(Some(EpochType::Global));
-        assert_eq!(global.find_start(ms(50)), ms(50));
-        assert_eq!(global.find_start(ms(92)), ms(92));
-        assert_eq!(global.find_start(ms(93)), ms(122), "a tenth after 112 ms");
-        assert_eq!(global.find_start(ms(150)), ms(150));
-        assert_eq!(global.find_start(ms(1000)), ms(1022));
-        assert_eq!(global.earliest_end(), ms(1110));
-        assert_eq!(global.latest_end(), ms(1122));
+        assert_eq!(global.find_start(ms(50)), Some(ms(50)));
+        assert_eq!(global.find_start(ms(84)), Some(ms(84)));
+        assert_eq!(
+            global.find_start(ms(85)),
+            Some(ms(118)),
+            "106 % after 12 ms"
+        );
+        assert_eq!(global.find_start(ms(150)), Some(ms(150)));
+        assert_eq!(global.earliest_end(), ms(198));
+        assert_eq!(global.latest_end(), ms(224));
+    }
+
+    #[test]
+    fn what_clocks_differ_by_adds_up_until_an_end_is_seen() {
+        let mut global = running(Some(EpochType::Global));
+        assert_eq!(
+            global.find_start(ms(700)),
+            None,
+            "nobody knows where epochs begin"
+        );
+        let mut global = running(Some(EpochType::Global));
+        global.end(Some(ms(110)), ms(30));
+        assert_eq!(global.began, [ms(104), ms(110)]);
+        assert_eq!(global.find_start(ms(110)), Some(ms(110)));
+        global.end(None, ms(30));
+        assert_eq!(global.earliest_end(), ms(292));
+        assert_eq!(global.latest_end(), ms(322));
     }
 
     #[test]
     fn traffic_of_one_epoch_stays_in_it() {
         let mut global = running(Some(EpochType::Global));
         global.traffic = Some([ms(20), ms(21)]);
-        assert_eq!(global.find_start(ms(95)), ms(95));
+        assert_eq!(global.find_start(ms(95)), Some(ms(95)));
         assert_eq!(global.epochs_over, 0);
     }
 
     #[test]
     fn a_units_own_epoch_begins_with_its_traffic() {
         let mut own = running(Some(EpochType::PerCounter));
-        assert_eq!(own.find_start(ms(95)), ms(95));
+        assert_eq!(own.find_start(ms(95)), Some(ms(95)));
         own.traffic = Some([ms(300), ms(305)]);
-        assert_eq!(own.latest_end(), ms(415));
+        assert_eq!(own.earliest_end(), ms(394));
+        assert_eq!(own.latest_end(), ms(411));
     }
 
     #[test]
     fn without_epochs_every_moment_is_good() {
-        assert_eq!(running(None).find_start(ms(111)), ms(111));
+        assert_eq!(running(None).find_start(ms(111)), Some(ms(111)));
     }
 }

@@ -4,21 +4,19 @@
 use std::fmt;
 use std::time::Duration;
 
+use chmu_driver::transport::Width;
 use chmu_spec::chmu::{
     Capabilities0, Capabilities1, Configuration0, Configuration1, Configuration2, Mode,
     RANGE_BYTES, offset,
 };
 use chmu_spec::epoch::{EpochLength, EpochScale};
+use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::{AccessKind, RequestFilter, RequestFilters};
 use chmu_spec::unit_size::{UnitSize, UnitSizes};
 
 use super::Bench;
 use crate::outcome::{Stop, fail, skip};
 use crate::registers;
-
-/// Accesses to a unit that report it exactly once with the threshold of [`Bench::setup`]: in either
-/// mode, and whether a count must reach the threshold or pass it.
-pub const HOT: u64 = 3;
 
 /// Which ranges are tracked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +52,26 @@ pub struct Setup {
     pub fill_level: u16,
     /// Which ranges are tracked.
     pub ranges: Ranges,
+    /// The largest count of the counters for units of this size.
+    pub largest_count: u64,
 }
 
 impl Setup {
+    /// Accesses to a unit that report it exactly once: in either mode, and whether a count must
+    /// reach the threshold or pass it. (A counter of 1 bit cannot pass a threshold.)
+    pub fn hot(&self) -> u64 {
+        let threshold = u64::from(self.threshold);
+        match self.mode {
+            Mode::AlwaysOn if threshold >= self.largest_count => threshold,
+            _ => threshold + 1,
+        }
+    }
+
+    /// Requests that the down-sampling makes one of.
+    pub fn factor(&self) -> u64 {
+        1 << self.down_sampling_log2.min(15)
+    }
+
     /// The first configuration register, with the enable bit.
     pub fn configuration_0(&self, enable: bool) -> Configuration0 {
         Configuration0::new()
@@ -112,31 +127,47 @@ impl fmt::Display for Setup {
 
 impl Bench<'_> {
     /// A configuration that the instance under test offers: units of 4 KiB or what comes closest,
-    /// threshold 2, all ranges, every request that can be tracked, epoch mode where there is one,
-    /// no interrupts, no down-sampling.
-    pub fn setup(&self) -> Result<Setup, Stop> {
+    /// threshold 2 where the counter can pass it, all ranges, every request that can be tracked,
+    /// epoch mode where there is one, no interrupts, the smallest down-sampling factor.
+    pub fn setup(&mut self) -> Result<Setup, Stop> {
         let (capabilities_0, capabilities_1) = (self.capabilities_0()?, self.capabilities_1()?);
         let mode = match capabilities_1.epoch_mode() {
             true => Mode::Epoch,
             false => Mode::AlwaysOn,
         };
-        Ok(Setup {
-            unit_size: unit_size(capabilities_1)?,
+        let unit_size = unit_size(capabilities_1)?;
+        let setup = Setup {
+            unit_size,
             threshold: 2,
             filter: filter(capabilities_0)?,
             mode,
             epoch: self.epoch(capabilities_0, mode)?,
-            down_sampling_log2: 0,
+            down_sampling_log2: smallest_factor(capabilities_1),
             randomise: false,
             overflow_interrupt: false,
             fill_level_interrupt: false,
             fill_level: u16::MAX,
             ranges: Ranges::All,
+            largest_count: u64::from(u32::MAX),
+        };
+        self.with_unit_size(&setup, unit_size)
+    }
+
+    /// The same with units of another size, and a threshold that their counters can pass.
+    pub fn with_unit_size(&mut self, setup: &Setup, unit_size: UnitSize) -> Result<Setup, Stop> {
+        let width = self.counter_width(unit_size)?;
+        let largest_count = maximum_count(width).min(u32::MAX.into());
+        let threshold = u64::from(setup.threshold).min(largest_count.saturating_sub(1).max(1));
+        Ok(Setup {
+            unit_size,
+            threshold: u32::try_from(threshold).unwrap_or(u32::MAX),
+            largest_count,
+            ..setup.clone()
         })
     }
 
     /// The same in epoch mode; skips the case where there is none.
-    pub fn epoch_setup(&self) -> Result<Setup, Stop> {
+    pub fn epoch_setup(&mut self) -> Result<Setup, Stop> {
         let setup = self.setup()?;
         match setup.mode {
             Mode::Epoch => Ok(setup),
@@ -145,7 +176,7 @@ impl Bench<'_> {
     }
 
     /// The same in always-on mode; skips the case where there is none.
-    pub fn always_on_setup(&self) -> Result<Setup, Stop> {
+    pub fn always_on_setup(&mut self) -> Result<Setup, Stop> {
         if !self.capabilities_1()?.always_on_mode() {
             return skip("the instance has no always-on mode");
         }
@@ -180,6 +211,20 @@ impl Bench<'_> {
         }
     }
 
+    /// Skips the case where the range bitmap is fixed.
+    pub fn need_writable_ranges(&mut self) -> Result<(), Stop> {
+        let used = u64::MAX >> (64 - self.range_bits()?.min(64));
+        let place = self.ranges_place()?;
+        let before = self.read_at(place, Width::Eight)?;
+        self.write_at(place, Width::Eight, !before & used)?;
+        let after = self.read_at(place, Width::Eight)?;
+        self.write_at(place, Width::Eight, before)?;
+        match after & used == before & used && before & used == used {
+            true => skip("the range bitmap is fixed: all memory is tracked"),
+            false => Ok(()),
+        }
+    }
+
     fn epoch(&self, capabilities: Capabilities0, mode: Mode) -> Result<EpochLength, Stop> {
         let limits = capabilities
             .minimum_epoch()
@@ -209,6 +254,12 @@ fn any_epoch() -> EpochLength {
         Some(length) => length,
         None => unreachable!("1 is a multiplier"),
     }
+}
+
+/// log2 of the smallest down-sampling factor on offer; that of factor 1 where none is.
+fn smallest_factor(capabilities: Capabilities1) -> u8 {
+    let factors = capabilities.down_sampling_factors();
+    (0..16).find(|log2| factors >> log2 & 1 == 1).unwrap_or(0)
 }
 
 fn unit_size(capabilities: Capabilities1) -> Result<UnitSize, Stop> {

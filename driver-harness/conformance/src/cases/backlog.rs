@@ -43,7 +43,7 @@ fn backlog_refills(bench: &mut Bench<'_>) -> Outcome {
     let (younger, older) = (units[room], units[room + 1]);
     bench.start(&setup)?;
     for hot_units in [&units[..room], &[older], &[younger]] {
-        bench.touch(&setup, &hot(hot_units))?;
+        bench.touch(&setup, &hot(&setup, hot_units))?;
         bench.end_epoch(&setup)?;
     }
     let first = sorted(listed(&bench.drain()?));
@@ -64,7 +64,9 @@ fn no_backlog(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let more = room(bench)?.min(3);
     fill(bench, &setup, more)?;
-    bench.drain()?;
+    if bench.drain()?.is_empty() {
+        return skip("nothing was listed");
+    }
     expect_equal(
         "entries after the full list was drained",
         bench.drain()?.len(),
@@ -78,6 +80,13 @@ fn reset_drops_backlog(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let more = room(bench)?.min(3);
     fill(bench, &setup, more)?;
+    // Some wait: a part of the list is drained, and filled again at once.
+    let next =
+        chmu_spec::hotlist::next_index(bench.head()?, bench.capabilities_0()?.hotlist_entries());
+    bench.set_head(next)?;
+    if usize::from(bench.occupancy()?) < room(bench)? {
+        return skip("no unit waits for room");
+    }
     bench.stop()?;
     bench.reset()?;
     bench.start(&setup)?;

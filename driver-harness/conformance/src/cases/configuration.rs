@@ -2,14 +2,15 @@
 //! What may be configured, and when.
 
 use chmu_driver::transport::Width;
+use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::offset;
 use chmu_spec::epoch::EpochLength;
-use chmu_spec::hotlist::maximum_count;
+use chmu_spec::hotlist::Entry;
 use chmu_spec::request::RequestFilter;
 
-use crate::bench::{Bench, HOT, Setup};
+use crate::bench::{Bench, Enabled, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_register, skip};
+use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -75,24 +76,64 @@ const IGNORED_NEW: &str = "ignored, reads back the new value";
 
 const ACTS: &str = "acts at once";
 
-/// Starts `setup`, writes `value` to a configuration register of the enabled instance, and looks
-/// whether it counts as before: three accesses, which `setup` reports and the new value does not.
-fn write_while_enabled(bench: &mut Bench<'_>, setup: &Setup, register: u64, value: u64) -> Outcome {
-    bench.need_exact_traffic()?;
+/// What an enabled instance makes of a configuration register that is written.
+struct Attempt {
+    register: u64,
+    value: u64,
+    /// The bits of the field that changes.
+    field: u64,
+    /// The unit that the new value reports in place of the touched one; none where it reports none.
+    other_unit: Option<UnitIndex>,
+}
+
+/// Starts `setup` and shows that it reports a hot unit, then writes a configuration register of the
+/// enabled instance and looks whether it counts as before or by the new value.
+fn write_while_enabled(bench: &mut Bench<'_>, setup: &Setup, attempt: &Attempt) -> Outcome {
     let unit = bench.units(setup.unit_size, 1)?[0];
+    let touches = [(unit, setup.hot())];
     bench.start(setup)?;
-    let before = bench.register(register)?;
-    bench.set_register(register, value)?;
-    let after = bench.register(register)?;
-    bench.touch(setup, &[(unit, HOT)])?;
+    bench.touch(setup, &touches)?;
     bench.end_epoch(setup)?;
-    let reported = bench.drain()?;
-    let as_before = matches!(reported[..], [entry] if entry.unit == unit);
-    Ok(Passed::As(match (as_before, after == before) {
-        (true, true) => IGNORED_OLD,
-        (true, false) => IGNORED_NEW,
-        (false, _) => ACTS,
-    }))
+    let units = |entries: Vec<Entry>| -> Vec<_> {
+        let mut units: Vec<_> = entries.iter().map(|entry| entry.unit).collect();
+        units.dedup();
+        units
+    };
+    expect_equal(
+        "units reported before the write",
+        units(bench.drain()?),
+        vec![unit],
+    )?;
+    let before = bench.register(attempt.register)?;
+    bench.set_register(attempt.register, attempt.value)?;
+    let after = bench.register(attempt.register)?;
+    bench.touch(setup, &touches)?;
+    bench.end_epoch(setup)?;
+    // A new unit size may make the touched unit's entry one of another unit.
+    let mut reported = units(bench.peek_all()?);
+    if !bench.is_exact() {
+        reported.retain(|one| *one == unit || Some(*one) == attempt.other_unit);
+    }
+    bench.drain()?;
+    let old: Vec<_> = vec![unit];
+    let new: Vec<_> = attempt.other_unit.into_iter().collect();
+    let shows_new = (after ^ attempt.value) & attempt.field == 0;
+    match reported {
+        reported if reported == old && after == before => Ok(Passed::As(IGNORED_OLD)),
+        reported if reported == old && shows_new => Ok(Passed::As(IGNORED_NEW)),
+        reported if reported == new && shows_new => Ok(Passed::As(ACTS)),
+        reported => fail(
+            format!(
+                "register {:#x} after a write of {:#x} while enabled, and the units reported then",
+                attempt.register, attempt.value
+            ),
+            format!("{after:#x}, {reported:?}"),
+            format!(
+                "{before:#x} and {old:?} (or {:#x} and either {old:?} or {new:?})",
+                attempt.value
+            ),
+        ),
+    }
 }
 
 fn locked_request(bench: &mut Bench<'_>) -> Outcome {
@@ -107,50 +148,106 @@ fn locked_request(bench: &mut Bench<'_>) -> Outcome {
     };
     setup.filter = read;
     let value = setup.configuration_0(true).with_request_code(write.code());
-    write_while_enabled(bench, &setup, offset::CONFIGURATION_0, value.into())
+    let attempt = Attempt {
+        register: offset::CONFIGURATION_0,
+        value: value.into(),
+        field: 0xff,
+        other_unit: None,
+    };
+    write_while_enabled(bench, &setup, &attempt)
 }
 
 fn locked_threshold(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    let value = setup.configuration_0(true).with_hotness_threshold(100);
-    write_while_enabled(bench, &setup, offset::CONFIGURATION_0, value.into())
+    // The largest threshold that fits, where the accesses of the case do not reach it.
+    let threshold = setup.largest_count.min(1000);
+    if threshold <= setup.hot() || (!bench.is_exact() && threshold < 16 * setup.hot()) {
+        return skip("the counter is too narrow for a threshold that is not reached");
+    }
+    let threshold = u32::try_from(threshold).unwrap_or(u32::MAX);
+    let value = setup
+        .configuration_0(true)
+        .with_hotness_threshold(threshold);
+    let attempt = Attempt {
+        register: offset::CONFIGURATION_0,
+        value: value.into(),
+        field: 0xffff_ffff_0000_0000,
+        other_unit: None,
+    };
+    write_while_enabled(bench, &setup, &attempt)
 }
 
 fn locked_unit_size(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    let other = bench
-        .unit_sizes()?
-        .iter()
-        .find(|size| *size != setup.unit_size);
-    let value = match other {
-        Some(size) => setup
-            .configuration_1()
-            .with_unit_size_log2(size.log2_bytes().into()),
-        // With one unit size there is still the down-sampling to change.
-        None => setup.configuration_1().with_down_sampling_log2(15),
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    // Counters of one width, so that entries of either size are read alike.
+    let mut other = None;
+    for size in bench.unit_sizes()?.iter() {
+        let as_wide = bench.with_unit_size(&setup, size)?.largest_count == setup.largest_count;
+        if size != setup.unit_size && as_wide {
+            other.get_or_insert(size);
+        }
+    }
+    let Some(size) = other else {
+        return skip("the instance has no other unit size with counters as wide");
     };
-    write_while_enabled(bench, &setup, offset::CONFIGURATION_1, value.into())
+    let value = setup
+        .configuration_1()
+        .with_unit_size_log2(size.log2_bytes().into());
+    // Where the touched unit lies in units of the other size: requests to several of them are not
+    // hot each.
+    let start = bench
+        .reachable(false)?
+        .iter()
+        .map(|range| range.start.0.max(unit.0 * setup.unit_size.bytes()))
+        .next();
+    let start = start.unwrap_or(0);
+    let lines = setup.hot() * 64;
+    let first = start / size.bytes();
+    let last = (start + lines - 1) / size.bytes();
+    let attempt = Attempt {
+        register: offset::CONFIGURATION_1,
+        value: value.into(),
+        field: 0xffff_ffff,
+        other_unit: (first == last).then_some(UnitIndex(first)),
+    };
+    write_while_enabled(bench, &setup, &attempt)
 }
 
 fn locked_fill_level(bench: &mut Bench<'_>) -> Outcome {
     let mut setup = bench.setup()?;
-    setup.fill_level = 7;
+    // Every list can be told from a shorter one by these.
+    setup.fill_level = 0;
     bench.start(&setup)?;
-    bench.set_register(offset::CONFIGURATION_2, 9)?;
-    Ok(Passed::As(
-        match bench.register(offset::CONFIGURATION_2)? & 0xffff {
-            7 => IGNORED_OLD,
-            _ => ACTS,
-        },
-    ))
+    bench.set_register(offset::CONFIGURATION_2, 1)?;
+    match bench.register(offset::CONFIGURATION_2)? & 0xffff {
+        0 => Ok(Passed::As(IGNORED_OLD)),
+        1 => Ok(Passed::As(ACTS)),
+        read => fail(
+            "fill-level threshold after a write of 1 to 0 while enabled",
+            read.to_string(),
+            "0 (or 1)",
+        ),
+    }
 }
 
 fn locked_ranges(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_writable_ranges()?;
     let setup = bench.setup()?;
     let unit = bench.units(setup.unit_size, 1)?[0];
     let words = bench.range_bits()?.div_ceil(64);
     let place = bench.ranges_place()?;
     bench.start(&setup)?;
+    let listed = |bench: &mut Bench<'_>| -> Result<bool, Stop> {
+        bench.touch(&setup, &[(unit, setup.hot())])?;
+        bench.end_epoch(&setup)?;
+        Ok(bench.drain()?.iter().any(|entry| entry.unit == unit))
+    };
+    expect_equal(
+        "whether a hot unit is listed before the write",
+        listed(bench)?,
+        true,
+    )?;
     let read = |bench: &Bench<'_>| -> Result<Vec<u64>, Stop> {
         let word = |word| bench.read_at(place.plus(word * 8), Width::Eight);
         (0..words).map(word).collect()
@@ -160,36 +257,36 @@ fn locked_ranges(bench: &mut Bench<'_>) -> Outcome {
         bench.write_at(place.plus(word * 8), Width::Eight, 0)?;
     }
     let after = read(bench)?;
-    bench.touch(&setup, &[(unit, HOT)])?;
-    bench.end_epoch(&setup)?;
-    Ok(Passed::As(
-        match (bench.drain()?.is_empty(), after == before) {
-            (false, true) => IGNORED_OLD,
-            (false, false) => IGNORED_NEW,
-            (true, _) => ACTS,
-        },
-    ))
+    let is_clear = after.iter().all(|word| *word == 0);
+    match (listed(bench)?, after == before, is_clear) {
+        (true, true, _) => Ok(Passed::As(IGNORED_OLD)),
+        (true, false, true) => Ok(Passed::As(IGNORED_NEW)),
+        (false, _, true) => Ok(Passed::As(ACTS)),
+        (listed, ..) => fail(
+            "range bitmap after it was cleared while enabled, and whether a hot unit is listed then",
+            format!("{after:#x?}, {listed}"),
+            format!("{before:#x?} and true (or a clear one and either)"),
+        ),
+    }
 }
 
 fn survives_disable(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
+    bench.configure(&setup)?;
+    let registers = [
+        offset::CONFIGURATION_0,
+        offset::CONFIGURATION_1,
+        offset::CONFIGURATION_2,
+    ];
+    let configured = registers.map(|register| bench.register(register));
+    // Nothing of a configuration that is all zeros could be lost.
+    let shown = configured.iter().flatten().any(|value| *value != 0);
+    expect_equal("whether a configuration reads back", shown, true)?;
     bench.start(&setup)?;
     bench.stop()?;
-    let expected = [
-        (
-            offset::CONFIGURATION_0,
-            u64::from(setup.configuration_0(false)),
-        ),
-        (offset::CONFIGURATION_1, setup.configuration_1().into()),
-        (offset::CONFIGURATION_2, setup.configuration_2().into()),
-    ];
-    for (register, value) in expected {
-        expect_register(
-            register,
-            "after a disable",
-            bench.register(register)?,
-            value,
-        )?;
+    for (register, value) in registers.into_iter().zip(configured) {
+        let what = format!("register {register:#x} after a disable");
+        expect_bits(what, bench.register(register)?, value?)?;
     }
     Ok(Passed::Plainly)
 }
@@ -206,13 +303,11 @@ fn all_enabled(bench: &mut Bench<'_>, setups: impl IntoIterator<Item = Setup>) -
 fn every_unit_size(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let sizes: Vec<_> = bench.unit_sizes()?.iter().collect();
-    all_enabled(
-        bench,
-        sizes.into_iter().map(|unit_size| Setup {
-            unit_size,
-            ..setup.clone()
-        }),
-    )
+    let setups: Result<Vec<_>, _> = sizes
+        .into_iter()
+        .map(|unit_size| bench.with_unit_size(&setup, unit_size))
+        .collect();
+    all_enabled(bench, setups?)
 }
 
 fn epoch_limits(bench: &mut Bench<'_>) -> Outcome {
@@ -259,8 +354,10 @@ fn every_down_sampling(bench: &mut Bench<'_>) -> Outcome {
 
 fn largest_threshold(bench: &mut Bench<'_>) -> Outcome {
     let mut setup = bench.setup()?;
-    bench.configure(&setup)?;
-    let largest = maximum_count(bench.status()?.counter_width());
-    setup.threshold = u32::try_from(largest).unwrap_or(u32::MAX);
-    all_enabled(bench, [setup])
+    setup.threshold = u32::try_from(setup.largest_count).unwrap_or(u32::MAX);
+    // Where a count must pass the threshold, none can pass this one.
+    match bench.try_start(&setup)? {
+        Enabled::Yes => Ok(Passed::As("enabled")),
+        Enabled::Refused => Ok(Passed::As("refused")),
+    }
 }

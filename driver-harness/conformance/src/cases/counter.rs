@@ -2,10 +2,9 @@
 //! Counters and unit ids.
 
 use chmu_spec::address::{Dpa, UnitIndex};
-use chmu_spec::hotlist::{Entry, maximum_count};
 use chmu_spec::unit_size::UnitSize;
 
-use crate::bench::{Bench, HOT, Setup};
+use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 use crate::subject::Request;
@@ -61,15 +60,6 @@ pub(super) const CASES: &[Case] = &[
 /// Requests that a saturation case is worth.
 const SATURATION_LIMIT: u64 = 1 << 17;
 
-fn pairs(entries: &[Entry]) -> Vec<(UnitIndex, u64)> {
-    let mut pairs: Vec<_> = entries
-        .iter()
-        .map(|entry| (entry.unit, entry.count))
-        .collect();
-    pairs.sort();
-    pairs
-}
-
 fn width(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     for unit_size in bench.unit_sizes()?.iter() {
@@ -90,16 +80,13 @@ fn width(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn exact_count(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     let unit = bench.units(setup.unit_size, 1)?[0];
-    for count in [HOT, 10, 100] {
-        let seen = pairs(&bench.observe(&setup, &[(unit, count)])?);
-        expect_equal(
-            format!("unit and count after {count} accesses"),
-            seen,
-            vec![(unit, count)],
-        )?;
+    for count in [setup.hot(), 10, 100] {
+        let touches = [(unit, count)];
+        let seen = bench.observe(&setup, &touches)?;
+        let what = format!("unit and count after {count} accesses");
+        bench.expect_counts(what, &setup, &seen, &touches)?;
         bench.stop()?;
         bench.reset()?;
     }
@@ -107,73 +94,68 @@ fn exact_count(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn units_apart(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    if room < 2 {
+        return skip("the list holds fewer than 2 entries");
+    }
     let units = bench.units(setup.unit_size, room.min(4))?;
     let touches: Vec<_> = units.iter().copied().zip([7, 5, 11, 6]).collect();
-    let seen = pairs(&bench.observe(&setup, &touches)?);
-    expect_equal(
-        "units and counts after accesses to units side by side",
-        seen,
-        touches,
-    )?;
+    let seen = bench.observe(&setup, &touches)?;
+    let what = "units and counts after accesses to units side by side";
+    bench.expect_counts(what, &setup, &seen, &touches)?;
     Ok(Passed::Plainly)
 }
 
 fn saturation(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
-    let mut setup = bench.epoch_setup()?;
+    let setup = bench.epoch_setup()?;
     // The unit size with the narrowest counter makes the shortest case.
-    let mut narrowest: Option<(u8, UnitSize)> = None;
+    let mut narrowest: Option<Setup> = None;
     for unit_size in bench.unit_sizes()?.iter() {
-        bench.configure(&Setup {
-            unit_size,
-            ..setup.clone()
-        })?;
-        let width = bench.status()?.counter_width();
-        if narrowest.is_none_or(|(least, _)| width < least) {
-            narrowest = Some((width, unit_size));
+        let setup = bench.with_unit_size(&setup, unit_size)?;
+        if narrowest
+            .as_ref()
+            .is_none_or(|least| setup.largest_count < least.largest_count)
+        {
+            narrowest = Some(setup);
         }
     }
-    let Some((width, unit_size)) = narrowest else {
+    let Some(mut setup) = narrowest else {
         return skip("the instance has no unit size");
     };
-    let largest = maximum_count(width);
+    let largest = setup.largest_count;
     if largest >= SATURATION_LIMIT {
         return skip(format!(
-            "a counter of {width} bits takes too many requests to fill"
+            "a count of up to {largest} takes too many requests to fill"
         ));
     }
-    setup.unit_size = unit_size;
     setup.threshold = 1;
-    let unit = bench.units(unit_size, 1)?[0];
-    let seen = pairs(&bench.observe(&setup, &[(unit, largest + 3)])?);
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let seen = bench.observe(&setup, &[(unit, largest + 3)])?;
     let what = format!(
-        "unit and count of a counter of {width} bits after {} accesses",
+        "units and counts after {} accesses to unit {unit}",
         largest + 3
     );
+    let seen: Vec<_> = seen.iter().map(|entry| (entry.unit, entry.count)).collect();
+    // Others only add to a count that is full already.
     expect_equal(what, seen, vec![(unit, largest)])?;
     Ok(Passed::Plainly)
 }
 
 fn unit_id(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     for unit_size in bench.unit_sizes()?.iter() {
-        let setup = Setup {
-            unit_size,
-            ..setup.clone()
-        };
+        let setup = bench.with_unit_size(&setup, unit_size)?;
         let reachable = bench.reachable(false)?;
         // A high address tells a shifted or masked id from a right one.
         let Some(dpa) = reachable.last().map(|range| Dpa(range.end.0 - 1)) else {
             return skip("the traffic source reaches nothing of the device's memory");
         };
         let unit = UnitIndex(dpa.0 / unit_size.bytes());
-        let seen = pairs(&bench.observe(&setup, &[(unit, HOT)])?);
-        let what = format!("unit and count of DPA {dpa} in units of {unit_size}");
-        expect_equal(what, seen, vec![(unit, HOT)])?;
+        let entries = bench.observe(&setup, &[(unit, setup.hot())])?;
+        let seen: Vec<_> = entries.iter().map(|entry| entry.unit).collect();
+        let what = format!("units listed after accesses to DPA {dpa} in units of {unit_size}");
+        expect_equal(what, seen, vec![unit])?;
         bench.stop()?;
         bench.reset()?;
     }
@@ -205,7 +187,6 @@ fn whole_neighbours(bench: &mut Bench<'_>, unit_size: UnitSize) -> Result<Dpa, S
 }
 
 fn unit_borders(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     if bench.capabilities_0()?.hotlist_entries() < 3 {
         return skip("the list holds fewer than 2 entries");
@@ -225,11 +206,11 @@ fn unit_borders(bench: &mut Bench<'_>) -> Outcome {
         at(2 * bytes - 64),
     ];
     bench.start(&setup)?;
-    bench.perform(&requests(&setup, &addresses))?;
+    bench.perform(&setup, &requests(&setup, &addresses))?;
     bench.end_epoch(&setup)?;
-    let seen = pairs(&bench.drain()?);
+    let seen = bench.drain()?;
     let what = "units and counts after accesses to first and last bytes of neighbours";
-    expect_equal(what, seen, vec![(first, 3), (next, 4)])?;
+    bench.expect_counts(what, &setup, &seen, &[(first, 3), (next, 4)])?;
     Ok(Passed::Plainly)
 }
 
@@ -251,10 +232,8 @@ fn width_follows_unit_size(bench: &mut Bench<'_>) -> Outcome {
         })?;
         let what = format!("counter width for units of {unit_size}, written again");
         expect_equal(what, bench.status()?.counter_width(), width)?;
-        bench.start(&Setup {
-            unit_size: *unit_size,
-            ..setup.clone()
-        })?;
+        let setup = bench.with_unit_size(&setup, *unit_size)?;
+        bench.start(&setup)?;
         let what = format!("counter width for units of {unit_size} while enabled");
         expect_equal(what, bench.status()?.counter_width(), width)?;
         bench.stop()?;
@@ -263,25 +242,21 @@ fn width_follows_unit_size(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn last_unit(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     let end = bench
         .reachable(false)?
         .last()
         .map_or(0, |range| range.end.0);
     let unit = UnitIndex((end - 1) / setup.unit_size.bytes());
-    let seen = pairs(&bench.observe(&setup, &[(unit, HOT)])?);
-    expect_equal(
-        "unit and count of the last reachable unit",
-        seen,
-        vec![(unit, HOT)],
-    )?;
+    let entries = bench.observe(&setup, &[(unit, setup.hot())])?;
+    let seen: Vec<_> = entries.iter().map(|entry| entry.unit).collect();
+    let what = "units listed after accesses to the last reachable unit";
+    expect_equal(what, seen, vec![unit])?;
     Ok(Passed::Plainly)
 }
 
 fn large_unit(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
-    let mut setup = bench.epoch_setup()?;
+    let setup = bench.epoch_setup()?;
     let Some(unit_size) = bench
         .unit_sizes()?
         .iter()
@@ -290,7 +265,7 @@ fn large_unit(bench: &mut Bench<'_>) -> Outcome {
     else {
         return skip("the instance has no units of 2 MiB or more");
     };
-    setup.unit_size = unit_size;
+    let setup = bench.with_unit_size(&setup, unit_size)?;
     let reachable = bench.reachable(false)?;
     let Some(range) = reachable.first() else {
         return skip("the traffic source reaches nothing of the device's memory");
@@ -306,10 +281,10 @@ fn large_unit(bench: &mut Bench<'_>) -> Outcome {
         .filter(|dpa| dpa.0 < end)
         .collect();
     bench.start(&setup)?;
-    bench.perform(&requests(&setup, &addresses))?;
+    bench.perform(&setup, &requests(&setup, &addresses))?;
     bench.end_epoch(&setup)?;
-    let seen = pairs(&bench.drain()?);
+    let seen = bench.drain()?;
     let what = format!("unit and count after accesses all over a unit of {unit_size}");
-    expect_equal(what, seen, vec![(unit, addresses.len() as u64)])?;
+    bench.expect_counts(what, &setup, &seen, &[(unit, addresses.len() as u64)])?;
     Ok(Passed::Plainly)
 }

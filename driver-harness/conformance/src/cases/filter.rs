@@ -4,7 +4,7 @@
 use chmu_spec::address::Dpa;
 use chmu_spec::request::{AccessKind, RequestFilter};
 
-use crate::bench::{Bench, HOT};
+use crate::bench::Bench;
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect_equal, skip};
 use crate::subject::Request;
@@ -47,10 +47,13 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
+/// Requests of each kind.
+const EACH: u64 = 3;
+
 use AccessKind::{Read, Write};
 use RequestFilter::{AllRead, AllReadWrite, AllWrite, NonTeeRead, NonTeeReadWrite, NonTeeWrite};
 
-/// The count reported for one unit under `filter`, after requests of each of `kinds`, [`HOT`]
+/// The count reported for one unit under `filter`, after requests of each of `kinds`, [`EACH`]
 /// times each; none when nothing is reported.
 fn count(
     bench: &mut Bench<'_>,
@@ -58,9 +61,11 @@ fn count(
     kinds: &[AccessKind],
     tee: bool,
 ) -> Result<Option<u64>, Stop> {
-    bench.need_exact_traffic()?;
     let mut setup = bench.epoch_setup()?;
     setup.filter = filter;
+    if setup.largest_count < 2 * EACH {
+        return skip("the counter is too narrow for the requests of the case");
+    }
     let Some(start) = bench.reachable(tee)?.first().map(|range| range.start) else {
         return skip("the traffic source reaches nothing of the device's memory");
     };
@@ -70,9 +75,9 @@ fn count(
         tee,
     };
     let each = kinds.iter().map(request);
-    let requests: Vec<_> = (0..HOT).flat_map(|_| each.clone()).collect();
+    let requests: Vec<_> = (0..EACH).flat_map(|_| each.clone()).collect();
     bench.start(&setup)?;
-    bench.perform(&requests)?;
+    bench.perform(&setup, &requests)?;
     bench.end_epoch(&setup)?;
     let entries = bench.drain()?;
     bench.stop()?;
@@ -102,28 +107,35 @@ fn check(
         let seen = count(bench, filter, kinds, tee)?;
         let source = if tee { "TEE" } else { "non-TEE" };
         let what = format!("count under filter {} of {source} {kinds:?}", filter.name());
-        expect_equal(what, seen, expected)?;
+        // A processor may add requests of its own, not take any away.
+        let is_enough = !bench.is_exact() && expected.is_some() && seen >= expected;
+        match is_enough {
+            true => (),
+            false => expect_equal(what, seen, expected)?,
+        }
     }
     Ok(Passed::Plainly)
 }
 
 fn reads_counted(bench: &mut Bench<'_>) -> Outcome {
-    check(bench, &[NonTeeRead, AllRead], &[Read], false, Some(HOT))
+    check(bench, &[NonTeeRead, AllRead], &[Read], false, Some(EACH))
 }
 
 fn writes_not_counted_as_reads(bench: &mut Bench<'_>) -> Outcome {
+    // A processor reads a line before it writes to it.
+    bench.need_exact_traffic()?;
     check(bench, &[NonTeeRead, AllRead], &[Write], false, None)?;
     check(
         bench,
         &[NonTeeRead, AllRead],
         &[Read, Write],
         false,
-        Some(HOT),
+        Some(EACH),
     )
 }
 
 fn writes_counted(bench: &mut Bench<'_>) -> Outcome {
-    check(bench, &[NonTeeWrite, AllWrite], &[Write], false, Some(HOT))
+    check(bench, &[NonTeeWrite, AllWrite], &[Write], false, Some(EACH))
 }
 
 fn reads_not_counted_as_writes(bench: &mut Bench<'_>) -> Outcome {
@@ -133,24 +145,41 @@ fn reads_not_counted_as_writes(bench: &mut Bench<'_>) -> Outcome {
         &[NonTeeWrite, AllWrite],
         &[Read, Write],
         false,
-        Some(HOT),
+        Some(EACH),
     )
 }
 
 fn both_counted(bench: &mut Bench<'_>) -> Outcome {
     let filters = [NonTeeReadWrite, AllReadWrite];
-    check(bench, &filters, &[Read, Write], false, Some(2 * HOT))
+    check(bench, &filters, &[Read, Write], false, Some(2 * EACH))
 }
 
 fn non_tee_leaves_tee_out(bench: &mut Bench<'_>) -> Outcome {
-    let filters = [NonTeeRead, NonTeeWrite, NonTeeReadWrite];
-    check(bench, &filters, &[Read, Write], true, None)
+    let filters = [
+        (NonTeeRead, EACH),
+        (NonTeeWrite, EACH),
+        (NonTeeReadWrite, 2 * EACH),
+    ];
+    let offered = bench.filters()?;
+    let mut outcome = skip("the instance offers no such filter");
+    for (filter, expected) in filters {
+        if offered.contains(filter) {
+            outcome = check(bench, &[filter], &[Read, Write], true, None);
+            // It does count what is no TEE request.
+            outcome = outcome
+                .and_then(|_| check(bench, &[filter], &[Read, Write], false, Some(expected)));
+            if outcome.is_err() {
+                break;
+            }
+        }
+    }
+    outcome
 }
 
 fn all_includes_tee(bench: &mut Bench<'_>) -> Outcome {
     let offered = bench.filters()?;
     let mut seen = false;
-    for (filter, expected) in [(AllRead, HOT), (AllWrite, HOT), (AllReadWrite, 2 * HOT)] {
+    for (filter, expected) in [(AllRead, EACH), (AllWrite, EACH), (AllReadWrite, 2 * EACH)] {
         if offered.contains(filter) {
             check(bench, &[filter], &[Read, Write], true, Some(expected))?;
             seen = true;

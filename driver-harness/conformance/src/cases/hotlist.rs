@@ -2,9 +2,10 @@
 //! The ring of entries.
 
 use chmu_spec::address::UnitIndex;
+use chmu_spec::chmu::RANGE_BYTES;
 use chmu_spec::hotlist::Entry;
 
-use crate::bench::{Bench, HOT, Setup};
+use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, fail, skip};
 
@@ -98,8 +99,8 @@ pub(super) fn sorted(mut units: Vec<UnitIndex>) -> Vec<UnitIndex> {
     units
 }
 
-pub(super) fn hot(units: &[UnitIndex]) -> Vec<(UnitIndex, u64)> {
-    units.iter().map(|unit| (*unit, HOT)).collect()
+pub(super) fn hot(setup: &Setup, units: &[UnitIndex]) -> Vec<(UnitIndex, u64)> {
+    units.iter().map(|unit| (*unit, setup.hot())).collect()
 }
 
 /// Entries that the list holds when it is full.
@@ -109,77 +110,91 @@ pub(super) fn room(bench: &Bench<'_>) -> Result<usize, Stop> {
     ))
 }
 
-/// Starts and makes the list exactly as full as it gets, with `more` hot units above that.
+/// Starts and makes so many units hot that the list is full, with `more` above that. With exact
+/// traffic it is filled exactly with `more` of 0; otherwise others may take a part of its room.
 pub(super) fn fill(
     bench: &mut Bench<'_>,
     setup: &Setup,
     more: usize,
 ) -> Result<Vec<UnitIndex>, Stop> {
-    bench.need_exact_traffic()?;
     let room = room(bench)?;
     let units = bench.units(setup.unit_size, room + more)?;
     bench.start(setup)?;
-    bench.touch(setup, &hot(&units))?;
+    bench.touch(setup, &hot(setup, &units))?;
     bench.end_epoch(setup)?;
     Ok(units)
 }
 
 fn empty_after_reset(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    let units = bench.units(setup.unit_size, 2)?;
+    let wanted = room(bench)?.min(2);
+    let units = bench.units(setup.unit_size, wanted)?;
     bench.start(&setup)?;
-    bench.touch(&setup, &hot(&units))?;
+    bench.touch(&setup, &hot(&setup, &units))?;
     bench.end_epoch(&setup)?;
+    let listed = bench.occupancy()?;
     bench.stop()?;
     bench.reset()?;
     let (head, tail) = (bench.head()?, bench.tail()?);
     expect_equal("hotlist tail after a reset", tail, head)?;
-    expect_equal("entries after a reset", bench.peek()?.len(), 0)?;
-    Ok(Passed::Plainly)
+    match listed {
+        0 => skip("nothing was listed before the reset"),
+        _ => Ok(Passed::Plainly),
+    }
 }
 
 fn holds_size_less_one(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let units = fill(bench, &setup, 0)?;
-    let entries = bench.drain()?;
     let size = bench.capabilities_0()?.hotlist_entries();
+    let entries = bench.peek_all()?;
     let what = format!(
         "entries of a list of size {size} after {} hot units",
         units.len()
     );
     expect_equal(what, entries.len(), units.len())?;
-    expect_equal("units of the full list", sorted(listed(&entries)), units)?;
+    if bench.is_exact() {
+        expect_equal("units of the full list", sorted(listed(&entries)), units)?;
+    }
     Ok(Passed::Plainly)
 }
 
 fn tail_counts_entries(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.setup()?;
     let size = bench.capabilities_0()?.hotlist_entries();
     let wanted = room(bench)?.min(3);
     let units = bench.units(setup.unit_size, wanted)?;
     bench.start(&setup)?;
     let before = bench.tail()?;
-    bench.touch(&setup, &hot(&units))?;
+    bench.touch(&setup, &hot(&setup, &units))?;
     bench.end_epoch(&setup)?;
-    let moved = chmu_spec::hotlist::occupancy(before, bench.tail()?, size);
-    expect_equal(
-        "entries that the tail moved by",
-        usize::from(moved),
-        units.len(),
-    )?;
+    let moved = usize::from(chmu_spec::hotlist::occupancy(before, bench.tail()?, size));
+    match bench.is_exact() {
+        true => expect_equal("entries that the tail moved by", moved, units.len())?,
+        false => expect(
+            moved >= units.len(),
+            "entries that the tail moved by",
+            moved.to_string(),
+            format!("{} or more", units.len()),
+        )?,
+    }
     Ok(Passed::Plainly)
 }
 
 fn wraps(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     let room = room(bench)?;
-    let units = bench.units(setup.unit_size, room)?;
+    // Where others list units as well, a part of the room is left to them.
+    let count = if bench.is_exact() {
+        room
+    } else {
+        room.div_ceil(2)
+    };
+    let units = bench.units(setup.unit_size, count)?;
     bench.start(&setup)?;
     // Each round fills the list but for one place, so that three rounds cross its end.
     for round in 0..3 {
-        bench.touch(&setup, &hot(&units))?;
+        bench.touch(&setup, &hot(&setup, &units))?;
         bench.end_epoch(&setup)?;
         let seen = sorted(listed(&bench.drain()?));
         expect_equal(
@@ -192,51 +207,69 @@ fn wraps(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.setup()?;
     if room(bench)? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
     let units = bench.units(setup.unit_size, 3)?;
     bench.start(&setup)?;
-    bench.touch(&setup, &hot(&units))?;
+    bench.touch(&setup, &hot(&setup, &units))?;
     bench.end_epoch(&setup)?;
-    let before = bench.peek()?;
+    let before = bench.peek_all()?;
+    if before.len() < 3 {
+        return skip("fewer entries were listed than units were hot");
+    }
     let next =
         chmu_spec::hotlist::next_index(bench.head()?, bench.capabilities_0()?.hotlist_entries());
     bench.set_head(next)?;
     expect_equal("head after it was moved by one", bench.head()?, next)?;
     let expected = before.get(1..).unwrap_or_default().to_vec();
-    expect_equal(
-        "entries after the head was moved by one",
-        bench.peek()?,
-        expected,
-    )?;
+    // Others may have listed more meanwhile.
+    let mut after = bench.peek_all()?;
+    if !bench.is_exact() {
+        after.truncate(expected.len());
+    }
+    expect_equal("entries after the head was moved by one", after, expected)?;
     Ok(Passed::Plainly)
 }
 
-/// What became of a head that no driver should write.
+/// What became of a head that no driver should write; it is one where the list has as many free
+/// places between the tail and it.
 fn strange_head(bench: &mut Bench<'_>, head: u16) -> Outcome {
     let kept = bench.head()?;
+    // A head that cannot be moved at all does not ignore this one.
+    let size = bench.capabilities_0()?.hotlist_entries();
+    if kept == bench.tail()? {
+        return skip("nothing was listed that a head could pass");
+    }
     bench.set_head(head)?;
+    let read = bench.head()?;
+    let wrapped = head.checked_rem(size).unwrap_or(head);
+    let reading = match read {
+        read if read == kept => "ignored",
+        read if read == head || read == wrapped => return Ok(Passed::As("taken over")),
+        read => {
+            return fail(
+                format!("head after a write of {head} to {kept}"),
+                read.to_string(),
+                format!("{kept} (or {head})"),
+            );
+        }
+    };
+    let next = chmu_spec::hotlist::next_index(kept, size);
+    bench.set_head(next)?;
     match bench.head()? {
-        read if read == kept => Ok(Passed::As("ignored")),
-        read if read == head => Ok(Passed::As("taken over")),
-        read => fail(
-            format!("head after a write of {head} to {kept}"),
-            read.to_string(),
-            format!("{kept} (or {head})"),
-        ),
+        moved if moved == next => Ok(Passed::As(reading)),
+        _ => skip("the head cannot be moved at all"),
     }
 }
 
 fn head_out_of_range(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let size = bench.capabilities_0()?.hotlist_entries();
     let setup = bench.setup()?;
     let unit = bench.units(setup.unit_size, 1)?[0];
     bench.start(&setup)?;
-    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.touch(&setup, &[(unit, setup.hot())])?;
     bench.end_epoch(&setup)?;
     // Taken modulo the size it would be the tail: a head that frees the entry.
     match size.checked_add(bench.tail()?) {
@@ -246,14 +279,13 @@ fn head_out_of_range(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn head_past_tail(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.setup()?;
     if room(bench)? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
     let unit = bench.units(setup.unit_size, 1)?[0];
     bench.start(&setup)?;
-    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.touch(&setup, &[(unit, setup.hot())])?;
     bench.end_epoch(&setup)?;
     let size = bench.capabilities_0()?.hotlist_entries();
     let past = chmu_spec::hotlist::next_index(bench.tail()?, size);
@@ -263,12 +295,15 @@ fn head_past_tail(bench: &mut Bench<'_>) -> Outcome {
 fn full_list_keeps_entries(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let units = fill(bench, &setup, 0)?;
-    let before = bench.peek()?;
-    bench.touch(&setup, &hot(&units))?;
+    let before = bench.peek_all()?;
+    if before.len() < room(bench)? {
+        return skip("the list could not be filled");
+    }
+    bench.touch(&setup, &hot(&setup, &units))?;
     bench.end_epoch(&setup)?;
     expect_equal(
         "entries of a full list after another epoch",
-        bench.peek()?,
+        bench.peek_all()?,
         before,
     )?;
     Ok(Passed::Plainly)
@@ -277,33 +312,58 @@ fn full_list_keeps_entries(bench: &mut Bench<'_>) -> Outcome {
 fn hottest_kept(bench: &mut Bench<'_>) -> Outcome {
     bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
+    if setup.largest_count < setup.hot() + 2 {
+        return skip("the counter is too narrow for units that are more or less hot");
+    }
     let room = room(bench)?;
     let units = bench.units(setup.unit_size, room + 2)?;
     bench.start(&setup)?;
     // The hottest are the two highest, so that hottest first and lowest first differ.
     let hottest = &units[room..];
-    let mut touches = hot(&units);
+    let mut touches = hot(&setup, &units);
     touches.extend(hottest.iter().map(|unit| (*unit, 2)));
     bench.touch(&setup, &touches)?;
     bench.end_epoch(&setup)?;
     let kept = listed(&bench.peek()?);
+    let kept = sorted(kept);
+    let mut distinct = kept.clone();
+    distinct.dedup();
+    if distinct.len() < room || !kept.iter().all(|unit| units.contains(unit)) {
+        return fail(
+            format!("units on a list of {room} after {} hot ones", units.len()),
+            format!("{kept:?}"),
+            format!("{room} different ones of {units:?}"),
+        );
+    }
+    let of_hottest = hottest.iter().filter(|unit| kept.contains(unit)).count();
     Ok(Passed::As(match kept {
-        kept if hottest.iter().all(|unit| kept.contains(unit)) => HOTTEST_FIRST,
-        kept if sorted(kept.clone()) == units[..kept.len().min(units.len())] => LOWEST_FIRST,
+        _ if of_hottest == hottest.len().min(room) => HOTTEST_FIRST,
+        kept if kept == units[..room] => LOWEST_FIRST,
         _ => OTHER_ORDER,
     }))
 }
 
 fn order(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     if room(bench)? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
+    // So much hotter that a few requests of others make no difference.
+    let hottest = match bench.is_exact() {
+        true => setup.hot() + 2,
+        false => setup.hot() * 32,
+    };
+    if setup.largest_count < hottest {
+        return skip("the counter is too narrow for units that are more or less hot");
+    }
     let units = bench.units(setup.unit_size, 3)?;
-    let touches = [(units[0], HOT), (units[1], HOT + 2), (units[2], HOT)];
+    let touches = [
+        (units[0], setup.hot()),
+        (units[1], hottest),
+        (units[2], setup.hot()),
+    ];
     let seen = listed(&bench.observe(&setup, &touches)?);
-    expect_equal("number of units listed", seen.len(), units.len())?;
+    expect_equal("units listed", sorted(seen.clone()), units.clone())?;
     Ok(Passed::As(match seen {
         seen if seen == [units[1], units[0], units[2]] => HOTTEST_FIRST,
         seen if seen == units => LOWEST_FIRST,
@@ -312,11 +372,14 @@ fn order(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn no_duplicates(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.epoch_setup()?;
     let wanted = room(bench)?.min(8);
     let units = bench.units(setup.unit_size, wanted)?;
-    let touches: Vec<_> = (0..HOT * 4)
+    if setup.factor() > 1 {
+        return skip("down-sampling sees only some of units that are accessed in turn");
+    }
+    let accesses = setup.hot() * 4;
+    let touches: Vec<_> = (0..accesses)
         .flat_map(|_| units.iter().map(|unit| (*unit, 1)))
         .collect();
     let seen = sorted(listed(&bench.observe(&setup, &touches)?));
@@ -328,41 +391,48 @@ fn units_exist(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let wanted = room(bench)?.min(16);
     let units = bench.units(setup.unit_size, wanted)?;
-    let end = bench
-        .reachable(false)?
-        .last()
-        .map_or(0, |range| range.end.0);
+    let end = bench.range_bits()?.saturating_mul(RANGE_BYTES);
     let last = setup
         .unit_size
         .index_of(chmu_spec::address::Dpa(end.saturating_sub(1)));
-    for entry in bench.observe(&setup, &hot(&units))? {
-        let read = entry.unit.to_string();
-        let expected = format!("{last} at most, the last unit in use");
-        expect(entry.unit <= last, "a listed unit", read, expected)?;
-    }
-    Ok(Passed::Plainly)
+    bench.observe_all(&setup, &hot(&setup, &units), |entries| {
+        for entry in entries {
+            let read = entry.unit.to_string();
+            let expected = format!("{last} at most, the last unit of the device's memory");
+            expect(entry.unit <= last, "a listed unit", read, expected)?;
+        }
+        match entries.is_empty() {
+            true => skip("nothing was listed"),
+            false => Ok(Passed::Plainly),
+        }
+    })
 }
 
 fn tail_in_range(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let setup = bench.setup()?;
     let size = bench.capabilities_0()?.hotlist_entries();
     let units = bench.units(setup.unit_size, 2.min(room(bench)?))?;
     bench.start(&setup)?;
     // The rounds that take the tail once around, bounded for long lists.
     let rounds = usize::from(size).div_ceil(units.len()).min(600) + 1;
+    let mut moved = false;
     for round in 0..rounds {
-        bench.touch(&setup, &hot(&units))?;
+        let before = bench.tail()?;
+        bench.touch(&setup, &hot(&setup, &units))?;
         bench.end_epoch(&setup)?;
         let tail = bench.tail()?;
         let what = format!("tail in round {round}");
         expect(tail < size, what, tail.to_string(), format!("below {size}"))?;
+        moved |= tail != before;
         bench.set_head(tail)?;
         if !bench.subject().has_manual_clock() && round == 2 {
             break;
         }
     }
-    Ok(Passed::Plainly)
+    match moved {
+        true => Ok(Passed::Plainly),
+        false => skip("the tail did not move with hot units"),
+    }
 }
 
 fn reuse_after_drain(bench: &mut Bench<'_>) -> Outcome {
@@ -371,8 +441,13 @@ fn reuse_after_drain(bench: &mut Bench<'_>) -> Outcome {
     // What found no room may follow a first drain.
     bench.drain()?;
     bench.drain()?;
-    let again = &units[..units.len() - 1];
-    bench.touch(&setup, &hot(again))?;
+    let count = if bench.is_exact() {
+        units.len() - 1
+    } else {
+        units.len() / 2
+    };
+    let again = &units[..count.max(1)];
+    bench.touch(&setup, &hot(&setup, again))?;
     bench.end_epoch(&setup)?;
     let seen = sorted(listed(&bench.drain()?));
     expect_equal(

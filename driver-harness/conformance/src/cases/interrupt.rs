@@ -4,7 +4,7 @@
 use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::{Status, offset};
 
-use crate::bench::{Bench, HOT, Setup};
+use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 
@@ -46,7 +46,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "interrupt/silent-when-disabled",
-        "Disables, then does what causes an interrupt otherwise.",
+        "Causes an interrupt, then disables and does what caused it once more.",
         silent_when_disabled,
     ),
 ];
@@ -84,7 +84,6 @@ struct Cause {
 
 /// Prepares an interrupt; skips the case where the instance or the path has none.
 fn cause(bench: &mut Bench<'_>, kind: Kind) -> Result<Cause, Stop> {
-    bench.need_exact_traffic()?;
     bench.need_interrupts()?;
     let (first, second) = (bench.capabilities_0()?, bench.capabilities_1()?);
     let mut setup = bench.setup()?;
@@ -114,7 +113,8 @@ fn cause(bench: &mut Bench<'_>, kind: Kind) -> Result<Cause, Stop> {
 }
 
 fn heat(bench: &mut Bench<'_>, cause: &Cause) -> Result<(), Stop> {
-    let touches: Vec<_> = cause.units.iter().map(|unit| (*unit, HOT)).collect();
+    let hot = cause.setup.hot();
+    let touches: Vec<_> = cause.units.iter().map(|unit| (*unit, hot)).collect();
     bench.touch(&cause.setup, &touches)?;
     bench.end_epoch(&cause.setup)
 }
@@ -133,7 +133,10 @@ fn expect_silence(bench: &Bench<'_>, message: u16, when: &str) -> Result<(), Sto
 fn comes(bench: &mut Bench<'_>, kind: Kind) -> Outcome {
     let cause = cause(bench, kind)?;
     bench.start(&cause.setup)?;
-    expect_silence(bench, cause.message, "before anything happened")?;
+    // Something of others may have happened.
+    if bench.is_exact() {
+        expect_silence(bench, cause.message, "before anything happened")?;
+    }
     heat(bench, &cause)?;
     expect_interrupt(bench, &cause, &format!("after {} was set", kind.name()))?;
     Ok(Passed::Plainly)
@@ -170,6 +173,13 @@ fn kinds(bench: &Bench<'_>) -> Result<Vec<Kind>, Stop> {
 fn not_enabled(bench: &mut Bench<'_>) -> Outcome {
     for kind in kinds(bench)? {
         let mut cause = cause(bench, kind)?;
+        // Its interrupt comes where it is enabled.
+        bench.start(&cause.setup)?;
+        heat(bench, &cause)?;
+        if bench.wait_for_interrupts(cause.message)? == 0 {
+            return skip(format!("no {} interrupt came that is enabled", kind.name()));
+        }
+        bench.quiesce()?;
         cause.setup.overflow_interrupt = false;
         cause.setup.fill_level_interrupt = false;
         bench.start(&cause.setup)?;
@@ -227,8 +237,11 @@ fn comes_again(bench: &mut Bench<'_>, kind: Kind) -> Outcome {
         )?;
         bench.drain()?;
         bench.set_register(offset::STATUS, kind.status().into())?;
-        let when = format!("after {} was drained and cleared", kind.name());
-        expect_silence(bench, cause.message, &when)?;
+        // Others may raise it again.
+        if bench.is_exact() {
+            let when = format!("after {} was drained and cleared", kind.name());
+            expect_silence(bench, cause.message, &when)?;
+        }
     }
     Ok(Passed::Plainly)
 }
@@ -245,7 +258,11 @@ fn silent_when_disabled(bench: &mut Bench<'_>) -> Outcome {
     let kind = kinds(bench)?.remove(0);
     let cause = cause(bench, kind)?;
     bench.start(&cause.setup)?;
+    heat(bench, &cause)?;
+    expect_interrupt(bench, &cause, &format!("after {} was set", kind.name()))?;
     bench.stop()?;
+    bench.drain()?;
+    bench.set_register(offset::STATUS, kind.status().into())?;
     bench.drop_interrupts()?;
     heat(bench, &cause)?;
     expect_silence(bench, cause.message, "of a disabled instance")?;

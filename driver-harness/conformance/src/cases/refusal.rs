@@ -3,11 +3,10 @@
 
 use chmu_spec::chmu::{Configuration0, Configuration1, Mode, offset};
 use chmu_spec::epoch::{EpochLength, EpochScale};
-use chmu_spec::hotlist::maximum_count;
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
 
-use crate::bench::{Bench, Enabled, HOT, Setup};
+use crate::bench::{Bench, Enabled, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, expect_equal, skip};
 
@@ -90,15 +89,20 @@ fn try_raw(
     configuration_0: Configuration0,
     configuration_1: Configuration1,
 ) -> Outcome {
+    // An instance that takes no configuration does not refuse this one.
+    let good = bench.setup()?;
+    bench.start(&good)?;
+    bench.stop()?;
     bench.configure(setup)?;
     bench.set_register(offset::CONFIGURATION_1, configuration_1.into())?;
+    let before = bench.now();
     bench.set_register(
         offset::CONFIGURATION_0,
         configuration_0.with_enable(true).into(),
     )?;
-    Ok(Passed::As(match bench.settle("enable")?.enabled() {
-        false => REFUSED,
-        true => ENABLED,
+    Ok(Passed::As(match bench.await_enabled(before)?.0 {
+        Enabled::Refused => REFUSED,
+        Enabled::Yes => ENABLED,
     }))
 }
 
@@ -251,11 +255,8 @@ fn refuses_randomised(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn refuses_threshold(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
     let mut setup = bench.setup()?;
-    bench.configure(&setup)?;
-    let largest = maximum_count(bench.status()?.counter_width());
-    match u32::try_from(largest.saturating_add(1)) {
+    match u32::try_from(setup.largest_count.saturating_add(1)) {
         Ok(threshold) => setup.threshold = threshold,
         Err(_) => return skip("every threshold fits the counter"),
     }
@@ -263,7 +264,7 @@ fn refuses_threshold(bench: &mut Bench<'_>) -> Outcome {
     if bench.try_start(&setup)? == Enabled::Refused {
         return Ok(Passed::As(REFUSED));
     }
-    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.touch(&setup, &[(unit, 3)])?;
     bench.end_epoch(&setup)?;
     Ok(Passed::As(match bench.drain()?.is_empty() {
         true => "enabled, nothing is hot",
@@ -297,7 +298,7 @@ fn recovers_from_refusal(bench: &mut Bench<'_>) -> Outcome {
     expect_equal("enable bit after a refusal", enable, false)?;
     let unit = bench.units(setup.unit_size, 1)?[0];
     let reported: Vec<_> = bench
-        .observe(&setup, &[(unit, HOT)])?
+        .observe(&setup, &[(unit, setup.hot())])?
         .iter()
         .map(|entry| entry.unit)
         .collect();

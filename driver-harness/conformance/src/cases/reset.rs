@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Function level reset.
 
-use chmu_spec::chmu::offset;
+use chmu_driver::transport::Width;
+use chmu_spec::chmu::{Configuration0, offset};
 
-use crate::bench::{Bench, HOT, Setup};
+use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::cases::address::{decoders, memory_enable};
-use crate::outcome::{Outcome, Passed, Stop, expect_equal, skip};
+use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -50,16 +51,37 @@ fn list_one(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
     let setup = bench.setup()?;
     let unit = bench.units(setup.unit_size, 1)?[0];
     bench.start(&setup)?;
-    bench.touch(&setup, &[(unit, HOT)])?;
+    bench.touch(&setup, &[(unit, setup.hot())])?;
     bench.end_epoch(&setup)?;
     Ok(setup)
 }
 
+/// Configuration, without the enable bit, and first word of the range bitmap of every instance.
+fn configurations(bench: &mut Bench<'_>) -> Result<Vec<[u64; 4]>, Stop> {
+    let here = bench.place();
+    let mut all = Vec::new();
+    for place in bench.instances() {
+        bench.switch_to(place);
+        let first = Configuration0::from(bench.register(offset::CONFIGURATION_0)?);
+        let ranges = bench.ranges_place()?;
+        all.push([
+            first.with_enable(false).into(),
+            bench.register(offset::CONFIGURATION_1)?,
+            bench.register(offset::CONFIGURATION_2)?,
+            bench.read_at(ranges, Width::Eight)?,
+        ]);
+    }
+    bench.switch_to(here);
+    Ok(all)
+}
+
 fn function_level(bench: &mut Bench<'_>) -> Outcome {
+    // A bitmap that is fixed is no configuration.
+    let is_fixed = matches!(bench.need_writable_ranges(), Err(Stop::Skipped(_)));
     let setup = bench.setup()?;
     bench.start(&setup)?;
+    let before = configurations(bench)?;
     reset_function(bench)?;
-    let mut registers = 0;
     for place in bench.instances() {
         bench.switch_to(place);
         let what = format!(
@@ -67,28 +89,37 @@ fn function_level(bench: &mut Bench<'_>) -> Outcome {
             place.block, place.instance
         );
         expect_equal(what, bench.status()?.enabled(), false)?;
-        for register in [
-            offset::CONFIGURATION_0,
-            offset::CONFIGURATION_1,
-            offset::CONFIGURATION_2,
-        ] {
-            registers |= bench.register(register)?;
-        }
-        registers |= bench.read_at(bench.ranges_place()?, chmu_driver::transport::Width::Eight)?;
     }
-    Ok(Passed::As(match registers {
-        0 => "power-on state",
-        _ => "configuration kept",
-    }))
+    let after = configurations(bench)?;
+    let is_zero = |one: &[u64; 4]| one[..3] == [0; 3] && (is_fixed || one[3] == 0);
+    match after {
+        after if after.iter().all(is_zero) => Ok(Passed::As("power-on state")),
+        after if after == before => Ok(Passed::As("configuration kept")),
+        after => fail(
+            "configuration registers and range bitmaps after a reset",
+            format!("{after:#x?}"),
+            format!("zeros (or {before:#x?})"),
+        ),
+    }
 }
 
 fn lists_empty(bench: &mut Bench<'_>) -> Outcome {
     list_one(bench)?;
+    let before = (bench.head()?, bench.tail()?);
+    if before.0 == before.1 {
+        return skip("nothing was listed before the reset");
+    }
     reset_function(bench)?;
-    Ok(Passed::As(match bench.head()? == bench.tail()? {
-        true => "empty",
-        false => "kept",
-    }))
+    let after = (bench.head()?, bench.tail()?);
+    match after {
+        (head, tail) if head == tail => Ok(Passed::As("empty")),
+        after if after == before => Ok(Passed::As("kept")),
+        after => fail(
+            "head and tail after a reset",
+            format!("{after:?}"),
+            format!("equal ones (or {before:?})"),
+        ),
+    }
 }
 
 fn capabilities_stay(bench: &mut Bench<'_>) -> Outcome {

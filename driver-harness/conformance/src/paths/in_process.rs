@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The model in this process: exact traffic, a clock that only moves by hand, microseconds a case.
+//! The model in this process: exact traffic, a clock that only moves by hand, microseconds a case;
+//! or in other [`Surroundings`].
+
+mod front;
+mod surroundings;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,15 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use chmu_cxl::{
-    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Performance, Profile,
+    ConfigError, DEFAULT_HDM_DECODERS, DecoderConfig, FunctionConfig, Interrupts, Performance,
+    Profile,
 };
 use chmu_driver::transport::Transport;
 use chmu_driver::transport::in_process::InProcessDevice;
-use chmu_model::Quirk;
+use chmu_model::{Capabilities, Quirk};
 use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa};
 
 use crate::subject::{Request, Subject, Traffic};
+
+pub use front::{Front, Fronted};
+pub use surroundings::{Clock, Others, Surroundings};
 
 /// Where the first window lies; the others follow.
 const WINDOW_BASE: u64 = 1 << 32;
@@ -42,37 +50,49 @@ impl Model {
         }
     }
 
-    /// Two windows of 1 GiB of the device's memory, the second one with TEE requests.
     fn config(self) -> FunctionConfig {
-        let ways = u64::from(self.ways);
-        let decoder = |number: u64| DecoderConfig {
-            base: Hpa(WINDOW_BASE + number * ways * GIB),
-            size_bytes: ways * GIB,
-            ways: self.ways,
-            granularity_bytes: 1024,
-            position: self.ways.min(2) - 1,
-            dpa_skip_bytes: 0,
-            tee: number == 1,
-        };
         FunctionConfig {
-            serial_number: 0xc4a0_0000_0000_0001,
-            capacity_bytes: 2 * GIB,
-            performance: Performance::default(),
-            hdm_decoders: DEFAULT_HDM_DECODERS,
-            decoders: vec![decoder(0), decoder(1)],
-            blocks: self.profile.blocks(),
-            interrupts: self.profile.interrupts(),
             quirk: self.quirk,
+            ..function_config(self.profile.blocks(), self.profile.interrupts(), self.ways)
         }
+    }
+}
+
+/// A function with these blocks: two windows of 1 GiB of its memory, the second one with TEE requests,
+/// each shared by so many devices.
+pub fn function_config(
+    blocks: Vec<Vec<Capabilities>>,
+    interrupts: Interrupts,
+    ways: u8,
+) -> FunctionConfig {
+    let decoder = |number: u64| DecoderConfig {
+        base: Hpa(WINDOW_BASE + number * u64::from(ways) * GIB),
+        size_bytes: u64::from(ways) * GIB,
+        ways,
+        granularity_bytes: 1024,
+        position: ways.min(2) - 1,
+        dpa_skip_bytes: 0,
+        tee: number == 1,
+    };
+    FunctionConfig {
+        serial_number: 0xc4a0_0000_0000_0001,
+        capacity_bytes: 2 * GIB,
+        performance: Performance::default(),
+        hdm_decoders: DEFAULT_HDM_DECODERS,
+        decoders: vec![decoder(0), decoder(1)],
+        blocks,
+        interrupts,
+        quirk: None,
     }
 }
 
 /// A model as a device under test.
 #[derive(Debug)]
 pub struct InProcessSubject {
-    device: Arc<InProcessDevice>,
+    device: Arc<Fronted>,
     traffic: ModelTraffic,
     memory_bytes: u64,
+    resets: bool,
 }
 
 impl InProcessSubject {
@@ -81,11 +101,28 @@ impl InProcessSubject {
     /// # Errors
     /// When the profile does not make a possible device.
     pub fn new(model: Model) -> Result<Self, ConfigError> {
-        let config = model.config();
-        let device = Arc::new(InProcessDevice::new(&config)?);
+        Self::in_surroundings(
+            &model.config(),
+            Surroundings::default(),
+            Box::new(front::Plain),
+        )
+    }
+
+    /// Powers a device on that is behind `front` on a machine of some kind.
+    ///
+    /// # Errors
+    /// When there is no such device.
+    pub fn in_surroundings(
+        config: &FunctionConfig,
+        surroundings: Surroundings,
+        front: Box<dyn Front>,
+    ) -> Result<Self, ConfigError> {
+        let device = InProcessDevice::new(config)?;
+        let device = Arc::new(Fronted::new(device, front, surroundings));
         Ok(Self {
-            traffic: ModelTraffic::new(Arc::clone(&device), &config),
+            traffic: ModelTraffic::new(Arc::clone(&device), config),
             memory_bytes: config.capacity_bytes,
+            resets: surroundings.resets,
             device,
         })
     }
@@ -117,17 +154,20 @@ impl Subject for InProcessSubject {
     }
 
     fn pass_time(&mut self, time: Duration) -> Result<()> {
-        self.device
-            .advance(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        self.device.pause(time);
         Ok(())
     }
 
     fn has_manual_clock(&self) -> bool {
-        true
+        self.device.surroundings().clock == Clock::ByHand
+    }
+
+    fn clock(&self) -> Option<Duration> {
+        Some(self.device.now())
     }
 
     fn reset_function(&mut self) -> Result<bool> {
-        Ok(self.device.reset()?)
+        Ok(self.resets && self.device.reset()?)
     }
 }
 
@@ -137,7 +177,7 @@ impl Subject for InProcessSubject {
 /// counts of those is wrong.
 #[derive(Debug)]
 struct ModelTraffic {
-    device: Arc<InProcessDevice>,
+    device: Arc<Fronted>,
     windows: Vec<Window>,
     /// Without and with TEE requests.
     reachable: [Vec<Range<Dpa>>; 2],
@@ -161,7 +201,7 @@ impl Window {
 }
 
 impl ModelTraffic {
-    fn new(device: Arc<InProcessDevice>, config: &FunctionConfig) -> Self {
+    fn new(device: Arc<Fronted>, config: &FunctionConfig) -> Self {
         let mut start = 0;
         let windows: Vec<_> = config
             .decoders
@@ -178,7 +218,8 @@ impl ModelTraffic {
             .collect();
         let reachable = [false, true].map(|tee| {
             let windows = windows.iter().filter(|window| window.decoder.tee == tee);
-            windows.map(|window| window.dpa.clone()).collect()
+            let all: Vec<_> = windows.map(|window| window.dpa.clone()).collect();
+            device.surroundings().others.leave(all)
         });
         Self {
             device,
@@ -195,7 +236,7 @@ impl Traffic for ModelTraffic {
     }
 
     fn is_exact(&self) -> bool {
-        true
+        self.device.surroundings().others == Others::NONE
     }
 
     fn perform(&mut self, requests: &[Request]) -> Result<()> {
@@ -219,7 +260,7 @@ impl Traffic for ModelTraffic {
                 )
             }));
         }
-        self.device.access(&self.accesses);
+        self.device.make(&self.accesses);
         Ok(())
     }
 }

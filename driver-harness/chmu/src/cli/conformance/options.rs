@@ -131,6 +131,12 @@ pub(super) struct RunOptions {
     /// How long a case may take; one that takes longer is not judged, and the run goes on [default: 60s].
     #[arg(long, value_name = "TIME", value_parser = duration::parse)]
     pub(super) case_time: Option<Duration>,
+    /// Runs also cases that access a part of a 64-bit register, which a device need not take.
+    #[arg(long)]
+    pub(super) narrow_accesses: bool,
+    /// How long an enable, a disable or a reset is waited for [default: 2s].
+    #[arg(long, value_name = "TIME", value_parser = duration::parse)]
+    pub(super) operation_wait: Option<Duration>,
     /// Writes the results in the XML of junit as well.
     #[arg(long, value_name = "FILE")]
     pub(super) junit: Option<PathBuf>,
@@ -248,8 +254,15 @@ impl RunOptions {
             words.push(name.into());
             words.extend(value);
         }
-        for (name, is_given) in [("--strict", self.strict), ("--read-only", self.read_only)] {
+        for (name, is_given) in [
+            ("--strict", self.strict),
+            ("--read-only", self.read_only),
+            ("--narrow-accesses", self.narrow_accesses),
+        ] {
             words.extend(is_given.then(|| name.to_owned()));
+        }
+        if let Some(time) = self.operation_wait {
+            words.extend(["--operation-wait".into(), format!("{}ns", time.as_nanos())]);
         }
         let quoted: Vec<_> = words
             .iter()

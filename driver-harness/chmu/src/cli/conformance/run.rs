@@ -224,6 +224,8 @@ impl<'a> Judge<'a> {
             stop: Some(self.stop),
             case_budget: Some(self.options.case_time.unwrap_or(CASE_TIME)),
             log_accesses: self.files.access_log.is_some() || log::log_enabled!(Level::Trace),
+            narrow_accesses: self.options.narrow_accesses,
+            operation_wait: self.options.operation_wait,
         };
         let mut written = Ok(());
         if let Some(ktap) = &mut ktap {

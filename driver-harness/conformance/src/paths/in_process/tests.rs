@@ -34,6 +34,7 @@ fn every_instance_of_every_profile_passes_in_strict() {
                 };
                 let options = RunOptions {
                     strict: true,
+                    narrow_accesses: true,
                     instance: Some(instance),
                     ..RunOptions::default()
                 };
@@ -60,6 +61,7 @@ fn every_case_applies_to_some_instance() {
         for instance in instances(profile) {
             let options = RunOptions {
                 instance: Some(instance),
+                narrow_accesses: true,
                 ..RunOptions::default()
             };
             let model = Model {

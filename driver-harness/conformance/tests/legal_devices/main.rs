@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Devices that the public text allows and that are not like ours: none of them may fail a case.
+
+mod fronts;
+mod table;
+
+use chmu_conformance::cases;
+use chmu_conformance::judge::Verdict;
+use chmu_conformance::paths::in_process::{InProcessSubject, function_config};
+use chmu_conformance::run::{CaseResult, RunOptions, run};
+use chmu_conformance::subject::Subject;
+use chmu_driver::device::block_places;
+
+use table::{Area, LEGAL, Legal};
+
+/// Runs the whole suite on an instance.
+fn results(legal: &Legal, instance: (usize, u8), strict: bool) -> Vec<CaseResult> {
+    let config = function_config((legal.blocks)(), legal.interrupts, 1);
+    let surroundings = legal.surroundings;
+    let subject = InProcessSubject::in_surroundings(&config, surroundings, (legal.front)());
+    let mut subject = subject.unwrap_or_else(|error| panic!("{}: {error}", legal.name));
+    let blocks = block_places(subject.transport()).unwrap();
+    let options = RunOptions {
+        strict,
+        narrow_accesses: strict,
+        instance: Some(instance),
+        ..RunOptions::default()
+    };
+    // The long one is run on each ready-made device elsewhere.
+    let mut cases = cases::all();
+    cases.retain(|case| case.name != "stress/wraps-over-and-over");
+    match run(&mut subject, &blocks, &cases, &options, |_| ()) {
+        Ok(results) => results,
+        Err(error) => panic!("{}: {error}", legal.name),
+    }
+}
+
+/// What an honest device is accused of, a line each.
+fn accusations(legal: &Legal) -> Vec<String> {
+    let mut accused = Vec::new();
+    for instance in legal.instances {
+        for strict in [false, true] {
+            if strict && !legal.strict {
+                continue;
+            }
+            let results = results(legal, *instance, strict);
+            let passed = results
+                .iter()
+                .filter(|result| matches!(result.verdict, Verdict::Passed { .. }))
+                .count();
+            let skipped = results
+                .iter()
+                .filter(|result| matches!(result.verdict, Verdict::Skipped(_)))
+                .count();
+            if std::env::var_os("SHOW").is_some() {
+                println!(
+                    "{} {instance:?} strict {strict}: {passed} passed, {skipped} skipped",
+                    legal.name
+                );
+                for result in &results {
+                    if let Verdict::Skipped(reason) = &result.verdict {
+                        println!("    {}: {reason}", result.case);
+                    }
+                }
+            }
+            if passed < legal.least_passed {
+                accused.push(format!("{}: only {passed} cases passed", legal.name));
+            }
+            for result in results.iter().filter(|result| result.verdict.is_failure()) {
+                accused.push(format!(
+                    "{}, instance {instance:?}, strict {strict}: {} ({}): {:?}",
+                    legal.name,
+                    result.case,
+                    result.requirements.join(", "),
+                    result.verdict
+                ));
+            }
+        }
+    }
+    accused
+}
+
+/// The devices of one part of the table, on both processors.
+fn none_is_accused(area: Area) {
+    let legal: Vec<_> = LEGAL.iter().filter(|legal| legal.area == area).collect();
+    assert!(!legal.is_empty());
+    let wanted = std::env::var("ONLY").unwrap_or_default();
+    let accused: Vec<_> = legal
+        .into_iter()
+        .filter(|legal| legal.name.contains(&wanted))
+        .flat_map(accusations)
+        .collect();
+    assert!(accused.is_empty(), "{}", accused.join("\n"));
+}
+
+#[test]
+fn slow_devices_are_not_accused() {
+    none_is_accused(Area::Time);
+}
+
+#[test]
+fn devices_of_busy_machines_are_not_accused() {
+    none_is_accused(Area::Traffic);
+}
+
+#[test]
+fn devices_with_other_capabilities_are_not_accused() {
+    none_is_accused(Area::Capabilities);
+}
+
+#[test]
+fn devices_with_other_layouts_and_registers_are_not_accused() {
+    none_is_accused(Area::Registers);
+}
+
+/// What nobody but an emulator can promise is needed by few cases.
+#[test]
+fn few_cases_need_traffic_that_is_exact() {
+    let busy = LEGAL
+        .iter()
+        .find(|legal| legal.name == "eight other hot units");
+    let results = results(busy.unwrap(), (0, 0), false);
+    let skipped: Vec<_> = results
+        .iter()
+        .filter(|result| matches!(result.verdict, Verdict::Skipped(_)))
+        .map(|result| (result.case, &result.verdict))
+        .collect();
+    assert!(skipped.len() <= 34, "{}: {skipped:#?}", skipped.len());
+}
