@@ -448,7 +448,7 @@ impl Tuner {
         let before: u64 = pairs.clone().map(|window| window.before).sum();
         let again: u64 = pairs.map(|window| window.again).sum();
         let again = (again * 100).checked_div(before)?;
-        if self.fixed.epoch || again >= AGAIN_MIN {
+        if self.fixed.epoch || self.is_low() || again >= AGAIN_MIN {
             self.again_before = None;
             return None;
         }
@@ -464,12 +464,15 @@ impl Tuner {
         if epoch_ns == self.settings.epoch_ns {
             return None;
         }
-        let change = self.set_epoch(
+        // What was hot until now still is: nothing has to be found anew.
+        self.usual = Settings {
+            epoch_ns,
+            ..self.settings
+        };
+        Some(self.set_epoch(
             epoch_ns,
             "what is reported is not hot any more in the next epoch",
-        );
-        self.usual = self.settings;
-        Some(change)
+        ))
     }
 
     fn narrow(&mut self) -> Option<Change> {

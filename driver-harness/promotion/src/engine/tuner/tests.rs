@@ -237,6 +237,39 @@ fn it_escapes_from_a_wrong_time_scale() {
     assert!(settings.epoch_ns <= 800 * MS, "{settings:?}");
 }
 
+/// On a starved machine what is hot comes and goes. However the epoch changes because of it, nothing more
+/// to report is no reason to call less hot.
+#[test]
+fn another_epoch_is_no_reason_to_look_for_less() {
+    let device = usual((400, 1));
+    let mut tuner = Tuner::new(tunable(&device), Fixed::default());
+    let restless = |again| Window {
+        units: 40,
+        before: 40,
+        again,
+        hottest: 400,
+        ..Window::default()
+    };
+    let mut asked = Vec::new();
+    let windows = (0..20).map(|number| restless(10 - number / 2));
+    for window in windows.chain((0..200).map(|_| Window::default())) {
+        if let Some(change) = tuner.window(window) {
+            let granted = Tuning {
+                threshold: change.wish.threshold,
+                epoch_ns: change.wish.epoch_ns,
+                ..Tuning::default()
+            };
+            tuner.granted(Some(&granted));
+            asked.push(change.wish);
+        }
+    }
+    assert!(
+        asked.iter().any(|wish| wish.epoch_ns > Some(100 * MS)),
+        "{asked:?}"
+    );
+    assert_eq!(tuner.settings().threshold, 32, "{asked:?}");
+}
+
 #[test]
 fn it_escapes_from_watching_more_than_the_list_holds() {
     let mut device = Device::new(settings(64, 100 * MS));
