@@ -11,13 +11,14 @@
 //! - [`mod@bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
-//! - [`mutants`]: breaks the model's rules one by one. [`trace`]: the page that ties it all together.
+//! - [`mutants`]: breaks the model's rules one by one. [`fools`]: devices that only pretend. [`trace`]: the page that ties it all together.
 
 mod accesses;
 pub mod bench;
 pub mod case;
 pub mod cases;
 pub mod catalogue;
+pub mod fools;
 mod guard;
 pub mod judge;
 pub mod mutants;

@@ -208,16 +208,10 @@ fn wraps(bench: &mut Bench<'_>) -> Outcome {
 
 fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    if room(bench)? < 3 {
-        return skip("the list holds fewer than 3 entries");
-    }
-    let units = bench.units(setup.unit_size, 3)?;
-    bench.start(&setup)?;
-    bench.touch(&setup, &hot(&setup, &units))?;
-    bench.end_epoch(&setup)?;
+    let units = fill(bench, &setup, 0)?;
     let before = bench.peek_all()?;
-    if before.len() < 3 {
-        return skip("fewer entries were listed than units were hot");
+    if before.len() < room(bench)? {
+        return skip("the list could not be filled");
     }
     let next =
         chmu_spec::hotlist::next_index(bench.head()?, bench.capabilities_0()?.hotlist_entries());
@@ -230,6 +224,14 @@ fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {
         after.truncate(expected.len());
     }
     expect_equal("entries after the head was moved by one", after, expected)?;
+    // A head that only reads as it was written frees nothing.
+    bench.touch(&setup, &hot(&setup, units.get(..1).unwrap_or_default()))?;
+    bench.end_epoch(&setup)?;
+    expect_equal(
+        "entries after one of a full list was freed and a unit was hot again",
+        bench.peek_all()?.len(),
+        before.len(),
+    )?;
     Ok(Passed::Plainly)
 }
 
