@@ -11,9 +11,11 @@
 //! - [`mod@bench`]: what a case works with. [`subject`]: what the bench needs of a path to a device.
 //! - [`paths`]: the paths.
 //! - [`run`]: runs cases and judges. [`report`]: KTAP, `JUnit` and JSON.
-//! - [`mutants`]: breaks the model's rules one by one. [`fools`]: devices that only pretend. [`trace`]: the page that ties it all together.
+//! - [`mutants`]: breaks the model's rules one by one. [`fools`]: devices that only pretend.
+//!   [`attribution`]: what each must be blamed for. [`trace`]: the page that ties it all together.
 
 mod accesses;
+pub mod attribution;
 pub mod bench;
 pub mod case;
 pub mod cases;

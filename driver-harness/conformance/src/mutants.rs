@@ -9,9 +9,10 @@ use chmu_cxl::Profile;
 use chmu_driver::device;
 use chmu_model::Quirk;
 
+use super::attribution;
 use super::cases;
-use super::judge::Verdict;
 use super::paths::in_process::{InProcessSubject, Model};
+use super::report::causes;
 use super::run::{CaseResult, RunError, RunOptions, run};
 use super::subject::Subject as _;
 use crate::case::Case;
@@ -63,8 +64,17 @@ pub struct Mutant {
     pub killers: Vec<&'static str>,
     /// That setting.
     pub setting: Option<Setting>,
+    /// The requirements of the case that is the cause of what failed there.
+    pub blamed: Vec<String>,
     /// Only our own decision is broken: a run that is not strict accepts it.
     pub only_strict: bool,
+}
+
+impl Mutant {
+    /// Whether some other requirement than what the quirk breaks was blamed.
+    pub fn is_misattributed(&self) -> bool {
+        !self.killers.is_empty() && !attribution::is_right(self.quirk, &self.blamed)
+    }
 }
 
 /// Breaks one rule after the other. `progress` hears of each, in no order.
@@ -97,7 +107,7 @@ fn hunt(quirk: Quirk) -> Mutant {
     let (long, short): (Vec<_>, Vec<_>) = cases::all().into_iter().partition(is_long);
     for cases in [short, long] {
         for setting in SETTINGS {
-            let killers = failures(quirk, setting, &cases, true);
+            let (killers, blamed) = failures(quirk, setting, &cases, true);
             if !killers.is_empty() {
                 let lenient: Vec<_> = cases
                     .iter()
@@ -106,10 +116,11 @@ fn hunt(quirk: Quirk) -> Mutant {
                     .collect();
                 return Mutant {
                     quirk,
-                    only_strict: failures(quirk, setting, &lenient, false).is_empty()
+                    only_strict: failures(quirk, setting, &lenient, false).0.is_empty()
                         && killers != [NO_START],
                     killers,
                     setting: Some(setting),
+                    blamed,
                 };
             }
         }
@@ -118,25 +129,38 @@ fn hunt(quirk: Quirk) -> Mutant {
         quirk,
         killers: Vec::new(),
         setting: None,
+        blamed: Vec::new(),
         only_strict: false,
     }
 }
 
-/// The cases that fail with the quirk and not without it: the device itself passes all.
-fn failures(quirk: Quirk, setting: Setting, cases: &[Case], strict: bool) -> Vec<&'static str> {
+/// The cases that fail with the quirk and not without it, as the device itself passes all; and the
+/// requirements of the one that is the cause.
+fn failures(
+    quirk: Quirk,
+    setting: Setting,
+    cases: &[Case],
+    strict: bool,
+) -> (Vec<&'static str>, Vec<String>) {
     let model = Model {
         profile: setting.profile,
         ways: setting.ways,
         quirk: Some(quirk),
     };
-    match results(model, setting, cases, strict) {
-        Some(results) => results
-            .into_iter()
-            .filter(|result| matches!(result.verdict, Verdict::Failed(_) | Verdict::Broken(_)))
-            .map(|result| result.case)
-            .collect(),
-        None => vec![NO_START],
-    }
+    let Some(results) = results(model, setting, cases, strict) else {
+        return (vec![NO_START], Vec::new());
+    };
+    let failed: Vec<_> = results
+        .iter()
+        .filter(|result| result.verdict.is_failure())
+        .collect();
+    let causes = causes(&results);
+    let cause = causes.first().map(|cause| cause.first);
+    let blamed = cause.or(failed.first().copied());
+    (
+        failed.iter().map(|result| result.case).collect(),
+        blamed.map_or_else(Vec::new, |result| result.requirements.clone()),
+    )
 }
 
 /// The results of a run; none when it does not begin.

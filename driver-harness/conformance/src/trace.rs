@@ -100,7 +100,7 @@ mod tests {
     use crate::mutants::run_all;
 
     #[test]
-    fn the_committed_page_is_current_and_no_quirk_survives() {
+    fn the_committed_page_is_current_and_every_quirk_is_named_for_what_it_breaks() {
         let mutants = run_all(Quirk::ALL, |_| ());
         let survivors: Vec<_> = mutants
             .iter()
@@ -108,6 +108,12 @@ mod tests {
             .map(|mutant| mutant.quirk.name())
             .collect();
         assert_eq!(survivors, Vec::<&str>::new());
+        let blamed_wrongly: Vec<_> = mutants
+            .iter()
+            .filter(|mutant| mutant.is_misattributed())
+            .map(|mutant| (mutant.quirk.name(), &mutant.blamed))
+            .collect();
+        assert!(blamed_wrongly.is_empty(), "{blamed_wrongly:?}");
         assert!(mutants.len() >= 80, "{} quirks", mutants.len());
 
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs/TRACE.md");

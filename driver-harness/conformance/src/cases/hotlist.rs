@@ -208,30 +208,44 @@ fn wraps(bench: &mut Bench<'_>) -> Outcome {
 
 fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    let units = fill(bench, &setup, 0)?;
+    if room(bench)? < 3 {
+        return skip("the list holds fewer than 3 entries");
+    }
+    // Where others list units as well, nobody knows who takes a place that is freed.
+    let units = match bench.is_exact() {
+        true => fill(bench, &setup, 0)?,
+        false => {
+            let units = bench.units(setup.unit_size, 3)?;
+            bench.start(&setup)?;
+            bench.touch(&setup, &hot(&setup, &units))?;
+            bench.end_epoch(&setup)?;
+            units
+        }
+    };
     let before = bench.peek_all()?;
-    if before.len() < room(bench)? {
-        return skip("the list could not be filled");
+    if before.len() < units.len() {
+        return skip("fewer entries were listed than units were hot");
     }
     let next =
         chmu_spec::hotlist::next_index(bench.head()?, bench.capabilities_0()?.hotlist_entries());
     bench.set_head(next)?;
     expect_equal("head after it was moved by one", bench.head()?, next)?;
     let expected = before.get(1..).unwrap_or_default().to_vec();
-    // Others may have listed more meanwhile.
     let mut after = bench.peek_all()?;
     if !bench.is_exact() {
         after.truncate(expected.len());
     }
     expect_equal("entries after the head was moved by one", after, expected)?;
-    // A head that only reads as it was written frees nothing.
-    bench.touch(&setup, &hot(&setup, units.get(..1).unwrap_or_default()))?;
-    bench.end_epoch(&setup)?;
-    expect_equal(
-        "entries after one of a full list was freed and a unit was hot again",
-        bench.peek_all()?.len(),
-        before.len(),
-    )?;
+    if bench.is_exact() {
+        // A head that only reads as it was written frees nothing.
+        bench.touch(&setup, &hot(&setup, units.get(..1).unwrap_or_default()))?;
+        bench.end_epoch(&setup)?;
+        expect_equal(
+            "entries after one of a full list was freed and a unit was hot again",
+            bench.peek_all()?.len(),
+            before.len(),
+        )?;
+    }
     Ok(Passed::Plainly)
 }
 
@@ -301,7 +315,9 @@ fn full_list_keeps_entries(bench: &mut Bench<'_>) -> Outcome {
     if before.len() < room(bench)? {
         return skip("the list could not be filled");
     }
-    bench.touch(&setup, &hot(&setup, &units))?;
+    // Others than the oldest, so that entries that take their place can be told.
+    let newest = units.get(units.len() / 2..).unwrap_or_default();
+    bench.touch(&setup, &hot(&setup, newest))?;
     bench.end_epoch(&setup)?;
     expect_equal(
         "entries of a full list after another epoch",

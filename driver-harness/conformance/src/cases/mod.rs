@@ -31,6 +31,8 @@ pub fn all() -> Vec<Case> {
     [
         discovery::CASES,
         capability::CASES,
+        // A reset that takes the decoders away would be blamed on whatever follows it.
+        reset::FIRST,
         register::CASES,
         configuration::CASES,
         refusal::CASES,

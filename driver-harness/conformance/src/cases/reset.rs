@@ -9,6 +9,13 @@ use crate::case::{Case, case};
 use crate::cases::address::{decoders, memory_enable};
 use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
 
+/// What others need before they see anything.
+pub(super) const FIRST: &[Case] = &[case(
+    "reset/decoders-stay",
+    "Reads HDM decoders and memory enable before and after a reset of the function.",
+    decoders_stay,
+)];
+
 pub(super) const CASES: &[Case] = &[
     case(
         "reset/function-level",
@@ -24,11 +31,6 @@ pub(super) const CASES: &[Case] = &[
         "reset/capabilities-stay",
         "Reads the capability registers before and after a reset of the function.",
         capabilities_stay,
-    ),
-    case(
-        "reset/decoders-stay",
-        "Reads HDM decoders and memory enable before and after a reset of the function.",
-        decoders_stay,
     ),
     case(
         "reset/works-again",

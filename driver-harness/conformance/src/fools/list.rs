@@ -170,7 +170,12 @@ pub const FOOLS: &[Fool] = &[
     Fool {
         name: "entries-of-zero",
         pretends: "all entries read as zero",
-        requirements: &["CHMU-EPOCH-001", "CHMU-COUNTER-005", "CHMU-COUNTER-002"],
+        requirements: &[
+            "CHMU-HOTLIST-011",
+            "CHMU-EPOCH-001",
+            "CHMU-COUNTER-005",
+            "CHMU-COUNTER-002",
+        ],
         read: |read| entry(read, |_, _| 0),
         ..HONEST
     },
@@ -195,14 +200,19 @@ pub const FOOLS: &[Fool] = &[
     Fool {
         name: "same-entry-for-ever",
         pretends: "each entry reads for ever as it did first",
-        requirements: &["CHMU-EPOCH-001", "CHMU-COUNTER-005", "CHMU-COUNTER-002"],
+        requirements: &[
+            "CHMU-HOTLIST-011",
+            "CHMU-EPOCH-001",
+            "CHMU-COUNTER-005",
+            "CHMU-COUNTER-002",
+        ],
         read: |read| entry(read, |_, _| first(read)),
         ..HONEST
     },
     Fool {
         name: "right-only-for-the-first-entry",
         pretends: "all entries read as the first one",
-        requirements: &["CHMU-COUNTER-002", "CHMU-COUNTER-005"],
+        requirements: &["CHMU-HOTLIST-011", "CHMU-COUNTER-002", "CHMU-COUNTER-005"],
         read: |read| {
             entry(read, |word, _| {
                 read.memory
@@ -224,7 +234,7 @@ pub const FOOLS: &[Fool] = &[
     Fool {
         name: "address-in-place-of-unit",
         pretends: "entries name the address and not the unit",
-        requirements: &["CHMU-EPOCH-001", "CHMU-COUNTER-005"],
+        requirements: &["CHMU-HOTLIST-011", "CHMU-EPOCH-001", "CHMU-COUNTER-005"],
         read: |read| {
             entry(read, |word, width| {
                 let size = (read.register)(offset::CONFIGURATION_1) & 0x1f;
@@ -236,7 +246,7 @@ pub const FOOLS: &[Fool] = &[
     Fool {
         name: "unit-zero",
         pretends: "entries name the first unit",
-        requirements: &["CHMU-EPOCH-001", "CHMU-COUNTER-005"],
+        requirements: &["CHMU-HOTLIST-011", "CHMU-EPOCH-001", "CHMU-COUNTER-005"],
         read: |read| entry(read, |word, width| word & ((1 << width) - 1)),
         ..HONEST
     },

@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use chmu_conformance::cases;
 use chmu_conformance::catalogue::Catalogue;
+use chmu_conformance::fools::{FOOLS, Fooled};
 use chmu_conformance::mutants::{Mutant, Setting, run_all};
 use chmu_lab::output::Format;
 use chmu_lab::progress::Progress;
@@ -98,9 +99,76 @@ struct Hunt {
     cases: usize,
     requirements: usize,
     seconds: f64,
+    /// Devices that fail, and for another requirement than what they break.
+    misattributed: Vec<&'static str>,
     mutants: Vec<Row>,
     #[serde(flatten)]
+    fools: Option<FoolHunt>,
+    #[serde(flatten)]
     proof: Option<ProofHunt>,
+}
+
+/// What became of devices that only pretend.
+#[derive(Debug, Serialize)]
+struct FoolHunt {
+    fooling: usize,
+    fooling_killed: usize,
+    fooling_survivors: Vec<&'static str>,
+    fooling_rows: Vec<FoolRow>,
+}
+
+/// A device that only pretends.
+#[derive(Debug, Serialize)]
+struct FoolRow {
+    device: &'static str,
+    explanation: &'static str,
+    /// The case that is the cause of what fails.
+    case: Option<&'static str>,
+    requirements: Vec<String>,
+}
+
+impl FoolHunt {
+    /// Returns also the devices that are blamed for something else.
+    fn run() -> (Self, Vec<&'static str>) {
+        let judged: Vec<_> = FOOLS.iter().map(|fool| fool.judge()).collect();
+        let names = |chosen: fn(&Fooled) -> bool| {
+            let chosen = judged.iter().filter(|fooled| chosen(fooled));
+            chosen.map(|fooled| fooled.fool.name).collect::<Vec<_>>()
+        };
+        let survivors = names(|fooled| fooled.case.is_none());
+        let wrong = names(|fooled| fooled.case.is_some() && !fooled.is_rightly_failed());
+        let rows = judged.iter().map(|fooled| FoolRow {
+            device: fooled.fool.name,
+            explanation: fooled.fool.pretends,
+            case: fooled.case,
+            requirements: fooled.requirements.clone(),
+        });
+        let hunt = Self {
+            fooling: judged.len(),
+            fooling_killed: judged.len() - survivors.len(),
+            fooling_survivors: survivors,
+            fooling_rows: rows.collect(),
+        };
+        (hunt, wrong)
+    }
+}
+
+/// A line for each device.
+impl Display for FoolHunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.fooling_rows.iter().map(|row| row.device.len());
+        let width = names.max().unwrap_or(0);
+        writeln!(f, "devices that only pretend")?;
+        for row in &self.fooling_rows {
+            let case = row.case.unwrap_or("survives");
+            writeln!(f, "  {:width$}  {case}", row.device)?;
+        }
+        writeln!(
+            f,
+            "\n{} of {} devices that only pretend failed",
+            self.fooling_killed, self.fooling
+        )
+    }
 }
 
 /// What became of ways to promote wrongly.
@@ -235,13 +303,18 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         log::debug!("{}: {:?}", mutant.quirk.name(), mutant.killers);
         progress.percent((done * 100 / quirks.len()) as u64);
     });
+    let wrong = mutants.iter().filter(|mutant| mutant.is_misattributed());
+    let mut misattributed: Vec<_> = wrong.map(|mutant| mutant.quirk.name()).collect();
     // Whoever names quirks asks for these only.
-    let proof = match options.quirks.is_empty() {
+    let (fools, proof) = match options.quirks.is_empty() {
         true => {
+            progress.step("Pretending");
+            let (fools, wrong) = FoolHunt::run();
+            misattributed.extend(wrong);
             progress.step("Promoting wrongly");
-            Some(ProofHunt::run()?)
+            (Some(fools), Some(ProofHunt::run()?))
         }
-        false => None,
+        false => (None, None),
     };
     drop(progress);
     let rows: Vec<_> = mutants.iter().map(Row::new).collect();
@@ -257,15 +330,26 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         cases: cases::all().len(),
         requirements: catalogue.requirements().len(),
         seconds: start.elapsed().as_secs_f64(),
+        misattributed,
         mutants: rows,
+        fools,
         proof,
     };
     options.output.print(&hunt)?;
-    let is_good = hunt.survivors.is_empty() && hunt.proof.as_ref().is_none_or(ProofHunt::is_good);
-    Ok(match is_good {
+    Ok(match hunt.is_good() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+impl Hunt {
+    fn is_good(&self) -> bool {
+        let fools = self.fools.as_ref();
+        self.survivors.is_empty()
+            && self.misattributed.is_empty()
+            && fools.is_none_or(|fools| fools.fooling_survivors.is_empty())
+            && self.proof.as_ref().is_none_or(ProofHunt::is_good)
+    }
 }
 
 impl Row {
@@ -331,6 +415,16 @@ impl Display for Hunt {
         if !self.survivors.is_empty() {
             writeln!(f, "Survivors: {}", self.survivors.join(", "))?;
         }
+        if !self.misattributed.is_empty() {
+            writeln!(
+                f,
+                "Blamed for something else: {}",
+                self.misattributed.join(", ")
+            )?;
+        }
+        if let Some(fools) = &self.fools {
+            write!(f, "\n{fools}")?;
+        }
         match &self.proof {
             Some(proof) => write!(f, "\n{proof}"),
             None => Ok(()),
@@ -362,6 +456,26 @@ mod tests {
             cases: 4,
             requirements: 5,
             seconds: 1.25,
+            misattributed: vec!["one"],
+            fools: Some(FoolHunt {
+                fooling: 2,
+                fooling_killed: 1,
+                fooling_survivors: vec!["deaf"],
+                fooling_rows: vec![
+                    FoolRow {
+                        device: "silent",
+                        explanation: "",
+                        case: Some("c/1"),
+                        requirements: Vec::new(),
+                    },
+                    FoolRow {
+                        device: "deaf",
+                        explanation: "",
+                        case: None,
+                        requirements: Vec::new(),
+                    },
+                ],
+            }),
             mutants: vec![
                 row("one", "status", &["a/1", "a/2", "a/3", "a/4"]),
                 row("two", "status", &[]),
@@ -399,6 +513,13 @@ epoch
 
 2 of 3 quirks killed by 4 cases for 5 requirements in 1.2 s
 Survivors: two
+Blamed for something else: one
+
+devices that only pretend
+  silent  c/1
+  deaf    survives
+
+1 of 2 devices that only pretend failed
 
 proof: actuator
   third-node  cold pages were moved
