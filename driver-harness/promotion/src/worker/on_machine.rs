@@ -140,7 +140,7 @@ fn ask(
 ) -> Result<(), SourceError> {
     while !stop.is_raised() {
         while let Ok(wish) = wishes.try_recv() {
-            if messages.send(retune(source, &wish, place)).is_err() {
+            if messages.send(retune(source, &wish, place)?).is_err() {
                 return Ok(());
             }
         }
@@ -175,15 +175,27 @@ fn ask(
 }
 
 /// Asks a source for other settings; a source that cannot take them keeps what it has.
-fn retune(source: &mut dyn HotnessSource, wish: &Tuning, place: usize) -> Message {
+///
+/// # Errors
+/// When the source is gone because of it: it says that to nobody again.
+fn retune(
+    source: &mut dyn HotnessSource,
+    wish: &Tuning,
+    place: usize,
+) -> Result<Message, SourceError> {
     let granted = source.retune(wish);
-    if let Err(error) = &granted {
-        log::warn!("{}", words::describe(error));
-    }
-    Message::Retuned {
+    let granted = match granted {
+        Err(error) if is_gone(source).is_some() => return Err(error),
+        Err(error) => {
+            log::warn!("{}", words::describe(&error));
+            None
+        }
+        Ok(granted) => Some(granted),
+    };
+    Ok(Message::Retuned {
         source: place,
-        granted: granted.ok(),
-    }
+        granted,
+    })
 }
 
 struct Run<'a> {
@@ -386,3 +398,6 @@ impl Run<'_> {
 fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;
