@@ -182,7 +182,7 @@ impl Front for FoolFront {
             value,
             is_whole,
         });
-        if place.offset % ENTRY_BYTES == 0 {
+        if place.offset.is_multiple_of(ENTRY_BYTES) {
             memory.written.insert(spot, value);
         }
         match reaches {

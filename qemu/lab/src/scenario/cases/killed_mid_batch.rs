@@ -43,6 +43,7 @@ fn killed(bench: &mut Bench<'_>) -> Result<()> {
             output.stderr
         )
     });
+    wait_for_the_pass(bench)?;
     let workloads = [&workload];
     let first = Promoted {
         report: Value::Null,
@@ -117,4 +118,17 @@ fn signal_in_a_batch(bench: &mut Bench<'_>, promotion: &Promotion, signal: &str)
     let sent = bench.machine.run(&["sh", "-c", &script], PROGRAM_TIMEOUT)?;
     ensure!(!sent.timed_out, "The promotion makes no batch");
     bench.machine.wait(process_id, PROGRAM_TIMEOUT)
+}
+
+/// Waits until DAMON has made the pass that it was told to make: nobody switches it off any more. Pages that are on
+/// their way meanwhile are nowhere.
+fn wait_for_the_pass(bench: &mut Bench<'_>) -> Result<()> {
+    // It begins a second after the worker was switched on, by the kernel's own clock; an idle worker sleeps in state I.
+    let script = "idle() { for worker in /sys/kernel/mm/damon/admin/kdamonds/[0-9]*; do \
+         read process <$worker/pid; [ $process = -1 ] || [ $(cut -d' ' -f3 /proc/$process/stat) = I ] || return 1; \
+         done; }; \
+         seconds() { cut -d. -f1 /proc/uptime; }; start=$(seconds); \
+         until [ $(seconds) -gt $((start + 2)) ] && idle; do sleep 0.05; done";
+    bench.shell(script)?;
+    Ok(())
 }
