@@ -3,13 +3,12 @@
 //! more, and remembers what was done to the device.
 
 use std::ops::Range;
-use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
+use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width};
 use chmu_spec::address::Dpa;
 
 use crate::accesses::{AccessLog, Action};
@@ -163,9 +162,9 @@ impl GuardedTransport<'_> {
     }
 }
 
-impl Transport for GuardedTransport<'_> {
-    fn device(&self) -> &str {
-        self.transport.device()
+impl Layer for GuardedTransport<'_> {
+    fn below(&self) -> &dyn Transport {
+        &*self.transport
     }
 
     fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
@@ -182,10 +181,6 @@ impl Transport for GuardedTransport<'_> {
         self.transport.write_config(offset, width, value)
     }
 
-    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
-        self.transport.bar_bytes(bar)
-    }
-
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
         self.pass()?;
         let value = self.transport.read(place, width)?;
@@ -197,14 +192,6 @@ impl Transport for GuardedTransport<'_> {
         self.pass()?;
         self.watch.note(|| Action::Write(place, width, value));
         self.transport.write(place, width, value)
-    }
-
-    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
-        self.transport.map(place, bytes)
-    }
-
-    fn interrupt_messages(&self) -> u16 {
-        self.transport.interrupt_messages()
     }
 
     fn wait_for_interrupt(
@@ -230,18 +217,6 @@ impl Transport for GuardedTransport<'_> {
         self.pass()?;
         self.watch.note(|| Action::Reset);
         self.transport.reset()
-    }
-
-    fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
-        self.transport.interrupt_event(message)
-    }
-
-    fn now(&self) -> Duration {
-        self.transport.now()
-    }
-
-    fn pause(&self, time: Duration) {
-        self.transport.pause(time);
     }
 }
 

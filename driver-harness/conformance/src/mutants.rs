@@ -18,7 +18,7 @@ use super::subject::Subject as _;
 use crate::case::Case;
 
 /// Long cases only run when no other case fails.
-const LONG_AREA: &str = "stress/";
+const LONG_AREA: &str = "stress";
 /// What is named as the killer when the suite does not even begin.
 const NO_START: &str = "the suite does not start";
 
@@ -103,7 +103,6 @@ pub fn run_all(quirks: &[Quirk], progress: impl Fn(&Mutant) + Sync) -> Vec<Mutan
 
 /// Looks for a case that fails.
 fn hunt(quirk: Quirk) -> Mutant {
-    let is_long = |case: &Case| case.name.starts_with(LONG_AREA);
     let (long, short): (Vec<_>, Vec<_>) = cases::all().into_iter().partition(is_long);
     for cases in [short, long] {
         for setting in SETTINGS {
@@ -171,15 +170,29 @@ fn results(
     strict: bool,
 ) -> Option<Vec<CaseResult>> {
     let mut subject = InProcessSubject::new(model).ok()?;
-    let blocks = device::block_places(subject.transport()).ok()?;
     let options = RunOptions {
         strict,
         narrow_accesses: true,
         instance: Some(setting.instance),
         ..RunOptions::default()
     };
-    match run(&mut subject, &blocks, cases, &options, |_| ()) {
+    results_of(&mut subject, cases, &options)
+}
+
+/// The results of as many cases as run; none when the run does not begin.
+pub(crate) fn results_of(
+    subject: &mut InProcessSubject,
+    cases: &[Case],
+    options: &RunOptions<'_>,
+) -> Option<Vec<CaseResult>> {
+    let blocks = device::block_places(subject.transport()).ok()?;
+    match run(subject, &blocks, cases, options, |_| ()) {
         Ok(results) | Err(RunError::Ended { results, .. }) => Some(results),
         Err(_) => None,
     }
+}
+
+/// Whether a case takes long and tells nothing that shorter ones do not, where these do.
+pub(crate) fn is_long(case: &Case) -> bool {
+    case.area() == LONG_AREA
 }

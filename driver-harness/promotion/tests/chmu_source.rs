@@ -11,7 +11,7 @@ use chmu_driver::device::ownership::{Found, Registry};
 use chmu_driver::device::{InstanceId, SharedTransport, Wishes, identify, open_instance};
 use chmu_driver::translation::{Translation, decoders};
 use chmu_driver::transport::in_process::InProcessDevice;
-use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
+use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width};
 use chmu_promotion::report::{Health, Lost, Place, Report, Tuning, WatchedRange, Weight};
 use chmu_promotion::source::{ChmuSource, HotnessSource, ProgrammedUnits};
 use chmu_promotion::{Severity, StopFlag};
@@ -55,9 +55,9 @@ impl Removable {
     }
 }
 
-impl Transport for Removable {
-    fn device(&self) -> &str {
-        Transport::device(&*self.device)
+impl Layer for Removable {
+    fn below(&self) -> &dyn Transport {
+        &*self.device
     }
 
     fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
@@ -65,14 +65,6 @@ impl Transport for Removable {
             true => Ok(u32::MAX),
             false => self.device.read_config(offset, width),
         }
-    }
-
-    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
-        self.device.write_config(offset, width, value)
-    }
-
-    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
-        self.device.bar_bytes(bar)
     }
 
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
@@ -87,34 +79,6 @@ impl Transport for Removable {
             true => Ok(()),
             false => self.device.write(place, width, value),
         }
-    }
-
-    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
-        self.device.map(place, bytes)
-    }
-
-    fn interrupt_messages(&self) -> u16 {
-        self.device.interrupt_messages()
-    }
-
-    fn wait_for_interrupt(
-        &self,
-        message: u16,
-        timeout: Duration,
-    ) -> Result<Option<u64>, TransportError> {
-        self.device.wait_for_interrupt(message, timeout)
-    }
-
-    fn reset(&self) -> Result<bool, TransportError> {
-        Transport::reset(&*self.device)
-    }
-
-    fn now(&self) -> Duration {
-        self.device.now()
-    }
-
-    fn pause(&self, time: Duration) {
-        self.device.pause(time);
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "hotlist/head-frees-entries",
-        "Lists three units, moves the head by one and reads the list.",
+        "Fills the list, moves the head by one, reads it and makes a unit hot again.",
         head_frees_entries,
     ),
     case(
@@ -47,7 +47,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "hotlist/full-list-keeps-entries",
-        "Makes units hot again while the list is full and reads it.",
+        "Makes the newest units hot again while the list is full and reads it.",
         full_list_keeps_entries,
     ),
     case(

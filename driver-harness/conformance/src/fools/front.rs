@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use chmu_driver::device::block_places;
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_driver::transport::{BarOffset, Transport, TransportError, Width};
-use chmu_spec::chmu::{INSTANCE_REGISTERS_BYTES, offset};
+use chmu_spec::chmu::offset;
 use chmu_spec::hotlist::ENTRY_BYTES;
 
 use super::Fool;
-use crate::bench::BlockPlace;
-use crate::paths::in_process::Front;
+use crate::paths::in_process::{Front, Parts, part};
 
 /// What a place of an instance of the first block is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,16 +57,6 @@ pub(super) struct Write {
     pub(super) is_whole: bool,
 }
 
-/// Where the parts of the first instance start.
-#[derive(Debug, Clone, Copy)]
-struct Parts {
-    bar: u8,
-    start: u64,
-    ranges: u64,
-    hotlist: u64,
-    entries: u64,
-}
-
 /// A fool in front of the model.
 #[derive(Debug)]
 pub(super) struct FoolFront {
@@ -99,32 +87,20 @@ impl FoolFront {
         let at = place.offset - place.offset % ENTRY_BYTES;
         let within =
             |start: u64, bytes: u64| at.checked_sub(start).filter(|inside| *inside < bytes);
-        let spot = within(parts.start, INSTANCE_REGISTERS_BYTES)
+        let word = BarOffset {
+            offset: at,
+            ..place
+        };
+        let spot = parts
+            .register(word)
             .map(Spot::Register)
             .or_else(|| within(parts.ranges, ENTRY_BYTES).map(|_| Spot::Ranges))
             .or_else(|| {
-                let inside = within(parts.hotlist, parts.entries * ENTRY_BYTES)?;
+                let inside = within(parts.hotlist, u64::from(parts.entries) * ENTRY_BYTES)?;
                 Some(Spot::Entry(inside / ENTRY_BYTES))
             })?;
         Some((parts, spot))
     }
-}
-
-/// The first instance of the first block.
-fn learn(device: &InProcessDevice) -> Option<Parts> {
-    let start = *block_places(device).ok()?.first()?;
-    let place = BlockPlace::read(device, 0, start)
-        .ok()?
-        .instances()
-        .next()?;
-    let word = |at| device.read(place.start.plus(at), Width::Eight).ok();
-    Some(Parts {
-        bar: start.bar,
-        start: place.start.offset,
-        ranges: place.start.plus(word(offset::RANGE_BITMAP_OFFSET)?).offset,
-        hotlist: place.start.plus(word(offset::HOTLIST_OFFSET)?).offset,
-        entries: word(offset::CAPABILITIES_0)? >> 48,
-    })
 }
 
 impl Front for FoolFront {
@@ -161,8 +137,7 @@ impl Front for FoolFront {
         if spot == Spot::Register(offset::HOTLIST_HEAD) {
             memory.looks += 1;
         }
-        let bits = width.bytes() as u64 * 8;
-        Ok((shown >> (at * 8)) & (u64::MAX >> (64 - bits)))
+        Ok(part(shown, at, width))
     }
 
     fn write(
@@ -210,7 +185,8 @@ impl Front for FoolFront {
     }
 
     fn was_reset(&self, device: &InProcessDevice) {
-        self.parts.get_or_init(|| learn(device));
+        self.parts
+            .get_or_init(|| Parts::of(device).ok()?.first().copied());
         *self.memory() = Memory::default();
     }
 }

@@ -8,18 +8,14 @@ mod front;
 mod list;
 
 use chmu_cxl::Profile;
-use chmu_driver::device;
 
 use crate::cases;
+use crate::mutants;
 use crate::paths::in_process::{InProcessSubject, Surroundings, function_config};
-use crate::report::causes::causes;
-use crate::run::{CaseResult, RunError, RunOptions, run};
-use crate::subject::Subject as _;
+use crate::report::causes;
+use crate::run::{CaseResult, RunOptions};
 
 pub use list::FOOLS;
-
-/// Cases that take long and tell nothing that shorter ones do not.
-const LONG_AREA: &str = "stress/";
 
 /// A device that is made to fool the suite: the fully equipped model behind something that lies.
 #[derive(Debug, Clone, Copy)]
@@ -79,27 +75,22 @@ impl Fool {
         }
     }
 
+    /// What cases say of it; nothing when the suite does not even begin.
     fn results(self, strict: bool) -> Vec<CaseResult> {
         let profile = Profile::Full;
         let config = function_config(profile.blocks(), profile.interrupts(), 1);
         let front = Box::new(front::FoolFront::new(self));
         let subject = InProcessSubject::in_surroundings(&config, Surroundings::default(), front);
-        let Ok(mut subject) = subject else {
-            return Vec::new();
-        };
-        let Ok(blocks) = device::block_places(subject.transport()) else {
-            return Vec::new();
-        };
         let options = RunOptions {
             strict,
             instance: Some((0, 0)),
             ..RunOptions::default()
         };
         let mut cases = cases::all();
-        cases.retain(|case| !case.name.starts_with(LONG_AREA));
-        match run(&mut subject, &blocks, &cases, &options, |_| ()) {
-            Ok(results) | Err(RunError::Ended { results, .. }) => results,
-            Err(_) => Vec::new(),
-        }
+        cases.retain(|case| !mutants::is_long(case));
+        let results = subject
+            .ok()
+            .and_then(|mut subject| mutants::results_of(&mut subject, &cases, &options));
+        results.unwrap_or_default()
     }
 }

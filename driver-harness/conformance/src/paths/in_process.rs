@@ -3,6 +3,7 @@
 //! or in other [`Surroundings`].
 
 mod front;
+mod parts;
 mod surroundings;
 
 use std::ops::Range;
@@ -23,6 +24,7 @@ use chmu_spec::address::{Dpa, Hpa};
 use crate::subject::{Request, Subject, Traffic};
 
 pub use front::{Front, Fronted};
+pub use parts::{Parts, part};
 pub use surroundings::{Clock, Others, Surroundings};
 
 /// Where the first window lies; the others follow.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Results for people and programs.
 
-pub(crate) mod causes;
+mod causes;
 pub mod facts;
 pub mod json;
 pub mod junit;

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs that something cuts short.
 
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use anyhow::Result;
 use chmu_cxl::Profile;
 use chmu_driver::device::block_places;
-use chmu_driver::transport::MappedWords;
+use chmu_driver::transport::Layer;
 
 use super::*;
 use crate::cases;
@@ -55,9 +54,9 @@ impl Fated {
     }
 }
 
-impl Transport for Fated {
-    fn device(&self) -> &str {
-        self.transport.device()
+impl Layer for Fated {
+    fn below(&self) -> &dyn Transport {
+        &*self.transport
     }
 
     fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
@@ -66,14 +65,6 @@ impl Transport for Fated {
             (0, Mishap::HungUp) => Err(self.hung_up()),
             _ => self.transport.read_config(offset, width),
         }
-    }
-
-    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
-        self.transport.write_config(offset, width, value)
-    }
-
-    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
-        self.transport.bar_bytes(bar)
     }
 
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
@@ -91,30 +82,6 @@ impl Transport for Fated {
             (true, Mishap::Stuck(stuck)) if *stuck == place => Ok(()),
             _ => self.transport.write(place, width, value),
         }
-    }
-
-    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
-        self.transport.map(place, bytes)
-    }
-
-    fn interrupt_messages(&self) -> u16 {
-        self.transport.interrupt_messages()
-    }
-
-    fn wait_for_interrupt(
-        &self,
-        message: u16,
-        timeout: Duration,
-    ) -> Result<Option<u64>, TransportError> {
-        self.transport.wait_for_interrupt(message, timeout)
-    }
-
-    fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
-        self.transport.interrupt_event(message)
-    }
-
-    fn reset(&self) -> Result<bool, TransportError> {
-        self.transport.reset()
     }
 }
 

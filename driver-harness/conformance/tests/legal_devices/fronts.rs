@@ -4,8 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use chmu_conformance::bench::BlockPlace;
-use chmu_conformance::paths::in_process::Front;
+use chmu_conformance::paths::in_process::{Front, Parts, part};
 use chmu_driver::device::block_places;
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_driver::transport::{BarOffset, Transport, TransportError, Width};
@@ -13,40 +12,13 @@ use chmu_spec::chmu::offset;
 
 type Outcome<T> = Result<T, TransportError>;
 
-/// Where the parts of an instance lie in its BAR.
-#[derive(Debug, Clone, Copy)]
-struct Parts {
-    block: u64,
-    number: u64,
-    start: u64,
-    ranges: u64,
-    hotlist: u64,
-    entries: u16,
-}
-
 /// The instances of a device, as they are before anything stands in front of it.
 #[derive(Debug, Default)]
 struct Layout(OnceLock<Vec<Parts>>);
 
 impl Layout {
     fn learn(&self, device: &InProcessDevice) {
-        let mut parts = Vec::new();
-        for (block, start) in block_places(device).unwrap().into_iter().enumerate() {
-            let block = BlockPlace::read(device, block, start).unwrap();
-            for place in block.instances() {
-                let word = |at| device.read(place.start.plus(at), Width::Eight).unwrap();
-                let start_of = |at| place.start.plus(word(at)).offset;
-                parts.push(Parts {
-                    block: start.offset,
-                    number: u64::from(place.instance),
-                    start: place.start.offset,
-                    ranges: start_of(offset::RANGE_BITMAP_OFFSET),
-                    hotlist: start_of(offset::HOTLIST_OFFSET),
-                    entries: u16::try_from(word(offset::CAPABILITIES_0) >> 48).unwrap(),
-                });
-            }
-        }
-        self.0.get_or_init(|| parts);
+        self.0.get_or_init(|| Parts::of(device).unwrap());
     }
 
     fn all(&self) -> &[Parts] {
@@ -55,19 +27,9 @@ impl Layout {
 
     /// The instance that has a register at this place, and the register's offset.
     fn register(&self, place: BarOffset) -> Option<(usize, u64)> {
-        let inside = |parts: &Parts| {
-            let at = place.offset.checked_sub(parts.start)?;
-            (at < 0x70).then_some(at)
-        };
         let mut all = self.all().iter().enumerate();
-        all.find_map(|(index, parts)| Some((index, inside(parts)?)))
+        all.find_map(|(index, parts)| Some((index, parts.register(place)?)))
     }
-}
-
-/// A part of a word as an access of a width at `at` sees it.
-fn part(word: u64, at: u64, width: Width) -> u64 {
-    let bits = width.bytes() as u64 * 8;
-    (word >> (at % 8 * 8)) & (u64::MAX >> (64 - bits))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

@@ -4,7 +4,7 @@
 //! The driver and the conformance cases are written against [`Transport`]; each implementation is
 //! one path to a function: [`sysfs`] while a kernel driver is bound, [`vfio`] otherwise,
 //! [`socket`] to a device process without a virtual machine, [`in_process`] to the device model
-//! without any process in between.
+//! without any process in between. A [`Layer`] stands on top of one of them.
 
 use std::fmt;
 use std::io;
@@ -19,6 +19,7 @@ use chmu_machine::refusal::Refusal;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod in_process;
+mod layer;
 mod mapping;
 mod messages;
 pub(crate) mod physical;
@@ -27,6 +28,7 @@ pub mod socket;
 pub mod sysfs;
 pub mod vfio;
 
+pub use layer::Layer;
 pub(crate) use reset::resettable_express;
 
 /// Size of one access.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use chmu_driver::transport::in_process::InProcessDevice;
-use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
+use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width};
 use chmu_spec::access::Access;
 use chmu_spec::address::Hpa;
 
@@ -150,17 +150,9 @@ impl Fronted {
     }
 }
 
-impl Transport for Fronted {
-    fn device(&self) -> &str {
-        self.device.device()
-    }
-
-    fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
-        self.device.read_config(offset, width)
-    }
-
-    fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
-        self.device.write_config(offset, width, value)
+impl Layer for Fronted {
+    fn below(&self) -> &dyn Transport {
+        &self.device
     }
 
     fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
@@ -178,14 +170,6 @@ impl Transport for Fronted {
         self.front.write(&self.device, place, width, value)
     }
 
-    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
-        self.device.map(place, bytes)
-    }
-
-    fn interrupt_messages(&self) -> u16 {
-        self.device.interrupt_messages()
-    }
-
     fn wait_for_interrupt(
         &self,
         message: u16,
@@ -196,7 +180,7 @@ impl Transport for Fronted {
         if came.is_some() || timeout.is_zero() {
             return Ok(came);
         }
-        self.pause(timeout);
+        Layer::pause(self, timeout);
         self.front.wait_for_interrupt(&self.device, message, none)
     }
 

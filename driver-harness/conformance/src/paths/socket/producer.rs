@@ -3,13 +3,11 @@
 //! to a register: an enable waits for that answer.
 
 use std::fmt;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use chmu_driver::transport::socket::SocketTransport;
-use chmu_driver::transport::{BarOffset, MappedWords, Transport, TransportError, Width};
+use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width};
 use chmu_ring::{Arming, RingProducer};
 
 /// A producer and what it answered last.
@@ -65,49 +63,17 @@ impl fmt::Debug for AnsweredTransport {
     }
 }
 
-impl Transport for AnsweredTransport {
-    fn device(&self) -> &str {
-        self.transport.device()
-    }
-
-    fn read_config(&self, offset: u16, width: Width) -> Result<u32, TransportError> {
-        self.transport.read_config(offset, width)
+impl Layer for AnsweredTransport {
+    fn below(&self) -> &dyn Transport {
+        &*self.transport
     }
 
     fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
         self.answered(self.transport.write_config(offset, width, value))
     }
 
-    fn bar_bytes(&self, bar: u8) -> Result<u64, TransportError> {
-        self.transport.bar_bytes(bar)
-    }
-
-    fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
-        self.transport.read(place, width)
-    }
-
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
         self.answered(self.transport.write(place, width, value))
-    }
-
-    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
-        self.transport.map(place, bytes)
-    }
-
-    fn interrupt_messages(&self) -> u16 {
-        self.transport.interrupt_messages()
-    }
-
-    fn wait_for_interrupt(
-        &self,
-        message: u16,
-        timeout: Duration,
-    ) -> Result<Option<u64>, TransportError> {
-        self.transport.wait_for_interrupt(message, timeout)
-    }
-
-    fn interrupt_event(&self, message: u16) -> Option<BorrowedFd<'_>> {
-        self.transport.interrupt_event(message)
     }
 
     fn reset(&self) -> Result<bool, TransportError> {
