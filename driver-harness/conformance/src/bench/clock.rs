@@ -13,7 +13,7 @@ use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::{EpochType, Mode, Status, offset};
 use chmu_spec::hotlist::{ENTRY_BYTES, Entry, next_index};
 
-use super::running::{Awaited, Running, SHORTEST_EPOCH, TOLERANCE};
+use super::running::{Awaited, Running, SHORTEST_EPOCH, Seen, TOLERANCE};
 use super::setup::Setup;
 use super::{Bench, CROWDED_OUT, LISTING_WAIT};
 use crate::outcome::{Stop, skip};
@@ -104,21 +104,27 @@ impl Bench<'_> {
         }
     }
 
-    /// Waits until units are listed or the list is full; says when that was seen. Skips the case
-    /// where others took the room of units that would have had some.
+    /// Waits until units are listed or the list is full; says between which two looks that came.
+    /// Skips the case where others took the room of units that would have had some.
     fn await_units(
         &mut self,
         mut missing: BTreeSet<UnitIndex>,
         from: Option<u16>,
         deadline: Duration,
-    ) -> Result<Option<Duration>, Stop> {
+    ) -> Result<Option<Seen>, Stop> {
         let size = self.capabilities_0()?.hotlist_entries();
         let has_room = missing.len() < usize::from(size.saturating_sub(1));
         let width = self.status()?.counter_width();
         let start = self.hotlist_place()?;
         let mut index = from.unwrap_or(0);
+        let mut not_yet = None;
         loop {
+            let look = self.now();
             let (head, tail) = (self.head()?, self.tail()?);
+            let seen = Seen {
+                not_yet,
+                by: self.now(),
+            };
             while index != tail && index < size && tail < size {
                 let place = start.plus(u64::from(index) * ENTRY_BYTES);
                 let entry = Entry::decode(self.read_at(place, Width::Eight)?, width);
@@ -126,14 +132,15 @@ impl Bench<'_> {
                 index = next_index(index, size);
             }
             if missing.is_empty() {
-                return Ok(Some(self.now()));
+                return Ok(Some(seen));
             }
             let is_full = tail < size && next_index(tail, size) == head;
             let is_crowded = is_full && has_room && !self.is_exact();
             // What filled the list may be from before this epoch.
             if is_full && !is_crowded && Some(index) != from {
-                return Ok(Some(self.now()));
+                return Ok(Some(seen));
             }
+            not_yet = Some(look);
             if self.now() >= deadline {
                 return if is_crowded {
                     skip(CROWDED_OUT)
@@ -188,18 +195,24 @@ impl Bench<'_> {
         if self.subject.has_manual_clock() {
             return Ok(());
         }
-        let now = self.now();
-        let starts = self.running.iter_mut().map(|one| one.find_start(now));
-        let starts: Option<Vec<_>> = starts.collect();
-        let start = starts.ok_or(Stop::Late)?.into_iter().max().unwrap_or(now);
-        if start > now {
+        loop {
+            let now = self.now();
+            let mut start = now;
+            let mut is_new_epoch = false;
+            for running in &mut self.running {
+                let epochs_over = running.epochs_over;
+                start = running.find_start(now).ok_or(Stop::Late)?.max(start);
+                is_new_epoch |= running.epochs_over != epochs_over;
+            }
+            if start == now && !is_new_epoch {
+                return Ok(());
+            }
             self.pass_until(start)?;
             // A device that looks at its clock now and then ends its epochs before it answers.
             for running in &self.running {
                 self.read_at(running.place.start.plus(offset::STATUS), Width::Eight)?;
             }
         }
-        Ok(())
     }
 
     /// Takes note of traffic from `before` until now, which must have been within one epoch.

@@ -43,6 +43,15 @@ pub(super) struct Awaited {
     pub(super) from: Option<u16>,
 }
 
+/// Between which two looks the end of an epoch was seen.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Seen {
+    /// The last look that did not show it, if there was one, began at this time.
+    pub(super) not_yet: Option<Duration>,
+    /// The first look that showed it was over by this time.
+    pub(super) by: Duration,
+}
+
 impl Awaited {
     /// The units that must be listed.
     pub(super) fn units(&self) -> BTreeSet<UnitIndex> {
@@ -77,12 +86,13 @@ impl Running {
         }
     }
 
-    /// The current epoch is over; `seen` is when that was seen, if it was, give or take `wait`.
-    pub(super) fn end(&mut self, seen: Option<Duration>, wait: Duration) {
+    /// The current epoch is over; `seen` is when that was seen, if it was, up to `wait` after it was so.
+    pub(super) fn end(&mut self, seen: Option<Seen>, wait: Duration) {
         match seen {
-            Some(now) => {
-                let earliest = self.earliest_end().min(now);
-                self.began = [earliest.max(now.saturating_sub(wait)), now];
+            Some(Seen { not_yet, by }) => {
+                let earliest = self.earliest_end().min(by);
+                let not_before = not_yet.unwrap_or_default().saturating_sub(wait);
+                self.began = [earliest.max(not_before), by];
                 self.epochs_over = 0;
             }
             None => self.epochs_over += 1,
@@ -126,6 +136,13 @@ mod tests {
         Duration::from_millis(milliseconds)
     }
 
+    fn seen(not_yet: Option<u64>, by: u64) -> Seen {
+        Seen {
+            not_yet: not_yet.map(ms),
+            by: ms(by),
+        }
+    }
+
     /// Epochs of 100 ms; the first one began between 10 and 12 ms.
     fn running(kind: Option<EpochType>) -> Running {
         Running {
@@ -167,12 +184,22 @@ mod tests {
             "nobody knows where epochs begin"
         );
         let mut global = running(Some(EpochType::Global));
-        global.end(Some(ms(110)), ms(30));
+        global.end(Some(seen(Some(109), 110)), ms(30));
         assert_eq!(global.began, [ms(104), ms(110)]);
         assert_eq!(global.find_start(ms(110)), Some(ms(110)));
         global.end(None, ms(30));
         assert_eq!(global.earliest_end(), ms(292));
         assert_eq!(global.latest_end(), ms(322));
+    }
+
+    #[test]
+    fn a_late_look_says_little_of_when_an_epoch_began() {
+        let mut global = running(Some(EpochType::Global));
+        global.end(Some(seen(None, 180)), ms(30));
+        assert_eq!(global.began, [ms(104), ms(180)]);
+        let mut global = running(Some(EpochType::Global));
+        global.end(Some(seen(Some(150), 180)), ms(30));
+        assert_eq!(global.began, [ms(120), ms(180)]);
     }
 
     #[test]

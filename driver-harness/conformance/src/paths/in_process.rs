@@ -25,7 +25,7 @@ use crate::subject::{Request, Subject, Traffic};
 
 pub use front::{Front, Fronted};
 pub use parts::{Parts, part};
-pub use surroundings::{Clock, Others, Surroundings};
+pub use surroundings::{Clock, Others, Pace, Stalls, Surroundings};
 
 /// Where the first window lies; the others follow.
 const WINDOW_BASE: u64 = 1 << 32;

@@ -6,12 +6,15 @@ mod table;
 
 use chmu_conformance::cases;
 use chmu_conformance::judge::Verdict;
-use chmu_conformance::paths::in_process::{InProcessSubject, function_config};
+use chmu_conformance::paths::in_process::{InProcessSubject, Pace, Stalls, function_config};
 use chmu_conformance::run::{CaseResult, RunOptions, run};
 use chmu_conformance::subject::Subject;
 use chmu_driver::device::block_places;
 
-use table::{Area, LEGAL, Legal};
+use table::{Area, LEGAL, Legal, long, stalled, usual};
+
+/// How often each busy machine is tried.
+const SEEDS: u64 = 12;
 
 /// Runs the whole suite on an instance.
 fn results(legal: &Legal, instance: (usize, u8), strict: bool) -> Vec<CaseResult> {
@@ -76,6 +79,41 @@ fn none_is_accused(area: Area) {
 #[test]
 fn slow_devices_are_not_accused() {
     none_is_accused(Area::Time);
+}
+
+/// A processor that others take away in the middle of a case, at moments of every kind.
+#[test]
+fn machines_that_stall_accuse_nobody() {
+    let mut accused = Vec::new();
+    for seed in 1..=SEEDS {
+        let stalls = |stall_ms: u64, one_in| {
+            Some(Stalls {
+                stall_ns: stall_ms * 1_000_000,
+                one_in,
+                seed,
+            })
+        };
+        let pace = |access_ns, request_ns, stalls| Pace {
+            access_ns,
+            request_ns,
+            stalls,
+        };
+        let busy = [
+            stalled(|| vec![vec![usual()]], pace(2_000, 500, stalls(40, 400))),
+            stalled(|| vec![vec![usual()]], pace(2_000, 500, stalls(150, 1_000))),
+            stalled(|| long(2048), pace(2_000, 500, stalls(40, 4_000))),
+            stalled(|| long(2048), pace(20_000, 3_000, stalls(15, 500))),
+            stalled(|| vec![vec![usual()]], pace(8_000, 1_000, stalls(60, 300))),
+            stalled(|| long(512), pace(10_000, 2_000, stalls(25, 300))),
+        ];
+        accused.extend(busy.iter().flat_map(|legal| {
+            let found = accusations(legal);
+            found
+                .into_iter()
+                .map(move |line| format!("seed {seed}, {legal:?}: {line}"))
+        }));
+    }
+    assert!(accused.is_empty(), "{}", accused.join("\n"));
 }
 
 #[test]

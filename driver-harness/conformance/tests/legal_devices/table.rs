@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The honest devices.
 
-use chmu_conformance::paths::in_process::{Clock, Front, Others, Surroundings};
+use chmu_conformance::paths::in_process::{Clock, Front, Others, Pace, Surroundings};
 use chmu_cxl::{Interrupts, Profile};
 use chmu_model::{Capabilities, CounterWidths};
 use chmu_spec::chmu::EpochType;
@@ -40,6 +40,7 @@ pub(crate) struct Legal {
 
 const RUNNING: Surroundings = Surroundings {
     clock: Clock::Running { slower: 0 },
+    pace: Pace::QUICK,
     others: Others::NONE,
     resets: true,
 };
@@ -62,7 +63,7 @@ const USUAL: Legal = Legal {
     least_passed: 100,
 };
 
-fn usual() -> Capabilities {
+pub(crate) fn usual() -> Capabilities {
     Capabilities {
         message_number: 1,
         hotlist_entries: 64,
@@ -84,7 +85,7 @@ fn wide(bits: u8) -> Vec<Vec<Capabilities>> {
     }]]
 }
 
-fn long(hotlist_entries: u16) -> Vec<Vec<Capabilities>> {
+pub(crate) fn long(hotlist_entries: u16) -> Vec<Vec<Capabilities>> {
     vec![vec![Capabilities {
         hotlist_entries,
         ..usual()
@@ -135,6 +136,29 @@ const fn slower(slower: u8) -> Surroundings {
     }
 }
 
+const fn at_pace(access_ns: u64, request_ns: u64) -> Surroundings {
+    Surroundings {
+        pace: Pace {
+            access_ns,
+            request_ns,
+            stalls: None,
+        },
+        ..RUNNING
+    }
+}
+
+/// A device with so long a list, on a machine that stalls now and then.
+pub(crate) const fn stalled(blocks: fn() -> Vec<Vec<Capabilities>>, pace: Pace) -> Legal {
+    Legal {
+        name: "a machine that stalls",
+        area: Area::Time,
+        blocks,
+        surroundings: Surroundings { pace, ..RUNNING },
+        least_passed: 120,
+        ..USUAL
+    }
+}
+
 pub(crate) const LEGAL: &[Legal] = &[
     // Time.
     Legal {
@@ -142,6 +166,22 @@ pub(crate) const LEGAL: &[Legal] = &[
         area: Area::Time,
         strict: true,
         least_passed: 140,
+        ..USUAL
+    },
+    Legal {
+        name: "register accesses of 20 us and a long list",
+        area: Area::Time,
+        blocks: || long(2048),
+        surroundings: at_pace(20_000, 2_000),
+        least_passed: 140,
+        ..USUAL
+    },
+    Legal {
+        name: "register accesses of 60 us and a long list",
+        area: Area::Time,
+        blocks: || long(2048),
+        surroundings: at_pace(60_000, 2_000),
+        least_passed: 130,
         ..USUAL
     },
     Legal {

@@ -11,12 +11,10 @@ use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width}
 use chmu_spec::access::Access;
 use chmu_spec::address::Hpa;
 
-use super::surroundings::{Clock, Others, Surroundings};
+use super::surroundings::{Clock, Others, Stalls, Surroundings};
 
-/// What an access to a register takes on a machine whose clock runs.
-const ACCESS_NS: u64 = 500;
-/// What a request takes there.
-const REQUEST_NS: u64 = 20;
+/// So many requests are made without a stall between them.
+const REQUESTS_AT_ONCE: usize = 64;
 /// Others use the memory so often.
 const OTHERS_PERIOD_NS: u64 = 20_000_000;
 
@@ -90,6 +88,8 @@ pub struct Fronted {
     surroundings: Surroundings,
     /// The machine's clock.
     now_ns: AtomicU64,
+    /// What the next stall depends on.
+    stall_state: AtomicU64,
 }
 
 impl Fronted {
@@ -104,6 +104,7 @@ impl Fronted {
             front,
             surroundings,
             now_ns: AtomicU64::new(0),
+            stall_state: AtomicU64::new(surroundings.pace.stalls.map_or(1, |stalls| stalls.seed)),
         }
     }
 
@@ -134,19 +135,36 @@ impl Fronted {
 
     fn pass_for_work(&self, nanoseconds: u64) {
         if self.surroundings.clock != Clock::ByHand {
-            self.pass(nanoseconds);
+            self.pass(nanoseconds + self.stall_ns());
         }
+    }
+
+    /// What the machine does for others at this moment.
+    fn stall_ns(&self) -> u64 {
+        self.surroundings.pace.stalls.map_or(0, |stalls| {
+            let state = Stalls::next(self.stall_state.load(Ordering::Relaxed));
+            self.stall_state.store(state, Ordering::Relaxed);
+            stalls.lost_ns(state)
+        })
     }
 
     /// The suite's requests.
     pub(super) fn make(&self, accesses: &[Access<Hpa>]) {
-        if self.front.lets_requests_through(&self.device) {
-            self.device.access(accesses);
-            for _ in 0..self.surroundings.others.repeats {
+        let passes = self.front.lets_requests_through(&self.device);
+        let together = match self.surroundings.pace.stalls {
+            None => accesses.len(),
+            Some(_) => REQUESTS_AT_ONCE,
+        };
+        for accesses in accesses.chunks(together.max(1)) {
+            if passes {
                 self.device.access(accesses);
+                for _ in 0..self.surroundings.others.repeats {
+                    self.device.access(accesses);
+                }
             }
+            let request_ns = self.surroundings.pace.request_ns;
+            self.pass_for_work(request_ns.saturating_mul(accesses.len() as u64));
         }
-        self.pass_for_work(REQUEST_NS.saturating_mul(accesses.len() as u64));
     }
 }
 
@@ -161,12 +179,12 @@ impl Layer for Fronted {
     }
 
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
-        self.pass_for_work(ACCESS_NS);
+        self.pass_for_work(self.surroundings.pace.access_ns);
         self.front.read(&self.device, place, width)
     }
 
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {
-        self.pass_for_work(ACCESS_NS);
+        self.pass_for_work(self.surroundings.pace.access_ns);
         self.front.write(&self.device, place, width, value)
     }
 
@@ -195,6 +213,7 @@ impl Layer for Fronted {
     }
 
     fn pause(&self, time: Duration) {
-        self.pass(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
+        let asked = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        self.pass(asked.saturating_add(self.stall_ns()));
     }
 }

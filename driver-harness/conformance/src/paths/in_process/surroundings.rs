@@ -102,11 +102,61 @@ impl Others {
     }
 }
 
+/// What work takes on a machine whose clock runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// An access to a register, in nanoseconds.
+    pub access_ns: u64,
+    /// A request to the device's memory, in nanoseconds.
+    pub request_ns: u64,
+    /// What the machine does besides, now and then.
+    pub stalls: Option<Stalls>,
+}
+
+impl Pace {
+    /// A machine with nothing else to do.
+    pub const QUICK: Self = Self {
+        access_ns: 500,
+        request_ns: 20,
+        stalls: None,
+    };
+}
+
+/// The machine gives its processor to others, at moments that nobody foresees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stalls {
+    /// For so long, in nanoseconds.
+    pub stall_ns: u64,
+    /// At one in so many register accesses, pauses and groups of requests.
+    pub one_in: u64,
+    /// Other moments with each number; not 0.
+    pub seed: u64,
+}
+
+impl Stalls {
+    /// The number after `state`, which is the seed at first (xorshift64).
+    pub(super) fn next(mut state: u64) -> u64 {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^ state << 17
+    }
+
+    /// What is lost at a moment.
+    pub(super) fn lost_ns(self, state: u64) -> u64 {
+        match (state >> 11).is_multiple_of(self.one_in) {
+            true => self.stall_ns,
+            false => 0,
+        }
+    }
+}
+
 /// What the machine around a device is like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Surroundings {
     /// How time passes.
     pub clock: Clock,
+    /// What work takes of it.
+    pub pace: Pace,
     /// Who else uses the memory.
     pub others: Others,
     /// The function can be reset.
@@ -118,6 +168,7 @@ impl Default for Surroundings {
     fn default() -> Self {
         Self {
             clock: Clock::ByHand,
+            pace: Pace::QUICK,
             others: Others::NONE,
             resets: true,
         }
