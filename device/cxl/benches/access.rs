@@ -88,7 +88,7 @@ fn device(capacity_bytes: u64, blocks: Vec<Vec<Capabilities>>) -> Function {
         }],
         blocks,
         interrupts: Profile::Default.interrupts(),
-        quirk: None,
+        quirks: chmu_model::QuirkSet::NONE,
     };
     let mut function = Function::new(&config).unwrap();
     // Memory decoding and bus mastering on; then unit size, epoch, ranges, threshold and enable.

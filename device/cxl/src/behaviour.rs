@@ -2,7 +2,7 @@
 //! What the function around the blocks does at the steps where devices are known to go wrong, and
 //! what each quirk makes of it. Nothing else here knows quirks.
 
-use chmu_model::Quirk;
+use chmu_model::{Quirk, QuirkSet};
 use chmu_spec::cxl::dvsec::{self, REGISTER_BLOCK_ALIGNMENT_BYTES, RegisterLocatorEntry, block_id};
 
 use crate::bar;
@@ -48,71 +48,45 @@ impl Default for Behaviour {
 }
 
 impl Behaviour {
-    /// The behaviour of a function with a quirk, or by the rules. Quirks of blocks change nothing.
-    pub(crate) fn new(quirk: Option<Quirk>) -> Self {
-        let rules = Self::default();
-        let Some(quirk) = quirk else {
-            return rules;
-        };
+    /// The behaviour of a function that breaks these rules and keeps all others. Quirks of blocks change nothing.
+    pub(crate) fn new(quirks: QuirkSet) -> Self {
+        let mut behaviour = Self::default();
+        for quirk in quirks.iter() {
+            behaviour.break_rule(quirk);
+        }
+        behaviour
+    }
+
+    fn break_rule(&mut self, quirk: Quirk) {
         match quirk {
-            Quirk::LocatorMissing => Self {
-                locator_id: dvsec::GPF_DEVICE,
-                ..rules
-            },
-            Quirk::LocatorOldBlockId => Self {
-                block_entry: |entry| RegisterLocatorEntry {
+            Quirk::LocatorMissing => self.locator_id = dvsec::GPF_DEVICE,
+            Quirk::LocatorOldBlockId => {
+                self.block_entry = |entry| RegisterLocatorEntry {
                     block_id: block_id::PERFORMANCE_MONITOR,
                     ..entry
-                },
-                ..rules
-            },
-            Quirk::LocatorUpperBar => Self {
-                block_entry: |entry| RegisterLocatorEntry {
+                };
+            }
+            Quirk::LocatorUpperBar => {
+                self.block_entry = |entry| RegisterLocatorEntry {
                     bar: bar::MONITORS.saturating_add(1),
                     ..entry
-                },
-                ..rules
-            },
-            Quirk::LocatorOffsetTooHigh => Self {
-                block_entry: |entry| RegisterLocatorEntry {
+                };
+            }
+            Quirk::LocatorOffsetTooHigh => {
+                self.block_entry = |entry| RegisterLocatorEntry {
                     offset: entry.offset.saturating_add(REGISTER_BLOCK_ALIGNMENT_BYTES),
                     ..entry
-                },
-                ..rules
-            },
-            Quirk::LocatorEntryTwice => Self {
-                last_entries: 2,
-                ..rules
-            },
-            Quirk::FunctionResetIgnored => Self {
-                reset_reaches_blocks: false,
-                ..rules
-            },
-            Quirk::FunctionResetLosesDecoders => Self {
-                reset_loses_decoders: true,
-                ..rules
-            },
-            Quirk::FunctionResetLosesMemEnable => Self {
-                reset_loses_mem_enable: true,
-                ..rules
-            },
-            Quirk::DecodersIgnored => Self {
-                decodes: false,
-                ..rules
-            },
-            Quirk::VectorsShared => Self {
-                vector: |_| 0,
-                ..rules
-            },
-            Quirk::BlocksMirrored => Self {
-                answering_block: |_| 0,
-                ..rules
-            },
-            Quirk::BlocksShareAccesses => Self {
-                all_blocks_count: false,
-                ..rules
-            },
-            _ => rules,
+                };
+            }
+            Quirk::LocatorEntryTwice => self.last_entries = 2,
+            Quirk::FunctionResetIgnored => self.reset_reaches_blocks = false,
+            Quirk::FunctionResetLosesDecoders => self.reset_loses_decoders = true,
+            Quirk::FunctionResetLosesMemEnable => self.reset_loses_mem_enable = true,
+            Quirk::DecodersIgnored => self.decodes = false,
+            Quirk::VectorsShared => self.vector = |_| 0,
+            Quirk::BlocksMirrored => self.answering_block = |_| 0,
+            Quirk::BlocksShareAccesses => self.all_blocks_count = false,
+            _ => {}
         }
     }
 }

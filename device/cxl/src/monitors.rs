@@ -58,7 +58,7 @@ impl Monitors {
             let block = Block::new(&BlockConfig {
                 capacity_bytes: config.capacity_bytes,
                 instances: instances.clone(),
-                quirk: config.quirk,
+                quirks: config.quirks,
             })
             .map_err(|source| ConfigError::Block { index, source })?;
             let start = end.next_multiple_of(REGISTER_BLOCK_ALIGNMENT_BYTES);
@@ -86,7 +86,7 @@ impl Monitors {
             msix,
             vectors: config.interrupts.vectors(),
             size_bytes: end.next_power_of_two(),
-            behaviour: Behaviour::new(config.quirk),
+            behaviour: Behaviour::new(config.quirks),
         })
     }
 

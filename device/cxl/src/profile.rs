@@ -220,7 +220,7 @@ mod tests {
                 }],
                 blocks: profile.blocks(),
                 interrupts: profile.interrupts(),
-                quirk: None,
+                quirks: chmu_model::QuirkSet::NONE,
             };
             Function::new(&config).unwrap_or_else(|error| panic!("{}: {error}", profile.name()));
             assert_eq!(Profile::from_name(profile.name()), Some(profile));

@@ -81,7 +81,7 @@ pub(crate) fn config() -> FunctionConfig {
             ..Capabilities::default()
         }]],
         interrupts: Interrupts::MsiX(16),
-        quirk: None,
+        quirks: chmu_model::QuirkSet::NONE,
     }
 }
 

@@ -4,12 +4,13 @@
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
 
+use chmu_model::QuirkSet;
 use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory, Parser};
 
 use crate::clock::ClockSource;
 use crate::config::quantity::{Hexadecimal, Nanoseconds, Size};
-use crate::config::{Config, DecoderTable, ProfileName, QuirkName};
+use crate::config::{Config, DecoderTable, EmulationName, ProfileName, QuirkName, QuirkNames};
 
 const LONG_VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -73,9 +74,13 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub profile: Option<ProfileName>,
 
-    /// Breaks one rule on purpose; --list-quirks names them.
-    #[arg(long, value_name = "NAME")]
-    pub quirk: Option<QuirkName>,
+    /// Breaks a rule on purpose; --list-quirks names them. Given several times, all these rules.
+    #[arg(long = "quirk", value_name = "NAME")]
+    pub quirks: Vec<QuirkName>,
+
+    /// Breaks the rules that a public emulation breaks; --list-quirks names these, too.
+    #[arg(long, value_name = "EMULATION")]
+    pub like: Option<EmulationName>,
 
     /// What time is for the device: host, accesses:NS for a time that moves by NS nanoseconds with
     /// each access and stands still between them, or manual for one that --clock-socket moves.
@@ -226,7 +231,18 @@ impl Arguments {
         }
         config.access_rings = self.access_rings.unwrap_or(config.access_rings);
         config.profile = self.profile.or(config.profile);
-        config.quirk = self.quirk.or(config.quirk);
+        let like = self
+            .like
+            .map_or(QuirkSet::NONE, |EmulationName(one)| one.quirks());
+        let told: QuirkSet = self
+            .quirks
+            .iter()
+            .map(|name| name.0)
+            .chain(like.iter())
+            .collect();
+        if !told.is_empty() {
+            config.quirks = QuirkNames(told);
+        }
     }
 }
 

@@ -3,18 +3,26 @@
 
 use std::fmt::Write;
 
-use chmu_model::Quirk;
+use chmu_model::{Emulation, Quirk};
 
-/// One quirk a line: name, what it concerns, what it does.
+/// One quirk a line: name, what it concerns, what it does; then the emulations and their quirks.
 pub fn list() -> String {
     let width = Quirk::ALL.iter().map(|quirk| quirk.name().len()).max();
     let width = width.unwrap_or_default();
-    Quirk::ALL.iter().fold(String::new(), |mut text, quirk| {
+    let mut text = String::new();
+    // Writing to a string cannot fail.
+    for quirk in Quirk::ALL {
         let (name, layer) = (quirk.name(), quirk.layer().name());
-        // Writing to a string cannot fail.
         let _ = writeln!(text, "{name:width$}  {layer}: {}", quirk.explanation());
-        text
-    })
+    }
+    let _ = writeln!(text, "\nSeveral at once, with --like:");
+    for emulation in Emulation::ALL {
+        let Emulation {
+            name, explanation, ..
+        } = emulation;
+        let _ = writeln!(text, "{name:width$}  {explanation} {}", emulation.quirks());
+    }
+    text
 }
 
 #[cfg(test)]
@@ -24,7 +32,17 @@ mod tests {
     #[test]
     fn every_quirk_is_a_line_that_starts_with_its_name() {
         let list = list();
-        let names = list.lines().map(|line| line.split(' ').next().unwrap());
-        assert!(names.eq(Quirk::ALL.iter().map(|quirk| quirk.name())));
+        let (quirks, emulations) = list.split_once("\n\n").unwrap();
+        let names = |text: &str| -> Vec<String> {
+            let words = text.lines().map(|line| line.split(' ').next());
+            words.map(|word| word.unwrap().to_owned()).collect()
+        };
+        assert!(
+            names(quirks)
+                .iter()
+                .eq(Quirk::ALL.iter().map(|quirk| quirk.name()))
+        );
+        let all = Emulation::ALL.iter().map(|one| one.name);
+        assert!(names(emulations)[1..].iter().eq(all));
     }
 }

@@ -2,6 +2,7 @@
 //! What a block does at the steps where devices are known to go wrong. The defaults are the rules;
 //! [`Quirk`](crate::Quirk) says what else there is.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 
 use chmu_spec::chmu::{BlockHeader, Capabilities0, Capabilities1, InstanceLength, Operation};
@@ -14,8 +15,35 @@ use crate::place::Place;
 use crate::rules::Rules;
 use crate::settings::Settings;
 
+/// What is done at a step one after the other, each to what the one before it made.
+#[derive(Clone)]
+pub(crate) struct Chain<F>(Vec<F>);
+
+impl<F> Chain<F> {
+    pub(crate) fn add(&mut self, link: F) {
+        self.0.push(link);
+    }
+
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, F> {
+        self.0.iter()
+    }
+}
+
+impl<F> Default for Chain<F> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<F: fmt::Debug> fmt::Debug for Chain<F> {
+    /// On one line in every form.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.0)
+    }
+}
+
 /// What a block does, made once when the block is.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Behaviour {
     pub(crate) header: HeaderBehaviour,
     pub(crate) capabilities: CapabilityBehaviour,
@@ -48,13 +76,13 @@ impl Default for HeaderBehaviour {
 }
 
 /// Capability registers and what stands behind them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct CapabilityBehaviour {
     /// Turns what the instance is configured to be into what it goes by.
-    pub(crate) real: fn(&mut Capabilities),
+    pub(crate) real: Chain<fn(&mut Capabilities)>,
     /// What the registers read as, made of what they should.
-    pub(crate) register_0: fn(Capabilities0) -> Capabilities0,
-    pub(crate) register_1: fn(Capabilities1) -> Capabilities1,
+    pub(crate) register_0: Chain<fn(Capabilities0) -> Capabilities0>,
+    pub(crate) register_1: Chain<fn(Capabilities1) -> Capabilities1>,
     /// Where the range bitmap and the hotlist are said to be.
     pub(crate) range_bitmap: fn(Place) -> u64,
     pub(crate) hotlist: fn(Place) -> u64,
@@ -65,9 +93,9 @@ pub(crate) struct CapabilityBehaviour {
 impl Default for CapabilityBehaviour {
     fn default() -> Self {
         Self {
-            real: |_| {},
-            register_0: |register| register,
-            register_1: |register| register,
+            real: Chain::default(),
+            register_0: Chain::default(),
+            register_1: Chain::default(),
             range_bitmap: |place| place.range_bitmap,
             hotlist: |place| place.hotlist.saturating_sub(place.start),
             counter_width: |width| width,
@@ -92,19 +120,19 @@ pub(crate) struct PowerOnBehaviour {
 pub(crate) type Written = (u64, u64);
 
 /// How registers take what is written to them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct RegisterBehaviour {
     /// The instance that a write to a word reaches, made of the one that it should.
     pub(crate) reached_instance: fn(usize, word: u64) -> usize,
     /// The bits of a register that a write reaches, of those that it should; `word` has those of
     /// the whole word.
-    pub(crate) reached: fn(&Register, word: u64, lanes: u64) -> u64,
+    pub(crate) reached: Chain<fn(&Register, word: u64, lanes: u64) -> u64>,
     /// Whether a write of these bits reaches the range bitmap.
     pub(crate) reaches_ranges: fn(lanes: u64) -> bool,
     /// Whether the configuration at an offset takes new values while the instance is enabled.
-    pub(crate) is_never_locked: fn(offset: u64) -> bool,
+    pub(crate) is_never_locked: Chain<fn(offset: u64) -> bool>,
     /// What a configuration register holds after a write, made of what it should.
-    pub(crate) kept: fn(&Register, new: u64, Written) -> u64,
+    pub(crate) kept: Chain<fn(&Register, new: u64, Written) -> u64>,
     /// Overflow and fill level after a write, of those that were set and those that should be.
     pub(crate) status: fn(&Register, old: u64, new: u64, Written) -> u64,
     /// Reading the status clears it.
@@ -118,10 +146,10 @@ impl Default for RegisterBehaviour {
     fn default() -> Self {
         Self {
             reached_instance: |index, _| index,
-            reached: |_, _, lanes| lanes,
+            reached: Chain::default(),
             reaches_ranges: |_| true,
-            is_never_locked: |_| false,
-            kept: |_, new, _| new,
+            is_never_locked: Chain::default(),
+            kept: Chain::default(),
             status: |_, _, new, _| new,
             status_clears_on_read: false,
             head: |head| head,
@@ -214,10 +242,10 @@ impl Default for OperationBehaviour {
 }
 
 /// Which requests count, how much and for how long.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct CountingBehaviour {
     /// Turns the rules of an enable into those that it goes by.
-    pub(crate) rules: fn(&mut Rules, &Settings),
+    pub(crate) rules: Chain<fn(&mut Rules, &Settings)>,
     /// How often a request moves a counter, by the number of enabled instances.
     pub(crate) counts_per_request: fn(enabled: usize) -> usize,
 }
@@ -225,7 +253,7 @@ pub(crate) struct CountingBehaviour {
 impl Default for CountingBehaviour {
     fn default() -> Self {
         Self {
-            rules: |_, _| {},
+            rules: Chain::default(),
             counts_per_request: |_| 1,
         }
     }
@@ -270,15 +298,25 @@ pub(crate) struct HotlistBehaviour {
     pub(crate) backlog: Backlog,
 }
 
+/// Which of the hot units of an epoch come first, and so are kept where room is short.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Order {
+    #[default]
+    Hottest,
+    Coldest,
+    Lowest,
+}
+
 /// From hot units to entries.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct EntryBehaviour {
+    /// What is said of a hot unit, made of what it is.
+    pub(crate) said: Chain<fn(Entry, &Rules) -> Entry>,
     /// The entry for a hot unit.
     pub(crate) encode: fn(Entry, &Rules) -> u64,
     /// How often a hot unit is appended.
     pub(crate) copies: fn(&Rules) -> u8,
-    /// The hot units of an epoch are appended coldest first.
-    pub(crate) coldest_first: bool,
+    pub(crate) order: Order,
     /// An entry is stored with the next one, after the tail has passed it.
     pub(crate) stored_late: bool,
 }
@@ -286,9 +324,10 @@ pub(crate) struct EntryBehaviour {
 impl Default for EntryBehaviour {
     fn default() -> Self {
         Self {
+            said: Chain::default(),
             encode: |entry, rules| entry.encode(rules.counter_width),
             copies: |_| 1,
-            coldest_first: false,
+            order: Order::default(),
             stored_late: false,
         }
     }
@@ -299,6 +338,8 @@ impl Default for EntryBehaviour {
 pub(crate) struct Shortage {
     pub(crate) lost: bool,
     pub(crate) waiting: bool,
+    /// The list has no room for another entry.
+    pub(crate) full: bool,
 }
 
 /// Status bits that rose or are set, and interrupts that are enabled.
@@ -332,6 +373,8 @@ impl PerCondition {
 pub(crate) struct StatusBehaviour {
     /// The bits have changed places.
     pub(crate) bits_swapped: bool,
+    /// Which conditions are looked at, of those that hold, with these interrupts enabled.
+    pub(crate) seen: fn(holding: PerCondition, enabled: PerCondition) -> PerCondition,
     /// Whether a shortage of room is an overflow.
     pub(crate) overflows: fn(Shortage) -> bool,
     /// The end of an epoch overflows.
@@ -355,6 +398,7 @@ impl Default for StatusBehaviour {
     fn default() -> Self {
         Self {
             bits_swapped: false,
+            seen: |holding, _| holding,
             overflows: |shortage| shortage.lost,
             epoch_overflows: false,
             is_filled: |occupancy, threshold| occupancy > threshold,

@@ -58,7 +58,7 @@ impl Block {
             .iter()
             .map(|capabilities| capabilities.hotlist_entries)
             .collect();
-        let behaviour = Behaviour::new(config.quirk);
+        let behaviour = Behaviour::new(config.quirks);
         let layout = Layout::new(config.capacity_bytes, &entries);
         let instances = (0..=u8::MAX)
             .zip(&config.instances)
@@ -70,7 +70,12 @@ impl Block {
                     range_bitmap: layout.range_bitmap.start,
                     hotlist: hotlist.start,
                 };
-                Instance::new(place, capabilities, config.capacity_bytes, behaviour)
+                Instance::new(
+                    place,
+                    capabilities,
+                    config.capacity_bytes,
+                    behaviour.clone(),
+                )
             })
             .collect();
         Ok(Self {

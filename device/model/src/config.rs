@@ -6,7 +6,7 @@ use chmu_spec::hotlist::Entry;
 use chmu_spec::unit_size::UnitSize;
 
 use crate::capabilities::Capabilities;
-use crate::quirk::Quirk;
+use crate::quirk::QuirkSet;
 
 /// A hundred times what drivers wait.
 const LONGEST_OPERATION_NS: u64 = 10_000_000_000;
@@ -18,8 +18,8 @@ pub struct BlockConfig {
     pub capacity_bytes: u64,
     /// The instances: 1 to 255.
     pub instances: Vec<Capabilities>,
-    /// The rule that the block breaks, for tests of drivers and of conformance suites.
-    pub quirk: Option<Quirk>,
+    /// The rules that the block breaks, for tests of drivers and of conformance suites.
+    pub quirks: QuirkSet,
 }
 
 /// A configuration that no block can have.

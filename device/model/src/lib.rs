@@ -41,5 +41,5 @@ pub use caution::Caution;
 pub use config::{BlockConfig, ConfigError};
 pub use event::{Event, Fault, Refusal};
 pub use host::Host;
-pub use quirk::{Layer, Quirk};
+pub use quirk::{Emulation, Layer, Quirk, QuirkSet};
 pub use statistics::InstanceStatistics;

@@ -2,7 +2,7 @@
 //! A block in a process whose memory is limited. Alone in its process, since the limit is the
 //! process's.
 
-use chmu_model::{Block, BlockConfig, Capabilities, Event, Host, Refusal};
+use chmu_model::{Block, BlockConfig, Capabilities, Event, Host, QuirkSet, Refusal};
 use chmu_spec::access::Access;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::{Configuration0, Configuration1};
@@ -33,7 +33,7 @@ fn block(capacity_bytes: u64) -> Block {
             unit_sizes: [UnitSize::MINIMUM].into_iter().collect(),
             ..Capabilities::default()
         }],
-        quirk: None,
+        quirks: QuirkSet::NONE,
     })
     .unwrap()
 }

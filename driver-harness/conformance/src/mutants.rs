@@ -144,7 +144,7 @@ fn failures(
     let model = Model {
         profile: setting.profile,
         ways: setting.ways,
-        quirk: Some(quirk),
+        quirks: quirk.into(),
     };
     let Some(results) = results(model, setting, cases, strict) else {
         return (vec![NO_START], Vec::new());

@@ -47,7 +47,7 @@ fn device() -> Arc<InProcessDevice> {
         }],
         blocks: vec![[1, 2].map(with_message).into()],
         interrupts: Interrupts::MsiX(4),
-        quirk: None,
+        quirks: chmu_model::QuirkSet::NONE,
     };
     Arc::new(InProcessDevice::new(&config).unwrap())
 }

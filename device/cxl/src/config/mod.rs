@@ -8,7 +8,7 @@ mod decoder;
 
 use std::fmt;
 
-use chmu_model::{Capabilities, Quirk};
+use chmu_model::{Capabilities, QuirkSet};
 use chmu_spec::cxl::component::MAXIMUM_DEVICE_DECODERS;
 use chmu_spec::interleave::DecoderWindow;
 
@@ -38,8 +38,8 @@ pub struct FunctionConfig {
     /// How the function interrupts. Vector 0 belongs to the event logs, and to every instance
     /// with message number 0.
     pub interrupts: Interrupts,
-    /// The rule that the device breaks, for tests of drivers and of conformance suites.
-    pub quirk: Option<Quirk>,
+    /// The rules that the device breaks, for tests of drivers and of conformance suites.
+    pub quirks: QuirkSet,
 }
 
 /// How fast the memory is behind the link, as the device tells it to hosts.
@@ -119,6 +119,11 @@ pub enum ConfigError {
         #[source]
         source: DecoderError,
     },
+    /// Two rules are broken at the same step, where one device breaks one only.
+    #[error(
+        "A device cannot break {0} and {1} at once: both say what is done in the same place; take one"
+    )]
+    Quirks(&'static str, &'static str),
     /// No block, or more than the Register Locator has room for.
     #[error("A function has 1 to {MAXIMUM_BLOCKS} CHMU blocks, not {0}")]
     Blocks(usize),
@@ -196,6 +201,9 @@ impl FunctionConfig {
         }
         if !(1..=MAXIMUM_DEVICE_DECODERS).contains(&self.hdm_decoders) {
             return Err(ConfigError::HdmDecoders(self.hdm_decoders));
+        }
+        if let Some((one, other)) = self.quirks.contradiction() {
+            return Err(ConfigError::Quirks(one.name(), other.name()));
         }
         self.check_interrupts()?;
         self.windows()

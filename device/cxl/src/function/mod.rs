@@ -83,7 +83,7 @@ impl Function {
                 *bar = described;
             }
         }
-        let behaviour = Behaviour::new(config.quirk);
+        let behaviour = Behaviour::new(config.quirks);
         let register_blocks = locator::entries(&monitors, behaviour);
         let config_space = ConfigSpace::new(Identity {
             serial_number: config.serial_number,

@@ -21,7 +21,7 @@ fn bench(quirk: Option<Quirk>) -> Bench {
     };
     Bench::new(&FunctionConfig {
         blocks: vec![block(1), block(2)],
-        quirk,
+        quirks: quirk.into_iter().collect(),
         ..config()
     })
 }

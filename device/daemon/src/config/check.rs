@@ -2,7 +2,7 @@
 //! Whether a configuration describes a device, and if not, which key is to blame.
 
 use chmu_cxl::{ConfigError as FunctionError, DecoderError, Function, InterruptKind};
-use chmu_model::{Block, BlockConfig, ConfigError as BlockError};
+use chmu_model::{Block, BlockConfig, ConfigError as BlockError, QuirkSet};
 
 use super::file::{ConfigError, ConfigFile};
 use super::{Config, InstanceTable};
@@ -76,6 +76,7 @@ impl Config {
             FunctionError::Decoder { index, source } => {
                 path(&[&"decoder", index, &decoder_key(source)])
             }
+            FunctionError::Quirks(..) => path(&[&"quirk"]),
             FunctionError::Blocks(_) => path(&[&"block"]),
             FunctionError::Vectors(_) => path(&[&"vectors"]),
             FunctionError::Block { index, source } => match block_key(source) {
@@ -122,7 +123,7 @@ impl Config {
         Block::new(&BlockConfig {
             capacity_bytes: self.memory.0,
             instances: vec![table.capabilities()],
-            quirk: None,
+            quirks: QuirkSet::NONE,
         })
         .is_err()
     }

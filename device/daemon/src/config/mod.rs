@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use file::{ConfigError, ConfigFile};
 pub use instance::InstanceTable;
-pub use values::{InterruptKind, ProfileName, QuirkName};
+pub use values::{EmulationName, InterruptKind, ProfileName, QuirkName, QuirkNames};
 
 use number::within;
 use quantity::{Hexadecimal, Nanoseconds, Size};
@@ -70,9 +70,9 @@ pub struct Config {
     /// Rings for reported accesses; each serves one vCPU.
     #[serde(deserialize_with = "access_rings")]
     pub access_rings: u32,
-    /// A rule that the device breaks on purpose.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub quirk: Option<QuirkName>,
+    /// Rules that the device breaks on purpose: one name, or a list.
+    #[serde(rename = "quirk", skip_serializing_if = "QuirkNames::is_empty")]
+    pub quirks: QuirkNames,
     /// The HDM decoders that firmware committed. Left out, one at 4 GiB over all of the memory.
     #[serde(rename = "decoder", skip_serializing_if = "Option::is_none")]
     pub decoders: Option<Vec<DecoderTable>>,
@@ -140,7 +140,7 @@ impl Default for Config {
             interrupts: None,
             vectors: None,
             access_rings: DEFAULT_ACCESS_RINGS,
-            quirk: None,
+            quirks: QuirkNames::default(),
             decoders: None,
             blocks: None,
         }
@@ -246,7 +246,7 @@ impl Config {
                 Some(InterruptKind::Msi) => Interrupts::Msi(vectors),
                 Some(InterruptKind::None) => Interrupts::None,
             },
-            quirk: self.quirk.map(|quirk| quirk.0),
+            quirks: self.quirks.0,
         }
     }
 }
@@ -263,15 +263,18 @@ impl Config {
             Some(InterruptKind::Msi) => format!("{vectors} MSI vectors"),
             Some(InterruptKind::None) => "no interrupts".to_owned(),
         };
-        let quirk = self.quirk.map(|quirk| format!(", quirk {quirk}"));
+        let quirks = match self.quirks.0.iter().count() {
+            0 => String::new(),
+            1 => format!(", quirk {}", self.quirks.0),
+            _ => format!(", quirks {}", self.quirks.0),
+        };
         format!(
             "serial number {}, {} of memory, {decoders} decoders, {} CHMU blocks with {} instances, \
-             {interrupts}{}",
+             {interrupts}{quirks}",
             self.serial_number,
             self.memory,
             blocks.count(),
             instances.sum::<usize>(),
-            quirk.unwrap_or_default()
         )
     }
 }

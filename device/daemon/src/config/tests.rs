@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::Path;
 
 use chmu_cxl::Profile;
+use chmu_model::{Quirk, QuirkSet};
 use chmu_spec::chmu::EpochType;
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::request::RequestFilter;
@@ -95,7 +96,7 @@ fn every_key_reaches_the_function() {
     let config = load(EVERY_KEY).unwrap();
     let function = config.function();
     assert_eq!(function.interrupts, Interrupts::Msi(8));
-    assert_eq!(function.quirk.unwrap().name(), "overflow-never-set");
+    assert_eq!(function.quirks, Quirk::OverflowNeverSet.into());
     let decoder = DecoderConfig {
         base: Hpa(0x1_4000_0000),
         size_bytes: 2 << 30,
@@ -246,4 +247,24 @@ fn instances_get_message_numbers_in_order() {
     let many = "[[block.instance]]\n".repeat(17);
     let numbers = numbers(&format!("[[block]]\n{many}"));
     assert_eq!(numbers[13..], [14, 15, 1, 2]);
+}
+
+#[test]
+fn several_quirks_are_a_list_and_one_is_a_name() {
+    let both = load("quirk = [\"unit-shifted\", \"count-zero\"]\n").unwrap();
+    let wanted: QuirkSet = [Quirk::CountZero, Quirk::UnitShifted].into_iter().collect();
+    assert_eq!(both.function().quirks, wanted);
+    assert!(
+        both.summary()
+            .ends_with(", quirks count-zero, unit-shifted")
+    );
+    let written = toml::to_string(&both).unwrap();
+    assert!(
+        written.contains("quirk = [\"count-zero\", \"unit-shifted\"]"),
+        "{written}"
+    );
+    assert_eq!(load(&written).unwrap(), both);
+    let one = load("quirk = [\"count-zero\"]\n").unwrap();
+    let written = toml::to_string(&one).unwrap();
+    assert!(written.contains("quirk = \"count-zero\""), "{written}");
 }

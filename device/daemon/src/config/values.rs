@@ -5,11 +5,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use chmu_cxl::Profile;
-use chmu_model::Quirk;
+use chmu_model::{Emulation, Quirk, QuirkSet};
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::request::RequestFilter;
 use chmu_spec::unit_size::UnitSize;
-use serde::de::Deserializer;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
 use serde::ser::Serializer;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +33,9 @@ pub enum ValueError {
     /// A name that no quirk has.
     #[error("\"{0}\" is no quirk; {meant}vfio-user-chmu --list-quirks names them", meant = meant_quirk(.0))]
     Quirk(String),
+    /// A name that no emulation has.
+    #[error("\"{0}\" is no emulation; write one of {known}", known = emulation_names())]
+    Emulation(String),
     /// A name that no profile has.
     #[error("\"{0}\" is no profile; write one of {known}", known = profile_names())]
     Profile(String),
@@ -49,6 +52,11 @@ pub enum ValueError {
 
 fn profile_names() -> String {
     let names: Vec<_> = Profile::ALL.iter().map(|profile| profile.name()).collect();
+    names.join(", ")
+}
+
+fn emulation_names() -> String {
+    let names: Vec<_> = Emulation::ALL.iter().map(|one| one.name).collect();
     names.join(", ")
 }
 
@@ -134,6 +142,76 @@ named!(
     /// A ready-made device by its name.
     ProfileName(Profile), Profile::from_name, Profile
 );
+
+/// A public emulation by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EmulationName(pub Emulation);
+
+impl FromStr for EmulationName {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let found = Emulation::from_name(text).map(Self);
+        found.ok_or_else(|| ValueError::Emulation(text.to_owned()))
+    }
+}
+
+impl fmt::Display for EmulationName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+/// Quirks, in files written as one name or as a list of names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuirkNames(pub QuirkSet);
+
+impl QuirkNames {
+    /// Whether no rule is broken.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for QuirkNames {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<_> = self.0.iter().map(Quirk::name).collect();
+        match &*names {
+            [name] => serializer.serialize_str(name),
+            names => serializer.collect_seq(names),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for QuirkNames {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(QuirkNamesVisitor)
+    }
+}
+
+/// Reads a name or a list of names.
+struct QuirkNamesVisitor;
+
+impl<'de> Visitor<'de> for QuirkNamesVisitor {
+    type Value = QuirkNames;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a quirk, or a list of such names")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<QuirkNames, E> {
+        let QuirkName(quirk) = name.parse().map_err(E::custom)?;
+        Ok(QuirkNames(quirk.into()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut names: A) -> Result<QuirkNames, A::Error> {
+        let mut set = QuirkSet::NONE;
+        while let Some(QuirkName(quirk)) = names.next_element()? {
+            set.insert(quirk);
+        }
+        Ok(QuirkNames(set))
+    }
+}
 
 fn filter_from_name(name: &str) -> Option<RequestFilter> {
     let mut filters = RequestFilter::ALL.into_iter();

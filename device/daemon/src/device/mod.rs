@@ -75,7 +75,7 @@ impl Device {
             clients: ClientStatistics::default(),
             messages: BTreeMap::new(),
             trace: None,
-            reads_change: config.quirk == Some(Quirk::StatusClearsOnRead),
+            reads_change: config.quirks.has(Quirk::StatusClearsOnRead),
         })
     }
 

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use chmu_cxl::{Function, FunctionConfig, FunctionEvent, FunctionHost, Region};
+use chmu_model::QuirkSet;
 use chmu_spec::chmu::{self, BLOCK_TABLE, INSTANCE_TABLE, instance_offset, offset};
 use chmu_spec::cxl::component::{
     self, ArrayHeader, CACHE_MEM, CapabilityHeader, DECODER_BYTES, DECODER_TABLE, HDM_HEADER_BYTES,
@@ -62,7 +63,7 @@ const HEADER: [(u16, u64, &str, Kind); 20] = [
 /// on purpose is mapped as if it broke none.
 pub(super) fn map(config: &FunctionConfig) -> RegisterMap {
     let config = FunctionConfig {
-        quirk: None,
+        quirks: QuirkSet::NONE,
         ..config.clone()
     };
     let mut map = RegisterMap::default();

@@ -3,7 +3,7 @@
 
 use chmu_spec::chmu::{Capabilities0, Capabilities1};
 
-use crate::behaviour::CapabilityBehaviour;
+use crate::behaviour::{CapabilityBehaviour, Chain};
 use crate::capabilities::Capabilities;
 use crate::place::Place;
 
@@ -20,15 +20,21 @@ impl Advertised {
     pub(super) fn new(
         capabilities: &Capabilities,
         place: Place,
-        behaviour: CapabilityBehaviour,
+        behaviour: &CapabilityBehaviour,
     ) -> Self {
         let register_0 = Capabilities0::from_bits(capabilities.register_0());
         let register_1 = Capabilities1::from_bits(capabilities.register_1());
         Self {
-            capabilities_0: (behaviour.register_0)(register_0).into_bits(),
-            capabilities_1: (behaviour.register_1)(register_1).into_bits(),
+            capabilities_0: changed(register_0, &behaviour.register_0).into_bits(),
+            capabilities_1: changed(register_1, &behaviour.register_1).into_bits(),
             range_bitmap: (behaviour.range_bitmap)(place),
             hotlist: (behaviour.hotlist)(place),
         }
     }
+}
+
+fn changed<T>(register: T, changes: &Chain<fn(T) -> T>) -> T {
+    changes
+        .iter()
+        .fold(register, |register, change| change(register))
 }

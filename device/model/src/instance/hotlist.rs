@@ -57,6 +57,11 @@ impl Hotlist {
         occupancy(self.head, self.tail, self.size)
     }
 
+    /// Whether one more entry would make a full list look empty.
+    pub(crate) fn is_full(&self) -> bool {
+        next_index(self.tail, self.size) == self.head
+    }
+
     /// Moves the head; refused when `head` is not between the old head and the tail.
     pub(crate) fn set_head(&mut self, head: u16) -> bool {
         let accepted = match self.behaviour.other_heads {

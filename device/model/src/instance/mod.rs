@@ -65,10 +65,12 @@ impl Instance {
         behaviour: Behaviour,
     ) -> Self {
         let mut real = capabilities.clone();
-        (behaviour.capabilities.real)(&mut real);
+        for change in behaviour.capabilities.real.iter() {
+            change(&mut real);
+        }
         let mut instance = Self {
             place,
-            advertised: Advertised::new(capabilities, place, behaviour.capabilities),
+            advertised: Advertised::new(capabilities, place, &behaviour.capabilities),
             capacity_bytes,
             registers: Registers::power_on(behaviour.power_on),
             status: StatusLatches::new(behaviour.status, behaviour.power_on.overflow),

@@ -75,7 +75,8 @@ impl Instance {
         }
         for register in registers_of(write.word) {
             let (value, lanes) = write.part(register.offset, register.width);
-            let lanes = (self.behaviour.registers.reached)(register, write.lanes, lanes);
+            let reached = self.behaviour.registers.reached.iter();
+            let lanes = reached.fold(lanes, |lanes, link| link(register, write.lanes, lanes));
             if lanes != 0 {
                 let written = Written { value, lanes };
                 self.write_register(now_ns, register, written, range_is_taken, host);
@@ -101,7 +102,8 @@ impl Instance {
             let offset = register.offset;
             self.note(Fault::Locked { offset }, host);
         }
-        let kept = (self.behaviour.registers.kept)(register, new, (value, lanes));
+        let kept = self.behaviour.registers.kept.iter();
+        let kept = kept.fold(new, |new, link| link(register, new, (value, lanes)));
         match register.offset {
             offset::CONFIGURATION_0 => {
                 let started = register.started(value, lanes);
@@ -191,7 +193,8 @@ impl Instance {
     /// Whether the configuration at an offset is fixed.
     fn is_locked(&self, offset: u64) -> bool {
         let busy = self.is_shown_enabled() || self.operations.is_busy();
-        busy && !(self.behaviour.registers.is_never_locked)(offset)
+        let mut never_locked = self.behaviour.registers.is_never_locked.iter();
+        busy && !never_locked.any(|is_never_locked| is_never_locked(offset))
     }
 
     /// Whether a write of the bits `set` wants to enable or disable the instance while an

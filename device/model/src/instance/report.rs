@@ -3,7 +3,7 @@
 
 use chmu_spec::hotlist::{ENTRY_BYTES, Entry};
 
-use crate::behaviour::{PerCondition, Shortage};
+use crate::behaviour::{Order, PerCondition, Shortage};
 use crate::event::Event;
 use crate::host::Host;
 use crate::statistics::count;
@@ -18,8 +18,10 @@ impl Instance {
         while let Some(counting) = &mut self.counting
             && let Some(ended) = counting.end_epoch(now_ns, &mut self.hot)
         {
-            if self.behaviour.entries.coldest_first {
-                self.hot.reverse();
+            match self.behaviour.entries.order {
+                Order::Hottest => {}
+                Order::Coldest => self.hot.reverse(),
+                Order::Lowest => self.hot.sort_by_unit(),
             }
             self.statistics.epochs_closed =
                 self.statistics.epochs_closed.saturating_add(ended.epochs);
@@ -61,6 +63,7 @@ impl Instance {
             Shortage {
                 lost: lost_some,
                 waiting,
+                full: self.hotlist.is_full(),
             },
             host,
         );
@@ -75,7 +78,11 @@ impl Instance {
             refilled = true;
         }
         if refilled {
-            self.update_status(Shortage::default(), host);
+            let shortage = Shortage {
+                full: self.hotlist.is_full(),
+                ..Shortage::default()
+            };
+            self.update_status(shortage, host);
         }
     }
 
@@ -92,8 +99,12 @@ impl Instance {
     }
 
     fn encode(&self, entry: Entry) -> u64 {
-        let rules = self.counting.as_ref().map(Counting::rules);
-        rules.map_or(0, |rules| (self.behaviour.entries.encode)(entry, rules))
+        let Some(rules) = self.counting.as_ref().map(Counting::rules) else {
+            return 0;
+        };
+        let said = self.behaviour.entries.said.iter();
+        let entry = said.fold(entry, |entry, link| link(entry, rules));
+        (self.behaviour.entries.encode)(entry, rules)
     }
 
     fn store(&mut self, index: u16, entry: u64, host: &mut impl Host) {

@@ -70,9 +70,14 @@ impl StatusLatches {
     ) -> bool {
         let spent = self.fill_level_rose && !self.behaviour.fill_level_rearms;
         let overflows = (self.behaviour.overflows)(shortage);
+        let holding = PerCondition {
+            overflow: overflows,
+            fill_level: is_filled && !spent,
+        };
+        let seen = (self.behaviour.seen)(holding, enabled);
         let rose = PerCondition {
-            overflow: overflows && !self.set.overflow,
-            fill_level: is_filled && !self.set.fill_level && !spent,
+            overflow: seen.overflow && !self.set.overflow,
+            fill_level: seen.fill_level && !self.set.fill_level,
         };
         self.set.overflow |= rose.overflow;
         self.set.fill_level |= rose.fill_level;
@@ -84,7 +89,7 @@ impl StatusLatches {
     pub(super) fn end_epoch(&mut self, is_filled: bool, enabled: PerCondition) -> bool {
         let overflows = Shortage {
             lost: true,
-            waiting: false,
+            ..Shortage::default()
         };
         let interrupts =
             self.behaviour.epoch_overflows && self.update(overflows, is_filled, enabled);
@@ -122,10 +127,12 @@ mod tests {
     const LOST: Shortage = Shortage {
         lost: true,
         waiting: false,
+        full: false,
     };
     const WAITING: Shortage = Shortage {
         lost: false,
         waiting: true,
+        full: false,
     };
 
     fn latches() -> StatusLatches {

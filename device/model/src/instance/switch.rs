@@ -63,7 +63,9 @@ impl Instance {
             &self.ranges,
             self.capacity_bytes,
         );
-        (self.behaviour.counting.rules)(&mut rules, &settings);
+        for change in self.behaviour.counting.rules.iter() {
+            change(&mut rules, &settings);
+        }
         let units = rules.units();
         let counting = Counting::new(rules).map_err(|_| Refusal::Memory { units })?;
         Ok(Outcome::Enable(settings, Box::new(counting)))

@@ -245,6 +245,12 @@ Counting {
         "Entries hold the count above bit 32 and the unit below it.";
     LargeUnitsCapped, "large-units-capped",
         "Units above 2 MiB are counted and numbered as units of 2 MiB.";
+    UnitRandom, "unit-random",
+        "Entries name units that have nothing to do with the hot ones.";
+    EntryIsAddress, "entry-is-address",
+        "Entries hold the unit's address with the count in the bits below the unit size.";
+    UnitSizeIgnored, "unit-size-ignored",
+        "Units are counted and numbered as units of 4 KiB, whatever size is configured.";
     SmallUnitsRounded, "small-units-rounded",
         "Units below 64 KiB are counted and numbered as units of 64 KiB.";
 }
@@ -255,6 +261,8 @@ Epoch {
         "Epochs last half as long as configured.";
     EpochMultiplierIgnored, "epoch-multiplier-ignored",
         "Epochs last one unit of their scale whatever the multiplier says.";
+    EpochInMilliseconds, "epoch-in-milliseconds",
+        "Epochs last as many milliseconds as the multiplier says, whatever the scale.";
     EpochDrifts, "epoch-drifts",
         "Every epoch after the first lasts an eighth longer than configured, so that the ends drift.";
     EpochKeepsCounters, "epoch-keeps-counters",
@@ -297,6 +305,8 @@ Hotlist {
         "Each hot unit is appended twice.";
     ColdestFirst, "coldest-first",
         "Of the hot units of an epoch, the coldest are kept.";
+    LowestFirst, "lowest-first",
+        "Of the hot units of an epoch, those with the lowest addresses are kept.";
     BacklogLost, "backlog-lost",
         "Hot units that wait for room never come although postponed insertion is supported.";
     BacklogReversed, "backlog-reversed",
@@ -319,6 +329,10 @@ Status {
         "The overflow bit stays clear when hot units are lost.";
     OverflowWhenWaiting, "overflow-when-waiting",
         "The overflow bit is set for hot units that wait for room and are not lost.";
+    OverflowWhenFull, "overflow-when-full",
+        "The overflow bit is set when the list becomes full, before anything is lost.";
+    StatusNeedsInterrupts, "status-needs-interrupts",
+        "Overflow and fill level are set only while their interrupts are enabled.";
     OverflowEachEpoch, "overflow-each-epoch",
         "The overflow bit is set at the end of each epoch, lost units or not.";
     FillLevelNeverSet, "fill-level-never-set",

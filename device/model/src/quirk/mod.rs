@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Rules that a block can be told to break, one at a time: what real devices get wrong.
+//! Rules that a block can be told to break, one at a time or several: what real devices get wrong.
 //!
 //! A conformance suite is worth what it finds: each quirk is a device that it must not accept.
 
 mod behaviour;
+mod emulation;
 mod list;
+mod set;
 
+pub use emulation::Emulation;
 pub use list::Quirk;
+pub use set::QuirkSet;
 
 /// The part of the unit whose rule a quirk breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

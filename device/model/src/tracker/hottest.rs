@@ -53,6 +53,11 @@ impl Hottest {
         self.entries.reverse();
     }
 
+    /// Sorts the units by their numbers.
+    pub(crate) fn sort_by_unit(&mut self) {
+        self.entries.sort_unstable_by_key(|entry| entry.unit);
+    }
+
     /// Units that were taken, those that were not kept included.
     pub(crate) fn units(&self) -> u64 {
         let kept = u64::try_from(self.entries.len()).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Block header, capabilities and configurations that no block can have.
 
-use chmu_model::{Block, BlockConfig, Capabilities, ConfigError, CounterWidths};
+use chmu_model::{Block, BlockConfig, Capabilities, ConfigError, CounterWidths, QuirkSet};
 use chmu_spec::chmu::EpochType;
 use chmu_spec::epoch::{EpochLength, EpochScale};
 use chmu_spec::request::{RequestFilter, RequestFilters};
@@ -13,7 +13,7 @@ fn config(change: impl FnOnce(&mut BlockConfig)) -> Result<Block, ConfigError> {
     let mut config = BlockConfig {
         capacity_bytes: 1 << 30,
         instances: vec![Capabilities::default()],
-        quirk: None,
+        quirks: QuirkSet::NONE,
     };
     change(&mut config);
     Block::new(&config)

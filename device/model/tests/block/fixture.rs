@@ -126,11 +126,14 @@ impl Bench {
         Self::with(|capabilities| capabilities.hotlist_entries = hotlist_entries)
     }
 
-    pub(crate) fn of(capabilities: Vec<Capabilities>, quirk: Option<Quirk>) -> Self {
+    pub(crate) fn of(
+        capabilities: Vec<Capabilities>,
+        quirks: impl IntoIterator<Item = Quirk>,
+    ) -> Self {
         let config = BlockConfig {
             capacity_bytes: CAPACITY_BYTES,
             instances: capabilities.clone(),
-            quirk,
+            quirks: quirks.into_iter().collect(),
         };
         Self {
             block: Block::new(&config).unwrap(),

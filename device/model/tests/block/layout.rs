@@ -2,7 +2,7 @@
 //! Where the parts of an instance lie, as public drivers take it: the range bitmap reaches up to
 //! the hotlist, and nothing lies behind the last instance.
 
-use chmu_model::{Block, BlockConfig, Capabilities, Caution};
+use chmu_model::{Block, BlockConfig, Capabilities, Caution, QuirkSet};
 use chmu_spec::chmu::RANGE_BYTES;
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ fn block(capacity_bytes: u64, hotlist_entries: &[u16]) -> Block {
     Block::new(&BlockConfig {
         capacity_bytes,
         instances: instances.collect(),
-        quirk: None,
+        quirks: QuirkSet::NONE,
     })
     .unwrap()
 }
@@ -147,7 +147,7 @@ fn operations_that_drivers_do_not_wait_for_are_cautioned_against() {
                 operation_delay_ns: delay_ns,
                 ..Capabilities::default()
             }],
-            quirk: None,
+            quirks: QuirkSet::NONE,
         })
         .unwrap();
         assert_eq!(block.cautions().len(), cautions);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Which requests count: filters, ranges and down-sampling.
 
-use chmu_model::{Block, BlockConfig, Capabilities};
+use chmu_model::{Block, BlockConfig, Capabilities, QuirkSet};
 use chmu_spec::access::Access;
 use chmu_spec::address::Dpa;
 use chmu_spec::chmu::RANGE_BYTES;
@@ -101,7 +101,7 @@ fn the_whole_range_bitmap_of_a_large_device_is_writable_and_acts() {
     let config = BlockConfig {
         capacity_bytes,
         instances: vec![Capabilities::default()],
-        quirk: None,
+        quirks: QuirkSet::NONE,
     };
     let mut block = Block::new(&config).unwrap();
     let mut host = Recorder::default();

@@ -75,7 +75,7 @@ pub const FOOLS: &[Fool] = &[
     Fool {
         name: "every-other-request",
         pretends: "it counts every other group of requests",
-        requirements: &["CHMU-EPOCH-001", "CHMU-COUNTER-002"],
+        requirements: &["CHMU-EPOCH-001", "CHMU-COUNTER-002", "CHMU-ALWAYSON-001"],
         requests: |memory| memory.requests % 2 == 1,
         ..HONEST
     },

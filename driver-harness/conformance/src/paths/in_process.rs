@@ -17,7 +17,7 @@ use chmu_cxl::{
 };
 use chmu_driver::transport::Transport;
 use chmu_driver::transport::in_process::InProcessDevice;
-use chmu_model::{Capabilities, Quirk};
+use chmu_model::{Capabilities, QuirkSet};
 use chmu_spec::access::Access;
 use chmu_spec::address::{Dpa, Hpa};
 
@@ -38,8 +38,8 @@ pub struct Model {
     pub profile: Profile,
     /// Devices that share its windows; it is the second of several.
     pub ways: u8,
-    /// The rule it breaks.
-    pub quirk: Option<Quirk>,
+    /// The rules it breaks.
+    pub quirks: QuirkSet,
 }
 
 impl Model {
@@ -48,13 +48,13 @@ impl Model {
         Self {
             profile,
             ways: 1,
-            quirk: None,
+            quirks: QuirkSet::NONE,
         }
     }
 
     fn config(self) -> FunctionConfig {
         FunctionConfig {
-            quirk: self.quirk,
+            quirks: self.quirks,
             ..function_config(self.profile.blocks(), self.profile.interrupts(), self.ways)
         }
     }
@@ -84,7 +84,7 @@ pub fn function_config(
         decoders: vec![decoder(0), decoder(1)],
         blocks,
         interrupts,
-        quirk: None,
+        quirks: QuirkSet::NONE,
     }
 }
 

@@ -78,14 +78,17 @@ enum Followers {
     Traffic,
     /// Cases of these areas.
     Areas(&'static [&'static str]),
+    /// These cases.
+    Cases(&'static [&'static str]),
 }
 
 impl Followers {
-    fn include(self, area: &str) -> bool {
+    fn include(self, case: &str) -> bool {
         match self {
-            Self::Everything => area != "discovery",
-            Self::Traffic => !matches!(area, "discovery" | "capability" | "register"),
-            Self::Areas(areas) => areas.contains(&area),
+            Self::Everything => area(case) != "discovery",
+            Self::Traffic => !matches!(area(case), "discovery" | "capability" | "register"),
+            Self::Areas(areas) => areas.contains(&area(case)),
+            Self::Cases(cases) => cases.contains(&case),
         }
     }
 }
@@ -96,6 +99,10 @@ const NEEDS: &[(&str, Followers)] = &[
     ("discovery/instances-answer", Followers::Everything),
     ("capability/epoch-codes", Followers::Everything),
     ("capability/no-overlap", Followers::Everything),
+    (
+        "capability/down-sampling",
+        Followers::Cases(&["configuration/refuses-down-sampling"]),
+    ),
     ("reset/decoders-stay", Followers::Everything),
     ("operation/enable", Followers::Everything),
     ("operation/disable", Followers::Everything),
@@ -133,6 +140,7 @@ const NEEDS: &[(&str, Followers)] = &[
         Followers::Areas(&["interrupt", "order"]),
     ),
     ("epoch/counters-cleared", Followers::Traffic),
+    ("hotlist/hottest-kept", Followers::Cases(&["hotlist/order"])),
     (
         "threshold/one-below",
         Followers::Areas(&["operation", "epoch", "always-on", "instance", "stress"]),
@@ -180,7 +188,7 @@ fn need(case: &str) -> usize {
 fn is_needed(needed: &str, later: &str) -> bool {
     NEEDS
         .iter()
-        .any(|(case, followers)| *case == needed && followers.include(area(later)))
+        .any(|(case, followers)| *case == needed && followers.include(later))
 }
 
 #[cfg(test)]
@@ -260,11 +268,16 @@ mod tests {
         let all = cases::all();
         for (needed, followers) in NEEDS {
             assert!(all.iter().any(|case| case.name == *needed), "{needed}");
-            let Followers::Areas(areas) = followers else {
-                continue;
+            let (areas, names) = match followers {
+                Followers::Areas(areas) => (*areas, &[][..]),
+                Followers::Cases(cases) => (&[][..], *cases),
+                Followers::Everything | Followers::Traffic => continue,
             };
-            for name in *areas {
+            for name in areas {
                 assert!(all.iter().any(|case| case.area() == *name), "{name}");
+            }
+            for name in names {
+                assert!(all.iter().any(|case| case.name == *name), "{name}");
             }
         }
     }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use toml::Table;
-use vfio_user_chmu::config::{Config, ConfigFile, ProfileName, QuirkName};
+use vfio_user_chmu::config::{Config, ConfigFile, ProfileName, QuirkNames};
 
 use super::device_config::device_config;
 use crate::topology::Topology;
@@ -27,8 +27,8 @@ pub struct DeviceSettings<'a> {
     pub file: Option<&'a Path>,
     /// The ready-made device where the file says nothing.
     pub profile: Option<ProfileName>,
-    /// The rule to break.
-    pub quirk: Option<QuirkName>,
+    /// The rules to break in place of the file's.
+    pub quirks: QuirkNames,
 }
 
 impl DeviceSettings<'_> {
@@ -55,7 +55,9 @@ impl DeviceSettings<'_> {
         }
         for device in topology.devices() {
             let mut config: Config = toml::from_str(&device_config(&device, &settings)?)?;
-            config.quirk = self.quirk.or(config.quirk);
+            if !self.quirks.is_empty() {
+                config.quirks = self.quirks;
+            }
             config.completed().check(file.as_ref())?;
         }
         Ok(settings)

@@ -42,6 +42,19 @@ fn refusals_name_the_place_and_what_would_be_right() {
             "1:9: \"slow\" is no quirk; vfio-user-chmu --list-quirks names them",
         ),
         (
+            "quirk = [\"count-zero\", \"slow\"]\n",
+            "1:24: \"slow\" is no quirk; vfio-user-chmu --list-quirks names them",
+        ),
+        (
+            "quirk = 3\n",
+            "1:9: invalid type: integer `3`, expected the name of a quirk, or a list of such names",
+        ),
+        (
+            "quirk = [\"full-overwrites\", \"full-one-early\"]\n",
+            "1:9: A device cannot break full-one-early and full-overwrites at once: both say what is done in the same \
+             place; take one",
+        ),
+        (
             "latency = \"0\"\n",
             "1:11: Memory has a latency of 1 ns or more",
         ),

@@ -41,40 +41,42 @@ impl Behaviour {
         let read = &mut self.capabilities;
         match quirk {
             Quirk::HotlistSizeOneMore => {
-                read.register_0 =
-                    |one| one.with_hotlist_entries(one.hotlist_entries().saturating_add(1));
+                read.register_0
+                    .add(|one| one.with_hotlist_entries(one.hotlist_entries().saturating_add(1)));
             }
             Quirk::HotlistSizeOneLess => {
-                read.register_0 =
-                    |one| one.with_hotlist_entries(one.hotlist_entries().saturating_sub(1));
+                read.register_0
+                    .add(|one| one.with_hotlist_entries(one.hotlist_entries().saturating_sub(1)));
             }
             Quirk::EpochScaleFromZero => {
-                read.register_0 = |one| {
+                read.register_0.add(|one| {
                     one.with_minimum_epoch_scale(one.minimum_epoch_scale().saturating_sub(1))
                         .with_maximum_epoch_scale(one.maximum_epoch_scale().saturating_sub(1))
-                };
+                });
             }
             Quirk::EpochBoundsSwapped => {
-                read.register_0 = |one| {
+                read.register_0.add(|one| {
                     one.with_minimum_epoch_scale(one.maximum_epoch_scale())
                         .with_minimum_epoch_multiplier(one.maximum_epoch_multiplier())
                         .with_maximum_epoch_scale(one.minimum_epoch_scale())
                         .with_maximum_epoch_multiplier(one.minimum_epoch_multiplier())
-                };
+                });
             }
             Quirk::TrackableRequestsShifted => {
-                read.register_0 = |one| one.with_trackable_requests(one.trackable_requests() << 1);
+                read.register_0
+                    .add(|one| one.with_trackable_requests(one.trackable_requests() << 1));
             }
             Quirk::CapabilityReservedBits => {
-                read.register_1 =
-                    |one| Capabilities1::from_bits(one.into_bits() | 0xffe0_0000_0000_0000);
+                read.register_1
+                    .add(|one| Capabilities1::from_bits(one.into_bits() | 0xffe0_0000_0000_0000));
             }
             Quirk::UnitSizesShifted => {
-                read.register_1 = |one| one.with_unit_sizes(one.unit_sizes() << 1);
+                read.register_1
+                    .add(|one| one.with_unit_sizes(one.unit_sizes() << 1));
             }
             Quirk::DownSamplingFactorsShifted => {
-                read.register_1 =
-                    |one| one.with_down_sampling_factors(one.down_sampling_factors() << 1);
+                read.register_1
+                    .add(|one| one.with_down_sampling_factors(one.down_sampling_factors() << 1));
             }
             Quirk::RangeOffsetFromBlock => {
                 read.range_bitmap = |place| place.range_bitmap.saturating_add(place.start);
@@ -95,48 +97,50 @@ impl Behaviour {
         let real = &mut self.capabilities.real;
         match quirk {
             Quirk::UnitSizeRefused => {
-                *real = |one| {
+                real.add(|one| {
                     let largest = one.unit_sizes.iter().last();
                     let others = one.unit_sizes.iter().filter(|size| Some(*size) != largest);
                     one.unit_sizes = others.collect();
-                };
+                });
             }
             Quirk::AcceptsUntrackableRequest => {
-                *real = |one| one.trackable_requests = RequestFilters::EVERY;
+                real.add(|one| one.trackable_requests = RequestFilters::EVERY);
             }
             Quirk::AcceptsUnitSize => {
-                *real = |one| one.unit_sizes = UnitSizes::from_bits(u32::MAX);
+                real.add(|one| one.unit_sizes = UnitSizes::from_bits(u32::MAX));
             }
-            Quirk::AcceptsDownSampling => *real = |one| one.down_sampling_factors = u16::MAX,
-            Quirk::AcceptsOverlappingRange => *real = |one| one.overlapping_ranges = true,
+            Quirk::AcceptsDownSampling => real.add(|one| one.down_sampling_factors = u16::MAX),
+            Quirk::AcceptsOverlappingRange => real.add(|one| one.overlapping_ranges = true),
             Quirk::AcceptsShortEpoch => {
-                *real = |one| {
+                real.add(|one| {
                     let shortest = EpochLength::new(EpochScale::HundredMicroseconds, 1);
                     one.minimum_epoch = shortest.unwrap_or(one.minimum_epoch);
-                };
+                });
             }
             Quirk::AcceptsLongEpoch => {
-                *real = |one| {
+                real.add(|one| {
                     let longest = EpochLength::new(EpochScale::Second, 0xfff);
                     one.maximum_epoch = longest.unwrap_or(one.maximum_epoch);
-                };
+                });
             }
             Quirk::AcceptsUnsupportedInterrupt => {
-                *real = |one| {
+                real.add(|one| {
                     one.overflow_interrupt = true;
                     one.fill_level_interrupt = true;
-                };
+                });
             }
-            Quirk::EpochPerCounterIsGlobal => *real = |one| one.epoch_type = EpochType::Global,
-            Quirk::EpochGlobalIsPerCounter => *real = |one| one.epoch_type = EpochType::PerCounter,
-            Quirk::OperationTakesASecond => *real = |one| one.operation_delay_ns = SECOND_NS,
+            Quirk::EpochPerCounterIsGlobal => real.add(|one| one.epoch_type = EpochType::Global),
+            Quirk::EpochGlobalIsPerCounter => {
+                real.add(|one| one.epoch_type = EpochType::PerCounter)
+            }
+            Quirk::OperationTakesASecond => real.add(|one| one.operation_delay_ns = SECOND_NS),
             Quirk::EnabledBeforeDone | Quirk::OperationCodesSwapped => {
-                *real = |one| {
+                real.add(|one| {
                     one.operation_delay_ns = one.operation_delay_ns.max(VISIBLE_OPERATION_NS);
-                };
+                });
             }
             Quirk::InterruptWrongMessage => {
-                *real = |one| one.message_number = one.message_number.saturating_add(1) & 0xf;
+                real.add(|one| one.message_number = one.message_number.saturating_add(1) & 0xf);
             }
             _ => {}
         }

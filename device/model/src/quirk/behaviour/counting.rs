@@ -16,12 +16,17 @@ const CAPPED_UNIT_LOG2: u32 = 21;
 /// log2 of the smallest unit of an instance that takes no smaller ones.
 const ROUNDED_UNIT_LOG2: u32 = 16;
 
+/// log2 of the units of an instance that has one size, whatever is asked for.
+const FIXED_UNIT_LOG2: u32 = 12;
+
+const MILLISECOND_NS: u64 = 1_000_000;
+
 impl Behaviour {
     pub(super) fn break_selection(&mut self, quirk: Quirk) {
         let rules = &mut self.counting.rules;
         match quirk {
             Quirk::ReadsAndWritesSwapped => {
-                *rules = |rules, settings| {
+                rules.add(|rules, settings| {
                     rules.tracked = classes(|kind, tee| {
                         let other = match kind {
                             AccessKind::Read => AccessKind::Write,
@@ -29,47 +34,47 @@ impl Behaviour {
                         };
                         settings.filter.tracks(other, tee)
                     });
-                };
+                });
             }
-            Quirk::FilterIgnored => *rules = |rules, _| rules.tracked = classes(|_, _| true),
+            Quirk::FilterIgnored => rules.add(|rules, _| rules.tracked = classes(|_, _| true)),
             Quirk::TeeTracked => {
-                *rules = |rules, settings| {
+                rules.add(|rules, settings| {
                     rules.tracked = classes(|kind, _| settings.filter.tracks(kind, false));
-                };
+                });
             }
             Quirk::TeeDropped => {
-                *rules = |rules, settings| {
+                rules.add(|rules, settings| {
                     rules.tracked = classes(|kind, tee| settings.filter.tracks(kind, tee) && !tee);
-                };
+                });
             }
-            Quirk::RangeIgnored => *rules = |rules, _| rearrange(rules, |_, _| true),
+            Quirk::RangeIgnored => rules.add(|rules, _| rearrange(rules, |_, _| true)),
             Quirk::RangeInverted => {
-                *rules = |rules, _| rearrange(rules, |rules, range| !rules.ranges.has(range));
+                rules.add(|rules, _| rearrange(rules, |rules, range| !rules.ranges.has(range)));
             }
             Quirk::RangeShifted => {
-                *rules = |rules, _| {
+                rules.add(|rules, _| {
                     rearrange(rules, |rules, range| {
                         let before = range.checked_sub(1);
                         before.is_some_and(|range| rules.ranges.has(range))
                     });
-                };
+                });
             }
             Quirk::RangeGranularityDoubled => {
-                *rules = |rules, _| rearrange(rules, |rules, range| rules.ranges.has(range >> 1));
+                rules.add(|rules, _| rearrange(rules, |rules, range| rules.ranges.has(range >> 1)));
             }
-            Quirk::DownSamplingIgnored => *rules = |rules, _| rules.down_sampling_log2 = 0,
+            Quirk::DownSamplingIgnored => rules.add(|rules, _| rules.down_sampling_log2 = 0),
             Quirk::DownSamplingDoubled => {
-                *rules = |rules, _| {
+                rules.add(|rules, _| {
                     rules.down_sampling_log2 = rules.down_sampling_log2.saturating_add(1).min(15);
-                };
+                });
             }
             Quirk::DownSamplingHalved => {
-                *rules = |rules, _| {
+                rules.add(|rules, _| {
                     rules.down_sampling_log2 = rules.down_sampling_log2.saturating_sub(1);
-                };
+                });
             }
-            Quirk::RandomisedNotRandom => *rules = |rules, _| rules.randomise = false,
-            Quirk::RandomisedAlways => *rules = |rules, _| rules.randomise = true,
+            Quirk::RandomisedNotRandom => rules.add(|rules, _| rules.randomise = false),
+            Quirk::RandomisedAlways => rules.add(|rules, _| rules.randomise = true),
             Quirk::InstancesShareCounters => self.counting.counts_per_request = |enabled| enabled,
             _ => {}
         }
@@ -78,57 +83,69 @@ impl Behaviour {
     pub(super) fn break_counting(&mut self, quirk: Quirk) {
         let rules = &mut self.counting.rules;
         match quirk {
-            Quirk::CountWraps => *rules = |rules, _| rules.maximum = u32::MAX,
-            Quirk::CountSaturatesEarly => *rules = |rules, _| rules.maximum >>= 1,
+            Quirk::CountWraps => rules.add(|rules, _| rules.maximum = u32::MAX),
+            Quirk::CountSaturatesEarly => rules.add(|rules, _| rules.maximum >>= 1),
             Quirk::ThresholdExclusive => {
-                *rules = |rules, _| rules.threshold = rules.threshold.saturating_add(1);
+                rules.add(|rules, _| rules.threshold = rules.threshold.saturating_add(1));
             }
-            Quirk::ThresholdIgnored => *rules = |rules, _| rules.threshold = 1,
-            Quirk::AlwaysOnKeepsCounter => *rules = |rules, _| rules.always_on_frees = false,
+            Quirk::ThresholdIgnored => rules.add(|rules, _| rules.threshold = 1),
+            Quirk::AlwaysOnKeepsCounter => rules.add(|rules, _| rules.always_on_frees = false),
             Quirk::AlwaysOnReportsOnce => {
-                *rules = |rules, _| {
+                rules.add(|rules, _| {
                     rules.always_on_frees = false;
                     rules.always_on_once = true;
-                };
+                });
             }
             Quirk::AlwaysOnCountWrong => {
-                *rules = |rules, _| rules.always_on_count = rules.maximum;
+                rules.add(|rules, _| rules.always_on_count = rules.maximum);
             }
             Quirk::LargeUnitsCapped => {
-                *rules = |rules, _| {
+                rules.add(|rules, _| {
                     let limit = UnitSize::from_log2_bytes(CAPPED_UNIT_LOG2);
                     rules.unit_size = limit.map_or(rules.unit_size, |one| rules.unit_size.min(one));
-                };
+                });
             }
             Quirk::SmallUnitsRounded => {
-                *rules = |rules, _| {
+                rules.add(|rules, _| {
                     let limit = UnitSize::from_log2_bytes(ROUNDED_UNIT_LOG2);
                     rules.unit_size = limit.map_or(rules.unit_size, |one| rules.unit_size.max(one));
-                };
+                });
             }
+            Quirk::UnitSizeIgnored => rules.add(|rules, _| {
+                let fixed = UnitSize::from_log2_bytes(FIXED_UNIT_LOG2);
+                rules.unit_size = fixed.unwrap_or(rules.unit_size);
+            }),
+            Quirk::EpochInMilliseconds => rules.add(|rules, settings| {
+                let multiplier = settings.epoch.map(EpochLength::multiplier);
+                scale_epoch(rules, |epoch_ns| {
+                    multiplier.map_or(epoch_ns, |number| {
+                        u64::from(number).saturating_mul(MILLISECOND_NS)
+                    })
+                });
+            }),
             Quirk::EpochTwiceAsLong => {
-                *rules = |rules, _| scale_epoch(rules, |epoch_ns| epoch_ns.saturating_mul(2));
+                rules.add(|rules, _| scale_epoch(rules, |epoch_ns| epoch_ns.saturating_mul(2)));
             }
             Quirk::EpochHalfAsLong => {
-                *rules = |rules, _| scale_epoch(rules, |epoch_ns| epoch_ns >> 1)
+                rules.add(|rules, _| scale_epoch(rules, |epoch_ns| epoch_ns >> 1))
             }
             Quirk::EpochMultiplierIgnored => {
-                *rules = |rules, settings| {
+                rules.add(|rules, settings| {
                     let scale_ns = settings.epoch.map(|epoch| epoch.scale().nanoseconds());
                     scale_epoch(rules, |epoch_ns| scale_ns.unwrap_or(epoch_ns));
-                };
+                });
             }
             Quirk::EpochDrifts => {
-                *rules = |rules, settings| {
+                rules.add(|rules, settings| {
                     let epoch_ns = settings.epoch.map(EpochLength::nanoseconds);
                     rules.epoch_drift_ns = epoch_ns.unwrap_or(0) >> 3;
-                };
+                });
             }
             Quirk::EpochReportsAtThreshold => {
-                *rules = |rules, _| rules.comparison = Comparison::AlwaysOn;
+                rules.add(|rules, _| rules.comparison = Comparison::AlwaysOn);
             }
-            Quirk::EpochKeepsCounters => *rules = |rules, _| rules.clearing = Clearing::None,
-            Quirk::EpochKeepsColdCounters => *rules = |rules, _| rules.clearing = Clearing::Hot,
+            Quirk::EpochKeepsCounters => rules.add(|rules, _| rules.clearing = Clearing::None),
+            Quirk::EpochKeepsColdCounters => rules.add(|rules, _| rules.clearing = Clearing::Hot),
             _ => {}
         }
     }

@@ -7,13 +7,13 @@ mod registers;
 mod reporting;
 
 use crate::behaviour::Behaviour;
-use crate::quirk::Quirk;
+use crate::quirk::QuirkSet;
 
 impl Behaviour {
-    /// The behaviour of a block with a quirk, or by the rules.
-    pub(crate) fn new(quirk: Option<Quirk>) -> Self {
+    /// The behaviour of a block that breaks these rules and keeps all others.
+    pub(crate) fn new(quirks: QuirkSet) -> Self {
         let mut behaviour = Self::default();
-        if let Some(quirk) = quirk {
+        for quirk in quirks.iter() {
             behaviour.break_header(quirk);
             behaviour.break_capabilities(quirk);
             behaviour.break_real_capabilities(quirk);

@@ -15,47 +15,51 @@ impl Behaviour {
         let never_locked = &mut registers.is_never_locked;
         match quirk {
             Quirk::RequestsWritableWhileEnabled => {
-                *never_locked = |offset| offset == offset::CONFIGURATION_0;
+                never_locked.add(|offset| offset == offset::CONFIGURATION_0);
             }
             Quirk::UnitWritableWhileEnabled => {
-                *never_locked = |offset| offset == offset::CONFIGURATION_1;
+                never_locked.add(|offset| offset == offset::CONFIGURATION_1);
             }
             Quirk::FillLevelWritableWhileEnabled => {
-                *never_locked = |offset| offset == offset::CONFIGURATION_2;
+                never_locked.add(|offset| offset == offset::CONFIGURATION_2);
             }
             Quirk::RangesWritableWhileEnabled => {
-                *never_locked = |offset| offset >= INSTANCE_REGISTERS_BYTES;
+                never_locked.add(|offset| offset >= INSTANCE_REGISTERS_BYTES);
             }
             Quirk::ConfigurationReservedBits => {
-                registers.kept = |register, new, (value, lanes)| {
+                registers.kept.add(|register, new, (value, lanes)| {
                     let reserved = register.reserved() & lanes;
                     (new & !reserved) | (value & reserved)
-                };
+                });
             }
             Quirk::ThresholdTruncated => {
-                registers.kept = |register, new, _| match register.offset {
-                    offset::CONFIGURATION_0 => new & 0x0000_00ff_ffff_ffff,
-                    _ => new,
-                };
+                registers
+                    .kept
+                    .add(|register, new, _| match register.offset {
+                        offset::CONFIGURATION_0 => new & 0x0000_00ff_ffff_ffff,
+                        _ => new,
+                    });
             }
             Quirk::HalfWriteClobbers => {
-                registers.reached = |register, _, lanes| {
+                registers.reached.add(|register, _, lanes| {
                     let half = register.width == 64 && lanes.count_ones() == 32;
                     if half { u64::MAX } else { lanes }
-                };
+                });
             }
             Quirk::NarrowWriteIgnored => {
-                registers.reached = |register, _, lanes| {
+                registers.reached.add(|register, _, lanes| {
                     unless(is_configuration(register) && lanes.count_ones() < 32, lanes)
-                };
+                });
             }
             Quirk::HeadShortWriteIgnored => {
-                registers.reached =
-                    |register, word, lanes| unless(is_head(register) && !is_wide(word), lanes);
+                registers.reached.add(|register, word, lanes| {
+                    unless(is_head(register) && !is_wide(word), lanes)
+                });
             }
             Quirk::HeadWideWriteIgnored => {
-                registers.reached =
-                    |register, word, lanes| unless(is_head(register) && is_wide(word), lanes);
+                registers
+                    .reached
+                    .add(|register, word, lanes| unless(is_head(register) && is_wide(word), lanes));
             }
             Quirk::HeadOfFirstInstance => {
                 registers.reached_instance = |index, word| match (index, word) {

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Broken hotlists, entries, status bits and interrupts.
 
+use chmu_spec::address::UnitIndex;
 use chmu_spec::hotlist::{Entry, maximum_count};
 use chmu_spec::register::{FieldAccess, Register};
 
-use crate::behaviour::{Backlog, Behaviour, Full, OtherHeads};
+use crate::behaviour::{Backlog, Behaviour, Full, Order, OtherHeads, PerCondition};
 use crate::quirk::Quirk;
 use crate::rules::{Comparison, Rules};
+
+/// Spreads the bits of a number over a word.
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl Behaviour {
     pub(super) fn break_hotlist(&mut self, quirk: Quirk) {
@@ -26,37 +30,38 @@ impl Behaviour {
     pub(super) fn break_entries(&mut self, quirk: Quirk) {
         let entries = &mut self.entries;
         match quirk {
-            Quirk::CountZero => {
-                entries.encode = |one, rules| encode(rules, Entry { count: 0, ..one })
-            }
+            Quirk::CountZero => entries.said.add(|one, _| with_count(one, 0)),
             Quirk::CountOneLess => {
-                entries.encode =
-                    |one, rules| encode(rules, with_count(one, one.count.saturating_sub(1)));
+                let less = |one: Entry, _: &Rules| with_count(one, one.count.saturating_sub(1));
+                entries.said.add(less);
             }
-            Quirk::CountWraps => {
-                entries.encode = |one, rules| {
-                    encode(
-                        rules,
-                        with_count(one, one.count & maximum_count(rules.counter_width)),
-                    )
-                };
-            }
-            Quirk::DownSamplingScaledBack => {
-                entries.encode = |one, rules| {
-                    let factor = 1 << (rules.down_sampling_log2 & 0xf);
-                    encode(rules, with_count(one, one.count.saturating_mul(factor)))
-                };
-            }
+            Quirk::CountWraps => entries
+                .said
+                .add(|one, rules| with_count(one, one.count & maximum_count(rules.counter_width))),
+            Quirk::DownSamplingScaledBack => entries.said.add(|one, rules| {
+                let factor = 1 << (rules.down_sampling_log2 & 0xf);
+                with_count(one, one.count.saturating_mul(factor))
+            }),
             Quirk::UnitShifted => {
-                entries.encode = |mut one, rules| {
-                    one.unit.0 = one.unit.0.saturating_add(1);
-                    encode(rules, one)
-                };
+                entries
+                    .said
+                    .add(|one, _| with_unit(one, one.unit.0.saturating_add(1)));
             }
             Quirk::UnitIsAddress => {
-                entries.encode = |mut one, rules| {
-                    one.unit.0 <<= rules.unit_size.log2_bytes() & 31;
-                    encode(rules, one)
+                entries
+                    .said
+                    .add(|one, rules| with_unit(one, one.unit.0 << unit_bits(rules)));
+            }
+            Quirk::UnitRandom => {
+                entries.said.add(|one, _| {
+                    let mixed = (one.unit.0 ^ one.count << 32 ^ 0x5bd1).wrapping_mul(GOLDEN);
+                    with_unit(one, mixed >> 40)
+                });
+            }
+            Quirk::EntryIsAddress => {
+                entries.encode = |one, rules| {
+                    let bits = unit_bits(rules);
+                    one.unit.0 << bits | one.count & !(u64::MAX << bits)
                 };
             }
             Quirk::UnitFieldsSwapped => {
@@ -72,7 +77,8 @@ impl Behaviour {
                     _ => 1,
                 };
             }
-            Quirk::ColdestFirst => entries.coldest_first = true,
+            Quirk::ColdestFirst => entries.order = Order::Coldest,
+            Quirk::LowestFirst => entries.order = Order::Lowest,
             Quirk::EntryAfterTail => entries.stored_late = true,
             _ => {}
         }
@@ -102,6 +108,15 @@ impl Behaviour {
             Quirk::OverflowNeverSet => status.overflows = |_| false,
             Quirk::OverflowWhenWaiting => {
                 status.overflows = |shortage| shortage.lost || shortage.waiting;
+            }
+            Quirk::OverflowWhenFull => {
+                status.overflows = |shortage| shortage.lost || shortage.full;
+            }
+            Quirk::StatusNeedsInterrupts => {
+                status.seen = |holding, enabled| PerCondition {
+                    overflow: holding.overflow && enabled.overflow,
+                    fill_level: holding.fill_level && enabled.fill_level,
+                };
             }
             Quirk::OverflowEachEpoch => status.epoch_overflows = true,
             Quirk::FillLevelNeverSet => status.is_filled = |_, _| false,
@@ -143,6 +158,18 @@ fn cleared_by_one(register: &Register) -> u64 {
 
 fn with_count(entry: Entry, count: u64) -> Entry {
     Entry { count, ..entry }
+}
+
+fn with_unit(entry: Entry, unit: u64) -> Entry {
+    Entry {
+        unit: UnitIndex(unit),
+        ..entry
+    }
+}
+
+/// log2 of the bytes of a unit.
+fn unit_bits(rules: &Rules) -> u8 {
+    rules.unit_size.log2_bytes() & 31
 }
 
 fn encode(rules: &Rules, entry: Entry) -> u64 {

@@ -10,7 +10,7 @@ use chmu_conformance::cases;
 use chmu_conformance::catalogue::{Catalogue, Requirement};
 use chmu_cxl::Profile;
 use chmu_machine::names::instead;
-use chmu_model::Quirk;
+use chmu_model::{Emulation, Quirk};
 use clap::error::ErrorKind;
 use serde::Serialize;
 
@@ -21,7 +21,8 @@ pub(super) struct ListOptions {
     /// The form of the list on stdout.
     #[arg(short, long, value_enum, default_value = "human")]
     output: Format,
-    /// Lists the rules instead that a device in this process can be told to break.
+    /// Lists the rules instead that a device in this process can be told to break, and the public emulations whose broken
+    /// rules --like takes.
     #[arg(long)]
     quirks: bool,
     /// Lists the ready-made devices instead that can be in this process.
@@ -90,7 +91,11 @@ impl Names {
             name: quirk.name(),
             explanation: quirk.explanation(),
         });
-        Self(quirks.collect())
+        let emulations = Emulation::ALL.iter().map(|emulation| Named {
+            name: emulation.name,
+            explanation: emulation.explanation,
+        });
+        Self(quirks.chain(emulations).collect())
     }
 
     fn profiles() -> Self {

@@ -9,7 +9,7 @@ use chmu_conformance::case::Case;
 use chmu_conformance::cases;
 use chmu_cxl::Profile;
 use chmu_machine::names::{instead, nearest};
-use chmu_model::Quirk;
+use chmu_model::{Emulation, Quirk, QuirkSet};
 use clap::error::ErrorKind;
 
 use super::super::duration;
@@ -113,9 +113,12 @@ pub(super) struct RunOptions {
     /// Devices that share the model's windows [default: 1].
     #[arg(long, value_name = "NUMBER", value_parser = ways, help_heading = "In-process")]
     pub(super) ways: Option<u8>,
-    /// The rule that the model breaks.
-    #[arg(long, value_name = "NAME", value_parser = quirk, help_heading = "In-process")]
-    pub(super) quirk: Option<Quirk>,
+    /// A rule that the model breaks; given several times, it breaks them all.
+    #[arg(long = "quirk", value_name = "NAME", value_parser = quirk, help_heading = "In-process")]
+    pub(super) quirks: Vec<Quirk>,
+    /// The public emulation whose broken rules the model breaks.
+    #[arg(long, value_name = "EMULATION", value_parser = emulation, help_heading = "In-process")]
+    pub(super) like: Option<Emulation>,
     /// Block and instance under test [default: the first].
     #[arg(long, value_name = "BLOCK.INSTANCE", conflicts_with = "all_instances")]
     pub(super) instance: Option<InstanceName>,
@@ -165,6 +168,13 @@ fn quirk(name: &str) -> Result<Quirk, String> {
     })
 }
 
+fn emulation(name: &str) -> Result<Emulation, String> {
+    Emulation::from_name(name).ok_or_else(|| {
+        let names: Vec<_> = Emulation::ALL.iter().map(|one| one.name).collect();
+        instead(name, &names, "chmu conformance list --quirks")
+    })
+}
+
 fn ways(text: &str) -> Result<u8, String> {
     match text.parse() {
         Ok(ways @ (1 | 2 | 4 | 8 | 16 | 3 | 6 | 12)) => Ok(ways),
@@ -205,6 +215,12 @@ const SOCKET: &[Transport] = &[Transport::Socket];
 const IN_PROCESS: &[Transport] = &[Transport::InProcess];
 
 impl RunOptions {
+    /// The rules that the model in this process breaks.
+    pub(super) fn broken_rules(&self) -> QuirkSet {
+        let like = self.like.map(Emulation::quirks).unwrap_or_default();
+        self.quirks.iter().copied().chain(like.iter()).collect()
+    }
+
     /// The cases that the patterns mean; a pattern that means none is a usage error.
     pub(super) fn cases(&self) -> Result<Vec<Case>, clap::Error> {
         for pattern in &self.patterns {
@@ -299,8 +315,11 @@ impl RunOptions {
         let name = self.profile.map(|profile| profile.name().to_owned());
         add("--profile", name, IN_PROCESS);
         add("--ways", number(self.ways.map(u64::from)), IN_PROCESS);
-        let name = self.quirk.map(|quirk| quirk.name().to_owned());
-        add("--quirk", name, IN_PROCESS);
+        for quirk in &self.quirks {
+            add("--quirk", Some(quirk.name().to_owned()), IN_PROCESS);
+        }
+        let name = self.like.map(|emulation| emulation.name.to_owned());
+        add("--like", name, IN_PROCESS);
         let flags = [
             ("--exact-traffic", self.exact_traffic, FUNCTION),
             ("--risk-memory-loss", self.risk_memory_loss, VFIO),
@@ -366,6 +385,18 @@ mod tests {
             "/opt/chmu conformance run --transport guest --device 0000:35:00.0 --case-time 5000000000ns \
              --exact-traffic"
         );
+        let broken = [
+            "--quirk=count-zero",
+            "--quirk=unit-shifted",
+            "--like=qemu-june-2025",
+        ];
+        let options = parse(&broken).unwrap();
+        assert_eq!(
+            options.repeat_command("chmu", None),
+            "chmu conformance run --transport in-process --quirk count-zero --quirk unit-shifted --like qemu-june-2025"
+        );
+        let quirks = options.broken_rules();
+        assert!(quirks.has(Quirk::UnitShifted) && quirks.has(Quirk::LowestFirst));
         // From any folder.
         let relative = ["--transport=socket", "--socket=a.sock"];
         let here = std::env::current_dir().unwrap().join("a.sock");
@@ -391,6 +422,7 @@ mod tests {
         for words in [
             "--profile=rich",
             "--quirk=none",
+            "--like=none",
             "--ways=5",
             "--instance=1",
             "--instance=1.x",

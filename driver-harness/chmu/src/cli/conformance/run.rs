@@ -291,7 +291,7 @@ fn open(options: &RunOptions) -> Result<Box<dyn Subject>> {
         Transport::InProcess => Box::new(InProcessSubject::new(Model {
             profile: options.profile.unwrap_or(Profile::Full),
             ways: options.ways.unwrap_or(1),
-            quirk: options.quirk,
+            quirks: options.broken_rules(),
         })?),
         Transport::Socket => Box::new(SocketSubject::connect(&Sockets {
             device: options.socket.clone().unwrap_or_default(),

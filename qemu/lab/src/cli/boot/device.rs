@@ -9,7 +9,7 @@ use chmu_lab::topology::Topology;
 use clap::Parser;
 use vfio_user_chmu::arguments;
 use vfio_user_chmu::clock::ClockSource;
-use vfio_user_chmu::config::{ProfileName, QuirkName};
+use vfio_user_chmu::config::{ProfileName, QuirkName, QuirkNames};
 use vfio_user_chmu::socket_file;
 
 #[derive(Debug, clap::Args)]
@@ -23,9 +23,9 @@ pub(super) struct Options {
     /// and `block`; it overrides the profile.
     #[arg(long, value_name = "FILE")]
     device_settings: Option<PathBuf>,
-    /// Breaks one rule on purpose; vfio-user-chmu --list-quirks names them.
-    #[arg(long, value_name = "NAME")]
-    quirk: Option<QuirkName>,
+    /// Breaks a rule on purpose; vfio-user-chmu --list-quirks names them. Given several times, all these rules.
+    #[arg(long = "quirk", value_name = "NAME")]
+    quirks: Vec<QuirkName>,
     /// What time is for the device: host, accesses:NS, or manual for one that --clock-socket moves.
     #[arg(long, value_name = "CLOCK", default_value = "host")]
     clock: ClockSource,
@@ -62,7 +62,7 @@ impl Options {
         let settings = DeviceSettings {
             file: self.device_settings.as_deref(),
             profile: self.profile,
-            quirk: self.quirk,
+            quirks: QuirkNames(self.quirks.iter().map(|name| name.0).collect()),
         };
         options.device_settings = vec![settings.read(topology)?; devices];
         options.device_arguments = (0..devices).map(|index| self.arguments(index)).collect();
@@ -81,7 +81,9 @@ impl Options {
         let mut put = |option: &str, value: Option<String>| {
             arguments.extend(value.map(|value| format!("{option}={value}")));
         };
-        put("--quirk", self.quirk.map(|name| name.to_string()));
+        for quirk in &self.quirks {
+            put("--quirk", Some(quirk.to_string()));
+        }
         put("--clock", Some(self.clock.to_string()));
         let path = |paths: &[PathBuf]| Some(paths.get(index)?.display().to_string());
         put("--clock-socket", path(&self.clock_socket));
