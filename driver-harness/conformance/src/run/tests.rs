@@ -237,8 +237,8 @@ fn a_device_that_vanishes_ends_the_run_and_no_rule_is_said_to_be_broken() {
         assert_eq!(results.last().unwrap().case, case);
         let failed = |result: &&CaseResult| matches!(result.verdict, Verdict::Failed(_));
         assert_eq!(results.iter().filter(failed).count(), 0, "{reason}");
-        // Each instance was tried.
-        assert_eq!(left.len(), device.configurations().len(), "{left:?}");
+        assert!(device.configurations().len() > 1);
+        assert_eq!(left, ["any instance"]);
     }
 }
 
