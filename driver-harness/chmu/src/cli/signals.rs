@@ -65,7 +65,7 @@ impl Signals {
     /// Sleeps until SIGUSR1, or until there is nothing left to start for.
     pub(super) fn wait_for_start(&self) -> io::Result<()> {
         while !self.stop.is_raised() && !self.take_start() {
-            self.sleep()?;
+            self.sleep(None)?;
         }
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Signals {
     /// Sleeps until it is time to stop.
     pub(super) fn wait_for_stop(&self) -> io::Result<()> {
         while !self.stop.is_raised() {
-            self.sleep()?;
+            self.sleep(None)?;
         }
         Ok(())
     }
@@ -81,7 +81,7 @@ impl Signals {
     /// Sleeps until it is time to stop, or until SIGUSR2 asks for a look.
     pub(super) fn wait_for_stop_or_check(&self) -> io::Result<()> {
         while !self.stop.is_raised() && !self.check.load(Ordering::Relaxed) {
-            self.sleep()?;
+            self.sleep(None)?;
         }
         Ok(())
     }
@@ -96,10 +96,10 @@ impl Signals {
         self.check.swap(false, Ordering::Relaxed)
     }
 
-    /// Sleeps until a signal comes.
-    fn sleep(&self) -> io::Result<()> {
+    /// Sleeps until a signal comes, at most for this time.
+    pub(super) fn sleep(&self, time: Option<Duration>) -> io::Result<()> {
         let told = [self.told.as_raw_fd()];
-        self.stop.readable(&told, None)?;
+        self.stop.readable(&told, time)?;
         // What has been read does not wake again.
         if wait::readable(&told, Some(Duration::ZERO))? {
             let _ = (&self.told).read(&mut [0; 64])?;

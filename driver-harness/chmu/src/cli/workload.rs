@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu workload` and what may run beside it.
 
+mod crowd;
 mod once;
 mod share;
 
@@ -50,7 +51,7 @@ enum Other {
     Share(share::Options),
 }
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Clone, clap::Args)]
 struct PageOptions {
     /// The node to put the pages on [default: the slowest node without processors].
     #[arg(long, value_name = "NODE")]
@@ -106,6 +107,14 @@ struct TrafficOptions {
     /// Makes other pages hot after each so many rounds [default: at each SIGUSR1 after the start].
     #[arg(long, value_name = "ROUNDS", value_parser = positive::<u64>)]
     move_rounds: Option<u64>,
+    /// Sleeps so long after each round, for example 300ms.
+    #[arg(long, value_name = "TIME", value_parser = super::duration::parse, default_value = "0s")]
+    pause: Duration,
+    /// So many processes, each with such pages of its own. Each writes a state file whose name ends in a
+    /// hyphen and its number, from 1, and has a seed of its own; the file without a number lists the
+    /// processes. A signal to this one reaches all.
+    #[arg(long, value_name = "NUMBER", value_parser = positive::<u32>, default_value = "1")]
+    processes: u32,
     /// Ends after so many rounds; in one round there are as many visits as hot pages
     /// [default: at SIGTERM].
     #[arg(long)]
@@ -124,6 +133,7 @@ struct Work {
 
 pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     match &options.other {
+        None if options.traffic.processes > 1 => crowd::run(&options.pages, &options.traffic),
         None => print(
             &options.pages,
             &run_traffic(&options.pages, &options.traffic)?,
@@ -186,6 +196,9 @@ fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<
                 session.attend()?;
             }
             work.rounds += 1;
+            if !options.pause.is_zero() {
+                session.signals.sleep(Some(options.pause))?;
+            }
         }
         Ok(work)
     })
