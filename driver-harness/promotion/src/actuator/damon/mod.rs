@@ -18,6 +18,7 @@ use std::time::Instant;
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
+use chmu_machine::words;
 
 use super::fates::{self, Look, Stayers};
 use super::room::Room;
@@ -69,8 +70,8 @@ pub struct BatchTimes {
 }
 
 impl Damon {
-    /// Sets up a worker, or two where they can work side by side. What a killed run of ours left is taken
-    /// back first.
+    /// Sets up a worker, or two where they can work side by side; where only the second cannot be had, that
+    /// is said, and the first does all. What a killed run of ours left is taken back first.
     ///
     /// # Errors
     /// When the kernel has no DAMON that moves pages, this user may not use it, or somebody else does.
@@ -84,7 +85,7 @@ impl Damon {
         let statistics = migrations::open(&places.procfs)?;
         let first = Mover::set_up(&places, Wake::SwitchingOff)?;
         let second = match processors > 1 && first.counts_passes() {
-            true => Some(Second::start(Mover::set_up(&places, Wake::Clock)?)?),
+            true => set_up_second(&places),
             false => None,
         };
         Ok(Damon {
@@ -258,6 +259,18 @@ impl Actuator for Damon {
         }
         fates.resize(batch.candidates.len(), Fate::Stayed);
         Ok(fates)
+    }
+}
+
+/// A second worker; none where it cannot be had, as the first does all that it would.
+fn set_up_second(places: &Places) -> Option<Second> {
+    match Mover::set_up(places, Wake::Clock).and_then(Second::start) {
+        Ok(second) => Some(second),
+        Err(error) => {
+            let why = words::describe(&error);
+            log::warn!("Pages are moved by one DAMON worker, as a second cannot be set up: {why}");
+            None
+        }
     }
 }
 

@@ -391,6 +391,29 @@ fn two_workers_share_a_batch_where_there_are_processors_and_passes_are_counted()
 }
 
 #[test]
+fn one_worker_does_all_where_a_second_cannot_be_had() {
+    let kernel = FakeKernel::new();
+    let action = format!("{KDAMONDS}/1/contexts/0/schemes/0/action");
+    let action = kernel.root.path().join(action);
+    fs::remove_file(&action).unwrap();
+    fs::create_dir(&action).unwrap();
+    let mut damon = Damon::set_up_with(kernel.places(), 2).unwrap();
+    let frames: Vec<u64> = (0..100).map(|number| 2 * number).collect();
+    let fates = promote(&mut damon, &batch(frames.iter().copied(), TARGET));
+    assert_eq!(fates, [Fate::Stayed; 100]);
+    assert_eq!(kernel.frames_of(0, 128), frames);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/1/state")), "");
+    drop(damon);
+    assert_eq!(kernel.get(&format!("{KDAMONDS}/nr_kdamonds")), "0");
+    // Without the first there is nothing to go on with.
+    let kernel = FakeKernel::new();
+    let action = kernel.root.path().join(SCHEME).join("action");
+    fs::remove_file(&action).unwrap();
+    fs::create_dir(&action).unwrap();
+    Damon::set_up_with(kernel.places(), 2).unwrap_err();
+}
+
+#[test]
 fn fates_are_in_the_order_of_the_batch_whoever_moves_what() {
     let kernel = FakeKernel::new();
     kernel.flags(&[
