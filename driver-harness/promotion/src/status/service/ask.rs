@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Asking a run how it is.
 
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::answers::{Reply, Request};
 use crate::status::{Status, VERSION};
 
 /// No status is larger.
 const ANSWER_BYTES_MAX: u64 = 1 << 20;
-/// Who does not say anything for so long is not expected to any more.
+/// Who has not answered after so long is not expected to any more.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A run does not say how it is.
@@ -23,6 +23,18 @@ pub enum AskError {
     /// The socket is somebody else's.
     #[error("{} answers only the user who started chmu promote, and root", .0.display())]
     Forbidden(PathBuf),
+    /// Something is there and does not answer.
+    #[error(
+        "What listens at {} has not answered within {} s; it is no chmu promote, or stuck",
+        path.display(),
+        patience.as_secs_f64()
+    )]
+    Silent {
+        /// Where.
+        path: PathBuf,
+        /// How long it had.
+        patience: Duration,
+    },
     /// The connection fails.
     #[error("Cannot ask at {}", path.display())]
     Connection {
@@ -46,15 +58,24 @@ pub enum AskError {
 /// # Errors
 /// When nothing runs there, or what does gives no status.
 pub fn ask(path: &Path) -> Result<Status, AskError> {
+    ask_within(path, PATIENCE)
+}
+
+/// The same; the whole answer must be there after `patience`.
+pub(super) fn ask_within(path: &Path, patience: Duration) -> Result<Status, AskError> {
     let stranger = |reason: String| AskError::Stranger {
         path: path.to_owned(),
         reason,
     };
-    let line = exchange(path).map_err(|error| match error.kind() {
+    let line = exchange(path, patience).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
             AskError::NothingRuns(path.to_owned())
         }
         io::ErrorKind::PermissionDenied => AskError::Forbidden(path.to_owned()),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent {
+            path: path.to_owned(),
+            patience,
+        },
         _ => AskError::Connection {
             path: path.to_owned(),
             source: error,
@@ -74,14 +95,28 @@ pub fn ask(path: &Path) -> Result<Status, AskError> {
     }
 }
 
-fn exchange(path: &Path) -> io::Result<Vec<u8>> {
+fn exchange(path: &Path, patience: Duration) -> io::Result<Vec<u8>> {
+    let deadline = Instant::now() + patience;
     let mut stream = UnixStream::connect(path)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(patience))?;
     let mut request = serde_json::to_vec(&Request::Status)?;
     request.push(b'\n');
     stream.write_all(&request)?;
     let mut line = Vec::new();
-    BufReader::new(stream.take(ANSWER_BYTES_MAX)).read_until(b'\n', &mut line)?;
+    let mut bytes = [0; 4096];
+    // However often something comes: the time is for the answer, not for each piece of it.
+    while !line.contains(&b'\n') && (line.len() as u64) < ANSWER_BYTES_MAX {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut bytes) {
+            Ok(0) => break,
+            Ok(count) => line.extend_from_slice(&bytes[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(line)
 }

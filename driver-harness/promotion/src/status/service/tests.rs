@@ -207,6 +207,36 @@ fn names_of_the_dead_are_taken_over_and_others_are_not() {
     assert!(matches!(error, BindError::Create { .. }), "{error}");
 }
 
+#[test]
+fn who_drips_or_says_nothing_is_not_listened_to_for_ever() {
+    for piece in [&b"{"[..], b""] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let stranger = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            // As long as anybody listens.
+            while stream.write_all(piece).is_ok() && stream.take_error().unwrap().is_none() {
+                thread::sleep(Duration::from_millis(5));
+                let mut bytes = [0; 64];
+                stream.set_nonblocking(true).unwrap();
+                if matches!(stream.read(&mut bytes), Ok(0)) {
+                    break;
+                }
+            }
+        });
+        let error = ask::ask_within(&path, Duration::from_millis(200)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "What listens at {} has not answered within 0.2 s; it is no chmu promote, or stuck",
+                path.display()
+            )
+        );
+        stranger.join().unwrap();
+    }
+}
+
 /// What `ask` says of somebody who answers with these bytes and hangs up.
 fn told_by(answer: Vec<u8>) -> AskError {
     let folder = tempfile::tempdir().unwrap();
