@@ -52,7 +52,13 @@ impl Status {
             lines.push("no page on its way to a faster tier yet".to_owned());
             return;
         }
-        lines.push("tiers       waiting    pages   longest   moving      moved     pages/s".into());
+        let moved = match self.dry_run {
+            true => "would move",
+            false => "moved",
+        };
+        lines.push(format!(
+            "tiers       waiting    pages   longest   moving {moved:>10}     pages/s"
+        ));
         lines.extend(self.routes.iter().take(ROWS).map(route_row));
         add_others(lines, self.routes.len(), "route", "routes");
     }
@@ -129,7 +135,7 @@ impl Status {
         }
         lines.push(String::new());
         let newest = self.decisions.iter();
-        lines.extend(newest.map(|decision| decision_row(decision, self.time_ns)));
+        lines.extend(newest.map(|decision| decision_row(decision, self.time_ns, self.dry_run)));
     }
 }
 
@@ -170,12 +176,12 @@ fn source_row(source: &SourceStatus) -> String {
     )
 }
 
-fn decision_row(decision: &Decision, now_ns: u64) -> String {
+fn decision_row(decision: &Decision, now_ns: u64, is_dry: bool) -> String {
     let ago = words::span(now_ns.saturating_sub(decision.time_ns));
-    format!("{ago:>9} ago  {}", decided(&decision.what))
+    format!("{ago:>9} ago  {}", decided(&decision.what, is_dry))
 }
 
-fn decided(what: &Decided) -> String {
+fn decided(what: &Decided, is_dry: bool) -> String {
     match what {
         Decided::Moved {
             route,
@@ -185,7 +191,11 @@ fn decided(what: &Decided) -> String {
         } => {
             let folios = words::count(*folios, "folio", "folios");
             let pages = words::count(*pages, "page", "pages");
-            format!("batch {batch}, {}: moved {folios}, {pages}", way(*route))
+            let moved = match is_dry {
+                true => "would move",
+                false => "moved",
+            };
+            format!("batch {batch}, {}: {moved} {folios}, {pages}", way(*route))
         }
         Decided::Refused {
             reason,

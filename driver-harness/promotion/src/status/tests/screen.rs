@@ -33,6 +33,19 @@ not counted: in the top tier already 6
 }
 
 #[test]
+fn a_dry_run_says_what_would_move() {
+    let mut status = status_after(eventful());
+    status.dry_run = true;
+    let text = status.to_string();
+    assert!(
+        text.contains("longest   moving would move     pages/s"),
+        "{text}"
+    );
+    assert!(text.contains("would move 1 folio, 512 pages"), "{text}");
+    assert!(!text.contains("moved"), "{text}");
+}
+
+#[test]
 fn nothing_that_is_told_leaves_the_screen_or_steers_the_terminal() {
     let odd = "\u{1b}[2J\n\t\u{7f}".repeat(50);
     let mut status = status_after(eventful());
