@@ -127,7 +127,8 @@ fn a_line_that_is_wrong_is_told_with_its_number() {
     assert_eq!(output.status.code(), Some(1));
     let complaint = String::from_utf8(output.stderr).unwrap();
     assert!(
-        complaint.starts_with("0: Line 4 of the stream made up is no report: missing field `hot`"),
+        complaint
+            .starts_with("0: Line 4 of the stream made up is no report\n1: missing field `hot`"),
         "{complaint}"
     );
 }

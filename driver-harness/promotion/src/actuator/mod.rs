@@ -76,7 +76,7 @@ pub enum ActuatorError {
     #[error(transparent)]
     Sysfs(#[from] SysfsError),
     /// Its parts cannot work side by side.
-    #[error("Cannot start a thread to move pages by: {0}")]
+    #[error("Cannot start a thread to move pages by")]
     Thread(#[source] std::io::Error),
     /// A mistake of this program.
     #[error("The actuator panicked: {0}; please report this")]

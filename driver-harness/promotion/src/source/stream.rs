@@ -8,6 +8,9 @@
 //! - `nodes`: the machine that the frames are of, each node as
 //!   `{"node":N,"cpus":BOOL,"start":FRAME,"pages":N,"distances":{"N":DISTANCE}}`.
 //!
+//! A first line that takes longer than a run waits for it cannot name the stream any more, nor describe a
+//! machine.
+//!
 //! Every other line is a report: `{"t":NS,"hot":[...]}` with
 //! - `t`: when it was handed out, in nanoseconds of any clock; never before that of an earlier line;
 //! - `earliest`: no access that it counts was made before; without it, the time of the report before;
@@ -24,6 +27,7 @@ use std::io::{self, BufRead, BufReader};
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
@@ -56,7 +60,7 @@ pub enum StreamError {
         source: io::Error,
     },
     /// A line is no report.
-    #[error("Line {line} of the stream {name} is no report: {source}")]
+    #[error("Line {line} of the stream {name} is no report")]
     Line {
         /// Which one.
         name: String,
@@ -74,6 +78,14 @@ pub enum StreamError {
         line: u64,
         /// What is wrong, and what would be right.
         what: String,
+    },
+    /// The first line came late, when the run had begun.
+    #[error(
+        "The stream {name} describes a machine of its own, which takes --dry-run and no other source"
+    )]
+    LateNodes {
+        /// Which one.
+        name: String,
     },
     /// The machine that it describes is none.
     #[error("The stream {name} describes no machine")]
@@ -165,6 +177,8 @@ pub struct StreamSource {
     line: u64,
     /// The first report, where the first line was one.
     pending: Option<Report>,
+    /// The first line was read.
+    has_begun: bool,
     last_ns: Option<u64>,
     is_over: bool,
 }
@@ -181,6 +195,16 @@ impl std::fmt::Debug for StreamSource {
 impl StreamSource {
     /// Opens a file, or standard input for `-`, and reads the first line.
     pub fn open(path: &Path, stop: &StopFlag) -> Result<StreamSource, StreamError> {
+        StreamSource::open_within(path, stop, None)
+    }
+
+    /// The same, with so long to wait for the first line. Where it comes later, the stream is called by its
+    /// path, whatever that line says.
+    pub fn open_within(
+        path: &Path,
+        stop: &StopFlag,
+        patience: Option<Duration>,
+    ) -> Result<StreamSource, StreamError> {
         let name = path.display().to_string();
         let path = match name == "-" {
             true => Path::new("/dev/stdin"),
@@ -190,7 +214,7 @@ impl StreamSource {
         let mut options = OpenOptions::new();
         let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);
         match opened {
-            Ok(file) => StreamSource::begin(name, Box::new(BufReader::new(file)), stop),
+            Ok(file) => StreamSource::begin(name, Box::new(BufReader::new(file)), stop, patience),
             Err(source) => Err(StreamError::Read { name, source }),
         }
     }
@@ -199,6 +223,7 @@ impl StreamSource {
         name: String,
         input: Box<dyn Input>,
         stop: &StopFlag,
+        patience: Option<Duration>,
     ) -> Result<StreamSource, StreamError> {
         let mut source = StreamSource {
             facts: Facts {
@@ -220,10 +245,13 @@ impl StreamSource {
             text: Vec::new(),
             line: 0,
             pending: None,
+            has_begun: false,
             last_ns: None,
             is_over: false,
         };
-        if let Some(text) = source.next_line(stop)? {
+        let until = patience.and_then(|patience| Instant::now().checked_add(patience));
+        if let Some(text) = source.next_line(stop, until)? {
+            source.has_begun = true;
             // What has the mark of a header is one, and is told what is wrong with it.
             match serde_json::from_slice::<serde_json::Value>(&text) {
                 Ok(value) if value.get("v").is_some() => source.take_header(value)?,
@@ -262,15 +290,53 @@ impl StreamSource {
         Ok(())
     }
 
-    /// The next line that is not empty; none at the end, or when it is time to stop.
-    fn next_line(&mut self, stop: &StopFlag) -> Result<Option<Vec<u8>>, StreamError> {
+    /// A header that came when everybody knew the stream by another name.
+    fn take_late_header(&mut self, value: serde_json::Value) -> Result<(), StreamError> {
+        let facts = self.facts.clone();
+        self.take_header(value)?;
+        self.facts = Facts {
+            counts: self.facts.counts,
+            ..facts
+        };
+        match self.nodes.is_empty() {
+            true => Ok(()),
+            false => Err(StreamError::LateNodes {
+                name: self.facts.name.clone(),
+            }),
+        }
+    }
+
+    /// The next report's line; the first line may describe the stream instead.
+    fn next_report(&mut self, stop: &StopFlag) -> Result<Option<Vec<u8>>, StreamError> {
+        let Some(text) = self.next_line(stop, None)? else {
+            return Ok(None);
+        };
+        if !std::mem::replace(&mut self.has_begun, true)
+            && let Ok(value) = serde_json::from_slice::<serde_json::Value>(&text)
+            && value.get("v").is_some()
+        {
+            self.take_late_header(value)?;
+            return self.next_line(stop, None);
+        }
+        Ok(Some(text))
+    }
+
+    /// The next line that is not empty; none at the end, when it is time to stop, or when it has not come
+    /// until then.
+    fn next_line(
+        &mut self,
+        stop: &StopFlag,
+        until: Option<Instant>,
+    ) -> Result<Option<Vec<u8>>, StreamError> {
         loop {
             if let Some(descriptor) = self.input.descriptor()
                 && !self.input.has_buffered()
             {
-                let waited = stop.readable(&[descriptor], None);
+                let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+                let waited = stop.readable(&[descriptor], left);
                 let is_ready = waited.map_err(|source| self.unreadable(source))?;
-                if !is_ready && stop.is_raised() {
+                let is_late = left.is_some_and(|left| left.is_zero());
+                if !is_ready && (stop.is_raised() || is_late) {
                     return Ok(None);
                 }
             }
@@ -418,7 +484,7 @@ impl HotnessSource for StreamSource {
         if let Some(report) = self.pending.take() {
             return Ok(report);
         }
-        match self.next_line(stop)? {
+        match self.next_report(stop)? {
             Some(text) => Ok(self.report(&text)?),
             None => Ok(Report {
                 handed_out_ns: self.last_ns.unwrap_or(0),

@@ -2,6 +2,7 @@
 //! Where hot pages are known from, by the command line.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use chmu_machine::memory::PAGE_BYTES;
@@ -13,6 +14,9 @@ use chmu_promotion::{Engine, SourceId, frame_list};
 
 use super::files::Named;
 use crate::cli::units::UnitOptions;
+
+/// A stream that says nothing for so long does not keep other sources from beginning.
+const FIRST_LINE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Where hot pages are known from")]
@@ -124,7 +128,8 @@ impl Sources {
             let argument = &*source.argument;
             match source.kind.opener {
                 Opener::Stream => {
-                    let stream = StreamSource::open(Path::new(argument), stop)?;
+                    let path = Path::new(argument);
+                    let stream = StreamSource::open_within(path, stop, Some(FIRST_LINE))?;
                     ensure!(
                         stream.topology()?.is_none(),
                         "The stream {argument} describes a machine of its own, which takes --dry-run and no \

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+use chmu_machine::words;
 use proptest::prelude::*;
 
 use super::*;
@@ -6,7 +7,8 @@ use super::*;
 fn source(text: &str) -> Result<StreamSource, String> {
     let bytes: &'static [u8] = text.as_bytes().to_vec().leak();
     let stop = StopFlag::new().unwrap();
-    StreamSource::begin("test".into(), Box::new(bytes), &stop).map_err(|error| error.to_string())
+    StreamSource::begin("test".into(), Box::new(bytes), &stop, None)
+        .map_err(|error| words::describe(&error))
 }
 
 fn reports(text: &str) -> Result<Vec<Report>, String> {
@@ -14,7 +16,9 @@ fn reports(text: &str) -> Result<Vec<Report>, String> {
     let stop = StopFlag::new().unwrap();
     let mut reports = Vec::new();
     while source.health() == Health::Good {
-        let report = source.poll(0, &stop).map_err(|error| error.to_string())?;
+        let report = source
+            .poll(0, &stop)
+            .map_err(|error| words::describe(&error))?;
         reports.push(report);
     }
     // The last one only says that there is no more.
@@ -118,6 +122,8 @@ fn a_wrong_line_is_named_with_what_is_wrong() {
     ] {
         let error = reports(&text).unwrap_err();
         assert!(error.starts_with(message), "{error}");
+        let (_, reason) = error.rsplit_once(": ").unwrap();
+        assert_eq!(error.matches(reason).count(), 1, "{error}");
     }
 }
 
@@ -137,6 +143,51 @@ proptest! {
     #[test]
     fn no_text_makes_it_panic(text in r#"(\{"t":[0-9]{1,3},"hot":\[(\{"frame":[0-9]{1,22},"weight":-?[0-9]\})?\]\}|[\x00-\x7f]{0,20}|\n){0,5}"#) {
         let _ = reports(&text);
+    }
+}
+
+#[test]
+fn a_silent_pipe_keeps_nobody_from_beginning() {
+    for (header, expected) in [
+        (
+            r#"{"v":1,"stream":"late","counts":{"samples":{"period":16}}}"#,
+            None,
+        ),
+        (r#"{"t":1,"hot":[{"frame":7,"weight":3}]}"#, None),
+        (
+            r#"{"v":1,"stream":"late","nodes":[{"node":0,"cpus":true,"start":0,"pages":10}]}"#,
+            Some("describes a machine of its own, which takes --dry-run and no other source"),
+        ),
+    ] {
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let stop = StopFlag::new().unwrap();
+        // Half a line is none.
+        io::Write::write_all(&mut writer, &header.as_bytes()[..5]).unwrap();
+        let patience = Some(Duration::from_millis(1));
+        let mut source = StreamSource::open_within(Path::new(&path), &stop, patience).unwrap();
+        assert_eq!(source.facts().name, path);
+        let rest = format!(
+            "{}\n{{\"t\":2,\"hot\":[{{\"frame\":8,\"weight\":1}}]}}\n",
+            &header[5..]
+        );
+        io::Write::write_all(&mut writer, rest.as_bytes()).unwrap();
+        drop(writer);
+        let first = source.poll(0, &stop);
+        match expected {
+            Some(expected) => {
+                let error = first.unwrap_err().to_string();
+                assert!(error.ends_with(expected), "{error}");
+                continue;
+            }
+            None => assert_eq!(first.unwrap().extents.len(), 1),
+        }
+        let samples = WeightKind::Samples { period: 16 };
+        let is_late = header.contains("late");
+        assert_eq!(source.facts().counts == samples, is_late);
+        assert_eq!(source.facts().name, path);
+        let second = source.poll(0, &stop).unwrap();
+        assert_eq!(second.extents.is_empty(), is_late);
     }
 }
 
