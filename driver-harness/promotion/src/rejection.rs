@@ -19,6 +19,8 @@ pub enum Rejection {
     QueueFull,
     /// The source is being adapted: its list overflowed, or what it reports may be no hotter than others.
     Tuning,
+    /// The run had been told to end before the report was looked at.
+    RunEnded,
     /// A page left the frame after the report's earliest access: the report may be about that page.
     RecentlyMoved,
     /// It waited so long that its hotness is old news.
@@ -97,6 +99,7 @@ impl fmt::Display for Rejection {
             Rejection::CoarseUnit => "in a unit with other pages",
             Rejection::QueueFull => "queue full of ones as hot or hotter",
             Rejection::Tuning => "while settings were adapted",
+            Rejection::RunEnded => "reported as the run ended",
             Rejection::RecentlyMoved => "moved a moment ago",
             Rejection::Stale => "waited too long",
             Rejection::NoPage => "no page",

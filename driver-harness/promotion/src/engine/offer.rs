@@ -91,6 +91,16 @@ impl Engine {
         Ok(())
     }
 
+    /// Notes a report that came when the run was about to end: nothing that it names is decided on.
+    pub fn came_late(&mut self, source: SourceId, report: &Report, health: Health, now_ns: u64) {
+        let pages = pages(&report.extents);
+        let ignored = match pages {
+            0 => Ignored::new(),
+            _ => Ignored::from([(Rejection::RunEnded, pages)]),
+        };
+        self.note_source(source, report, health, ignored, now_ns);
+    }
+
     /// Promotes these pages whatever their heat, to the node of their accessor, where that is known and
     /// legal, or to one computed from where each of them is.
     ///
@@ -363,11 +373,7 @@ impl Engine {
             handed_out_ns: report.handed_out_ns,
             earliest_access_ns: report.earliest_access_ns,
             units: units(&report.extents),
-            pages: report
-                .extents
-                .iter()
-                .map(|extent| extent.place.pages())
-                .fold(0, u64::saturating_add),
+            pages: pages(&report.extents),
             lost: report.lost,
             ignored,
             health,
@@ -388,6 +394,12 @@ impl Engine {
         };
         self.note(now_ns, Action::Seen(seen));
     }
+}
+
+/// Pages that the extents mean.
+fn pages(extents: &[HotExtent]) -> u64 {
+    let pages = extents.iter().map(|extent| extent.place.pages());
+    pages.fold(0, u64::saturating_add)
 }
 
 /// Units that the extents mean: those of one unit follow one another.

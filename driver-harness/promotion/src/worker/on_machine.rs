@@ -93,6 +93,7 @@ pub fn run_on_machine<'a>(
     stop.raise();
     let told_ns = clock::monotonic_ns();
     let landed = run.land(told_ns);
+    run.count_late();
     let Run {
         core,
         crew,
@@ -362,7 +363,7 @@ impl Run<'_> {
         }
     }
 
-    /// Waits for the batches that actuators have; reports that come meanwhile are of no use any more.
+    /// Waits for the batches that actuators have; reports that come meanwhile are counted.
     /// An actuator that does not come back is not waited for.
     fn land(&mut self, told_ns: u64) -> Result<(), RunError> {
         let mut result = Ok(());
@@ -373,11 +374,31 @@ impl Run<'_> {
             let left_ns = until_ns.saturating_sub(clock::monotonic_ns());
             match self.messages.recv_timeout(Duration::from_nanos(left_ns)) {
                 Ok(Message::Done(done)) => result = result.and(self.done(done)),
-                Ok(_) => {}
+                Ok(other) => self.note_late(other),
                 Err(_) => break,
             }
         }
         result
+    }
+
+    /// Counts the reports that nobody has looked at yet.
+    fn count_late(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.note_late(message);
+        }
+    }
+
+    fn note_late(&mut self, message: Message) {
+        if let Message::Report {
+            source,
+            report,
+            health,
+        } = message
+        {
+            let now_ns = clock::monotonic_ns();
+            let engine = &mut self.core.engine;
+            engine.came_late(source_id(source), &report, health, now_ns);
+        }
     }
 
     fn is_over(&self, now_ns: u64) -> bool {

@@ -306,6 +306,43 @@ impl Actuator for Stopper {
 }
 
 #[test]
+fn reports_that_wait_at_the_end_are_counted() {
+    let machine = SimulatedMachine::with_pages(SLOW..SLOW + 9);
+    let (asked, wait) = mpsc::channel();
+    let reports = (0..3).map(|page| Answer::Report(vec![SLOW + page]));
+    let mut source = script(reports.chain([Answer::Wait, Answer::Wait]));
+    source.asked = Some(asked);
+    let stop = StopFlag::new().unwrap();
+    let mut events = Vec::new();
+    let mut sink = |new: &[Event]| {
+        let is_report = |event: &Event| matches!(event.action, Action::Source(_));
+        if new.iter().any(is_report) && !stop.is_raised() {
+            // Whoever is asked for the fourth time has sent three reports.
+            (0..4).for_each(|_| wait.recv_timeout(Duration::from_secs(60)).unwrap());
+            stop.raise();
+        }
+        events.extend_from_slice(new);
+        Ok(())
+    };
+    let mut engine = Engine::new(Policy::default(), 0);
+    let summary = run_on_machine(
+        &mut engine,
+        &machine,
+        vec![source],
+        Box::new(machine.clone()),
+        &mut sink,
+        IDLE,
+        &stop,
+    );
+    let summary = summary.unwrap();
+    assert_eq!(summary.units_reported, 3);
+    let ignored = [(crate::Rejection::RunEnded, 2)].into();
+    assert_eq!(summary.ignored, ignored, "the first was looked at");
+    let last = events.last().map(|event| &event.action);
+    assert!(matches!(last, Some(Action::End(totals)) if totals.units_reported == 3));
+}
+
+#[test]
 fn what_moves_when_it_is_time_to_stop_is_written_down() {
     let machine = SimulatedMachine::with_pages(SLOW..SLOW + 2);
     let source = script([Answer::Report(vec![SLOW]), Answer::Wait, Answer::Wait]);
