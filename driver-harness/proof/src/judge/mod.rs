@@ -141,6 +141,7 @@ impl Judge<'_> {
             FaultKind::Totals => Reason::LedgerTotals,
             FaultKind::Order => Reason::LedgerOrder,
             FaultKind::Beginning => Reason::LedgerBeginning,
+            FaultKind::CauseMissing => Reason::LedgerCauseMissing,
             FaultKind::FateMissing => Reason::LedgerFateMissing,
             FaultKind::FateInvented => Reason::LedgerFateInvented,
         };

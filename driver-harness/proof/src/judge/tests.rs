@@ -11,6 +11,7 @@ use super::*;
 use crate::evidence::{Truth, Whereabouts, Witness};
 use crate::ledger::tests::{
     BATCH_NS, FAST, SLOW, batch, begin, close, folio, ledger, moved, run_of, seen, stayed,
+    with_causes,
 };
 use crate::workload::checks::WrongAccess;
 use crate::workload::state::{Phase, State, Verified};
@@ -637,7 +638,7 @@ fn a_killed_engine_may_have_moved_what_was_on_its_way_and_nothing_else() {
         events.pop();
         change(&mut witness);
         let evidence = Evidence {
-            ledger: Some(ledger(events)),
+            ledger: Some(ledger(with_causes(events))),
             ..evidence(witness, run_of(&[]))
         };
         let demands = Demands {

@@ -7,6 +7,7 @@ use chmu_promotion::Folio;
 use chmu_promotion::Policy;
 use chmu_promotion::actuator::DryRun;
 use chmu_promotion::ledger::{Action, BatchMade, Begin, Totals};
+use chmu_spec::address::Pfn;
 
 use super::read::Ledger;
 
@@ -35,6 +36,8 @@ pub enum FaultKind {
     Order,
     /// The first line does not tell a setting, a source or an actuator that later lines depend on.
     Beginning,
+    /// A folio is seen although no source said anything before, or is in a batch although it never waited.
+    CauseMissing,
     /// Nothing says what became of a folio of a batch.
     FateMissing,
     /// A folio is said to have moved, stayed or been put off in a batch that it was not part of, or
@@ -60,6 +63,10 @@ struct Audit {
     last_batch: u64,
     /// Sources that the first line names.
     sources: BTreeSet<String>,
+    /// Those of them that said something.
+    heard: BTreeSet<String>,
+    /// The first frames of folios that wait.
+    waiting: BTreeSet<Pfn>,
 }
 
 impl Ledger {
@@ -109,9 +116,14 @@ impl Audit {
                     self.add(FaultKind::Order, line, text);
                 }
                 self.origin(line, &seen.origin);
+                self.heard(line, &seen.origin);
             }
-            Action::Queued(queued) => self.origin(line, &queued.origin),
+            Action::Queued(queued) => {
+                self.origin(line, &queued.origin);
+                self.waiting.insert(queued.folio.head);
+            }
             Action::Source(said) => {
+                self.heard.insert(said.source.clone());
                 let times = [said.earliest_access_ns, said.handed_out_ns, time_ns];
                 if !times.is_sorted() {
                     let text = "the report counts accesses that were made after it was handed out, or \
@@ -199,6 +211,14 @@ impl Audit {
         self.add(FaultKind::Beginning, line, text);
     }
 
+    /// What was seen was in a report before, as every report that names something has its line.
+    fn heard(&mut self, line: usize, origin: &[String]) {
+        if let Some(name) = origin.iter().find(|name| !self.heard.contains(*name)) {
+            let text = format!("no line says before it that {name:?} reported anything");
+            self.add(FaultKind::CauseMissing, line, text);
+        }
+    }
+
     fn batch(&mut self, (line, made_ns): (usize, u64), batch: &BatchMade) {
         self.counted.batches += 1;
         if batch.batch <= self.last_batch {
@@ -213,6 +233,17 @@ impl Audit {
         if folios.len() != batch.folios.len() {
             let text = format!("batch {} names a folio twice", batch.batch);
             self.add(FaultKind::FateInvented, line, text);
+        }
+        let waited = |folio: &&Folio| !self.waiting.remove(&folio.head);
+        let missing: Vec<_> = batch.folios.iter().filter(waited).collect();
+        if let Some(folio) = missing.first() {
+            let text = format!(
+                "no line says that {} of batch {} waited, such as the one at frame {:#x}",
+                missing.len(),
+                batch.batch,
+                folio.head.0
+            );
+            self.add(FaultKind::CauseMissing, line, text);
         }
         let made = Made {
             line,

@@ -5,7 +5,7 @@ use std::fs;
 use chmu_machine::node::NodeId;
 use chmu_promotion::Policy;
 use chmu_promotion::ledger::{
-    Action, BatchMade, Begin, Event, Moved, Refused, Seen, SourceSaid, Totals,
+    Action, BatchMade, Begin, Event, Moved, Queued, Refused, Seen, SourceSaid, Totals,
 };
 use chmu_promotion::report::{Facts, Health, Knowledge, Lost, SourceKind, WeightKind};
 use chmu_promotion::{Folio, Rejection, Route};
@@ -116,8 +116,54 @@ pub(crate) fn stayed(number: u64, folio: Folio, time_ns: u64) -> Event {
     )
 }
 
-/// Closes a ledger with sums that agree with its lines.
-pub(crate) fn close(mut events: Vec<Event>) -> Vec<Event> {
+fn said(seen: &Seen, time_ns: u64) -> Event {
+    let said = SourceSaid {
+        source: "test".into(),
+        handed_out_ns: time_ns,
+        earliest_access_ns: seen.earliest_access_ns.min(time_ns),
+        units: 1,
+        pages: 1,
+        lost: Lost::default(),
+        ignored: BTreeMap::new(),
+        health: Health::Good,
+    };
+    Event::new(time_ns, Action::Source(said))
+}
+
+fn queued(folio: Folio, time_ns: u64) -> Event {
+    let queued = Queued {
+        folio,
+        route: route(),
+        heat: 1000,
+        origin: vec!["test".into()],
+    };
+    Event::new(time_ns, Action::Queued(queued))
+}
+
+/// Adds the lines that lead to those that are seen, and to those in batches.
+pub(crate) fn with_causes(events: Vec<Event>) -> Vec<Event> {
+    let mut all = Vec::new();
+    for event in events {
+        match &event.action {
+            Action::Seen(seen) => all.push(said(seen, event.time_ns)),
+            Action::Batch(batch) => {
+                let waited = batch.folios.iter();
+                all.extend(waited.map(|folio| queued(*folio, event.time_ns)));
+            }
+            _ => {}
+        }
+        all.push(event);
+    }
+    all
+}
+
+/// Closes a ledger with sums that agree with its lines, and the lines that these must follow.
+pub(crate) fn close(events: Vec<Event>) -> Vec<Event> {
+    add_up(with_causes(events))
+}
+
+/// Closes a ledger as it is.
+fn add_up(mut events: Vec<Event>) -> Vec<Event> {
     let mut totals = Totals {
         lines: events.len() as u64,
         ..Totals::default()
@@ -205,6 +251,26 @@ fn each_fault_is_found() {
 }
 
 #[test]
+fn what_leads_to_a_move_is_missed() {
+    let whole = with_causes(run_of(&[folio(10, 1), folio(512, 512)]));
+    assert_eq!(faults(add_up(whole.clone())), []);
+    let kinds: [fn(&Action) -> bool; 2] = [
+        |action| matches!(action, Action::Source(_)),
+        |action| matches!(action, Action::Queued(_)),
+    ];
+    for is_one in kinds {
+        let mut events = whole.clone();
+        events.retain(|event| !is_one(&event.action));
+        assert_eq!(faults(add_up(events)), [FaultKind::CauseMissing; 2]);
+    }
+    // A folio that waited once is not twice in a batch for that.
+    let mut again = whole;
+    again.push(batch(3, &[folio(10, 1)], 3 * BATCH_NS));
+    again.push(stayed(3, folio(10, 1), 3 * BATCH_NS));
+    assert_eq!(faults(add_up(again)), [FaultKind::CauseMissing]);
+}
+
+#[test]
 fn sums_that_disagree_with_the_lines_are_found() {
     type Change = fn(&mut Totals);
     let changes: [Change; 8] = [
@@ -229,8 +295,8 @@ fn sums_that_disagree_with_the_lines_are_found() {
 
 #[test]
 fn a_killed_run_may_lack_its_end_but_nothing_before() {
-    let events = run_of(&[folio(10, 1)]);
-    assert_eq!(ledger(events[..3].to_vec()).faults(true), []);
+    let events = with_causes(run_of(&[folio(10, 1)]));
+    assert_eq!(ledger(events[..5].to_vec()).faults(true), []);
     let mut invented = events;
     invented.push(moved(9, folio(3, 1), 2 * BATCH_NS));
     assert_eq!(ledger(invented).faults(true).len(), 1);
@@ -267,10 +333,10 @@ fn a_file_is_read_as_it_was_written_and_nothing_else() {
     let cut = &text[..text.len() - 20];
     let message = read(cut, false).unwrap_err();
     assert!(
-        message.contains("ends in the middle of line 6"),
+        message.contains("ends in the middle of line 8"),
         "{message}"
     );
-    assert_eq!(read(cut, true).unwrap().events().len(), 5);
+    assert_eq!(read(cut, true).unwrap().events().len(), 7);
     let refused = [
         (
             text.replace(
@@ -279,7 +345,7 @@ fn a_file_is_read_as_it_was_written_and_nothing_else() {
             ),
             "Line 2",
         ),
-        (text.replace("\"ended_ns\"", "\"ends\""), "Line 5"),
+        (text.replace("\"ended_ns\"", "\"ends\""), "Line 7"),
         (text.replace("\"units\":3,", ""), "Line 2"),
         ("{}\n".to_owned(), "Line 1"),
         (String::new(), "does not start"),

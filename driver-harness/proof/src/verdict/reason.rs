@@ -96,6 +96,8 @@ pub enum Reason {
     LedgerOrder,
     /// The ledger's first line does not tell what later ones depend on.
     LedgerBeginning,
+    /// The ledger does not say that a folio waited before its batch, or who reported it.
+    LedgerCauseMissing,
     /// The ledger does not say what became of a folio.
     LedgerFateMissing,
     /// The ledger says what became of a folio that was not in that batch, or says it twice.
@@ -137,6 +139,7 @@ impl Reason {
             | Reason::LedgerTotals
             | Reason::LedgerOrder
             | Reason::LedgerBeginning
+            | Reason::LedgerCauseMissing
             | Reason::LedgerFateMissing
             | Reason::LedgerFateInvented => Claim::Ledger,
             Reason::MovedByOthers
@@ -199,6 +202,10 @@ impl Reason {
             Reason::LedgerBeginning => (
                 "line of the ledger lacks what its beginning must tell",
                 "lines of the ledger lack what its beginning must tell",
+            ),
+            Reason::LedgerCauseMissing => (
+                "line is about a folio of which an earlier line is missing",
+                "lines are about folios of which earlier lines are missing",
             ),
             Reason::LedgerFateMissing => (
                 "batch has folios of which nothing more is said",

@@ -2,7 +2,7 @@
 //! Scribes who write down something else than what happened. Most of them see to it that the sums
 //! agree with what they wrote.
 
-use chmu_promotion::ledger::{Action, BatchMade, Event, Moved, Totals};
+use chmu_promotion::ledger::{Action, BatchMade, Event, Moved, Queued, Totals};
 use chmu_promotion::{Folio, Policy};
 
 use super::super::{Mutant, Part};
@@ -80,6 +80,13 @@ fn insert_move(mut events: Vec<Event>, moved: Moved) -> Vec<Event> {
         ended_ns: end.time_ns,
         ..moved
     };
+    let queued = Queued {
+        folio: moved.folio,
+        route: moved.route,
+        heat: moved.heat,
+        origin: moved.origin.clone(),
+    };
+    events.push(Event::new(end.time_ns, Action::Queued(queued)));
     events.push(Event::new(end.time_ns, Action::Batch(batch)));
     events.push(Event::new(end.time_ns, Action::Moved(moved)));
     events.push(end);
@@ -170,6 +177,28 @@ pub(super) fn all() -> Vec<Mutant> {
                 parts.scribe = |events| match last_move(&events) {
                     Some((_, moved)) => add_up(insert_move(events, moved)),
                     None => events,
+                };
+            },
+        ),
+        mutant(
+            "sources-missing",
+            "leaves out that a source said anything",
+            Reason::LedgerCauseMissing,
+            |parts| {
+                parts.scribe = |mut events| {
+                    events.retain(|event| !matches!(&event.action, Action::Source(_)));
+                    add_up(events)
+                };
+            },
+        ),
+        mutant(
+            "waiting-missing",
+            "leaves out that folios waited",
+            Reason::LedgerCauseMissing,
+            |parts| {
+                parts.scribe = |mut events| {
+                    events.retain(|event| !matches!(&event.action, Action::Queued(_)));
+                    add_up(events)
                 };
             },
         ),
