@@ -31,6 +31,18 @@ fn devices_files_and_values_come_before_the_means() {
             "0: There is no node 99 with memory; ",
         ),
         (
+            &["promote", "--dry-run", "--state", "/nonexistent"],
+            "0: --state is of use only with --actuator move-pages, without --dry-run; leave it out\n",
+        ),
+        (
+            &["workload", "--pinned-pages", "513"],
+            "0: 513 pages to pin are more than the 512 hot ones, of which they are\n",
+        ),
+        (
+            &["workload", "--processes", "2"],
+            "0: Many processes need a --state FILE to be told apart by\n",
+        ),
+        (
             &["workload", "--hot-pages", "5000"],
             "0: 5000 hot pages do not fit into 4096 pages\n",
         ),

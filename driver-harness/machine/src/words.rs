@@ -70,6 +70,15 @@ pub fn amount(bytes: u64) -> String {
     }
 }
 
+/// A name that others chose, for a terminal: characters that a terminal obeys are shown as escapes.
+pub fn printable(name: &str) -> String {
+    let shown = |character: char| match character.is_control() {
+        true => character.escape_default().to_string(),
+        false => character.to_string(),
+    };
+    name.chars().map(shown).collect()
+}
+
 /// An error and its causes in one line.
 pub fn describe(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -165,8 +165,8 @@ impl fmt::Display for HotOwners {
                 format!(
                     "{:>8} {} {}: {} in {}",
                     row.process_id,
-                    row.program,
-                    row.mapping,
+                    words::printable(&row.program),
+                    words::printable(&row.mapping),
                     words::count(row.count, "access", "accesses"),
                     words::count(row.frames, "page", "pages")
                 )
@@ -250,6 +250,20 @@ mod tests {
             "      30 server anonymous memory: 90 accesses in 1 page\n      \
              30 server /data/a file: 10 accesses in 1 page\n         \
              1 page mapped by no process, such as page cache"
+        );
+    }
+
+    #[test]
+    fn names_that_processes_choose_reach_no_terminal_as_they_are() {
+        let procfs = tempfile::tempdir().unwrap();
+        process(procfs.path());
+        fs::write(procfs.path().join("30/comm"), "a\x1b[2Jb\u{9b}c\n").unwrap();
+        let mut hot = HotFrames::default();
+        hot.add(&report(&[(11, 90)]));
+        let owners = hot.owners(procfs.path()).unwrap();
+        assert_eq!(
+            owners.to_string(),
+            "      30 a\\u{1b}[2Jb\\u{9b}c anonymous memory: 90 accesses in 1 page"
         );
     }
 

@@ -154,6 +154,12 @@ fn print(options: &PageOptions, report: &WorkloadReport) -> anyhow::Result<ExitC
 
 fn run_traffic(pages: &PageOptions, options: &TrafficOptions) -> anyhow::Result<WorkloadReport> {
     check_counts(pages.pages, options.hot_pages)?;
+    anyhow::ensure!(
+        options.pinned_pages <= options.hot_pages,
+        "{} pages to pin are more than the {} hot ones, of which they are",
+        options.pinned_pages,
+        options.hot_pages
+    );
     let hot_set = |seed| hot_set::choose(pages.pages, options.hot_pages, seed);
     let shares = Shares {
         cold: options.cold_percent,

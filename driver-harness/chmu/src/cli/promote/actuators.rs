@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chmu_machine::memory::owners::Owners;
 use chmu_promotion::actuator::{Actuator, Damon, DryRun, MovePages, Places};
 use chmu_proof::workload::state::State;
@@ -44,6 +44,16 @@ impl ActuatorOptions {
     /// Nothing is to be moved.
     pub(super) fn is_dry(&self) -> bool {
         self.dry_run || self.actuator == ActuatorName::DryRun
+    }
+
+    /// Refuses what no actuator but another would heed.
+    pub(super) fn check(&self) -> Result<()> {
+        let is_used = self.actuator == ActuatorName::MovePages && !self.dry_run;
+        ensure!(
+            self.state.is_none() || is_used,
+            "--state is of use only with --actuator move-pages, without --dry-run; leave it out"
+        );
+        Ok(())
     }
 
     pub(super) fn prepare(&self) -> Result<Prepared> {

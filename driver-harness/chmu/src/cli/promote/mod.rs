@@ -249,6 +249,7 @@ impl Options {
     /// Refuses what would be lost, or do nothing.
     fn check(&self) -> Result<()> {
         self.source.check()?;
+        self.actuator.check()?;
         let named = |option, path| Named { option, path };
         let ledger = self.ledger.as_deref();
         let ledger = ledger.map(|path| (named("--ledger", path), Way::Lines));
