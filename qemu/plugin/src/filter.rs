@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! The cache that stands between a vCPU and memory: most accesses end here, unreported.
 //!
-//! It is a physically tagged, direct-mapped, write-back, write-allocate cache of 64-byte lines.
+//! It is a physically tagged, set-associative, write-back, write-allocate cache of 64-byte lines.
 //! Asking QEMU for a physical address costs several times as much as everything else, so a second
-//! array remembers which virtual line is which cached line, and answers most accesses alone.
+//! array remembers which virtual line is which cached line, and answers most accesses alone. It
+//! knows only lines that count as accessed lately, so that its answers owe the cache nothing.
+
+mod set;
 
 use chmu_ring::LINE_BYTES;
+
+use self::set::Set;
+pub(crate) use self::set::WAYS;
 
 /// In a translation: the cached line is dirty already, so a store has nothing to do either.
 const KNOWN_DIRTY: u64 = 1;
@@ -15,31 +21,6 @@ const FIRST_GENERATION: u64 = 1 << 57;
 const LAST_GENERATION: u64 = 63 << 57;
 /// No translation has this value: it is of generation 0.
 const NO_TRANSLATION: u64 = 0;
-
-/// A line of the cache; its address is a multiple of 64, which leaves room for flags.
-#[derive(Debug, Clone, Copy, Default)]
-struct CachedLine {
-    address_and_flags: u64,
-    /// Where the line's translation was put last. Each cached line has one at most.
-    translation: usize,
-}
-
-impl CachedLine {
-    const VALID: u64 = 1;
-    const DIRTY: u64 = 2;
-
-    fn holds(self, line_address: u64) -> bool {
-        self.address_and_flags | Self::DIRTY == line_address | Self::VALID | Self::DIRTY
-    }
-
-    fn is_dirty(self) -> bool {
-        self.address_and_flags & Self::DIRTY != 0
-    }
-
-    fn address(self) -> u64 {
-        self.address_and_flags & !(LINE_BYTES - 1)
-    }
-}
 
 /// What an access made the cache do to memory, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,18 +36,18 @@ pub(crate) struct MemoryTraffic {
 pub(crate) struct CacheFilter {
     /// By virtual line: its address, the generation that it was learnt in, and `KNOWN_DIRTY`.
     translations: Box<[u64]>,
-    /// The lines, each at its physical line's number modulo their count.
-    lines: Box<[CachedLine]>,
+    /// The lines, each in the set of its physical line's number modulo their count.
+    sets: Box<[Set]>,
     generation: u64,
 }
 
 impl CacheFilter {
-    /// An empty cache of `line_count` lines, a power of two.
+    /// An empty cache of `line_count` lines, a power of two, in sets of [`WAYS`].
     pub(crate) fn new(line_count: usize) -> Self {
-        debug_assert!(line_count.is_power_of_two());
+        debug_assert!(line_count.is_power_of_two() && line_count >= WAYS);
         Self {
             translations: vec![NO_TRANSLATION; line_count].into(),
-            lines: vec![CachedLine::default(); line_count].into(),
+            sets: vec![Set::default(); line_count / WAYS].into(),
             generation: FIRST_GENERATION,
         }
     }
@@ -76,7 +57,9 @@ impl CacheFilter {
     #[inline]
     pub(crate) fn is_settled(&self, virtual_address: u64, is_store: bool) -> bool {
         let clean = self.translation_of(virtual_address);
-        let found = self.translations.get(self.place(virtual_address));
+        let found = self
+            .translations
+            .get(place(virtual_address, self.translations.len()));
         found.is_some_and(|found| *found == clean | KNOWN_DIRTY || !is_store && *found == clean)
     }
 
@@ -87,28 +70,37 @@ impl CacheFilter {
         physical_address: u64,
         is_store: bool,
     ) -> MemoryTraffic {
-        let translation = self.translation_of(virtual_address);
-        let translation_place = self.place(virtual_address);
+        let mut translation = self.translation_of(virtual_address);
         let line_address = physical_address & !(LINE_BYTES - 1);
-        let line_place = self.place(physical_address);
-        let (Some(line), mut traffic) = (self.lines.get_mut(line_place), MemoryTraffic::default())
+        let set_place = place(physical_address, self.sets.len());
+        let (Some(set), mut traffic) = (self.sets.get_mut(set_place), MemoryTraffic::default())
         else {
             return MemoryTraffic::default();
         };
-        let former_place = line.translation;
-        if !line.holds(line_address) {
-            traffic.written_back = line.is_dirty().then(|| line.address());
+        let way = set.way_of(line_address).unwrap_or_else(|| {
+            let (way, written_back) = set.replace(line_address);
+            traffic.written_back = written_back;
             traffic.filled = Some(line_address);
-            line.address_and_flags = line_address | CachedLine::VALID;
-        }
+            way
+        });
         if is_store {
-            line.address_and_flags |= CachedLine::DIRTY;
+            set.set_dirty(way);
         }
-        line.translation = translation_place;
-        let known_dirty = if line.is_dirty() { KNOWN_DIRTY } else { 0 };
+        if set.is_dirty(way) {
+            translation |= KNOWN_DIRTY;
+        }
         // A translation must not outlive its line, nor the line's only reference to it.
-        self.set_translation(former_place, NO_TRANSLATION);
-        self.set_translation(translation_place, translation | known_dirty);
+        let former = set.set_virtual_line(way, virtual_line(virtual_address));
+        forget(&mut self.translations, former);
+        if let Some(forgotten) = set.touch(way) {
+            for line in forgotten {
+                forget(&mut self.translations, line);
+            }
+        }
+        let translation_place = place(virtual_address, self.translations.len());
+        if let Some(word) = self.translations.get_mut(translation_place) {
+            *word = translation;
+        }
         traffic
     }
 
@@ -125,7 +117,7 @@ impl CacheFilter {
     /// Empties the cache. Dirty lines are dropped.
     pub(crate) fn clear(&mut self) {
         self.translations.fill(NO_TRANSLATION);
-        self.lines.fill(CachedLine::default());
+        self.sets.fill(Set::default());
         self.generation = FIRST_GENERATION;
     }
 
@@ -133,20 +125,34 @@ impl CacheFilter {
     fn translation_of(&self, virtual_address: u64) -> u64 {
         (virtual_address & !(LINE_BYTES - 1)) ^ self.generation
     }
+}
 
-    /// Both arrays have the same power-of-two length.
-    #[inline]
-    fn place(&self, address: u64) -> usize {
-        // The plugin runs where QEMU's TCG for x86-64 guests does: usize has 64 bits.
-        #[allow(clippy::cast_possible_truncation)]
-        let line = (address / LINE_BYTES) as usize;
-        line & self.translations.len().wrapping_sub(1)
-    }
+/// Where the line of an address belongs in an array whose length is a power of two.
+#[inline]
+fn place(address: u64, length: usize) -> usize {
+    // The plugin runs where QEMU's TCG for x86-64 guests does: usize has 64 bits.
+    #[allow(clippy::cast_possible_truncation)]
+    let line = (address / LINE_BYTES) as usize;
+    line & length.wrapping_sub(1)
+}
 
-    fn set_translation(&mut self, place: usize, translation: u64) {
-        if let Some(word) = self.translations.get_mut(place) {
-            *word = translation;
-        }
+/// The low bits of the number of a virtual line; above the largest array's length, so many that
+/// two lines in use hardly ever agree in them.
+#[inline]
+#[allow(clippy::cast_possible_truncation)]
+fn virtual_line(address_or_translation: u64) -> u32 {
+    (address_or_translation / LINE_BYTES) as u32
+}
+
+/// Takes the translation of a virtual line away, unless that of another has taken its place. One too
+/// many costs a question to QEMU.
+#[inline]
+fn forget(translations: &mut [u64], line: u32) {
+    let place = place(u64::from(line) * LINE_BYTES, translations.len());
+    if let Some(word) = translations.get_mut(place) {
+        let is_another = virtual_line(*word) != line;
+        // No branch: nobody could predict it.
+        *word &= 0_u64.wrapping_sub(u64::from(is_another));
     }
 }
 

@@ -6,6 +6,7 @@ use chmu_ring::{Access, Feed, FeedConfig, Hpa, Window};
 use tempfile::TempDir;
 
 use super::fake_qemu::{self, FakeBlock, Target};
+use crate::filter::WAYS;
 
 const BASE: u64 = 0x1_0000_0000;
 const WINDOW: Window = Window {
@@ -163,7 +164,11 @@ fn the_filter_reports_fills_and_write_backs() {
     block.load(0, ADDRESS + 8, Target::Ram(BASE + 8), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     // RAM outside the window takes part in the cache, unreported.
-    block.load(0, ADDRESS + 4096, Target::Ram(0x1000), 3);
+    for page in 1..=WAYS as u64 {
+        assert_eq!(device.drain(), [], "there is room for it");
+        let frame = Target::Ram(page * 0x1000);
+        block.load(0, ADDRESS + page * 0x1000, frame, 3);
+    }
     assert_eq!(device.drain(), [Access::write(Hpa(BASE))]);
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
