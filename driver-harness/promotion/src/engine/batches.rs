@@ -206,6 +206,9 @@ impl Engine {
         }
         if let Some((from, to)) = finding.change {
             let reason = match to {
+                Some(to) if from.is_some_and(|from| from < to) => {
+                    format!("node {target} demotes less than is promoted to it")
+                }
                 Some(_) => format!("node {target} demotes what is promoted to it"),
                 None => format!("node {target} demotes nothing any more"),
             };
