@@ -306,8 +306,13 @@ fn descriptors(folder: &Path) -> io::Result<Vec<(i32, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder.join("fd"))? {
         let entry = entry?;
-        // One that is closed meanwhile is none.
-        let is_one = fs::read_link(entry.path()).is_ok_and(|link| link == Path::new(LINK));
+        let is_one = match fs::read_link(entry.path()) {
+            Ok(link) => link == Path::new(LINK),
+            // The folder may be read by those who may not know what is in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // One that is closed meanwhile is none.
+            Err(_) => false,
+        };
         let number = entry
             .file_name()
             .to_str()
