@@ -21,6 +21,7 @@ mod reset_under_load;
 mod reused_frames;
 mod shared_memory;
 mod source_dies;
+mod spill;
 mod sync;
 mod thp;
 mod three_tier;
@@ -50,6 +51,7 @@ pub const ALL: &[Scenario] = &[
     tuner::SHORT_LIST,
     overflow::SCENARIO,
     cpuset::SCENARIO,
+    spill::SCENARIO,
     ping_pong::SCENARIO,
     reset_under_load::SCENARIO,
     two_harnesses::SCENARIO,

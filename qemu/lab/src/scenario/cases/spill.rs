@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+use anyhow::{Context, Result};
+use chmu_promotion::ledger::{Action, Event, TunedSetting};
+
+use super::control_group::{self, GROUP};
+use super::demotion;
+use crate::scenario::bench::{Bench, PROGRAM_TIMEOUT};
+use crate::scenario::proof::Demand;
+use crate::scenario::{Needs, Scenario};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "spill",
+    summary: "while the kernel demotes as much from the target as is promoted to it, promotion slows down",
+    needs: Needs::topology("default"),
+    run: |bench| {
+        demotion::switched_on(bench, |bench| {
+            control_group::made(bench, "memory", with_group)
+        })
+    },
+};
+
+const HOT: u64 = 1024;
+/// So many pages may be promoted in a second while nothing is demoted.
+const RATE: u64 = 100;
+/// Another program's cold pages on the target.
+const COLD: u64 = 20_000;
+/// The device counts what the kernel writes into a page's new frame when it demotes the page, too: its lines
+/// are filled and written back, 128 accesses. Hot is what has more than twice that.
+const SETTINGS: &str = "--threshold 300 --epoch 4s --no-tune";
+/// So many epochs are promoted in at the lower rate.
+const REPORTS: u64 = 3;
+const SETTING: &str = "\"setting\":\"pages_per_second\"";
+/// The part of a second for which pages may be made up.
+const BURST_PART: u64 = 4;
+
+fn with_group(bench: &mut Bench<'_>) -> Result<()> {
+    if !bench.holds(&format!("[ -e {GROUP}/memory.reclaim ]"))? {
+        return Bench::skip("The guest's kernel has no memory.reclaim");
+    }
+    let workload = bench.workload(&format!(
+        "--pages 3072 --hot-pages {HOT} --cold-percent 0.1"
+    ))?;
+    let join = format!("echo $$ >{GROUP}/cgroup.procs");
+    let cold =
+        format!("{join} && exec chmu workload once --node 0 --pages {COLD} --pause-us 0 -o json");
+    let cold = bench.machine.spawn(&["sh", "-c", &cold])?;
+    let resident = format!(
+        "awk '/^VmRSS/ {{ exit !($2 >= {}) }}' /proc/{cold}/status",
+        COLD * 4
+    );
+    bench.wait_until(cold, &resident)?;
+    let promotion = bench.start_promotion(&format!("{SETTINGS} --max-pages-per-second {RATE}"))?;
+    bench.go(&workload)?;
+    bench.wait_for_lines(&promotion, "\"e\":\"moved\"", 1)?;
+    // The kernel demotes the other program's pages, more than are promoted.
+    let demote = format!("while :; do echo 1M >{GROUP}/memory.reclaim; sleep 0.3; done");
+    let demoter = bench.machine.spawn(&["sh", "-c", &demote])?;
+    bench.wait_for_lines(&promotion, SETTING, 1)?;
+    bench.wait_for_reports(&promotion, REPORTS)?;
+    bench.machine.signal(demoter, libc::SIGTERM)?;
+    bench.machine.wait(demoter, PROGRAM_TIMEOUT)?;
+    bench.wait_until_promoted(&promotion, &workload)?;
+    let promoted = bench.stop_promotion(promotion)?;
+    bench.expect_proven(&Demand::all("workload", &[&workload], &promoted, &[0]))?;
+    let mut events = bench.events(&promoted, "tuned")?;
+    events.extend(bench.events(&promoted, "moved")?);
+    judge(bench, &events)?;
+    let demoted = bench.events(&promoted, "demoted")?;
+    bench.expect(!demoted.is_empty(), || "No demotion is noted".to_owned());
+    bench.machine.signal(cold, libc::SIGTERM)?;
+    bench.machine.wait(cold, PROGRAM_TIMEOUT)?;
+    bench.end("workload", workload)?;
+    Ok(())
+}
+
+/// The rate must have gone down to what is half of it or less, have been kept, and have gone up again.
+fn judge(bench: &mut Bench<'_>, events: &[Event]) -> Result<()> {
+    let rates = events.iter().filter_map(|event| match &event.action {
+        Action::Tuned(tuned) if tuned.setting == TunedSetting::PagesPerSecond => {
+            Some((event.time_ns, tuned.to, &tuned.reason))
+        }
+        _ => None,
+    });
+    let rates: Vec<_> = rates.collect();
+    let values: Vec<_> = rates.iter().map(|(_, rate, _)| *rate).collect();
+    bench.figure("pages a second", &values);
+    let first = rates.first().context("The rate was not changed")?;
+    let least = values.iter().copied().min().unwrap_or_default();
+    bench.expect(
+        first.1 <= (RATE + RATE / BURST_PART) / 2 && first.2.contains("demotes"),
+        || format!("The rate does not go down first: {rates:?}"),
+    );
+    bench.expect(values.last().is_some_and(|last| *last > least), || {
+        format!("The rate does not go up again: {rates:?}")
+    });
+    for pair in rates.windows(2) {
+        let [(since_ns, rate, _), (until_ns, ..)] = *pair else {
+            continue;
+        };
+        let moved = events.iter().filter(|event| {
+            matches!(&event.action, Action::Moved(it) if it.started_ns > since_ns && it.started_ns <= until_ns)
+        });
+        let moved = moved.count() as u64;
+        let passed = u128::from(rate) * u128::from(until_ns - since_ns) / 1_000_000_000;
+        let most = u64::try_from(passed)
+            .unwrap_or(u64::MAX)
+            .saturating_add(rate / BURST_PART)
+            .saturating_add(1);
+        bench.expect(moved <= most, || {
+            format!("{moved} pages were promoted where {rate} a second allow {most}")
+        });
+    }
+    Ok(())
+}
