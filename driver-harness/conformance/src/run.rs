@@ -28,8 +28,8 @@ const REST_CASES: [&str; 4] = [
 /// What is said of a device that does not come to rest.
 const NO_REST: &str = "the device cannot be brought to rest";
 
-/// What is left behind on a device that is gone.
-const ANY_INSTANCE: &str = "any instance";
+/// What is said of the instances of a device that is gone.
+const NOTHING_PUT_BACK: &str = "; none of its instances could be put back";
 
 /// What came of one case.
 #[derive(Debug, Clone, PartialEq)]
@@ -235,11 +235,12 @@ pub fn run(
     }
     watch.be_at_ease();
     let mut left = restore(&mut bench, &kept);
-    if let Some(EarlyEnd::Gone(..)) = early
+    if let Some(EarlyEnd::Gone(_, reason)) = &mut early
         && left.len() == kept.len()
     {
-        // Why is said once already, and not for each of up to 255 instances.
-        left = vec![ANY_INSTANCE.to_owned()];
+        // Said once, and not for each of up to 255 instances; nothing that is there was left behind.
+        reason.push_str(NOTHING_PUT_BACK);
+        left.clear();
     }
     match early.is_none() && left.is_empty() {
         true => Ok(results),

@@ -74,6 +74,15 @@ impl Device {
         Self::start_with(profile, ALONE, arguments, look)
     }
 
+    /// Starts a device with these blocks, as a configuration file has them, whose clock runs.
+    pub(crate) fn start_odd(blocks: &str) -> Result<Self> {
+        let running = Use {
+            manual_clock: false,
+            ..Use::MANUAL
+        };
+        Self::start_config(&format!("memory = \"512M\"\n{blocks}"), ALONE, &[], running)
+    }
+
     /// Starts a device whose clock runs.
     pub(crate) fn start_running(profile: &str) -> Result<Self> {
         let running = Use {
@@ -83,8 +92,12 @@ impl Device {
         Self::start_with(profile, ALONE, &[], running)
     }
 
-    fn start_with(
-        profile: &str,
+    fn start_with(profile: &str, share: Share, arguments: &[&str], usage: Use) -> Result<Self> {
+        Self::start_config(&config(profile, share), share, arguments, usage)
+    }
+
+    fn start_config(
+        config: &str,
         share: Share,
         arguments: &[&str],
         Use {
@@ -94,7 +107,7 @@ impl Device {
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("device.toml");
-        std::fs::write(&file, config(profile, share))?;
+        std::fs::write(&file, config)?;
         let file = file.to_str().context("The folder's name is no text")?;
         let arguments = [&["--config", file], arguments].concat();
         let process = match manual_clock {
