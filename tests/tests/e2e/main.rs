@@ -17,6 +17,7 @@ mod interrupts;
 mod one_message;
 mod reboot;
 mod refusals;
+mod rights;
 mod scenarios;
 mod script;
 mod shell;
