@@ -39,6 +39,7 @@ mod pace;
 mod ping_pong;
 mod policy;
 mod routes;
+mod sightings;
 mod spill;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,6 @@ use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
 use super::ping_pong::Return;
-use super::tuning::Sight;
 use super::{Engine, LargeFolios, Mode};
 use crate::aggregate::{ACCESS, Heated, Ignored, Origin, Shares, SourceId};
 use crate::batch::{Folio, Route};
@@ -47,9 +46,9 @@ impl Engine {
         let sight = self.watch(source, report);
         let mut shares = Shares::of(report, machine, self.policy.allow_coarse_units)?;
         let mut frames = self.promotable(&mut shares, report.earliest_access_ns);
-        if let Sight::Doubted = sight {
-            shares.ignore(Rejection::Tuning, frames.len() as u64);
-            frames.clear();
+        let doubted = self.doubt(source, &sight, &mut frames);
+        if doubted > 0 {
+            shares.ignore(Rejection::Tuning, doubted);
         }
         let heads: Vec<_> = frames.keys().copied().collect();
         let view = FolioView::look(machine, &heads)?;

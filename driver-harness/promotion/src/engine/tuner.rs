@@ -17,7 +17,8 @@
 //! Below the usual settings every page that is touched at all may be reported, so that nothing is
 //! promoted before two windows were looked at, and nothing at all while something in the report is hot
 //! by the usual measure: then the usual settings are the right ones again. Nor is a list that overflows
-//! believed while the threshold can rise ([`Tuner::doubts`]).
+//! believed while the threshold can rise ([`Tuner::doubts`]). What is promoted then was reported in
+//! several windows.
 //!
 //! A setting that a user fixed stays.
 
@@ -251,7 +252,7 @@ impl Tuner {
     }
 
     /// Whether less is hot by the settings of now than by the usual ones: fewer accesses in a time.
-    fn is_low(&self) -> bool {
+    pub fn is_low(&self) -> bool {
         let (now, usual) = (self.settings, self.usual);
         rate(now.threshold, usual.epoch_ns) < rate(usual.threshold, now.epoch_ns)
     }

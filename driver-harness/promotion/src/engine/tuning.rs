@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chmu_spec::address::Pfn;
 
 use super::Engine;
+use super::sightings::Sightings;
 use super::tuner::{Change, Tuner, Window};
 use crate::aggregate::{Origin, SourceId};
 use crate::batch::Folio;
@@ -35,12 +36,16 @@ pub(super) struct Watch {
     empty: u32,
     /// Folios that moved since the window began.
     moved: Vec<Folio>,
+    /// What was reported by settings below the usual ones.
+    sightings: Sightings,
 }
 
 /// What is to be done with a report.
 pub(super) enum Sight {
     /// It counts.
     Clear,
+    /// It counts for pages that were in earlier ones too.
+    Dim,
     /// The settings are such that it does not tell what is hot.
     Doubted,
 }
@@ -57,6 +62,7 @@ impl Watch {
             last_places: BTreeMap::new(),
             empty: 0,
             moved: Vec::new(),
+            sightings: Sightings::default(),
         }
     }
 
@@ -88,6 +94,7 @@ impl Watch {
         }
         match is_doubted {
             true => (Sight::Doubted, change),
+            false if self.tuner.is_low() => (Sight::Dim, None),
             false => (Sight::Clear, None),
         }
     }
@@ -118,9 +125,11 @@ impl Watch {
         for folio in std::mem::take(&mut self.moved) {
             forget(&mut self.last_places, folio);
         }
+        self.sightings.begin_window();
         let change = self.tuner.window(window);
         if change.is_some() {
             self.last_places.clear();
+            self.sightings.forget();
         }
         change
     }
@@ -201,6 +210,33 @@ impl Engine {
             self.wishes.push((source, change.wish));
         }
         sight
+    }
+
+    /// Takes note of frames in a report that is not clear; leaves those that are believed to be hot and
+    /// says how many are not.
+    pub(super) fn doubt(
+        &mut self,
+        source: SourceId,
+        sight: &Sight,
+        frames: &mut BTreeMap<Pfn, u64>,
+    ) -> u64 {
+        let Some(watch) = self.watches.get_mut(&source) else {
+            return 0;
+        };
+        let reported = frames.len();
+        match sight {
+            Sight::Clear => (),
+            Sight::Dim => frames.retain(|frame, _| watch.sightings.see(*frame)),
+            Sight::Doubted => {
+                if watch.tuner.is_low() {
+                    frames.keys().for_each(|frame| {
+                        watch.sightings.see(*frame);
+                    });
+                }
+                frames.clear();
+            }
+        }
+        (reported - frames.len()) as u64
     }
 
     /// A folio is to move: that its frames are not hot again is no wonder.

@@ -12,7 +12,7 @@ use super::failure::Cause;
 use super::run::Run;
 
 /// The agent answers this long after the time that a request may take.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// QEMU closes its end of the line when it ends, and is gone soon after.
 const END_TIMEOUT: Duration = Duration::from_secs(2);
 

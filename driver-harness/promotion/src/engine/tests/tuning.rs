@@ -163,3 +163,38 @@ fn nothing_more_to_report_is_no_reason_to_look_for_less() {
     assert!(bench.engine.take_wishes().is_empty());
     assert!(bench.engine.is_settled());
 }
+
+/// A bench whose source found nothing until its threshold was the lowest there is.
+fn lowered() -> Bench {
+    let mut bench = tuned(SimulatedMachine::with_pages(SLOW..SLOW + 4_000));
+    let mut number = 0;
+    let mut threshold = 32;
+    while threshold > 4 {
+        number += 1;
+        epoch(&mut bench, number, Vec::new(), false);
+        for (source, wish) in bench.engine.take_wishes() {
+            threshold = wish.threshold.unwrap();
+            bench
+                .engine
+                .retuned(source, Some(&wish), number * EPOCH_NS + 1);
+        }
+    }
+    bench
+}
+
+/// A program that is starved goes through its memory once, page by page, before it is busy with a part.
+#[test]
+fn pages_that_are_read_through_once_are_not_promoted_however_little_is_hot() {
+    let mut bench = lowered();
+    for number in 201..=230 {
+        let at = number - 201;
+        epoch(&mut bench, number, pages(at * 100, 150, 9), false);
+    }
+    assert_eq!(bench.promoted(), BTreeSet::new());
+    for number in 231..=236 {
+        let passing = pages(1_000 + (number - 231) * 100, 150, 9);
+        let both = [pages(0, 50, 12), passing].concat();
+        epoch(&mut bench, number, both, false);
+    }
+    assert_eq!(bench.promoted(), (SLOW..SLOW + 50).collect());
+}
