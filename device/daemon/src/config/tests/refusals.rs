@@ -47,7 +47,7 @@ fn refusals_name_the_place_and_what_would_be_right() {
         ),
         (
             "quirk = 3\n",
-            "1:9: invalid type: integer `3`, expected the name of a quirk, or a list of such names",
+            "1:9: this is the number 3; write the name of a quirk, or a list of such names",
         ),
         (
             "quirk = [\"full-overwrites\", \"full-one-early\"]\n",
