@@ -14,7 +14,7 @@ use chmu_driver::device::block_places;
 use table::{Area, LEGAL, Legal, long, stalled, usual};
 
 /// How often each busy machine is tried.
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 40;
 
 /// Runs the whole suite on an instance.
 fn results(legal: &Legal, instance: (usize, u8), strict: bool) -> Vec<CaseResult> {

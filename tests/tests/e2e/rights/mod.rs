@@ -116,19 +116,19 @@ fn units(guest: &mut Guest) -> Result<()> {
     .try_as(guest, USER)
 }
 
+/// A workload with these options that is at work.
+fn start_workload(guest: &mut Guest, options: &[&str]) -> Result<u32> {
+    let state = format!("--state={STATE}");
+    let command = [&["chmu", "workload", &state], options].concat();
+    let workload = guest.spawn(&command)?;
+    guest.wait_until(workload, &format!("grep -q '\"running\"' {STATE}"))?;
+    Ok(workload)
+}
+
 /// Flags of frames, DAMON's files, and pages of other processes.
 fn frames(guest: &mut Guest) -> Result<()> {
     const FLAGS: (&str, &str) = ("dac_read_search", "the right CAP_DAC_READ_SEARCH");
-    let state = format!("--state={STATE}");
-    let command = [
-        "chmu",
-        "workload",
-        &state,
-        "--pages=1024",
-        "--hot-pages=512",
-    ];
-    let workload = guest.spawn(&command)?;
-    guest.wait_until(workload, &format!("grep -q '\"running\"' {STATE}"))?;
+    let workload = start_workload(guest, &["--pages=1024", "--hot-pages=512"])?;
     let told: Value = serde_json::from_str(&guest.read(STATE)?)?;
     let frames = told["start_frames"]
         .as_array()
@@ -196,17 +196,8 @@ fn frames(guest: &mut Guest) -> Result<()> {
 /// Accessed bits of a process of somebody else that shares them.
 fn processes(guest: &mut Guest) -> Result<()> {
     guest.shell(&format!("rm -f {STATE}"))?;
-    let state = format!("--state={STATE}");
-    let command = [
-        "chmu",
-        "workload",
-        "--userfaultfd",
-        &state,
-        "--pages=64",
-        "--hot-pages=64",
-    ];
-    let workload = guest.spawn(&command)?;
-    guest.wait_until(workload, &format!("grep -q '\"running\"' {STATE}"))?;
+    let options = ["--userfaultfd", "--pages=64", "--hot-pages=64"];
+    let workload = start_workload(guest, &options)?;
     let source = format!("--source=userfaultfd:{workload}");
     let words = [
         "chmu",

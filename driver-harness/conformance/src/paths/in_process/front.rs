@@ -4,6 +4,7 @@
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chmu_driver::transport::in_process::InProcessDevice;
@@ -11,7 +12,7 @@ use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width}
 use chmu_spec::access::Access;
 use chmu_spec::address::Hpa;
 
-use super::surroundings::{Clock, Others, Stalls, Surroundings};
+use super::surroundings::{Clock, Others, Surroundings};
 
 /// So many requests are made without a stall between them.
 const REQUESTS_AT_ONCE: usize = 64;
@@ -89,7 +90,7 @@ pub struct Fronted {
     /// The machine's clock.
     now_ns: AtomicU64,
     /// What the next stall depends on.
-    stall_state: AtomicU64,
+    stall_random: Mutex<fastrand::Rng>,
 }
 
 impl Fronted {
@@ -99,12 +100,13 @@ impl Fronted {
         surroundings: Surroundings,
     ) -> Self {
         front.was_reset(&device);
+        let seed = surroundings.pace.stalls.map_or(0, |stalls| stalls.seed);
         Self {
             device,
             front,
             surroundings,
             now_ns: AtomicU64::new(0),
-            stall_state: AtomicU64::new(surroundings.pace.stalls.map_or(1, |stalls| stalls.seed)),
+            stall_random: Mutex::new(fastrand::Rng::with_seed(seed)),
         }
     }
 
@@ -142,9 +144,8 @@ impl Fronted {
     /// What the machine does for others at this moment.
     fn stall_ns(&self) -> u64 {
         self.surroundings.pace.stalls.map_or(0, |stalls| {
-            let state = Stalls::next(self.stall_state.load(Ordering::Relaxed));
-            self.stall_state.store(state, Ordering::Relaxed);
-            stalls.lost_ns(state)
+            let random = self.stall_random.lock();
+            stalls.lost_ns(&mut random.unwrap_or_else(PoisonError::into_inner))
         })
     }
 

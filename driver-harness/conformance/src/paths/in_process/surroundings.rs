@@ -129,23 +129,16 @@ pub struct Stalls {
     pub stall_ns: u64,
     /// At one in so many register accesses, pauses and groups of requests.
     pub one_in: u64,
-    /// Other moments with each number; not 0.
+    /// Other moments with each number.
     pub seed: u64,
 }
 
 impl Stalls {
-    /// The number after `state`, which is the seed at first (xorshift64).
-    pub(super) fn next(mut state: u64) -> u64 {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^ state << 17
-    }
-
-    /// What is lost at a moment.
-    pub(super) fn lost_ns(self, state: u64) -> u64 {
-        match (state >> 11).is_multiple_of(self.one_in) {
-            true => self.stall_ns,
-            false => 0,
+    /// What is lost at the next moment, in nanoseconds.
+    pub(super) fn lost_ns(self, random: &mut fastrand::Rng) -> u64 {
+        match random.u64(..self.one_in) {
+            0 => self.stall_ns,
+            _ => 0,
         }
     }
 }

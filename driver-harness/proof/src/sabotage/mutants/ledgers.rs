@@ -47,6 +47,12 @@ fn last_move(events: &[Event]) -> Option<(usize, Moved)> {
     moves.next()
 }
 
+/// A kind of line, taken out of the ledger.
+fn without_all(mut events: Vec<Event>, is_one: fn(&Action) -> bool) -> Vec<Event> {
+    events.retain(|event| !is_one(&event.action));
+    add_up(events)
+}
+
 /// Everything that is said of a folio, taken out of the ledger.
 fn without(mut events: Vec<Event>, folio: Folio) -> Vec<Event> {
     events.retain(|event| match &event.action {
@@ -185,10 +191,8 @@ pub(super) fn all() -> Vec<Mutant> {
             "leaves out that a source said anything",
             Reason::LedgerCauseMissing,
             |parts| {
-                parts.scribe = |mut events| {
-                    events.retain(|event| !matches!(&event.action, Action::Source(_)));
-                    add_up(events)
-                };
+                parts.scribe =
+                    |events| without_all(events, |action| matches!(action, Action::Source(_)));
             },
         ),
         mutant(
@@ -196,10 +200,8 @@ pub(super) fn all() -> Vec<Mutant> {
             "leaves out that folios waited",
             Reason::LedgerCauseMissing,
             |parts| {
-                parts.scribe = |mut events| {
-                    events.retain(|event| !matches!(&event.action, Action::Queued(_)));
-                    add_up(events)
-                };
+                parts.scribe =
+                    |events| without_all(events, |action| matches!(action, Action::Queued(_)));
             },
         ),
         mutant(
@@ -207,10 +209,8 @@ pub(super) fn all() -> Vec<Mutant> {
             "leaves out what was reported",
             Reason::NeverReported,
             |parts| {
-                parts.scribe = |mut events| {
-                    events.retain(|event| !matches!(&event.action, Action::Seen(_)));
-                    add_up(events)
-                };
+                parts.scribe =
+                    |events| without_all(events, |action| matches!(action, Action::Seen(_)));
             },
         ),
         mutant(
