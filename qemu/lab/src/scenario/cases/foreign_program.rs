@@ -57,7 +57,7 @@ fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.wait_until(observer, &format!("[ -e {OBSERVED} ]"))?;
     // Until a page without accesses is surely cold.
     bench.shell("sleep 6")?;
-    let promotion = bench.start_promotion("--until-stable --threshold 16")?;
+    let promotion = bench.start_promotion("--until-stable --epoch 1s --threshold 160")?;
     let promoted = bench.finish_promotion(promotion)?;
     bench.figure("batches", &promoted.report["batches"]);
     right(bench, program, &promoted.ledger)?;
