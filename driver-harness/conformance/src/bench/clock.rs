@@ -165,6 +165,14 @@ impl Bench<'_> {
         }
     }
 
+    /// Between which two moments the first epoch of the instance under test began, as long as no end
+    /// was waited for; now where it does not count.
+    pub fn began(&self) -> [Duration; 2] {
+        let place = self.under_test;
+        let running = self.running.iter().find(|one| one.place == place);
+        running.map_or([self.now(); 2], |running| running.began)
+    }
+
     /// From now on the instance under test counts; `before` its enable was written.
     pub(super) fn count_epochs(&mut self, setup: &Setup, before: Duration) -> Result<(), Stop> {
         self.forget_epochs();

@@ -24,6 +24,7 @@ use running::Running;
 pub use doses::Dose;
 pub use operate::Enabled;
 pub use place::{BlockPlace, InstancePlace};
+pub use running::TOLERANCE;
 pub use setup::{Ranges, Setup};
 
 /// How long drivers wait for an operation.

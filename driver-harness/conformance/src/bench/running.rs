@@ -13,8 +13,9 @@ use super::place::InstancePlace;
 pub(super) const SHORTEST_EPOCH: Duration = Duration::from_millis(100);
 /// Of the current epoch, traffic leaves so much free at the end, in hundredths.
 const LEFT_FREE: u32 = 20;
-/// Two clocks differ, in hundredths: of each epoch, so that it adds up.
-pub(super) const TOLERANCE: u32 = 6;
+/// How much the clocks of a device and of this machine may differ, in hundredths: of each epoch, so
+/// that it adds up.
+pub const TOLERANCE: u32 = 6;
 
 /// An enabled instance. Times are those of [`Bench::now`](super::Bench::now).
 #[derive(Debug)]
