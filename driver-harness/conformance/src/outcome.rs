@@ -54,11 +54,15 @@ impl Display for Mismatch {
     }
 }
 
-/// All that a case found a device to do otherwise; one at least.
+/// So many mismatches of a case are kept, and shown in every report; of more than these only the number.
+const KEPT: usize = 8;
+
+/// What a case found a device to do otherwise; one at least.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatches {
     first: Mismatch,
     others: Vec<Mismatch>,
+    more: usize,
 }
 
 impl Mismatches {
@@ -67,9 +71,21 @@ impl Mismatches {
         &self.first
     }
 
-    /// All of them, in the order they were found in.
+    /// The first eight of them, in the order they were found in.
     pub fn iter(&self) -> impl Iterator<Item = &Mismatch> {
         std::iter::once(&self.first).chain(&self.others)
+    }
+
+    /// How many there are beside those of [`Mismatches::iter`].
+    pub fn more(&self) -> usize {
+        self.more
+    }
+
+    fn add(&mut self, found: Self) {
+        let room = KEPT.saturating_sub(1 + self.others.len());
+        let mut new = std::iter::once(found.first).chain(found.others);
+        self.others.extend(new.by_ref().take(room));
+        self.more += new.count() + found.more;
     }
 }
 
@@ -78,6 +94,7 @@ impl From<Mismatch> for Mismatches {
         Self {
             first,
             others: Vec::new(),
+            more: 0,
         }
     }
 }
@@ -85,7 +102,7 @@ impl From<Mismatch> for Mismatches {
 impl Display for Mismatches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.first.fmt(f)?;
-        match self.others.len() {
+        match self.others.len() + self.more {
             0 => Ok(()),
             others => write!(f, "; and {others} more"),
         }
@@ -110,10 +127,7 @@ impl Findings {
         };
         match &mut self.0 {
             None => self.0 = Some(found),
-            Some(known) => {
-                known.others.push(found.first);
-                known.others.extend(found.others);
-            }
+            Some(known) => known.add(found),
         }
         Ok(())
     }
@@ -128,6 +142,21 @@ impl Findings {
             Some(found) => Err(Stop::Failed(found)),
         }
     }
+}
+
+/// Takes looks that do not depend on each other, and ends with all that they found.
+///
+/// # Errors
+/// With what was found, or with whatever else ends a look.
+pub fn each<T>(
+    items: impl IntoIterator<Item = T>,
+    mut look: impl FnMut(T) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let mut findings = Findings::default();
+    for item in items {
+        findings.note(look(item))?;
+    }
+    findings.end()
 }
 
 /// Why a case was not for this device or this path.
@@ -283,5 +312,20 @@ mod tests {
         assert_eq!(found.iter().count(), 3);
         assert_eq!(found.to_string(), "entries: read 1, expected 0; and 2 more");
         Findings::default().end().unwrap();
+    }
+
+    #[test]
+    fn more_than_eight_findings_are_a_number() {
+        let found = each(0..3, |_| {
+            each(0..5, |number: u64| expect_equal("entries", number + 1, 0))
+        });
+        let Err(Stop::Failed(found)) = found else {
+            panic!("{found:?}")
+        };
+        assert_eq!((found.iter().count(), found.more()), (8, 7));
+        assert_eq!(
+            found.to_string(),
+            "entries: read 1, expected 0; and 14 more"
+        );
     }
 }

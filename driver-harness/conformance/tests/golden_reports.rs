@@ -107,6 +107,18 @@ fn reports_on_a_status_bit_that_is_never_set() {
     are_as_committed(Quirk::OverflowNeverSet, &["status", "interrupt"]);
 }
 
+/// A case that finds the same at each instance.
+#[test]
+fn reports_on_all_that_a_case_finds() {
+    are_as_committed(Quirk::CapabilityReservedBits, &["capability"]);
+}
+
+/// A case that finds more than a report shows.
+#[test]
+fn reports_on_more_than_is_shown() {
+    are_as_committed(Quirk::ThresholdTruncated, &["register"]);
+}
+
 /// A failure by a count, and what was skipped.
 #[test]
 fn reports_on_counts_that_are_wrong() {

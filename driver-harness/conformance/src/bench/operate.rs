@@ -11,7 +11,7 @@ use chmu_spec::unit_size::UnitSize;
 use super::setup::{Ranges, Setup};
 use super::traffic::PIECE_BYTES;
 use super::{Bench, CROWDED_OUT, DRIVERS_WAIT};
-use crate::outcome::{Stop, fail, skip};
+use crate::outcome::{Findings, Stop, fail, skip};
 
 /// The first step while an operation is waited for.
 const OPERATION_STEP: Duration = Duration::from_micros(500);
@@ -280,6 +280,31 @@ impl Bench<'_> {
                 format!("indices below {size}, the size of the list"),
             ),
         }
+    }
+
+    /// Takes looks that do not depend on each other, and ends with all that they found. After one that
+    /// found something the device is brought to rest, so that nothing which follows from it is found by
+    /// the next; where it does not come to rest, that look was the last.
+    pub fn each<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut look: impl FnMut(&mut Self, T) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let under_test = self.place();
+        let mut findings = Findings::default();
+        for item in items {
+            let found = look(self, item);
+            let is_finding = matches!(found, Err(Stop::Failed(_)));
+            findings.note(found)?;
+            if is_finding {
+                self.switch_to(under_test);
+                match self.quiesce() {
+                    Err(Stop::Failed(_)) => break,
+                    at_rest => at_rest?,
+                }
+            }
+        }
+        findings.end()
     }
 
     /// Brings every instance into the state that cases begin with: disabled, list empty, status

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Host addresses, HDM decoders and device physical addresses.
 
+use std::ops::Range;
+
 use chmu_driver::transport::{BarOffset, Width};
-use chmu_spec::address::UnitIndex;
+use chmu_spec::address::{Dpa, UnitIndex};
 
 use crate::bench::Bench;
 use crate::case::{Case, case, reading_case};
 use crate::cases::discovery::{extended_capability, register_blocks};
-use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip, skip_until};
+use crate::outcome::{Outcome, Passed, Stop, each, expect, expect_equal, skip, skip_until};
 use crate::shown::Shown;
 
 pub(super) const CASES: &[Case] = &[
@@ -153,22 +155,23 @@ fn unit_follows_decoder(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
     let reachable = bench.reachable(false)?;
     // The traffic source accesses host addresses; first, middle and last piece of what it reaches.
-    for range in [
+    let ranges = [
         reachable.first(),
         reachable.get(reachable.len() / 2),
         reachable.last(),
-    ] {
-        let Some(range) = range else { continue };
-        for dpa in [range.start.0, (range.end.0 - 1) / 64 * 64] {
-            let unit = UnitIndex(dpa / setup.unit_size.bytes());
-            let touches = [(unit, setup.hot())];
-            let seen = bench.observe(&setup, &touches)?;
-            let what = format!("unit and count of DPA {dpa:#x}");
-            bench.expect_counts(what, &setup, &seen, &touches)?;
-            bench.stop()?;
-            bench.reset()?;
-        }
-    }
+    ];
+    let ends = |range: &Range<Dpa>| [range.start.0, (range.end.0 - 1) / 64 * 64];
+    let mut addresses: Vec<_> = ranges.into_iter().flatten().flat_map(ends).collect();
+    addresses.dedup();
+    bench.each(addresses, |bench, dpa| {
+        let unit = UnitIndex(dpa / setup.unit_size.bytes());
+        let touches = [(unit, setup.hot())];
+        let seen = bench.observe(&setup, &touches)?;
+        let what = format!("unit and count of DPA {dpa:#x}");
+        bench.expect_counts(what, &setup, &seen, &touches)?;
+        bench.stop()?;
+        bench.reset()
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -186,7 +189,7 @@ fn locked_decoder(bench: &mut Bench<'_>) -> Outcome {
     else {
         return skip("no committed HDM decoder is locked");
     };
-    for at in [0x00, 0x04, 0x08, 0x0c, 0x10, 0x14, 0x18] {
+    each([0x00, 0x04, 0x08, 0x0c, 0x10, 0x14, 0x18], |at| {
         let place = decoder.place.plus(at);
         let before = bench.read_at(place, Width::Four)?;
         bench.write_at(place, Width::Four, !before & 0xffff_ffff)?;
@@ -198,8 +201,8 @@ fn locked_decoder(bench: &mut Bench<'_>) -> Outcome {
             format!("{place} of a locked decoder after a write"),
             after,
             before,
-        )?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 

@@ -9,7 +9,7 @@ use chmu_spec::hotlist::ENTRY_BYTES;
 use crate::bench::{Bench, InstancePlace};
 use crate::case::{Case, case, reading_case};
 use crate::outcome::{
-    Outcome, Passed, Stop, expect, expect_bits, expect_equal, expect_register, skip,
+    Findings, Outcome, Passed, Stop, each, expect, expect_bits, expect_equal, expect_register, skip,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -113,10 +113,10 @@ fn each_instance(
     bench: &mut Bench<'_>,
     look: impl Fn(&mut Bench<'_>, InstancePlace) -> Result<(), Stop>,
 ) -> Outcome {
-    for place in bench.instances() {
+    each(bench.instances(), |place| {
         bench.switch_to(place);
-        look(bench, place)?;
-    }
+        look(bench, place)
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -128,8 +128,11 @@ fn unit_sizes(bench: &mut Bench<'_>) -> Outcome {
     each_instance(bench, |bench, place| {
         let sizes = bench.capabilities_1()?.unit_sizes();
         let what = named("unit sizes", place);
-        expect(sizes != 0, &what, "none", "at least one")?;
-        expect_bits(format!("bits 31:24 of the {what}"), sizes >> 24, 0)
+        let mut findings = Findings::default();
+        findings.note(expect(sizes != 0, &what, "none", "at least one"))?;
+        let reserved = format!("bits 31:24 of the {what}");
+        findings.note(expect_bits(reserved, sizes >> 24, 0))?;
+        findings.end()
     })
 }
 
@@ -156,12 +159,11 @@ fn epoch_codes(bench: &mut Bench<'_>) -> Outcome {
             ("shortest epoch", capabilities.minimum_epoch()),
             ("longest epoch", capabilities.maximum_epoch()),
         ];
-        for (name, limit) in limits {
+        each(limits, |(name, limit)| {
             let read = format!("{:#x}", u64::from(capabilities));
             let expected = "a scale of 1 to 5 and a multiplier above 0";
-            expect(limit.is_some(), named(name, place), read, expected)?;
-        }
-        Ok(())
+            expect(limit.is_some(), named(name, place), read, expected)
+        })
     })
 }
 
@@ -187,8 +189,11 @@ fn trackable_requests(bench: &mut Bench<'_>) -> Outcome {
     each_instance(bench, |bench, place| {
         let requests = bench.capabilities_0()?.trackable_requests();
         let what = named("trackable requests", place);
-        expect(requests & 0x3f != 0, &what, "none", "at least one")?;
-        expect_bits(format!("bits 7:6 of the {what}"), requests >> 6, 0)
+        let mut findings = Findings::default();
+        findings.note(expect(requests & 0x3f != 0, &what, "none", "at least one"))?;
+        let reserved = format!("bits 7:6 of the {what}");
+        findings.note(expect_bits(reserved, requests >> 6, 0))?;
+        findings.end()
     })
 }
 
@@ -287,17 +292,17 @@ fn no_overlap(bench: &mut Bench<'_>) -> Outcome {
         ));
     }
     areas.sort_by_key(|(bar, area, _)| (*bar, area.start));
-    for pair in areas.windows(2) {
+    each(areas.windows(2), |pair| {
         let [(bar, first, first_name), (next_bar, second, second_name)] = pair else {
-            continue;
+            return Ok(());
         };
         expect(
             bar != next_bar || first.end <= second.start,
             format!("start of the {second_name} in BAR{bar}"),
             format!("{:#x}", second.start),
             format!("{:#x} or later, where the {first_name} ends", first.end),
-        )?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -311,15 +316,15 @@ fn reserved(bench: &mut Bench<'_>) -> Outcome {
 
 fn read_only(bench: &mut Bench<'_>) -> Outcome {
     each_instance(bench, |bench, place| {
-        for at in CAPABILITY_REGISTERS {
+        each(CAPABILITY_REGISTERS, |at| {
             let before = bench.register(at)?;
             for value in [0, u64::MAX] {
                 bench.set_register(at, value)?;
                 let situation = named(&format!("after a write of {value:#x}"), place);
                 expect_register(at, situation, bench.register(at)?, before)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     })
 }
 
@@ -340,11 +345,11 @@ fn ranges_aligned(bench: &mut Bench<'_>) -> Outcome {
 fn message_number(bench: &mut Bench<'_>) -> Outcome {
     let messages = bench.need_interrupts()?;
     let mut any = false;
-    for place in bench.instances() {
+    each(bench.instances(), |place| {
         bench.switch_to(place);
         let capabilities = bench.capabilities_0()?;
         if !capabilities.overflow_interrupt() && !capabilities.fill_level_interrupt() {
-            continue;
+            return Ok(());
         }
         any = true;
         let number = capabilities.message_number();
@@ -353,8 +358,8 @@ fn message_number(bench: &mut Bench<'_>) -> Outcome {
             named("message number", place),
             number.to_string(),
             format!("below {messages}, the messages of the function"),
-        )?;
-    }
+        )
+    })?;
     match any {
         true => Ok(Passed::Plainly),
         false => skip("no instance has interrupts"),
@@ -374,11 +379,16 @@ fn constant(bench: &mut Bench<'_>) -> Outcome {
     let during = read(bench)?;
     bench.stop()?;
     let after = read(bench)?;
-    expect_equal(
-        "capability registers while the instance is enabled",
-        &during,
-        &before,
-    )?;
-    expect_equal("capability registers after a disable", &after, &before)?;
+    let registers = CAPABILITY_REGISTERS.iter().enumerate();
+    each(registers, |(index, at)| {
+        let looks = [
+            ("while the instance is enabled", &during),
+            ("after a disable", &after),
+        ];
+        for (situation, read) in looks {
+            expect_register(*at, situation, read[index], before[index])?;
+        }
+        Ok(())
+    })?;
     Ok(Passed::Plainly)
 }

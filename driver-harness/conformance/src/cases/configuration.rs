@@ -10,7 +10,7 @@ use chmu_spec::request::RequestFilter;
 
 use crate::bench::{Bench, Enabled, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, fail, skip};
+use crate::outcome::{Outcome, Passed, Stop, each, expect_equal, expect_register, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -284,19 +284,22 @@ fn survives_disable(bench: &mut Bench<'_>) -> Outcome {
     expect_equal("whether a configuration reads back", shown, true)?;
     bench.start(&setup)?;
     bench.stop()?;
-    for (register, value) in registers.into_iter().zip(configured) {
-        let what = format!("register {register:#x} after a disable");
-        expect_bits(what, bench.register(register)?, value?)?;
-    }
+    each(
+        registers.into_iter().zip(configured),
+        |(register, value)| {
+            let read = bench.register(register)?;
+            expect_register(register, "after a disable", read, value?)
+        },
+    )?;
     Ok(Passed::Plainly)
 }
 
 /// Each of `setups` can be enabled.
 fn all_enabled(bench: &mut Bench<'_>, setups: impl IntoIterator<Item = Setup>) -> Outcome {
-    for setup in setups {
+    bench.each(setups, |bench, setup| {
         bench.start(&setup)?;
-        bench.stop()?;
-    }
+        bench.stop()
+    })?;
     Ok(Passed::Plainly)
 }
 

@@ -6,7 +6,7 @@ use chmu_spec::unit_size::UnitSize;
 
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
+use crate::outcome::{Outcome, Passed, Stop, each, expect, expect_equal, skip};
 use crate::subject::Request;
 
 pub(super) const CASES: &[Case] = &[
@@ -62,7 +62,7 @@ const SATURATION_LIMIT: u64 = 1 << 17;
 
 fn width(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    for unit_size in bench.unit_sizes()?.iter() {
+    each(bench.unit_sizes()?.iter(), |unit_size| {
         bench.configure(&Setup {
             unit_size,
             ..setup.clone()
@@ -74,22 +74,22 @@ fn width(bench: &mut Bench<'_>) -> Outcome {
             what,
             width.to_string(),
             "1 to 56 bits",
-        )?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn exact_count(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
     let unit = bench.units(setup.unit_size, 1)?[0];
-    for count in [setup.hot(), 10, 100] {
+    bench.each([setup.hot(), 10, 100], |bench, count| {
         let touches = [(unit, count)];
         let seen = bench.observe(&setup, &touches)?;
         let what = format!("unit and count after {count} accesses");
         bench.expect_counts(what, &setup, &seen, &touches)?;
         bench.stop()?;
-        bench.reset()?;
-    }
+        bench.reset()
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -144,7 +144,8 @@ fn saturation(bench: &mut Bench<'_>) -> Outcome {
 
 fn unit_id(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
-    for unit_size in bench.unit_sizes()?.iter() {
+    let sizes = bench.unit_sizes()?;
+    bench.each(sizes.iter(), |bench, unit_size| {
         let setup = bench.with_unit_size(&setup, unit_size)?;
         let reachable = bench.reachable(false)?;
         // A high address tells a shifted or masked id from a right one.
@@ -157,8 +158,8 @@ fn unit_id(bench: &mut Bench<'_>) -> Outcome {
         let what = format!("units listed after accesses to DPA {dpa} in units of {unit_size}");
         expect_equal(what, seen, vec![unit])?;
         bench.stop()?;
-        bench.reset()?;
-    }
+        bench.reset()
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -225,19 +226,22 @@ fn width_follows_unit_size(bench: &mut Bench<'_>) -> Outcome {
         })?;
         first.push(bench.status()?.counter_width());
     }
-    for (unit_size, width) in sizes.iter().zip(first).rev() {
-        bench.configure(&Setup {
-            unit_size: *unit_size,
-            ..setup.clone()
-        })?;
-        let what = format!("counter width for units of {unit_size}, written again");
-        expect_equal(what, bench.status()?.counter_width(), width)?;
-        let setup = bench.with_unit_size(&setup, *unit_size)?;
-        bench.start(&setup)?;
-        let what = format!("counter width for units of {unit_size} while enabled");
-        expect_equal(what, bench.status()?.counter_width(), width)?;
-        bench.stop()?;
-    }
+    bench.each(
+        sizes.iter().zip(first).rev(),
+        |bench, (unit_size, width)| {
+            bench.configure(&Setup {
+                unit_size: *unit_size,
+                ..setup.clone()
+            })?;
+            let what = format!("counter width for units of {unit_size}, written again");
+            expect_equal(what, bench.status()?.counter_width(), width)?;
+            let setup = bench.with_unit_size(&setup, *unit_size)?;
+            bench.start(&setup)?;
+            let what = format!("counter width for units of {unit_size} while enabled");
+            expect_equal(what, bench.status()?.counter_width(), width)?;
+            bench.stop()
+        },
+    )?;
     Ok(Passed::Plainly)
 }
 

@@ -6,7 +6,7 @@ use chmu_spec::chmu::{BLOCK_HEADER_BYTES, BLOCK_VERSION, INSTANCE_REGISTERS_BYTE
 
 use crate::bench::Bench;
 use crate::case::{Case, case, reading_case};
-use crate::outcome::{Outcome, Passed, Stop, expect, expect_bits, expect_equal, fail};
+use crate::outcome::{Outcome, Passed, Stop, each, expect, expect_bits, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
     reading_case(
@@ -67,24 +67,24 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 fn block_version(bench: &mut Bench<'_>) -> Outcome {
-    for block in bench.blocks() {
+    each(bench.blocks(), |block| {
         let header = bench.read_at(block.start, Width::Eight)?;
         let what = format!("version of block {}", block.block);
-        expect_equal(what, header & 0xf, BLOCK_VERSION.into())?;
-    }
+        expect_equal(what, header & 0xf, BLOCK_VERSION.into())
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn instances_present(bench: &mut Bench<'_>) -> Outcome {
-    for block in bench.blocks() {
+    each(bench.blocks(), |block| {
         let what = format!("instances of block {}", block.block);
-        expect(block.instances > 0, what, "0", "1 or more")?;
-    }
+        expect(block.instances > 0, what, "0", "1 or more")
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn instance_length(bench: &mut Bench<'_>) -> Outcome {
-    for block in bench.blocks() {
+    each(bench.blocks(), |block| {
         let length = u64::from(block.instance_length);
         let what = format!("instance length of block {}", block.block);
         let expected = format!("{INSTANCE_REGISTERS_BYTES:#x} or more");
@@ -93,25 +93,29 @@ fn instance_length(bench: &mut Bench<'_>) -> Outcome {
             what,
             format!("{length:#x}"),
             expected,
-        )?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn header_reserved(bench: &mut Bench<'_>) -> Outcome {
-    for block in bench.blocks() {
-        let what = |register| format!("reserved bits of {register} of block {}", block.block);
-        let header = bench.read_at(block.start.plus(offset::BLOCK_HEADER), Width::Eight)?;
-        expect_bits(what("the header"), header & !0xff0f, 0)?;
-        let length = bench.read_at(block.start.plus(offset::INSTANCE_LENGTH), Width::Eight)?;
-        expect_bits(what("the instance length"), length & !0xffff, 0)?;
-    }
+    let registers = [
+        ("the header", offset::BLOCK_HEADER, 0xff0f),
+        ("the instance length", offset::INSTANCE_LENGTH, 0xffff),
+    ];
+    each(bench.blocks(), |block| {
+        each(registers, |(register, at, used)| {
+            let value = bench.read_at(block.start.plus(at), Width::Eight)?;
+            let what = format!("reserved bits of {register} of block {}", block.block);
+            expect_bits(what, value & !used, 0)
+        })
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn header_read_only(bench: &mut Bench<'_>) -> Outcome {
-    for block in bench.blocks() {
-        for at in [offset::BLOCK_HEADER, offset::INSTANCE_LENGTH] {
+    each(bench.blocks(), |block| {
+        each([offset::BLOCK_HEADER, offset::INSTANCE_LENGTH], |at| {
             let place = block.start.plus(at);
             let before = bench.read_at(place, Width::Eight)?;
             for value in [0, u64::MAX] {
@@ -120,8 +124,9 @@ fn header_read_only(bench: &mut Bench<'_>) -> Outcome {
                 let what = format!("{place} after a write of {value:#x}");
                 expect_bits(what, after, before)?;
             }
-        }
-    }
+            Ok(())
+        })
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -203,20 +208,20 @@ fn block_listed(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn bar_exists(bench: &mut Bench<'_>) -> Outcome {
-    for place in chmu_blocks(bench)? {
+    each(chmu_blocks(bench)?, |place| {
         let size = bench
             .subject()
             .transport()
             .bar_bytes(place.bar)
             .unwrap_or(0);
         let what = format!("size of BAR{}, which a CHMU entry names", place.bar);
-        expect(size > 0, what, "0", "a memory BAR")?;
-    }
+        expect(size > 0, what, "0", "a memory BAR")
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn block_inside_bar(bench: &mut Bench<'_>) -> Outcome {
-    for block in bench.blocks() {
+    each(bench.blocks(), |block| {
         let length = u64::from(block.instance_length) * u64::from(block.instances);
         let end = block.start.plus(BLOCK_HEADER_BYTES + length).offset;
         let size = bench.subject().transport().bar_bytes(block.start.bar)?;
@@ -226,24 +231,24 @@ fn block_inside_bar(bench: &mut Bench<'_>) -> Outcome {
             what,
             format!("{end:#x}"),
             format!("{size:#x} at most"),
-        )?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn entries_distinct(bench: &mut Bench<'_>) -> Outcome {
     let blocks = register_blocks(bench)?;
-    for (index, (id, place)) in blocks.iter().enumerate() {
+    each(blocks.iter().enumerate(), |(index, (id, place))| {
         let again = blocks[..index].iter().find(|(_, other)| other == place);
         let read = format!("{place}, as for block id {id}");
         let what = "place of a Register Locator entry";
-        expect(again.is_none(), what, read, "a place of its own")?;
-    }
+        expect(again.is_none(), what, read, "a place of its own")
+    })?;
     Ok(Passed::Plainly)
 }
 
 fn instances_answer(bench: &mut Bench<'_>) -> Outcome {
-    for place in bench.instances() {
+    each(bench.instances(), |place| {
         bench.switch_to(place);
         let capabilities = bench.register(offset::CAPABILITIES_1)?;
         let what = format!(
@@ -251,7 +256,7 @@ fn instances_answer(bench: &mut Bench<'_>) -> Outcome {
             place.block, place.instance
         );
         let answers = capabilities != 0 && capabilities != u64::MAX;
-        expect(answers, what, format!("{capabilities:#x}"), "capabilities")?;
-    }
+        expect(answers, what, format!("{capabilities:#x}"), "capabilities")
+    })?;
     Ok(Passed::Plainly)
 }

@@ -6,7 +6,9 @@ use chmu_spec::chmu::offset;
 
 use crate::bench::{Bench, InstancePlace, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
+use crate::outcome::{
+    Outcome, Passed, Stop, each, expect_bits, expect_equal, expect_register, skip,
+};
 use crate::subject::Request;
 
 pub(super) const CASES: &[Case] = &[
@@ -85,7 +87,7 @@ fn configuration_apart(bench: &mut Bench<'_>) -> Outcome {
         offset::CONFIGURATION_1,
         offset::CONFIGURATION_2,
     ];
-    for (written, idle) in [(here, other), (other, here)] {
+    bench.each([(here, other), (other, here)], |bench, (written, idle)| {
         bench.switch_to(written);
         let setup = bench.setup()?;
         let read = |bench: &mut Bench<'_>| -> Result<Vec<u64>, Stop> {
@@ -100,18 +102,23 @@ fn configuration_apart(bench: &mut Bench<'_>) -> Outcome {
         let shown = read(bench)?.iter().any(|value| *value != 0);
         expect_equal("whether a configuration reads back", shown, true)?;
         let after = at(bench, idle, read)?;
-        for ((register, after), before) in registers.into_iter().zip(after).zip(before) {
-            let what = format!("register {register:#x} of the instance beside the written one");
-            expect_bits(what, after, before)?;
-        }
-    }
+        let values = registers.into_iter().zip(after).zip(before);
+        each(values, |((register, after), before)| {
+            expect_register(
+                register,
+                "of the instance beside the written one",
+                after,
+                before,
+            )
+        })
+    })?;
     Ok(Passed::Plainly)
 }
 
 /// Enabling one does not enable the other, and the other way round.
 fn apart_when_enabled(bench: &mut Bench<'_>, other: InstancePlace) -> Outcome {
     let here = bench.place();
-    for (enabled, idle) in [(here, other), (other, here)] {
+    bench.each([(here, other), (other, here)], |bench, (enabled, idle)| {
         bench.switch_to(enabled);
         let setup = bench.setup()?;
         bench.start(&setup)?;
@@ -121,8 +128,8 @@ fn apart_when_enabled(bench: &mut Bench<'_>, other: InstancePlace) -> Outcome {
             idle.block, idle.instance, enabled.block, enabled.instance
         );
         expect_equal(what, status.enabled(), false)?;
-        bench.stop()?;
-    }
+        bench.stop()
+    })?;
     Ok(Passed::Plainly)
 }
 

@@ -10,7 +10,7 @@ use chmu_spec::chmu::RANGE_BYTES;
 use crate::bench::{Bench, Enabled, Ranges, Setup};
 use crate::case::{Case, case, reading_case};
 use crate::cases::instance::{list_at_both, overlapping_pair};
-use crate::outcome::{Outcome, Passed, Stop, expect_bits, expect_equal, skip};
+use crate::outcome::{Outcome, Passed, Stop, each, expect_bits, expect_equal, skip};
 use crate::subject::Request;
 
 pub(super) const CASES: &[Case] = &[
@@ -115,14 +115,15 @@ fn clear_bit(bench: &mut Bench<'_>) -> Outcome {
     let mut setup = bench.setup()?;
     let [first, last] = two_ranges(bench)?;
     let mut listed = true;
-    for (tracked, other) in [(first, last), (last, first)] {
+    bench.each([(first, last), (last, first)], |bench, (tracked, other)| {
         setup.ranges = only(tracked.0 / RANGE_BYTES);
         let seen = reported(bench, &setup, &[other])?;
         let what =
             format!("units reported with the bit of DPA {tracked} set, after accesses to {other}");
         expect_equal(what, seen, Vec::new())?;
         listed &= !reported(bench, &setup, &[tracked])?.is_empty();
-    }
+        Ok(())
+    })?;
     match listed {
         true => Ok(Passed::Plainly),
         false => skip("nothing was listed of a range whose bit is set either"),
@@ -133,13 +134,13 @@ fn set_bit(bench: &mut Bench<'_>) -> Outcome {
     bench.need_writable_ranges()?;
     let mut setup = bench.setup()?;
     let [first, last] = two_ranges(bench)?;
-    for tracked in [first, last] {
+    bench.each([first, last], |bench, tracked| {
         setup.ranges = only(tracked.0 / RANGE_BYTES);
         let seen = reported(bench, &setup, &[first, last])?;
         let expected = vec![setup.unit_size.index_of(tracked)];
         let what = format!("units reported with the bit of DPA {tracked} set");
-        expect_equal(what, seen, expected)?;
-    }
+        expect_equal(what, seen, expected)
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -162,10 +163,11 @@ fn border(bench: &mut Bench<'_>) -> Outcome {
     }
     let border = reachable_border(bench)?;
     let (below, above) = (Dpa(border - 64), Dpa(border));
-    for (tracked, range) in [
+    let sides = [
         (below, border / RANGE_BYTES - 1),
         (above, border / RANGE_BYTES),
-    ] {
+    ];
+    bench.each(sides, |bench, (tracked, range)| {
         setup.ranges = only(range);
         let seen = reported(bench, &setup, &[below, above])?;
         let expected = vec![setup.unit_size.index_of(tracked)];
@@ -173,8 +175,8 @@ fn border(bench: &mut Bench<'_>) -> Outcome {
             format!("units reported around DPA {above} with range {range}"),
             seen,
             expected,
-        )?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -219,17 +221,17 @@ fn single_bits(bench: &mut Bench<'_>) -> Outcome {
     bench.need_writable_ranges()?;
     let bits = bench.range_bits()?;
     let place = bench.ranges_place()?;
-    for bit in 0..bits {
+    each(0..bits, |bit| {
         let word = place.plus(bit / 64 * 8);
         bench.write_at(word, Width::Eight, 1 << (bit % 64))?;
         let read = bench.read_at(word, Width::Eight)?;
+        bench.write_at(word, Width::Eight, 0)?;
         expect_bits(
             format!("word {} with bit {bit} set", bit / 64),
             read,
             1 << (bit % 64),
-        )?;
-        bench.write_at(word, Width::Eight, 0)?;
-    }
+        )
+    })?;
     Ok(Passed::Plainly)
 }
 

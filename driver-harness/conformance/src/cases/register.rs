@@ -7,7 +7,7 @@ use chmu_spec::chmu::{Configuration0, Mode, Status, offset};
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{
-    Findings, Outcome, Passed, Stop, expect_bits, expect_equal, expect_register, fail, skip,
+    Findings, Outcome, Passed, Stop, each, expect_bits, expect_equal, expect_register, fail, skip,
 };
 
 pub(super) const CASES: &[Case] = &[
@@ -397,18 +397,15 @@ fn power_on_values(bench: &mut Bench<'_>) -> Outcome {
         ));
     }
     let status = bench.status()?;
-    for (bit, is_set) in [
-        ("enabled", status.enabled()),
-        ("overflow", status.overflow()),
-        ("fill level", status.fill_level()),
-    ] {
-        expect_equal(format!("{bit} after a function level reset"), is_set, false)?;
-    }
-    expect_equal(
-        "operation in progress after a function level reset",
-        status.operation_code(),
-        0,
-    )?;
+    let fields = [
+        ("enabled", u16::from(status.enabled())),
+        ("overflow", status.overflow().into()),
+        ("fill level", status.fill_level().into()),
+        ("operation in progress", status.operation_code()),
+    ];
+    each(fields, |(field, value)| {
+        expect_equal(format!("{field} after a function level reset"), value, 0)
+    })?;
     // The configuration after a reset is a reading of its own.
     Ok(Passed::Plainly)
 }
@@ -417,13 +414,14 @@ fn reads_are_free(bench: &mut Bench<'_>) -> Outcome {
     let setup = list_one(bench)?;
     // Nothing of a disabled instance moves by itself.
     bench.stop()?;
-    for register in REGISTERS {
+    each(REGISTERS, |register| {
         let first = bench.register(register)?;
         for _ in 0..3 {
-            let what = format!("register {register:#x} read again");
-            expect_bits(what, bench.register(register)?, first)?;
+            let again = bench.register(register)?;
+            expect_register(register, "read again", again, first)?;
         }
-    }
+        Ok(())
+    })?;
     let entries = bench.peek_all()?;
     expect_equal("entries read again", bench.peek_all()?, entries.clone())?;
     match entries.is_empty() {
@@ -501,17 +499,13 @@ fn head_widths(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn gaps(bench: &mut Bench<'_>) -> Outcome {
-    for at in [0x20, 0x28, 0x30, 0x38, 0x58] {
-        expect_bits(
-            format!("offset {at:#x}, which no register has"),
-            bench.register(at)?,
-            0,
-        )?;
-    }
-    expect_bits(
-        "offset 0x6c, which no register has",
-        bench.read(0x6c, Width::Four)?,
-        0,
+    let gaps = [0x20, 0x28, 0x30, 0x38, 0x58].map(|at| (at, Width::Eight));
+    each(
+        gaps.into_iter().chain([(0x6c, Width::Four)]),
+        |(at, width)| {
+            let what = format!("offset {at:#x}, which no register has");
+            expect_bits(what, bench.read(at, width)?, 0)
+        },
     )?;
     Ok(Passed::Plainly)
 }

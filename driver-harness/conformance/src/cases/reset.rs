@@ -7,7 +7,7 @@ use chmu_spec::chmu::{Configuration0, offset};
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::cases::address::{decoders, memory_enable};
-use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
+use crate::outcome::{Outcome, Passed, Stop, each, expect_equal, fail, skip};
 
 /// What others need before they see anything.
 pub(super) const FIRST: &[Case] = &[case(
@@ -84,14 +84,14 @@ fn function_level(bench: &mut Bench<'_>) -> Outcome {
     bench.start(&setup)?;
     let before = configurations(bench)?;
     reset_function(bench)?;
-    for place in bench.instances() {
+    each(bench.instances(), |place| {
         bench.switch_to(place);
         let what = format!(
             "enabled of instance {}.{} after a reset",
             place.block, place.instance
         );
-        expect_equal(what, bench.status()?.enabled(), false)?;
-    }
+        expect_equal(what, bench.status()?.enabled(), false)
+    })?;
     let after = configurations(bench)?;
     let is_zero = |one: &[u64; 4]| one[..3] == [0; 3] && (is_fixed || one[3] == 0);
     match after {

@@ -36,13 +36,15 @@ const ENTRIES: u64 = 200_000;
 const UNHURRIED_ROUNDS: u64 = 10;
 
 fn drain_under_fire(bench: &mut Bench<'_>) -> Outcome {
-    bench.need_exact_traffic()?;
+    let exact = bench.is_exact();
     let mut setup = bench.epoch_setup()?;
     // Some set overflow only while its interrupt is enabled.
     setup.overflow_interrupt = bench.capabilities_0()?.overflow_interrupt();
     let size = bench.capabilities_0()?.hotlist_entries();
     let room = usize::from(size.saturating_sub(1));
-    let units = bench.units(setup.unit_size, room.min(64))?;
+    // Where others list units as well, a part of the room is left to them.
+    let count = if exact { room } else { room.div_ceil(2) };
+    let units = bench.units(setup.unit_size, count.min(64))?;
     let rounds = match bench.subject().has_manual_clock() {
         true => 500,
         false => UNHURRIED_ROUNDS,
@@ -55,8 +57,12 @@ fn drain_under_fire(bench: &mut Bench<'_>) -> Outcome {
     let mut reported = 0;
     let mut seen = Vec::new();
     for round in 0..rounds {
-        // A part of the units in each round, drained in every third only.
-        let part = units.len() - usize::try_from(round).unwrap_or(0) % units.len();
+        // A part of the units in each round, drained in every third only. A processor that fetches ahead
+        // makes units hot that follow those of a part.
+        let part = match exact {
+            true => units.len() - usize::try_from(round).unwrap_or(0) % units.len(),
+            false => units.len(),
+        };
         let touches: Vec<_> = units[..part]
             .iter()
             .map(|unit| (*unit, setup.hot()))
@@ -87,12 +93,19 @@ fn drain_under_fire(bench: &mut Bench<'_>) -> Outcome {
         expect_equal("entries drained, with no overflow", seen.len(), reported)?;
     }
     for entry in seen {
-        let known = units.contains(&entry.unit) && entry.count == count;
+        let counted = match exact {
+            true => entry.count == count,
+            false => entry.count >= count,
+        };
+        let known = units.contains(&entry.unit) && counted;
         expect(
             known,
             "a drained entry",
             entry.shown(),
-            format!("a touched unit with count {count}"),
+            match exact {
+                true => format!("a touched unit with count {count}"),
+                false => format!("a touched unit with count {count} or more"),
+            },
         )?;
     }
     Ok(Passed::Plainly)

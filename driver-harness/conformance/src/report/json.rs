@@ -75,9 +75,17 @@ struct CaseReport<'a> {
     reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     mismatches: Vec<MismatchReport<'a>>,
+    /// How many there are beside these.
+    #[serde(skip_serializing_if = "is_zero")]
+    more_mismatches: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     again: Option<String>,
     seconds: f64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl<'a> Report<'a> {
@@ -167,6 +175,7 @@ impl<'a> CaseReport<'a> {
             reading: None,
             reason: None,
             mismatches: Vec::new(),
+            more_mismatches: 0,
             again: result.verdict.is_failure().then_some(again),
             seconds: result.seconds,
         };
@@ -186,10 +195,12 @@ impl<'a> CaseReport<'a> {
             Verdict::Differs(found) => {
                 report.verdict = "differs";
                 report.mismatches = MismatchReport::all(found);
+                report.more_mismatches = found.more();
             }
             Verdict::Failed(found) => {
                 report.verdict = "fail";
                 report.mismatches = MismatchReport::all(found);
+                report.more_mismatches = found.more();
             }
         }
         report

@@ -63,9 +63,12 @@ fn add_facts(suite: &mut TestSuite, description: &RunDescription) {
     }
 }
 
-/// All that a case found, a line each, and how to see it again.
+/// What a case found, a line each, and how to see it again.
 fn in_full(found: &Mismatches, again: &str) -> String {
-    let lines: Vec<_> = found.iter().map(Mismatch::to_string).collect();
+    let mut lines: Vec<_> = found.iter().map(Mismatch::to_string).collect();
+    if found.more() > 0 {
+        lines.push(format!("and {} more", found.more()));
+    }
     format!("{}\n{again}", lines.join("\n"))
 }
 

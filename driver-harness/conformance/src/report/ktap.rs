@@ -13,9 +13,6 @@ use crate::judge::Verdict;
 use crate::outcome::Mismatches;
 use crate::run::CaseResult;
 
-/// Mismatches of one case that are shown; the other forms have all.
-const SHOWN_MISMATCHES: usize = 10;
-
 /// Writes the results of a run. With several instances, each one's cases are a nested test.
 #[derive(Debug)]
 pub struct Ktap<'a, W> {
@@ -174,12 +171,12 @@ impl<'a, W: Write> Ktap<'a, W> {
     }
 
     fn mismatches(&mut self, head: &str, found: &Mismatches) -> io::Result<()> {
-        for mismatch in found.iter().take(SHOWN_MISMATCHES) {
+        for mismatch in found.iter() {
             self.comment(&format!("{head}{mismatch}"), "  ")?;
         }
-        match found.iter().skip(SHOWN_MISMATCHES).count() {
+        match found.more() {
             0 => Ok(()),
-            more => self.comment(&format!("and {more} more like these, see -o json"), "  "),
+            more => self.comment(&format!("and {more} more"), "  "),
         }
     }
 
