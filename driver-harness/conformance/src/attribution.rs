@@ -202,8 +202,10 @@ pub fn is_right(quirk: Quirk, blamed: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use chmu_model::Emulation;
+
     use super::*;
-    use crate::catalogue::Catalogue;
+    use crate::catalogue::{Agreement, Catalogue};
 
     #[test]
     fn every_rule_has_requirements_that_there_are() {
@@ -215,6 +217,26 @@ mod tests {
                 let id = format!("CHMU-{id}");
                 let mut all = catalogue.requirements().iter();
                 assert!(all.any(|known| known.id == id), "{quirk}: {id}");
+            }
+        }
+    }
+
+    /// Agreed is what every public implementation does.
+    #[test]
+    fn what_an_emulation_breaks_is_not_agreed() {
+        let catalogue = Catalogue::load().unwrap();
+        for emulation in Emulation::ALL {
+            for quirk in emulation.quirks().iter() {
+                let mut all = EXPECTED.iter();
+                let (_, expected) = all.find(|(name, _)| *name == quirk.name()).unwrap();
+                let first = expected.split(' ').next().unwrap();
+                let requirement = catalogue.find(&format!("CHMU-{first}")).unwrap();
+                assert_ne!(
+                    requirement.status,
+                    Agreement::Agreed,
+                    "{first}: {} breaks it",
+                    emulation.name
+                );
             }
         }
     }
