@@ -23,6 +23,7 @@ mod shared_memory;
 mod source_dies;
 mod spill;
 mod sync;
+mod target_full;
 mod thp;
 mod three_tier;
 mod tuner;
@@ -51,6 +52,7 @@ pub const ALL: &[Scenario] = &[
     tuner::SHORT_LIST,
     overflow::SCENARIO,
     cpuset::SCENARIO,
+    target_full::SCENARIO,
     spill::SCENARIO,
     ping_pong::SCENARIO,
     reset_under_load::SCENARIO,

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The target is the high-bandwidth memory, which a file fills: no program of the guest lives there, so that
+//! what it has left is left for promotion alone, and a full target starves nobody else.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use chmu_promotion::Rejection;
+use chmu_promotion::ledger::Action;
+use serde::Serialize;
+
+use crate::scenario::bench::{Bench, Promoted, Promotion};
+use crate::scenario::proof::Demand;
+use crate::scenario::{Needs, Scenario};
+
+pub(super) const SCENARIO: Scenario = Scenario {
+    name: "target-full",
+    summary: "into a node that is nearly full no more goes than has room, which is said; the rest follows when there is some",
+    needs: Needs::topology("three-tier"),
+    run,
+};
+
+/// The high-bandwidth memory.
+const TARGET: u64 = 1;
+const HOT: u64 = 2560;
+/// What is left of the target above its watermark.
+const ROOM: u64 = 1024;
+/// What the kernel may take or give back meanwhile, and how exactly the target is filled.
+const OTHERS: u64 = 256;
+const PAGE_BYTES: u64 = 4096;
+const KEPT_BACK_FAST: u64 = 4096;
+const FILL_STEPS: u32 = 50;
+/// What is said of a page is no news for so long.
+const AGAIN_NS: u64 = 60_000_000_000;
+/// A file system in the target's memory.
+const FOLDER: &str = "/run/full";
+/// The kernel takes memory back when a node runs short: then these rise.
+const RECLAIM: &str = "awk '/^(pgscan_kswapd|pgscan_direct|allocstall_|oom_kill|pgdemote_)/ { sum += $2 } \
+    END { print sum + 0 }' /proc/vmstat";
+
+fn run(bench: &mut Bench<'_>) -> Result<()> {
+    bench.shell(&format!(
+        "mkdir {FOLDER} && mount -t tmpfs -o mpol=bind:{TARGET} none {FOLDER}"
+    ))?;
+    let ran = with_folder(bench);
+    bench.shell(&format!("umount {FOLDER} && rmdir {FOLDER}"))?;
+    ran
+}
+
+fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
+    let workload = bench.workload(&format!(
+        "--node 2 --pages 4096 --hot-pages {HOT} --cold-percent 0.1"
+    ))?;
+    let before = fill(bench)?;
+    let kept_back = kept_back(bench)?;
+    let reclaimed = number(bench, RECLAIM)?;
+    let options = format!("--target {TARGET} --threshold 16 --no-tune");
+    let promotion = bench.start_promotion(&options)?;
+    bench.go(&workload)?;
+    bench.wait_for_lines(&promotion, "\"reason\":\"target_full\"", 1)?;
+    let full = wait_until_nothing_moves(bench, &promotion)?;
+    let left = room(bench)?;
+    bench.figure("room before", before);
+    bench.figure("kept back by processors before", kept_back);
+    bench.figure("room left", left);
+    bench.figure("while the target was full", full);
+    let fits = before.saturating_sub(OTHERS)..=before + kept_back + OTHERS;
+    bench.expect(fits.contains(&full.moved) && left <= OTHERS, || {
+        let moved = full.moved;
+        format!("{moved} pages were promoted to a node with room for {fits:?}, {left} are left")
+    });
+    let reclaimed = number(bench, RECLAIM)? - reclaimed;
+    bench.expect(reclaimed == 0, || {
+        format!("The kernel looked for {reclaimed} pages to take back from full nodes")
+    });
+    bench.shell(&format!("rm {FOLDER}/file"))?;
+    bench.wait_until_promoted(&promotion, &workload)?;
+    let promoted = bench.stop_promotion(promotion)?;
+    bench.expect_proven(&Demand {
+        options: &format!("--target {TARGET}"),
+        ..Demand::all("workload", &[&workload], &promoted, &[TARGET])
+    })?;
+    expect_said(bench, &promoted, full.moved)?;
+    bench.end("workload", workload)?;
+    Ok(())
+}
+
+/// Leaves about so much room on the target; returns how much.
+fn fill(bench: &mut Bench<'_>) -> Result<u64> {
+    let mut pages = 0;
+    for _ in 0..FILL_STEPS {
+        let free = room(bench)?;
+        if free.abs_diff(ROOM) <= OTHERS / 2 {
+            return Ok(free);
+        }
+        // A processor takes more than it gives to the file, the more of it the faster the file grows, and
+        // the kernel ends the program that finds nothing left.
+        pages = match free.checked_sub(ROOM) {
+            Some(more) if more > 2 * KEPT_BACK_FAST => pages + more - KEPT_BACK_FAST,
+            Some(more) => pages + more.div_ceil(2),
+            None => pages.saturating_sub(ROOM - free),
+        };
+        let bytes = pages * PAGE_BYTES;
+        bench.shell(&format!(
+            "truncate -s {bytes} {FOLDER}/file && fallocate -l {bytes} {FOLDER}/file"
+        ))?;
+    }
+    bail!("Node {TARGET} has not the room that was to be tried")
+}
+
+/// How many pages of the target are free above its high watermark and what is reserved for other zones.
+fn room(bench: &mut Bench<'_>) -> Result<u64> {
+    let script = format!(
+        "awk '/^Node/ {{ on = ($2 == \"{TARGET},\"); free = high = 0 }} !on {{ next }} \
+         $1 == \"pages\" && $2 == \"free\" {{ free = $3 }} $1 == \"high\" {{ high = $2 }} \
+         $1 == \"protection:\" {{ gsub(/[^0-9 ]/, \" \"); most = 0; \
+         for (i = 1; i <= NF; i++) if ($i > most) most = $i; \
+         if (free > high + most) sum += free - high - most }} END {{ print sum + 0 }}' /proc/zoneinfo"
+    );
+    number(bench, &script)
+}
+
+/// How many free pages of the target processors keep back. They are given away before others, and nobody
+/// counts them as free.
+fn kept_back(bench: &mut Bench<'_>) -> Result<u64> {
+    let script = format!(
+        "awk '/^Node/ {{ on = ($2 == \"{TARGET},\") }} on && $1 == \"count:\" {{ sum += $2 }} \
+         END {{ print sum + 0 }}' /proc/zoneinfo"
+    );
+    number(bench, &script)
+}
+
+fn number(bench: &mut Bench<'_>, script: &str) -> Result<u64> {
+    Ok(bench.shell(script)?.parse()?)
+}
+
+/// Lines of a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Lines {
+    moved: u64,
+    batches: u64,
+    all: u64,
+}
+
+impl Lines {
+    fn count(bench: &mut Bench<'_>, promotion: &Promotion) -> Result<Lines> {
+        let mut lines = |text: &str| {
+            let script = format!("grep -cF '{text}' {} || true", promotion.ledger);
+            number(bench, &script)
+        };
+        Ok(Lines {
+            moved: lines("\"e\":\"moved\"")?,
+            batches: lines("\"e\":\"batch\"")?,
+            all: lines("")?,
+        })
+    }
+}
+
+/// Returns what is written by then. Who waits for room must not try again and again.
+fn wait_until_nothing_moves(bench: &mut Bench<'_>, promotion: &Promotion) -> Result<Lines> {
+    loop {
+        let before = Lines::count(bench, promotion)?;
+        bench.wait_for_reports(promotion, 5)?;
+        let now = Lines::count(bench, promotion)?;
+        // The first batch may still be on its way.
+        if now.moved > 0 && now.moved == before.moved {
+            let (batches, lines) = (now.batches - before.batches, now.all - before.all);
+            bench.figure("lines of five reports", lines);
+            bench.expect(batches <= 5, || {
+                format!("Of {batches} batches in a full target's time none moved a page")
+            });
+            return Ok(now);
+        }
+    }
+}
+
+/// Of each page that did not fit it must be said, and not again before a minute is over, however often it was
+/// reported meanwhile.
+fn expect_said(bench: &mut Bench<'_>, promoted: &Promoted, moved: u64) -> Result<()> {
+    let mut said: BTreeMap<_, Vec<u64>> = BTreeMap::new();
+    for event in bench.events(promoted, "refused")? {
+        if let Action::Refused(refused) = &event.action
+            && refused.reason == Rejection::TargetFull
+        {
+            said.entry(refused.folio.head)
+                .or_default()
+                .push(event.time_ns);
+        }
+    }
+    let is_soon = |pair: &[u64]| pair[1].saturating_sub(pair[0]) < AGAIN_NS;
+    let too_often = said.values().filter(|times| times.windows(2).any(is_soon));
+    let (pages, too_often) = (said.len() as u64, too_often.count());
+    bench.figure("said to find no room", pages);
+    let rest = HOT.saturating_sub(moved);
+    bench.expect(pages * 100 >= rest * 95 && too_often == 0, || {
+        format!("Of {rest} pages without room {pages} are said to find none, {too_often} of them twice in a minute")
+    });
+    Ok(())
+}
