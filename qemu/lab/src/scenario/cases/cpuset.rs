@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A process that may not use the target: one actuator heeds that, the other says that it does not.
 
-use std::collections::BTreeMap;
+mod forbidden;
 
 use anyhow::{Context, Result};
-use chmu_promotion::Rejection;
-use chmu_promotion::ledger::Action;
 use chmu_proof::Claim;
 use chmu_proof::workload::hot_set;
+use chmu_spec::address::Pfn;
 
 use super::control_group::{self, GROUP};
 use crate::scenario::bench::{Bench, Promoted, Workload};
@@ -28,9 +27,6 @@ const SEED: u64 = 3;
 const ALLOWED: &str = "1-2";
 /// What is hot is no question here, however slow the host is.
 const SETTINGS: &str = "--threshold 16 --no-tune";
-
-/// A page that was refused is left alone for so long.
-const AGAIN_NS: u64 = 60_000_000_000;
 
 fn with_group(bench: &mut Bench<'_>) -> Result<()> {
     bench.shell(&format!("echo {ALLOWED} >{GROUP}/cpuset.mems"))?;
@@ -69,36 +65,20 @@ fn by_call(bench: &mut Bench<'_>, confined: &Workload, free: &Workload) -> Resul
     expect_said(bench, confined, &promoted)
 }
 
-/// That a cpuset forbids its move must be said of each hot page, and not again before it is tried again a minute
-/// later; its process may have others there.
+/// The judgement of what the ledger says of the confined process's hot pages.
 fn expect_said(bench: &mut Bench<'_>, confined: &Workload, promoted: &Promoted) -> Result<()> {
-    let mut said: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
-    for event in bench.events(promoted, "refused")? {
-        if let Action::Refused(refused) = &event.action
-            && refused.reason == Rejection::CpusetForbids
-        {
-            said.entry(refused.folio.head.0)
-                .or_default()
-                .push(event.time_ns);
-        }
-    }
+    let mut events = bench.events(promoted, "refused")?;
+    events.extend(bench.events(promoted, "moved")?);
     let frames = bench.state(&confined.state)?.start_frames;
     let frames = frames.context("The workload does not know its frames")?;
     let hot = hot_set::choose(PAGES, HOT, SEED);
     let hot = hot
         .iter()
         .filter_map(|page| frames.get(usize::try_from(*page).ok()?));
-    let hot = hot.filter(|frame| said.contains_key(frame)).count() as u64;
-    let is_soon = |pair: &[u64]| pair[1].saturating_sub(pair[0]) < AGAIN_NS;
-    let too_often = said
-        .values()
-        .filter(|times| times.windows(2).any(is_soon))
-        .count();
-    bench.figure("said to be forbidden", hot);
-    bench.figure("all that is said to be", said.len());
-    bench.expect(hot * 100 >= HOT * 95 && too_often == 0, || {
-        format!("Of {HOT} pages {hot} are said to be forbidden by a cpuset, {too_often} of all twice in a minute")
-    });
+    let said = forbidden::judge(&events, &hot.copied().map(Pfn).collect());
+    bench.figure("said to be forbidden", said.pages);
+    bench.figure("all that is said to be", said.frames);
+    bench.reasons.extend(said.faults);
     Ok(())
 }
 

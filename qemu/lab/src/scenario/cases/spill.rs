@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-use anyhow::{Context, Result};
-use chmu_promotion::ledger::{Action, Event, TunedSetting};
+mod rates;
+
+use std::num::NonZeroU64;
+
+use anyhow::Result;
 
 use super::control_group::{self, GROUP};
 use super::demotion;
@@ -21,7 +24,7 @@ pub(super) const SCENARIO: Scenario = Scenario {
 
 const HOT: u64 = 1024;
 /// So many pages may be promoted in a second while nothing is demoted.
-const RATE: u64 = 100;
+const RATE: NonZeroU64 = NonZeroU64::new(100).unwrap();
 /// Another program's cold pages on the target.
 const COLD: u64 = 20_000;
 /// The device counts what the kernel writes into a page's new frame when it demotes the page, too: its lines
@@ -30,8 +33,6 @@ const SETTINGS: &str = "--threshold 300 --epoch 4s --no-tune";
 /// So many epochs are promoted in at the lower rate.
 const REPORTS: u64 = 3;
 const SETTING: &str = "\"setting\":\"pages_per_second\"";
-/// The part of a second for which pages may be made up.
-const BURST_PART: u64 = 4;
 
 fn with_group(bench: &mut Bench<'_>) -> Result<()> {
     if !bench.holds(&format!("[ -e {GROUP}/memory.reclaim ]"))? {
@@ -64,55 +65,13 @@ fn with_group(bench: &mut Bench<'_>) -> Result<()> {
     bench.expect_proven(&Demand::all("workload", &[&workload], &promoted, &[0]))?;
     let mut events = bench.events(&promoted, "tuned")?;
     events.extend(bench.events(&promoted, "batch")?);
-    judge(bench, &events)?;
+    let (rates, faults) = rates::judge(&events, RATE);
+    bench.figure("pages a second", rates);
+    bench.reasons.extend(faults);
     let demoted = bench.events(&promoted, "demoted")?;
     bench.expect(!demoted.is_empty(), || "No demotion is noted".to_owned());
     bench.machine.signal(cold, libc::SIGTERM)?;
     bench.machine.wait(cold, PROGRAM_TIMEOUT)?;
     bench.end("workload", workload)?;
-    Ok(())
-}
-
-/// The rate must have gone down to what is half of it or less, have been kept, and have gone up again.
-fn judge(bench: &mut Bench<'_>, events: &[Event]) -> Result<()> {
-    let rates = events.iter().filter_map(|event| match &event.action {
-        Action::Tuned(tuned) if tuned.setting == TunedSetting::PagesPerSecond => {
-            Some((event.time_ns, tuned.to, &tuned.reason))
-        }
-        _ => None,
-    });
-    let rates: Vec<_> = rates.collect();
-    let values: Vec<_> = rates.iter().map(|(_, rate, _)| *rate).collect();
-    bench.figure("pages a second", &values);
-    let first = rates.first().context("The rate was not changed")?;
-    let least = values.iter().copied().min().unwrap_or_default();
-    bench.expect(
-        first.1 <= (RATE + RATE / BURST_PART) / 2 && first.2.contains("demotes"),
-        || format!("The rate does not go down first: {rates:?}"),
-    );
-    bench.expect(values.last().is_some_and(|last| *last > least), || {
-        format!("The rate does not go up again: {rates:?}")
-    });
-    for pair in rates.windows(2) {
-        let [(since_ns, rate, _), (until_ns, ..)] = *pair else {
-            continue;
-        };
-        // When a batch was made: a busy machine moves it later, at whatever rate there is then.
-        let batches = events.iter().filter_map(|event| match &event.action {
-            Action::Batch(batch) if event.time_ns >= since_ns && event.time_ns < until_ns => {
-                Some(batch.folios.len() as u64)
-            }
-            _ => None,
-        });
-        let moved: u64 = batches.sum();
-        let passed = u128::from(rate) * u128::from(until_ns - since_ns) / 1_000_000_000;
-        let most = u64::try_from(passed)
-            .unwrap_or(u64::MAX)
-            .saturating_add(rate / BURST_PART)
-            .saturating_add(1);
-        bench.expect(moved <= most, || {
-            format!("{moved} pages were promoted where {rate} a second allow {most}")
-        });
-    }
     Ok(())
 }
