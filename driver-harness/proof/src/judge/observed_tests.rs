@@ -39,6 +39,7 @@ fn observation() -> Observation {
             is_last: true,
             sure: count,
             possible: count,
+            most_in_a_second: count.min(2_000),
         }
     };
     Observation {

@@ -30,6 +30,9 @@ pub struct ObservedPage {
     /// These, and the accesses to the frame between the last look that found the page there and the
     /// first that did not.
     pub possible: u64,
+    /// At most so many of the possible ones fell into any one second. An upper bound: those of two
+    /// neighbouring intervals of at least a second each.
+    pub most_in_a_second: u64,
 }
 
 /// When a page left its frame, on `CLOCK_MONOTONIC`.
@@ -57,7 +60,7 @@ pub enum Seen {
     Hot,
     /// Cold, whatever is not known.
     Cold,
-    /// Neither: near the threshold, watched for too short a time, or not counted exactly enough.
+    /// Neither: near the threshold, hot for a second only, watched for too short a time, or not counted exactly enough.
     Unclear,
 }
 
@@ -67,6 +70,8 @@ impl ObservedPage {
     ///
     /// Cold takes the least that a page may have been watched for and the most that may have been its
     /// accesses, with those of a move among them: so a page that left soon is not cold but unclear.
+    /// Neither is one that is seldom accessed over its life, but was hot for a second: whoever looks at
+    /// a second must call it hot.
     pub fn seen(&self, rates: Rates, end_ns: u64, missing: Option<u64>) -> Seen {
         let last_ns = self.left.map_or(end_ns, |left| left.after_ns);
         let time_ns = last_ns.saturating_sub(self.seen_ns);
@@ -78,11 +83,19 @@ impl ObservedPage {
         }
         let most = missing.map(|missing| self.possible.saturating_add(missing));
         match most {
-            Some(most) if !reaches(most.max(FOREIGN_ACCESSES), rates.cold_below, time_ns) => {
+            Some(most)
+                if !reaches(most.max(FOREIGN_ACCESSES), rates.cold_below, time_ns)
+                    && !self.was_hot_for_a_second(rates) =>
+            {
                 Seen::Cold
             }
             _ => Seen::Unclear,
         }
+    }
+
+    /// What is missing does not count: a device that lost accesses reports no page for them.
+    fn was_hot_for_a_second(&self, rates: Rates) -> bool {
+        self.most_in_a_second >= rates.hot_from && self.most_in_a_second > FOREIGN_ACCESSES
     }
 }
 

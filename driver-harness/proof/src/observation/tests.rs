@@ -129,6 +129,7 @@ fn page(sure: u64, possible: u64) -> ObservedPage {
         is_last: true,
         sure,
         possible,
+        most_in_a_second: 0,
     }
 }
 
@@ -166,9 +167,71 @@ fn a_page_is_hot_or_cold_only_when_nothing_unknown_can_change_it() {
     let early = ObservedPage {
         sure: 0,
         possible: 64,
+        most_in_a_second: 64,
         ..left
     };
     assert_eq!(early.seen(rates, end_ns(20), Some(0)), Seen::Unclear);
+    // Four accesses a second over its life, and hot for one second of it.
+    let burst = |most_in_a_second| {
+        let page = ObservedPage {
+            most_in_a_second,
+            ..page(0, 240)
+        };
+        page.seen(rates, end_ns(60), Some(100))
+    };
+    assert_eq!(burst(240), Seen::Unclear);
+    assert_eq!(burst(199), Seen::Cold);
+    // A copy is no burst, however low the rate that is hot.
+    let slow = Rates {
+        hot_from: 20,
+        cold_below: 5,
+    };
+    let copied = ObservedPage {
+        most_in_a_second: 192,
+        ..page(0, 192)
+    };
+    assert_eq!(copied.seen(slow, end_ns(60), Some(0)), Seen::Cold);
+}
+
+/// The most events of `times_ns` within `span_ns` of one of them.
+fn busiest(times_ns: &[u64], span_ns: u64) -> u64 {
+    let within = |start: &u64| {
+        let times = times_ns.iter();
+        times
+            .filter(|time| (*start..start.saturating_add(span_ns)).contains(time))
+            .count() as u64
+    };
+    times_ns.iter().map(within).max().unwrap_or(0)
+}
+
+proptest! {
+    /// No second had more accesses than is said, and what is said did happen within two seconds, two
+    /// looks apart from them.
+    #[test]
+    fn the_busiest_second_is_bounded_from_both_sides(
+        accesses in prop::collection::vec(0..20_000_u64, 0..60),
+        gaps in prop::collection::vec(1..4_000_u64, 1..40),
+    ) {
+        let mut accesses_ns: Vec<_> = accesses.iter().map(|time| time * 1_000_000).collect();
+        accesses_ns.sort_unstable();
+        let mut watcher = Watcher::new(vec![WINDOW]);
+        let mut time_ns = 0;
+        let mut first_ns = None;
+        for gap in &gaps {
+            time_ns += gap * 1_000_000;
+            first_ns.get_or_insert(time_ns);
+            let count = accesses_ns.iter().filter(|access| **access < time_ns).count() as u64;
+            let mut look = look(0, &[(0x1000, 1000)], &[(1000, count)]);
+            look.time_ns = time_ns;
+            watcher.look(&look, |_| Some(SLOW));
+        }
+        let watched = first_ns.unwrap()..time_ns;
+        accesses_ns.retain(|access| watched.contains(access));
+        let said = watcher.pages()[0].most_in_a_second;
+        let longest_ns = gaps.iter().max().unwrap() * 1_000_000;
+        prop_assert!(said >= busiest(&accesses_ns, SECOND_NS));
+        prop_assert!(said <= busiest(&accesses_ns, 2 * (SECOND_NS + longest_ns)));
+    }
 }
 
 /// A process's pages in a world that is known.
@@ -304,8 +367,9 @@ fn a_file_is_read_back_and_one_that_contradicts_itself_is_not() {
     observation.publish(&path).unwrap();
     assert_eq!(Observation::read(&path).unwrap(), observation);
     type Change = fn(&mut Observation);
-    let changes: [Change; 4] = [
-        |observation| observation.v = 2,
+    let changes: [Change; 5] = [
+        |observation| observation.v = 1,
+        |observation| observation.pages[0].most_in_a_second = 65,
         |observation| observation.pages[0].sure = 65,
         |observation| observation.pages[0].seen_ns = 99 * SECOND_NS,
         |observation| observation.end_ns = 0,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::page::{ObservedPage, Rates, Seen};
 
 /// The version of the file.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +56,7 @@ pub enum ObservationError {
 /// What was observed of a process since a mark.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
-    /// The version of the file, 1.
+    /// The version of the file, 2.
     pub v: u32,
     /// The process that was observed.
     pub process_id: u32,
@@ -152,11 +152,17 @@ impl Observation {
             [begin_ns, page.seen_ns, until_ns, by_ns, end_ns].is_sorted()
         };
         if self.v != VERSION {
-            Some("its version is not 1")
+            Some("its version is not 2")
         } else if !self.pages.iter().all(times_fit) {
             Some("a page was watched when nobody looked")
         } else if !self.pages.iter().all(|page| page.sure <= page.possible) {
             Some("more accesses of a page are sure than possible")
+        } else if !self
+            .pages
+            .iter()
+            .all(|page| page.most_in_a_second <= page.possible)
+        {
+            Some("more accesses of a page fell into a second than are possible")
         } else {
             None
         }

@@ -12,6 +12,9 @@ use super::page::{Left, ObservedPage};
 /// More pages than this are not watched.
 pub(super) const PAGES_MAX: usize = 1 << 20;
 
+/// What is counted for the busiest second is counted in intervals of at least this.
+const INTERVAL_NS: u64 = 1_000_000_000;
+
 /// One look: the page map, the counts, and the page map again.
 #[derive(Debug, Default)]
 pub struct Look {
@@ -25,12 +28,23 @@ pub struct Look {
     pub after: BTreeMap<u64, Pfn>,
 }
 
+/// Possible accesses to a page in the interval of now, and in the one before.
+#[derive(Debug, Default, Clone, Copy)]
+struct Pace {
+    before: u64,
+    now: u64,
+}
+
 /// Watches the pages of one process.
 #[derive(Debug, Default)]
 pub struct Watcher {
     /// Frames whose accesses are counted.
     windows: Vec<Range<u64>>,
     pages: Vec<ObservedPage>,
+    /// How fast each of them is accessed, in their order.
+    paces: Vec<Pace>,
+    /// When the interval of now began.
+    interval_ns: u64,
     /// The last page at each address, as a place in `pages`.
     last: BTreeMap<u64, usize>,
     counts: BTreeMap<u64, u64>,
@@ -51,10 +65,14 @@ impl Watcher {
     /// for the first time.
     pub fn look(&mut self, look: &Look, node_of: impl Fn(Pfn) -> Option<NodeId>) -> Vec<Pfn> {
         let counted = |frame| look.counts.get(&frame).copied().unwrap_or(0);
-        for page in self.pages.iter_mut().filter(|page| page.left.is_none()) {
+        let pages = self.pages.iter_mut().zip(&mut self.paces);
+        for (page, pace) in pages.filter(|(page, _)| page.left.is_none()) {
             let before = self.counts.get(&page.frame).copied().unwrap_or(0);
             let accesses = counted(page.frame).saturating_sub(before);
             page.possible = page.possible.saturating_add(accesses);
+            pace.now = pace.now.saturating_add(accesses);
+            let within = pace.before.saturating_add(pace.now);
+            page.most_in_a_second = page.most_in_a_second.max(within);
             let frame = Some(&Pfn(page.frame));
             let is_there = |map: &BTreeMap<u64, Pfn>| map.get(&page.address) == frame;
             match is_there(&look.before) && is_there(&look.after) {
@@ -81,7 +99,22 @@ impl Watcher {
         }
         self.counts.clone_from(&look.counts);
         self.last_ns = look.time_ns;
+        self.end_interval(look.time_ns);
         new
+    }
+
+    /// Begins another interval when the one of now has been long enough.
+    fn end_interval(&mut self, time_ns: u64) {
+        if time_ns.saturating_sub(self.interval_ns) < INTERVAL_NS {
+            return;
+        }
+        self.interval_ns = time_ns;
+        for pace in &mut self.paces {
+            *pace = Pace {
+                before: pace.now,
+                now: 0,
+            };
+        }
     }
 
     /// Whether a page lies in memory whose accesses are counted, and is not watched there already.
@@ -105,7 +138,9 @@ impl Watcher {
             is_last: true,
             sure: 0,
             possible: 0,
+            most_in_a_second: 0,
         });
+        self.paces.push(Pace::default());
     }
 
     /// All pages that were seen in counted memory.

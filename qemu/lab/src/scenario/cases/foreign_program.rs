@@ -3,6 +3,8 @@
 //! goes through the newest tenth of it for ever. What is hot is told by the device's own counts, and
 //! then by nobody else: a promotion by hand, of pages that the counts call cold, must fail.
 
+use std::time::Instant;
+
 use anyhow::{Context, Result, ensure};
 use chmu_proof::observation::{Observation, ObservedPage, Rates, Seen};
 use chmu_proof::verdict::{Claim, Verdict};
@@ -34,15 +36,12 @@ const PROGRAM: &str = r#"BEGIN {
 const PLACE: &str = "/run/foreign.awk";
 const OBSERVED: &str = "/run/foreign-observed.json";
 const BY_HAND: &str = "/run/foreign-by-hand.jsonl";
-/// As `chmu prove` has it.
-const RATES: Rates = Rates {
-    hot_from: 200,
-    cold_below: 50,
-};
 /// The hot tenth of the table has several hundred pages.
-const HOT_PAGES_LEAST: u64 = 100;
+const HOT_PAGES_LEAST: usize = 100;
 /// Cold pages that are moved by hand.
 const COLD_PAGES: usize = 8;
+/// Pages that are neither hot nor cold, as code and stack are, may be this part of what moves.
+const MAXIMUM_UNCLEAR: f64 = 0.15;
 
 fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.shell(&format!(
@@ -55,13 +54,16 @@ fn run(bench: &mut Bench<'_>) -> Result<()> {
         "chmu observe --pid {program} --file {OBSERVED} -o json"
     ))?;
     bench.wait_until(observer, &format!("[ -e {OBSERVED} ]"))?;
-    // Until a page without accesses is surely cold.
-    bench.shell("sleep 6")?;
-    let promotion = bench.start_promotion("--until-stable --epoch 1s --threshold 160")?;
+    let rates = pace(bench, observer)?;
+    bench.figure("hot from accesses a second", rates.hot_from);
+    let threshold = rates.hot_from;
+    let promotion = bench.start_promotion(&format!(
+        "--until-stable --epoch 1s --threshold {threshold}"
+    ))?;
     let promoted = bench.finish_promotion(promotion)?;
     bench.figure("batches", &promoted.report["batches"]);
-    right(bench, program, &promoted.ledger)?;
-    wrong(bench, program, &promoted.ledger)?;
+    right(bench, (program, rates), &promoted.ledger)?;
+    wrong(bench, (program, rates), &promoted.ledger)?;
     bench.machine.signal(observer, libc::SIGTERM)?;
     let output = bench.machine.wait(observer, PROGRAM_TIMEOUT)?;
     let summary: Value = parse("chmu observe", &output)?;
@@ -88,15 +90,57 @@ fn owners(bench: &mut Bench<'_>, program: u32) -> Result<()> {
     Ok(())
 }
 
-fn prove(bench: &mut Bench<'_>, program: u32, ledger: &str) -> Result<Verdict> {
-    let words =
-        format!("chmu prove --pid {program} --observed {OBSERVED} --ledger {ledger} -o json");
+/// What is hot for this program on this machine: half of what the pages of its hot tenth have. Waits
+/// until a page without accesses is surely cold by that.
+fn pace(bench: &mut Bench<'_>, observer: u32) -> Result<Rates> {
+    let rates = |observation: &Observation| {
+        let untouched = |page: &&ObservedPage| page.possible == 0;
+        let mut counts: Vec<_> = observation.pages.iter().map(|page| page.sure).collect();
+        counts.sort_unstable_by(|one, other| other.cmp(one));
+        let typical = counts.get(HOT_PAGES_LEAST).copied()?;
+        let time_ns = u128::from(observation.time_ns()).max(1);
+        let hot_from = u64::try_from(u128::from(typical) * 1_000_000_000 / time_ns / 2).ok()?;
+        let rates = Rates {
+            hot_from,
+            cold_below: hot_from / 4,
+        };
+        let mut untouched = observation.pages.iter().filter(untouched);
+        let is_cold = |page: &ObservedPage| {
+            page.seen(rates, observation.end_ns, observation.missing()) == Seen::Cold
+        };
+        untouched.next().is_some_and(is_cold).then_some(rates)
+    };
+    let deadline = Instant::now() + PROGRAM_TIMEOUT;
+    loop {
+        let observation: Observation = serde_json::from_str(&bench.machine.read(OBSERVED)?)?;
+        if let Some(rates) = rates(&observation) {
+            return Ok(rates);
+        }
+        ensure!(
+            Instant::now() < deadline,
+            "After {} the program has no pages that are clearly hot, and others that are clearly cold",
+            chmu_machine::words::span(observation.time_ns())
+        );
+        bench.machine.signal(observer, libc::SIGUSR2)?;
+        bench.shell("sleep 1")?;
+    }
+}
+
+fn prove(bench: &mut Bench<'_>, (program, rates): (u32, Rates), ledger: &str) -> Result<Verdict> {
+    let Rates {
+        hot_from,
+        cold_below,
+    } = rates;
+    let words = format!(
+        "chmu prove --pid {program} --observed {OBSERVED} --ledger {ledger} --hot-from {hot_from} \
+         --cold-below {cold_below} --maximum-unclear {MAXIMUM_UNCLEAR} -o json"
+    );
     let words: Vec<_> = words.split_whitespace().collect();
     let output = bench.machine.run(&words, PROGRAM_TIMEOUT)?;
     parse("chmu prove", &output)
 }
 
-fn right(bench: &mut Bench<'_>, program: u32, ledger: &str) -> Result<()> {
+fn right(bench: &mut Bench<'_>, program: (u32, Rates), ledger: &str) -> Result<()> {
     let proof = prove(bench, program, ledger)?;
     let claims: Vec<_> = Claim::ALL
         .into_iter()
@@ -109,7 +153,7 @@ fn right(bench: &mut Bench<'_>, program: u32, ledger: &str) -> Result<()> {
     });
     let counts = &proof.counts;
     let hot = counts.true_hot_pages;
-    bench.expect(hot >= HOT_PAGES_LEAST, || {
+    bench.expect(hot >= HOT_PAGES_LEAST as u64, || {
         format!("Only {hot} pages are hot by the device's counts")
     });
     bench.expect(proof.verdict == Outcome::Pass, || {
@@ -126,12 +170,12 @@ fn right(bench: &mut Bench<'_>, program: u32, ledger: &str) -> Result<()> {
 
 /// Pages that the counts call cold are moved as if a list had named them, and the promotion's ledger
 /// does not know.
-fn wrong(bench: &mut Bench<'_>, program: u32, ledger: &str) -> Result<()> {
+fn wrong(bench: &mut Bench<'_>, program: (u32, Rates), ledger: &str) -> Result<()> {
     let observation = bench.machine.read(OBSERVED)?;
     let observation: Observation = serde_json::from_str(&observation)?;
     let is_cold = |page: &&ObservedPage| {
         page.left.is_none()
-            && page.seen(RATES, observation.end_ns, observation.missing()) == Seen::Cold
+            && page.seen(program.1, observation.end_ns, observation.missing()) == Seen::Cold
     };
     let cold: Vec<_> = observation.pages.iter().filter(is_cold).collect();
     // From the middle of the table, where nobody else is.
