@@ -153,6 +153,12 @@ fn write_node(f: &mut fmt::Formatter<'_>, node: &NodeExplanation) -> fmt::Result
         write!(f, ", behind {size} of memory-side cache")?;
     }
     write!(f, "\n  {}", node.sentence)?;
+    if node.is_window {
+        f.write_str(
+            "\n  Its memory is a CXL window, which has memory once a region is made there; the kernel then \
+             takes the device's own figures, which no table has.",
+        )?;
+    }
     for target in &node.targets {
         write_target(f, target)?;
     }

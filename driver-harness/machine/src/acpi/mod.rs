@@ -9,6 +9,7 @@ use std::fmt;
 
 pub mod cedt;
 pub mod hmat;
+pub mod memory_map;
 pub mod slit;
 pub mod srat;
 pub mod table;

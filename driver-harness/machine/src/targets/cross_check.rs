@@ -12,6 +12,10 @@ pub fn disagreements(tables: &FirmwareTables, shown: &Topology) -> Vec<String> {
     let told = Topology::from_tables(tables);
     let mut found = Vec::new();
     for (&id, node) in &told.nodes {
+        // What only a window tells comes and goes with regions, and has the device's own figures.
+        if node.is_window {
+            continue;
+        }
         match shown.nodes.get(&id) {
             Some(other) => {
                 compare_nodes(id, node, other, &mut found);
@@ -127,7 +131,8 @@ fn compare_tiers(told: &Topology, shown: &Topology, found: &mut Vec<String>) {
         let tier = topology.tiers.get(topology.tier_of(id)?)?;
         Some(tier.rank)
     };
-    for id in shown.nodes_with_memory() {
+    let described = |id: &NodeId| told.nodes.get(id).is_some_and(|node| !node.is_window);
+    for id in shown.nodes_with_memory().into_iter().filter(described) {
         match (rank(told, id), rank(shown, id)) {
             (Some(told), Some(shown)) if told != shown => found.push(format!(
                 "By the tables' figures node {id} belongs to memory tier {told}, the kernel has it \

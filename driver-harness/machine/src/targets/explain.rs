@@ -35,6 +35,8 @@ pub struct NodeExplanation {
     pub targets: Vec<TargetExplanation>,
     /// Nodes that HMAT calls nearest although distances call others nearer.
     pub nearest_by_hmat: Vec<NodeId>,
+    /// The tables know its memory only as a CXL window.
+    pub is_window: bool,
 }
 
 /// What processors find in a memory.
@@ -109,6 +111,7 @@ fn explain_node(
         },
         targets: each.collect(),
         nearest_by_hmat: targets.map_or_else(Vec::new, |targets| targets.nearest_by_hmat),
+        is_window: node.is_window,
     }
 }
 

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use chmu_spec::address::Hpa;
-
 use super::performance::PerformanceMap;
 use super::{Node, NodeSpan, Topology, tiers};
 use crate::acpi::ProximityDomain;
+use crate::acpi::memory_map::MemoryMap;
+use crate::acpi::slit::Slit;
 use crate::acpi::tables::FirmwareTables;
 use crate::memory::PAGE_BYTES;
 use crate::node::NodeId;
@@ -18,11 +18,11 @@ const LOCAL_DISTANCE: u32 = 10;
 const REMOTE_DISTANCE: u32 = 20;
 
 impl Topology {
-    /// The nodes of a machine as its kernel would see them, all memory online; how much is free is
-    /// not known.
+    /// The nodes of a machine as its kernel would see them, all memory online, that of CXL windows as
+    /// well; how much is free is not known.
     pub fn from_tables(tables: &FirmwareTables) -> Topology {
-        let domains = tables.numbering();
-        let numbered = || (0..).map(NodeId).zip(domains.iter().copied());
+        let map = MemoryMap::of(tables);
+        let numbered = || (0..).map(NodeId).zip(map.domains.iter().copied());
         let number = |domain: ProximityDomain| {
             let mut found = numbered();
             found.find_map(|(id, place)| (place == domain).then_some(id))
@@ -30,18 +30,23 @@ impl Topology {
         let mut nodes = BTreeMap::new();
         let mut performance = PerformanceMap::default();
         for (id, domain) in numbered() {
+            // SLIT is read before windows get their nodes.
+            let in_slit = |place: ProximityDomain| !map.windows.contains(&place);
+            let slit = tables.slit.as_ref();
             let distance = |(to, place): (NodeId, ProximityDomain)| {
-                (to, distance(tables, (id, domain), (to, place)))
+                let slit = slit.filter(|_| in_slit(domain) && in_slit(place));
+                (to, distance(slit, (id, domain), (to, place)))
             };
             let srat = tables.srat.as_ref();
             let node = Node {
                 has_cpu: srat.is_some_and(|srat| srat.has_processors(domain)),
-                has_memory: srat.is_some_and(|srat| srat.has_memory(domain)),
+                has_memory: map.ranges.iter().any(|(_, place)| *place == domain),
                 distances: numbered().map(distance).collect(),
                 initiators: nodes_of(tables.nearest_initiators(domain), number),
                 cpu_initiators: nodes_of(tables.nearest_processors(domain), number),
                 side_cache_bytes: side_cache_bytes(tables, domain),
                 free_bytes: 0,
+                is_window: map.windows.contains(&domain),
             };
             nodes.insert(id, node);
             for (from, place) in numbered() {
@@ -55,7 +60,7 @@ impl Topology {
             tiers,
             tier_knowledge,
             performance,
-            spans: spans(tables, number),
+            spans: spans(&map, number),
         }
     }
 }
@@ -70,11 +75,10 @@ fn nodes_of(
 }
 
 fn distance(
-    tables: &FirmwareTables,
+    slit: Option<&Slit>,
     (from, from_domain): (NodeId, ProximityDomain),
     (to, to_domain): (NodeId, ProximityDomain),
 ) -> u32 {
-    let slit = tables.slit.as_ref();
     let told = slit.and_then(|slit| slit.distance(from_domain, to_domain));
     match told {
         Some(distance) => distance.into(),
@@ -91,17 +95,13 @@ fn side_cache_bytes(tables: &FirmwareTables, domain: ProximityDomain) -> u64 {
 }
 
 /// The firmware's ranges, sorted; of those that overlap the first counts.
-fn spans(
-    tables: &FirmwareTables,
-    number: impl Fn(ProximityDomain) -> Option<NodeId>,
-) -> Vec<NodeSpan> {
-    let ranges = tables.srat.iter().flat_map(|srat| srat.memory());
-    let mut spans: Vec<_> = ranges
-        .filter_map(|range| {
-            let start = range.base.pfn().0;
-            let end = Hpa(range.base.0.saturating_add(range.bytes));
-            let end = end.0 / PAGE_BYTES;
-            let node = number(range.domain)?;
+fn spans(map: &MemoryMap, number: impl Fn(ProximityDomain) -> Option<NodeId>) -> Vec<NodeSpan> {
+    let mut spans: Vec<_> = map
+        .ranges
+        .iter()
+        .filter_map(|(range, domain)| {
+            let (start, end) = (range.start / PAGE_BYTES, range.end / PAGE_BYTES);
+            let node = number(*domain)?;
             (start < end).then_some(NodeSpan { start, end, node })
         })
         .collect();

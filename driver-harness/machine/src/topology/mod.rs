@@ -38,6 +38,8 @@ pub struct Node {
     pub side_cache_bytes: u64,
     /// Free memory when the topology was read.
     pub free_bytes: u64,
+    /// The tables know its memory only as a CXL window, which has memory once a region is made there.
+    pub is_window: bool,
 }
 
 /// Nodes with memory, in words.
@@ -128,6 +130,7 @@ impl Topology {
                 cpu_initiators: performance::initiators(&path, 1),
                 side_cache_bytes: performance::read_side_caches(&path)?,
                 free_bytes: read_free_bytes(&path)?,
+                is_window: false,
             };
             nodes.insert(NodeId(number), node);
         }

@@ -13,6 +13,9 @@ use crate::sysfs_file::{self, SysfsError};
 
 /// Abstract distance of ordinary memory (`MEMTIER_ADISTANCE_DRAM`).
 const DRAM_DISTANCE: u64 = 576;
+/// Abstract distance of memory that a driver brings later and nobody has figures of
+/// (drivers/dax/kmem.c, `MEMTIER_DEFAULT_LOWTIER_ADISTANCE`).
+const LATER_DISTANCE: u64 = 5 * DRAM_DISTANCE;
 /// Abstract distances that differ only below this bit are one tier (`MEMTIER_CHUNK_BITS`).
 const TIER_BITS: u32 = 7;
 /// Performance of ordinary memory differs by no more than one part in this many, or nothing is
@@ -117,8 +120,13 @@ fn by_performance(
     }
     let (latency, bandwidth) = sums(reference)?;
     let mut ranks: BTreeMap<u32, Vec<NodeId>> = BTreeMap::new();
-    for (&id, _) in nodes.iter().filter(|(_, node)| node.has_memory) {
-        let distance = of(id).and_then(sums).map_or(DRAM_DISTANCE, |own| {
+    for (&id, node) in nodes.iter().filter(|(_, node)| node.has_memory) {
+        let unknown = if node.is_window {
+            LATER_DISTANCE
+        } else {
+            DRAM_DISTANCE
+        };
+        let distance = of(id).and_then(sums).map_or(unknown, |own| {
             let by_latency = DRAM_DISTANCE * own.0 / latency;
             by_latency.saturating_mul(bandwidth) / own.1
         });

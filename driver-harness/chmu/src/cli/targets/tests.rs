@@ -34,6 +34,7 @@ fn explained() -> Explained {
             access: access(100),
         }],
         nearest_by_hmat: vec![NodeId(2)],
+        is_window: true,
     };
     Explained {
         tiers_from: TierKnowledge::Kernel,
@@ -51,6 +52,8 @@ The tiers are the kernel's.
 Node 1: tier 37, no processors, room for 1.50 GiB, 300 ns and 51.2 GB/s for reads from node 0, \
 behind 1.00 GiB of memory-side cache
   Because.
+  Its memory is a CXL window, which has memory once a region is made there; the kernel then takes the \
+device's own figures, which no table has.
   preferred node 0, distance 20, 100 ns and 51.2 GB/s for reads from node 0
   By HMAT the processors of node 2 are nearest; distances say otherwise, and the kernel's demotion \
 goes by these.

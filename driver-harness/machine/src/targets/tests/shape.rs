@@ -38,6 +38,8 @@ pub(crate) struct Shape {
     pub(crate) side_cache: Option<usize>,
     /// The kernel's tiers, by rank; none for a kernel without.
     pub(crate) tiers: Option<Vec<(u32, Vec<u32>)>>,
+    /// CXL windows that SRAT does not know, a GiB each.
+    pub(crate) windows: Vec<u64>,
     /// Nodes that are possible beyond those that there are.
     pub(crate) offline: usize,
 }
@@ -84,6 +86,11 @@ impl Shape {
             }
         }
         let mut files = vec![("SRAT", writer::srat(3, &entries))];
+        let windows = self.windows.iter();
+        let windows: Vec<_> = windows
+            .map(|gib| writer::window(gib * GIB, GIB, (0, 0, 0), &[7]))
+            .collect();
+        files.push(("CEDT", writer::cedt(&windows)));
         files.extend(
             self.distances
                 .as_ref()

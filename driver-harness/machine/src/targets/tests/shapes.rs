@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Machines as they are sold: who is preferred, who is allowed, who is chosen, and the sentence.
 
+use chmu_spec::address::Pfn;
+
 use super::shape::{CXL, FAR_CXL, OTHER, OWN, Shape, UNKNOWN};
 use super::*;
+use crate::targets::cross_check::disagreements;
 use crate::topology::TierKnowledge;
 
 /// What is expected of pages of a node.
@@ -210,6 +213,59 @@ fn no_hmat() {
     let topology = old_kernel.shown_by_kernel();
     assert_eq!(topology.tier_knowledge, TierKnowledge::Distance);
     check(&topology, &expected);
+}
+
+/// As most servers with CXL memory start: SRAT knows nothing of it, CEDT has its window.
+#[test]
+fn a_cxl_window_that_srat_does_not_know() {
+    let shape = Shape {
+        windows: vec![64],
+        ..Shape::new("CM CM")
+            .distances([[10, 21], [21, 10]])
+            .accesses(0, &[OWN, OTHER])
+            .accesses(1, &[OTHER, OWN])
+    };
+    let told = shape.told_by_tables();
+    let window = &told.nodes[&NodeId(2)];
+    assert!(window.is_window && window.has_memory && !window.has_cpu);
+    assert_eq!(told.node_of(Pfn((64 << 30) / 4096)), Some(NodeId(2)));
+    assert_eq!(told.node_of(Pfn((65 << 30) / 4096)), None);
+    // Linux has such memory in tier 22 until it has the device's own figures.
+    let ranks: Vec<_> = told.tiers.iter().map(|tier| tier.rank).collect();
+    assert_eq!(ranks, [4, 22]);
+    check(
+        &told,
+        &Expected {
+            source: 2,
+            preferred: &[0, 1],
+            fallback: &[],
+            sequence: [0, 1, 0, 1],
+            sentence: "Pages of node 2 go to node 0: nodes 0 and 1 are equally near (distance 20) and take \
+                       turns.",
+        },
+    );
+    // Before there is a region, after, and when the device is as fast as ordinary memory.
+    for (nodes, tiers) in [
+        ("CM CM", &[(4, &[0, 1][..])][..]),
+        ("CM CM M", &[(4, &[0, 1]), (22, &[2])]),
+        ("CM CM M", &[(4, &[0, 1, 2])]),
+    ] {
+        let distances = match nodes {
+            "CM CM" => vec![vec![10, 21], vec![21, 10]],
+            _ => vec![vec![10, 21, 20], vec![21, 10, 20], vec![20, 20, 10]],
+        };
+        let mut accesses = shape.accesses.clone();
+        for (_, row) in &mut accesses {
+            row.resize(distances.len(), UNKNOWN);
+        }
+        let shown = Shape {
+            distances: Some(distances),
+            accesses,
+            ..Shape::new(nodes)
+        };
+        let found = disagreements(&shape.tables(), &shown.tiers(tiers).shown_by_kernel());
+        assert_eq!(found, [""; 0]);
+    }
 }
 
 /// The kernel's demotion goes by distance, and so does its mirror; the disagreement is told.
