@@ -6,6 +6,10 @@ use std::process::ExitCode;
 use chmu::program;
 
 mod cli;
+mod reserve;
+
+#[global_allocator]
+static ALLOCATOR: reserve::WithReserve = reserve::WithReserve;
 
 fn main() -> ExitCode {
     let arguments: cli::Arguments = match program::parse_arguments() {

@@ -19,7 +19,7 @@ const CONFIGURATION_2: u64 = 0x50;
 const MIDDLE: &str = "ok 60 ";
 
 /// The program that was built beside the device's.
-fn chmu() -> Result<PathBuf> {
+pub(crate) fn chmu() -> Result<PathBuf> {
     let program = device_program()?.with_file_name("chmu");
     ensure!(
         program.exists(),
@@ -75,7 +75,7 @@ impl Run {
 }
 
 /// The fill-level thresholds of all instances, after `write` was written to them, each one more than the one before.
-fn fill_levels(device: &DeviceProcess, write: Option<u64>) -> Result<Vec<u64>> {
+pub(crate) fn fill_levels(device: &DeviceProcess, write: Option<u64>) -> Result<Vec<u64>> {
     let subject = SocketSubject::connect(&Sockets {
         device: device.device_socket().to_owned(),
         access: None,

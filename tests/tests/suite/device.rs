@@ -38,6 +38,15 @@ fn config(profile: &str, share: Share) -> String {
     config
 }
 
+/// How time passes for a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TheClock {
+    /// By itself.
+    Running,
+    /// When a case moves it.
+    ByHand,
+}
+
 /// How a device is used.
 #[derive(Debug, Clone, Copy)]
 struct Use {
@@ -56,7 +65,7 @@ impl Use {
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) subject: SocketSubject,
-    _process: DeviceProcess,
+    pub(crate) process: DeviceProcess,
 }
 
 impl Device {
@@ -74,13 +83,13 @@ impl Device {
         Self::start_with(profile, ALONE, arguments, look)
     }
 
-    /// Starts a device with these blocks, as a configuration file has them, whose clock runs.
-    pub(crate) fn start_odd(blocks: &str) -> Result<Self> {
-        let running = Use {
-            manual_clock: false,
+    /// Starts a device with these blocks, as a configuration file has them.
+    pub(crate) fn start_odd(blocks: &str, clock: TheClock) -> Result<Self> {
+        let usage = Use {
+            manual_clock: clock == TheClock::ByHand,
             ..Use::MANUAL
         };
-        Self::start_config(&format!("memory = \"512M\"\n{blocks}"), ALONE, &[], running)
+        Self::start_config(&format!("memory = \"512M\"\n{blocks}"), ALONE, &[], usage)
     }
 
     /// Starts a device whose clock runs.
@@ -123,10 +132,7 @@ impl Device {
             position: share.position,
             read_only,
         })?;
-        Ok(Self {
-            subject,
-            _process: process,
-        })
+        Ok(Self { subject, process })
     }
 
     /// Every instance of the device.
@@ -157,12 +163,21 @@ impl Device {
         cases: &[Case],
         options: &RunOptions<'_>,
     ) -> Result<Vec<CaseResult>> {
-        let blocks = block_places(self.subject.transport())?;
-        match run(&mut self.subject, &blocks, cases, options, |_| ()) {
-            // Some broken rules keep a device from being put back.
-            Err(RunError::Ended { results, .. }) => Ok(results),
-            outcome => Ok(outcome?),
-        }
+        run_on(&mut self.subject, cases, options)
+    }
+}
+
+/// Runs cases on a device with these options.
+pub(crate) fn run_on(
+    subject: &mut dyn Subject,
+    cases: &[Case],
+    options: &RunOptions<'_>,
+) -> Result<Vec<CaseResult>> {
+    let blocks = block_places(subject.transport())?;
+    match run(subject, &blocks, cases, options, |_| ()) {
+        // Some broken rules keep a device from being put back.
+        Err(RunError::Ended { results, .. }) => Ok(results),
+        outcome => Ok(outcome?),
     }
 }
 

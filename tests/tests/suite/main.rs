@@ -3,6 +3,7 @@
 
 mod cut_short;
 mod device;
+mod memory;
 mod odd_devices;
 mod profiles;
 mod quirks;

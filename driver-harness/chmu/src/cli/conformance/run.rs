@@ -38,12 +38,15 @@ use super::super::exit_code::{NOT_JUDGED, NOTHING_RAN};
 use super::super::output::json;
 use super::files::Files;
 use super::options::{Output, RunOptions, Transport};
+use crate::reserve;
 
 /// Enough for a border between two ranges of 256 MiB to lie in it.
 const TRAFFIC_MEMORY_MIB: u64 = 320;
 const MIB: u64 = 1 << 20;
 /// What a case has time for: the longest takes a third of it where every access goes through a socket.
 const CASE_TIME: Duration = Duration::from_secs(60);
+/// What is said where the system gives no more memory.
+const MEMORY_REFUSED: &str = "the kernel refuses this process memory";
 /// Some case failed.
 const FAILED: u8 = 1;
 /// What shells say of a program that SIGINT ended.
@@ -73,7 +76,8 @@ fn start(options: &RunOptions, cases: &[Case]) -> Result<ExitCode> {
         planned: cases.len(),
         repeat_command: String::new(),
     };
-    let opened = open(options).and_then(|mut subject| {
+    let opened = reserve::set_aside(&stop).and_then(|()| open(options));
+    let opened = opened.and_then(|mut subject| {
         let blocks = block_places(subject.transport())?;
         let instances = instances(&*subject, &blocks, options)?;
         description.facts.extend(of_device(&mut *subject, &blocks));
@@ -184,7 +188,7 @@ impl<'a> Judge<'a> {
     }
 
     fn exit_code(&self, results: &[InstanceResults], ending: &Ending) -> u8 {
-        if self.stop.load(Ordering::Relaxed) {
+        if self.stop.load(Ordering::Relaxed) && !reserve::is_short() {
             return INTERRUPTED;
         }
         let totals = Totals::of(results.iter().flat_map(|one| &one.results));
@@ -249,8 +253,12 @@ impl<'a> Judge<'a> {
                 left,
                 results,
             }) => {
+                let early = early.map(|early| match reserve::is_short() {
+                    true => format!("{early}: {MEMORY_REFUSED}"),
+                    false => early.to_string(),
+                });
                 let ending = Ending {
-                    early: early.map(|early| early.to_string()),
+                    early,
                     left: left_behind(&left),
                 };
                 (results, ending)
