@@ -24,6 +24,7 @@ pub fn disagreements(tables: &FirmwareTables, shown: &Topology) -> Vec<String> {
                     compare_performance(id, (&told, node), (shown, other), &mut found);
                 }
             }
+            None if shown.offline.contains(&id) && comes_later(tables, id) => {}
             None => found.push(format!("The tables have node {id}, which is not online.")),
         }
     }
@@ -42,6 +43,17 @@ pub fn disagreements(tables: &FirmwareTables, shown: &Topology) -> Vec<String> {
     }
     compare_tiers(&told, shown, &mut found);
     found
+}
+
+/// Whether a node has nothing but memory that the tables allow to come later.
+fn comes_later(tables: &FirmwareTables, id: NodeId) -> bool {
+    let domains = tables.numbering();
+    let domain = usize::try_from(id.0).ok().and_then(|id| domains.get(id));
+    let Some((srat, domain)) = tables.srat.as_ref().zip(domain) else {
+        return false;
+    };
+    let mut memory = srat.memory().filter(|memory| memory.domain == *domain);
+    !srat.has_processors(*domain) && memory.all(|memory| memory.hot_pluggable)
 }
 
 fn compare_nodes(id: NodeId, told: &Node, shown: &Node, found: &mut Vec<String>) {

@@ -101,6 +101,27 @@ fn each_difference_is_a_sentence() {
 }
 
 #[test]
+fn memory_that_may_come_later_need_not_be_there() {
+    let shown = Shape {
+        offline: 1,
+        ..Shape::new("CM").distances([[10]]).accesses(0, &[OWN])
+    };
+    let shown = shown.tiers(&[(4, &[0])]).shown_by_kernel();
+    let told = two_nodes();
+    let absent = "The tables have node 1, which is not online.";
+    assert_eq!(disagreements(&told.tables(), &shown), [absent]);
+    let later = Shape {
+        hot_pluggable: vec![1],
+        ..told
+    };
+    assert_eq!(disagreements(&later.tables(), &shown), [""; 0]);
+    // The kernel does not know it at all.
+    let without = Shape::new("CM").distances([[10]]).accesses(0, &[OWN]);
+    let without = without.tiers(&[(4, &[0])]).shown_by_kernel();
+    assert_eq!(disagreements(&later.tables(), &without), [absent]);
+}
+
+#[test]
 fn memory_on_another_node_is_told() {
     let swapped = Shape::new("CM CM").distances([[10, 20], [20, 10]]);
     let mut tables = swapped.tables();

@@ -38,6 +38,8 @@ pub(crate) struct Shape {
     pub(crate) side_cache: Option<usize>,
     /// The kernel's tiers, by rank; none for a kernel without.
     pub(crate) tiers: Option<Vec<(u32, Vec<u32>)>>,
+    /// Nodes whose memory may come later.
+    pub(crate) hot_pluggable: Vec<u32>,
     /// CXL windows that SRAT does not know, a GiB each.
     pub(crate) windows: Vec<u64>,
     /// Nodes that are possible beyond those that there are.
@@ -82,7 +84,11 @@ impl Shape {
         for (domain, &(_, has_memory)) in (0..).zip(&self.nodes) {
             if has_memory {
                 let base = 4 * GIB * u64::from(domain);
-                entries.push(writer::memory(domain, base, 4 * GIB, 1));
+                let flags = match self.hot_pluggable.contains(&domain) {
+                    true => 0b11,
+                    false => 0b01,
+                };
+                entries.push(writer::memory(domain, base, 4 * GIB, flags));
             }
         }
         let mut files = vec![("SRAT", writer::srat(3, &entries))];
