@@ -21,7 +21,7 @@ use crate::topology::Topology;
 /// What one program in the guest may take where nothing else is said; a busy host is slow.
 pub(super) const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest promotion; most end as soon as what is waited for has happened.
-const PROMOTION_SECONDS: u64 = 300;
+const PROMOTION_TIME: Duration = Duration::from_secs(300);
 
 /// A promotion notices within this time that its source is lost, well before its own end.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -59,6 +59,8 @@ pub(super) struct Promotion {
     pub(super) process_id: u32,
     /// The file in the guest that gets all its decisions.
     pub(super) ledger: String,
+    /// It ends after this time in any case.
+    time: Duration,
 }
 
 /// A promotion that has ended.
@@ -212,19 +214,33 @@ impl<'a> Bench<'a> {
 
     /// Starts `chmu promote` with these options, and an end in any case.
     pub(super) fn start_promotion(&mut self, options: &str) -> Result<Promotion> {
+        self.start_promotion_of(PROMOTION_TIME, options)
+    }
+
+    /// The same, with an end after this time.
+    pub(super) fn start_promotion_of(
+        &mut self,
+        time: Duration,
+        options: &str,
+    ) -> Result<Promotion> {
         self.progress.step("Promoting what the device reports");
         self.promotions += 1;
         let ledger = format!("/run/ledger-{}.jsonl", self.promotions);
         let words = format!(
-            "chmu promote --seconds {PROMOTION_SECONDS} --ledger {ledger} -o json {options}"
+            "chmu promote --seconds {} --ledger {ledger} -o json {options}",
+            time.as_secs()
         );
         let process_id = self.spawn(&words)?;
-        Ok(Promotion { process_id, ledger })
+        Ok(Promotion {
+            process_id,
+            ledger,
+            time,
+        })
     }
 
     /// Waits for a promotion's end.
     pub(super) fn finish_promotion(&mut self, promotion: Promotion) -> Result<Promoted> {
-        let timeout = Duration::from_secs(PROMOTION_SECONDS) + PROGRAM_TIMEOUT;
+        let timeout = promotion.time + PROGRAM_TIMEOUT;
         let output = self.machine.wait(promotion.process_id, timeout)?;
         Ok(Promoted {
             report: parse("chmu promote", &output)?,

@@ -2,6 +2,7 @@
 //! What must be proved of the workloads' pages, and what the proof found, in sentences.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::Result;
 use chmu_machine::node::NodeId;
@@ -10,6 +11,9 @@ use chmu_proof::verdict::Verdict;
 use chmu_proof::{Claim, Outcome};
 
 use super::bench::{Bench, PROGRAM_TIMEOUT, Promoted, Workload, parse};
+
+/// What a workload may take to look at its pages where many do.
+const TIME_PER_WORKLOAD: Duration = Duration::from_millis(600);
 
 /// What a promotion must have done. [`Demand::all`] is all there is; a scenario in which part of that
 /// cannot be says so by the other fields.
@@ -63,7 +67,8 @@ impl Bench<'_> {
             .collect();
         let words = format!("chmu prove {states}-o json {options}");
         let words: Vec<_> = words.split_whitespace().collect();
-        let output = self.machine.run(&words, PROGRAM_TIMEOUT)?;
+        let timeout = PROGRAM_TIMEOUT + TIME_PER_WORKLOAD * u32::try_from(workloads.len())?;
+        let output = self.machine.run(&words, timeout)?;
         parse("chmu prove", &output)
     }
 

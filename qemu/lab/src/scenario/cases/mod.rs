@@ -10,6 +10,7 @@ mod foreign_program;
 mod foreign_promoter;
 mod interleaved_devices;
 mod killed_mid_batch;
+mod many_processes;
 mod moving_hot_set;
 mod node_offline;
 mod overflow;
@@ -41,6 +42,7 @@ pub const ALL: &[Scenario] = &[
     three_tier::SCENARIO,
     moving_hot_set::SCENARIO,
     shared_memory::SCENARIO,
+    many_processes::SCENARIO,
     page_cache::TMPFS,
     page_cache::CLEAN,
     page_cache::DIRTY,
