@@ -36,6 +36,9 @@ const WINDOW: Duration = Duration::from_millis(25);
 const WINDOW_MAX: Duration = Duration::from_millis(800);
 /// The shortest.
 const WINDOW_MIN: Duration = Duration::from_millis(1);
+/// A window that ends later than it was to, by more than one part in so many of its length, tells nothing: pages that
+/// are touched now and then are accessed in long windows too.
+const LATE_PART: u64 = 4;
 /// A pause is as long as a window.
 const PERIOD_WINDOWS: u64 = 2;
 /// Windows of an epoch that must find a page accessed: three quarters.
@@ -94,6 +97,8 @@ pub struct UserfaultfdSource {
     /// When the next window begins, or the one that runs ends.
     next_ns: u64,
     is_open: bool,
+    /// Windows in a row that ended too late.
+    late: u64,
     health: Health,
 }
 
@@ -132,6 +137,7 @@ impl UserfaultfdSource {
             epoch_begin_ns: now_ns,
             next_ns: now_ns,
             is_open: false,
+            late: 0,
             health: Health::Good,
         }
     }
@@ -149,16 +155,34 @@ impl UserfaultfdSource {
             self.next_ns = self.bits.now_ns().saturating_add(self.window_ns);
             return Ok(None);
         }
-        self.windows.add(&runs);
+        let is_late = begin_ns.saturating_sub(self.next_ns) > self.window_ns / LATE_PART;
         self.is_open = false;
         let pause_ns = self.window_ns.saturating_mul(PERIOD_WINDOWS - 1);
         self.next_ns = self.bits.now_ns().saturating_add(pause_ns);
+        if is_late {
+            self.note_late();
+            return Ok(None);
+        }
+        self.late = 0;
+        self.windows.add(&runs);
         if self.windows.count == LOOK_AFTER && self.lengthen(ONE_IN_AT_LOOK) {
             self.windows = Windows::default();
         }
         match self.windows.count {
             WINDOWS => Ok(Some(self.end_epoch())),
             _ => Ok(None),
+        }
+    }
+
+    /// The machine is too busy to end a window in time.
+    fn note_late(&mut self) {
+        self.late += 1;
+        if self.late == WINDOWS {
+            log::warn!(
+                "{}: {WINDOWS} windows in a row ended too late to tell hot pages, as the machine is busy; a longer \
+                 --epoch makes them longer",
+                self.facts.name
+            );
         }
     }
 
