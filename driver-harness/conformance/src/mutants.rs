@@ -33,6 +33,14 @@ pub struct Setting {
     pub instance: (usize, u8),
 }
 
+impl Setting {
+    /// The profile, the block and the instance: no two of [`SETTINGS`] share them.
+    pub fn name(&self) -> String {
+        let (block, instance) = self.instance;
+        format!("{} {block}.{instance}", self.profile.name())
+    }
+}
+
 /// Where quirks are looked for, in this order, until one of them fails a case.
 pub const SETTINGS: [Setting; 9] = [
     setting(Profile::Full, 1, (0, 0)),
@@ -109,6 +117,15 @@ pub fn hunt_at(quirk: Quirk, setting: Setting) -> (Vec<&'static str>, Vec<String
         true => failures(quirk, setting, &long, true),
         false => found,
     }
+}
+
+/// The same of the short cases only, which is what nearly all is blamed by.
+pub fn hunt_shortly_at(quirk: Quirk, setting: Setting) -> (Vec<&'static str>, Vec<String>) {
+    let short: Vec<_> = cases::all()
+        .into_iter()
+        .filter(|case| !is_long(case))
+        .collect();
+    failures(quirk, setting, &short, true)
 }
 
 /// Looks for a case that fails.

@@ -143,7 +143,7 @@ fn saturation(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn unit_id(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.epoch_setup()?;
+    let setup = bench.setup()?;
     let sizes = bench.unit_sizes()?;
     bench.each(sizes.iter(), |bench, unit_size| {
         let setup = bench.with_unit_size(&setup, unit_size)?;
@@ -246,7 +246,7 @@ fn width_follows_unit_size(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn last_unit(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.epoch_setup()?;
+    let setup = bench.setup()?;
     let end = bench
         .reachable(false)?
         .last()

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What a device is blamed for at a setting that does not let a broken rule show itself as it does elsewhere.
+
+use chmu_model::Quirk;
+
+use super::is_right;
+
+/// Rules that are blamed on other requirements at one setting.
+#[derive(Debug, Clone, Copy)]
+pub struct Elsewhere {
+    /// The broken rules, each of which is blamed so.
+    pub quirks: &'static [&'static str],
+    /// The setting, as [`crate::mutants::Setting::name`] names it.
+    pub setting: &'static str,
+    /// The requirement that is blamed, without `CHMU-`.
+    pub blamed: &'static str,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// The requirements that are blamed here are broken as well, and nothing at this setting tells more.
+pub const ALSO_RIGHT: &[Elsewhere] = &[
+    Elsewhere {
+        quirks: &[
+            "decoders-ignored",
+            "down-sampling-doubled",
+            "entry-bytes-swapped",
+            "hotlist-offset-from-block",
+            "range-inverted",
+            "range-shifted",
+            "unit-fields-swapped",
+            "unit-random",
+            "unit-shifted",
+        ],
+        setting: "always-on-only 0.0",
+        blamed: "ALWAYSON-001",
+        why: "The unit that is hot is not listed: without epochs that is this, with them EPOCH-001.",
+    },
+    Elsewhere {
+        quirks: &["count-one-less"],
+        setting: "always-on-only 0.0",
+        blamed: "ALWAYSON-004",
+        why: "The only count that there is to see is that of an entry at the threshold.",
+    },
+    Elsewhere {
+        quirks: &["entry-after-tail"],
+        setting: "always-on-only 0.0",
+        blamed: "COUNTER-005",
+        why: "What is read before the entry is written has another unit, and no count that would be wrong in any case.",
+    },
+    Elsewhere {
+        quirks: &["entry-twice"],
+        setting: "always-on-only 0.0",
+        blamed: "ALWAYSON-003",
+        why: "Nobody can tell an entry that is there twice from a unit that is reported twice.",
+    },
+    Elsewhere {
+        quirks: &["unit-sizes-shifted"],
+        setting: "always-on-only 0.0",
+        blamed: "CONFIGURATION-020",
+        why: "No reserved bit is set, so what is seen is that a unit size on offer is refused.",
+    },
+    Elsewhere {
+        quirks: &["unit-sizes-shifted"],
+        setting: "no-interrupts 0.0",
+        blamed: "CONFIGURATION-020",
+        why: "As above.",
+    },
+    Elsewhere {
+        quirks: &["unit-sizes-shifted"],
+        setting: "default 0.0",
+        blamed: "CONFIGURATION-020",
+        why: "As above.",
+    },
+    Elsewhere {
+        quirks: &["unit-sizes-shifted"],
+        setting: "huge-list 0.0",
+        blamed: "CONFIGURATION-020",
+        why: "As above.",
+    },
+    Elsewhere {
+        quirks: &[
+            "unit-sizes-shifted",
+            "unit-size-refused",
+            "trackable-requests-shifted",
+            "epoch-scale-from-zero",
+        ],
+        setting: "minimal 0.0",
+        blamed: "OPERATION-001",
+        why: "The only choice that the capabilities offer, or the shortest epoch, is refused: no enable succeeds.",
+    },
+    Elsewhere {
+        quirks: &["epoch-scale-from-zero"],
+        setting: "no-interrupts 0.0",
+        blamed: "OPERATION-001",
+        why: "The codes are defined and too short an epoch: no enable with the shortest epoch succeeds.",
+    },
+    Elsewhere {
+        quirks: &["epoch-scale-from-zero"],
+        setting: "default 0.0",
+        blamed: "OPERATION-001",
+        why: "As above.",
+    },
+    Elsewhere {
+        quirks: &["epoch-scale-from-zero"],
+        setting: "huge-list 0.0",
+        blamed: "OPERATION-001",
+        why: "As above.",
+    },
+    Elsewhere {
+        quirks: &["range-offset-from-block"],
+        setting: "huge-list 0.0",
+        blamed: "REGISTER-014",
+        why: "The list lies elsewhere, so that nothing overlaps: where the bitmap is said to be nothing can be written.",
+    },
+    Elsewhere {
+        quirks: &["filter-ignored"],
+        setting: "minimal 0.0",
+        blamed: "FILTER-006",
+        why: "There is one filter, for reads and writes that are not TEE requests: it lets the others in.",
+    },
+    Elsewhere {
+        quirks: &["requests-writable-while-enabled"],
+        setting: "minimal 0.0",
+        blamed: "CONFIGURATION-002",
+        why: "The whole register is not locked, and there is one filter: what can be seen is its threshold.",
+    },
+    Elsewhere {
+        quirks: &["status-needs-interrupts"],
+        setting: "minimal 0.0",
+        blamed: "STATUS-005",
+        why: "The instance has no fill-level interrupt: there is no status bit with it that this one could be compared with.",
+    },
+    Elsewhere {
+        quirks: &["status-needs-interrupts"],
+        setting: "no-interrupts 0.0",
+        blamed: "STATUS-001",
+        why: "The instance has no interrupts: there is no status bit with them that this one could be compared with.",
+    },
+    Elsewhere {
+        quirks: &["threshold-truncated"],
+        setting: "full 0.1",
+        blamed: "CONFIGURATION-016",
+        why: "Thresholds that fit the narrow counters are kept whole, and what does not fit is enabled.",
+    },
+    Elsewhere {
+        quirks: &["epoch-half-as-long"],
+        setting: "full 0.1",
+        blamed: "EPOCH-011",
+        why: "EPOCH-005 is tried with global epochs: here a unit is listed in the middle of its epoch.",
+    },
+    Elsewhere {
+        quirks: &["epoch-reports-at-threshold"],
+        setting: "full 0.1",
+        blamed: "EPOCH-010",
+        why: "EPOCH-002 is tried with global epochs: here a unit is listed whose own epochs were all cold.",
+    },
+    Elsewhere {
+        quirks: &["fill-level-not-latched"],
+        setting: "full 0.2",
+        blamed: "STATUS-010",
+        why: "Nothing is lost, so there is no overflow to clear: the bit is set again without an insertion.",
+    },
+    Elsewhere {
+        quirks: &["status-never-clears", "status-plain-write"],
+        setting: "full 0.2",
+        blamed: "STATUS-008",
+        why: "Nothing is lost, so fill level is the only bit that can be cleared.",
+    },
+    Elsewhere {
+        quirks: &["status-bits-swapped"],
+        setting: "full 0.2",
+        blamed: "STATUS-005",
+        why: "Nothing is lost, so fill level is the only bit that is due.",
+    },
+    Elsewhere {
+        quirks: &["interrupt-once"],
+        setting: "full 0.2",
+        blamed: "INTERRUPT-007",
+        why: "Nothing is lost, so fill level is the only thing that interrupts again.",
+    },
+    Elsewhere {
+        quirks: &[
+            "interrupt-enables-swapped",
+            "interrupt-wrong-message",
+            "vectors-shared",
+        ],
+        setting: "full 0.2",
+        blamed: "INTERRUPT-002",
+        why: "Nothing is lost, so fill level is the only thing that interrupts: it does not, at the message where it should.",
+    },
+];
+
+/// The requirements that are blamed here are kept by the device: mistakes of the suite that are not mended.
+pub const STILL_WRONG: &[Elsewhere] = &[
+    Elsewhere {
+        quirks: &["epoch-keeps-counters"],
+        setting: "full 0.1",
+        blamed: "RANGE-008",
+        why: "Only cases of two instances that use one unit in two epochs see the count that is kept.",
+    },
+    Elsewhere {
+        quirks: &["interrupt-once"],
+        setting: "minimal 0.0",
+        blamed: "INTERRUPT-001",
+        why: "An earlier case clears the status, and no reset makes the instance interrupt as at first.",
+    },
+];
+
+/// Whether a device that breaks this rule is blamed for what it breaks at a setting, by being failed for these
+/// requirements.
+pub fn is_right_at(quirk: Quirk, setting: &str, blamed: &[String]) -> bool {
+    is_right(quirk, blamed)
+        || ALSO_RIGHT
+            .iter()
+            .any(|row| row.is_seen(quirk, setting, blamed))
+}
+
+impl Elsewhere {
+    /// Whether this is what a device that breaks a rule was blamed for at a setting.
+    pub fn is_seen(&self, quirk: Quirk, setting: &str, blamed: &[String]) -> bool {
+        let is_blamed = |id: &String| id.strip_prefix("CHMU-") == Some(self.blamed);
+        self.setting == setting
+            && self.quirks.contains(&quirk.name())
+            && blamed.iter().any(is_blamed)
+    }
+}
