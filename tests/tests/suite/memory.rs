@@ -69,6 +69,36 @@ fn a_whole_run_on_the_longest_list_takes_less_than_512_mib() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_run_that_has_too_little_from_the_start_says_what_is_missing() -> Result<()> {
+    let run = |bytes: u64| {
+        let mut command = Command::new(chmu()?);
+        command.args(["conformance", "run", "--transport", "in-process"]);
+        command.args(["--profile", "minimal", "discovery/locator-present"]);
+        // SAFETY: as above.
+        unsafe { command.pre_exec(move || limit(0, bytes)) };
+        anyhow::Ok(command.output()?)
+    };
+    let mut refused = 0;
+    // From where a loader has no room to where a run has enough.
+    for mib in (4..160).step_by(2) {
+        let output = run(mib << 20)?;
+        let words = String::from_utf8_lossy(&output.stderr);
+        match output.status.code() {
+            Some(0) => continue,
+            // The program did not begin.
+            None | Some(127) => {}
+            Some(code) => {
+                ensure!([4, 5].contains(&code), "{mib} MiB, {code}: {words}");
+                ensure!(words.contains("kernel refuses"), "{mib} MiB: {words}");
+                refused += 1;
+            }
+        }
+    }
+    ensure!(refused > 0, "No run was short of memory");
+    Ok(())
+}
+
 /// The kernel's word for what a process has mapped, in bytes.
 fn mapped_bytes(process: u32) -> Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;

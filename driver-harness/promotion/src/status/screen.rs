@@ -87,7 +87,7 @@ impl Status {
             None => "no spill".to_owned(),
         };
         let mut line = format!(
-            "ping-pong: {}; wasted: {}; {spill}",
+            "ping-pong: {}; came back hot: {}; {spill}",
             words::count(self.ping_pong_folios, "folio", "folios"),
             words::count(self.pages_wasted, "page", "pages"),
         );

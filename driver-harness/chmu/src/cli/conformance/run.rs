@@ -95,7 +95,7 @@ fn start(options: &RunOptions, cases: &[Case]) -> Result<ExitCode> {
     };
     match opened {
         Ok((mut subject, blocks, instances)) => judge.run(&mut *subject, &blocks, &instances),
-        Err(error) => judge.refuse(error),
+        Err(error) => judge.refuse(with_memory(error)),
     }
 }
 
@@ -111,6 +111,14 @@ fn catch_signals() -> Result<Arc<AtomicBool>> {
         flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)
+}
+
+/// An error that may come of memory that was refused says so.
+fn with_memory(error: anyhow::Error) -> anyhow::Error {
+    match reserve::is_short() {
+        true => error.context(MEMORY_REFUSED),
+        false => error,
+    }
 }
 
 /// How this program is called from any folder.
@@ -170,7 +178,7 @@ impl<'a> Judge<'a> {
                 Ok(ran) => ran,
                 Err(error) if error.is::<OutputError>() => return Err(error),
                 Err(error) => {
-                    ending.early = Some(words::describe(&*error));
+                    ending.early = Some(words::describe(&*with_memory(error)));
                     break;
                 }
             };
