@@ -263,7 +263,8 @@ mod tests {
 CHMU-THRESHOLD-001
   A unit whose count equals the threshold is hot.
   level   must
-  status  split: implementations differ, each reading is accepted unless the run is strict
+  status  split: implementations differ; each reading is accepted unless the run is strict, and \
+where there is one only, the source says who does otherwise
 ";
         assert!(by_id.starts_with(expected), "{by_id}");
         assert!(by_id.contains("  reading count >= threshold (this project's decision)\n"));
