@@ -63,7 +63,7 @@ pub struct Bench<'a> {
     operation_wait: Duration,
     /// Whether cases may access a part of a 64-bit register.
     narrow_accesses: bool,
-    /// How long the last operation took.
+    /// How long the last operation took at least.
     last_operation: Duration,
     /// An operation was in progress for longer than that once.
     never_settles: bool,
@@ -122,7 +122,8 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// How long the last operation took that was waited for.
+    /// How long the last operation took at least that was waited for: from when it was written until the last look
+    /// that found it in progress. A machine that is held up between looks tells no more.
     pub fn last_operation(&self) -> Duration {
         self.last_operation
     }

@@ -93,14 +93,20 @@ impl Bench<'_> {
     /// with the enable bit gone. Also says when the instance was last seen not to be enabled.
     pub fn await_enabled(&mut self, before: Duration) -> Result<(Enabled, Duration), Stop> {
         let mut last_disabled = before;
-        let wait = self.wait();
+        let (began, wait) = (self.now(), self.wait());
+        self.last_operation = Duration::ZERO;
         let mut step = OPERATION_STEP;
         loop {
             let now = self.now();
             let status = self.status()?;
-            let is_over = now.saturating_sub(before) > wait;
-            if status.enabled() && (status.operation_code() == 0 || is_over) {
-                self.note_operation(before, is_over);
+            let lasted = now.saturating_sub(began);
+            let is_over = lasted > wait;
+            let is_done = status.operation_code() == 0 && status.enabled();
+            if !is_done {
+                self.last_operation = lasted;
+            }
+            if is_done || (status.enabled() && is_over) {
+                self.never_settles |= is_over;
                 return Ok((Enabled::Yes, last_disabled));
             }
             if !status.enabled() {
@@ -113,7 +119,7 @@ impl Bench<'_> {
                     return Ok((Enabled::Refused, last_disabled));
                 }
             } else if is_over {
-                self.note_operation(before, true);
+                self.never_settles = true;
                 return fail(
                     format!("operation in progress {wait:?} after an enable"),
                     status.operation_code().to_string(),
@@ -131,11 +137,6 @@ impl Bench<'_> {
             true => self.operation_wait.min(DRIVERS_WAIT),
             false => self.operation_wait,
         }
-    }
-
-    fn note_operation(&mut self, before: Duration, in_vain: bool) {
-        self.last_operation = self.now().saturating_sub(before);
-        self.never_settles |= in_vain;
     }
 
     /// Configures and enables a configuration that the instance offers.
@@ -185,18 +186,24 @@ impl Bench<'_> {
         operation: &str,
         is_right: impl Fn(Status) -> bool,
     ) -> Result<Status, Stop> {
-        let (start, wait) = (self.now(), self.wait());
+        let (began, wait) = (self.now(), self.wait());
         let mut step = OPERATION_STEP;
+        self.last_operation = Duration::ZERO;
         loop {
-            let is_over = self.now().saturating_sub(start) > wait;
+            let lasted = self.now().saturating_sub(began);
+            let is_over = lasted > wait;
             let status = self.status()?;
             let is_done = status.operation_code() == 0;
-            if is_done && (is_right(status) || is_over) {
-                self.note_operation(start, is_over);
+            let is_right = is_right(status);
+            if !is_done || !is_right {
+                self.last_operation = lasted;
+            }
+            if is_done && (is_right || is_over) {
+                self.never_settles |= is_over;
                 return Ok(status);
             }
             if is_over {
-                self.note_operation(start, true);
+                self.never_settles = true;
                 return fail(
                     format!("operation in progress {wait:?} after {operation}"),
                     status.operation_code().to_string(),

@@ -71,7 +71,7 @@ pub(crate) fn usual() -> Capabilities {
     }
 }
 
-fn delayed(operation_delay_ns: u64) -> Vec<Vec<Capabilities>> {
+pub(crate) fn delayed(operation_delay_ns: u64) -> Vec<Vec<Capabilities>> {
     vec![vec![Capabilities {
         operation_delay_ns,
         ..usual()
