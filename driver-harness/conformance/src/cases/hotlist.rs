@@ -2,7 +2,7 @@
 //! The ring of entries.
 
 use chmu_spec::address::UnitIndex;
-use chmu_spec::chmu::RANGE_BYTES;
+use chmu_spec::chmu::{EpochType, RANGE_BYTES};
 use chmu_spec::hotlist::Entry;
 
 use crate::bench::{Bench, Setup};
@@ -341,8 +341,17 @@ fn much_hotter(bench: &mut Bench<'_>, setup: &Setup) -> u64 {
     }
 }
 
+/// A configuration with epochs that end for all units at once; otherwise units are listed as their own
+/// epochs end, whatever their counts.
+fn common_epoch(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
+    match bench.capabilities_0()?.epoch_type() {
+        Some(EpochType::PerCounter) => skip("each unit has an epoch of its own"),
+        _ => bench.epoch_setup(),
+    }
+}
+
 fn hottest_kept(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.epoch_setup()?;
+    let setup = common_epoch(bench)?;
     let accesses = much_hotter(bench, &setup);
     if setup.largest_count < accesses {
         return skip("the counter is too narrow for units that are more or less hot");
@@ -381,7 +390,7 @@ fn hottest_kept(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn order(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.epoch_setup()?;
+    let setup = common_epoch(bench)?;
     if room(bench)? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
