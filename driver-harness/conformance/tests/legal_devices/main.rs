@@ -11,7 +11,7 @@ use chmu_conformance::run::{CaseResult, RunOptions, run};
 use chmu_conformance::subject::Subject;
 use chmu_driver::device::block_places;
 
-use table::{Area, LEGAL, Legal, delayed, long, stalled, usual};
+use table::{Area, LEGAL, Legal, delayed, long, per_counter, stalled, usual};
 
 /// How often each busy machine is tried.
 const SEEDS: u64 = 40;
@@ -105,6 +105,14 @@ fn machines_that_stall_accuse_nobody() {
             stalled(|| long(2048), pace(20_000, 3_000, stalls(15, 500))),
             stalled(|| vec![vec![usual()]], pace(8_000, 1_000, stalls(60, 300))),
             stalled(|| long(512), pace(10_000, 2_000, stalls(25, 300))),
+            // Each unit is listed when its own epoch ends.
+            Legal {
+                strict: true,
+                ..stalled(
+                    || vec![vec![per_counter()]],
+                    pace(2_000, 500, stalls(50, 200)),
+                )
+            },
             // Operations are as quick as drivers expect, and are seen late.
             Legal {
                 strict: true,

@@ -108,7 +108,7 @@ fn tracking(filters: &[RequestFilter]) -> Capabilities {
     }
 }
 
-fn per_counter() -> Capabilities {
+pub(crate) fn per_counter() -> Capabilities {
     Capabilities {
         epoch_type: EpochType::PerCounter,
         ..usual()
