@@ -109,18 +109,9 @@ pub fn run_all(quirks: &[Quirk], progress: impl Fn(&Mutant) + Sync) -> Vec<Mutan
     found
 }
 
-/// The cases that fail because of a quirk at one setting, and the requirements of the one that is the cause.
+/// The short cases that fail because of a quirk at one setting, by which nearly all is blamed, and the requirements of
+/// the one that is the cause.
 pub fn hunt_at(quirk: Quirk, setting: Setting) -> (Vec<&'static str>, Vec<String>) {
-    let (long, short): (Vec<_>, Vec<_>) = cases::all().into_iter().partition(is_long);
-    let found = failures(quirk, setting, &short, true);
-    match found.0.is_empty() {
-        true => failures(quirk, setting, &long, true),
-        false => found,
-    }
-}
-
-/// The same of the short cases only, which is what nearly all is blamed by.
-pub fn hunt_shortly_at(quirk: Quirk, setting: Setting) -> (Vec<&'static str>, Vec<String>) {
     let short: Vec<_> = cases::all()
         .into_iter()
         .filter(|case| !is_long(case))

@@ -7,7 +7,7 @@ use std::thread;
 
 use chmu_conformance::attribution::elsewhere::{ALSO_RIGHT, Elsewhere, STILL_WRONG, is_right_at};
 use chmu_conformance::attribution::is_right;
-use chmu_conformance::mutants::{SETTINGS, Setting, hunt_at, hunt_shortly_at};
+use chmu_conformance::mutants::{SETTINGS, Setting, hunt_at};
 use chmu_cxl::Profile;
 use chmu_model::Quirk;
 use chmu_spec::chmu::EpochType;
@@ -71,7 +71,7 @@ fn blame(pairs: &[(Quirk, Setting)]) -> Vec<Blamed> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some((quirk, setting)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (killers, blamed) = hunt_shortly_at(*quirk, *setting);
+                    let (killers, blamed) = hunt_at(*quirk, *setting);
                     if !killers.is_empty() {
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         found.push((*quirk, setting.name(), blamed));

@@ -198,7 +198,7 @@ fn cold_unit_forgotten(bench: &mut Bench<'_>) -> Outcome {
     Ok(Passed::Plainly)
 }
 
-/// The epoch with this number after an enable ends when it should: nothing before 94 % of as many
+/// The epoch with this number after an enable ends when it should: nothing at 90 % of as many
 /// epochs, an entry after 106 %, give or take what an entry takes to be seen.
 fn ends_in_time(bench: &mut Bench<'_>, setup: &Setup, number: u32) -> Result<(), Stop> {
     let unit = bench.units(setup.unit_size, 1)?[0];

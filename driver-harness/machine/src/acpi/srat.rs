@@ -140,12 +140,6 @@ impl Srat {
             .iter()
             .any(|entry| matches!(entry, Affinity::Processor { domain, .. } if *domain == place))
     }
-
-    /// Whether a domain has memory.
-    pub fn has_memory(&self, place: ProximityDomain) -> bool {
-        self.memory()
-            .any(|memory| memory.domain == place && memory.bytes > 0)
-    }
 }
 
 /// One structure.

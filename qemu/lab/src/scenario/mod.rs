@@ -10,6 +10,7 @@ mod cases;
 pub mod demo;
 mod leftovers;
 mod proof;
+mod refusals;
 mod result;
 mod runner;
 

@@ -2,15 +2,13 @@
 //! The target is the high-bandwidth memory, which a file fills: no program of the guest lives there, so that
 //! what it has left is left for promotion alone, and a full target starves nobody else.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Result, bail};
 use chmu_promotion::Rejection;
-use chmu_promotion::ledger::Action;
 use serde::Serialize;
 
 use crate::scenario::bench::{Bench, Promoted, Promotion};
 use crate::scenario::proof::Demand;
+use crate::scenario::refusals::Refusals;
 use crate::scenario::{Needs, Scenario};
 
 pub(super) const SCENARIO: Scenario = Scenario {
@@ -30,8 +28,6 @@ const OTHERS: u64 = 256;
 const PAGE_BYTES: u64 = 4096;
 const KEPT_BACK_FAST: u64 = 4096;
 const FILL_STEPS: u32 = 50;
-/// What is said of a page is no news for so long.
-const AGAIN_NS: u64 = 60_000_000_000;
 /// A file system in the target's memory.
 const FOLDER: &str = "/run/full";
 /// The kernel takes memory back when a node runs short: then these rise.
@@ -177,19 +173,9 @@ fn wait_until_nothing_moves(bench: &mut Bench<'_>, promotion: &Promotion) -> Res
 /// Of each page that did not fit it must be said, and not again before a minute is over, however often it was
 /// reported meanwhile.
 fn expect_said(bench: &mut Bench<'_>, promoted: &Promoted, moved: u64) -> Result<()> {
-    let mut said: BTreeMap<_, Vec<u64>> = BTreeMap::new();
-    for event in bench.events(promoted, "refused")? {
-        if let Action::Refused(refused) = &event.action
-            && refused.reason == Rejection::TargetFull
-        {
-            said.entry(refused.folio.head)
-                .or_default()
-                .push(event.time_ns);
-        }
-    }
-    let is_soon = |pair: &[u64]| pair[1].saturating_sub(pair[0]) < AGAIN_NS;
-    let too_often = said.values().filter(|times| times.windows(2).any(is_soon));
-    let (pages, too_often) = (said.len() as u64, too_often.count());
+    let events = bench.events(promoted, "refused")?;
+    let said = Refusals::of(&events, Rejection::TargetFull);
+    let (pages, too_often) = (said.folios() as u64, said.too_often());
     bench.figure("said to find no room", pages);
     let rest = HOT.saturating_sub(moved);
     bench.expect(pages * 100 >= rest * 95 && too_often == 0, || {

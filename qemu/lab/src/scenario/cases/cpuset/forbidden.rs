@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Whether a ledger says of pages that a cpuset forbids their move.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chmu_promotion::Rejection;
 use chmu_promotion::ledger::{Action, Event};
 use chmu_spec::address::Pfn;
 
-/// A page that was refused is left alone for so long.
-const AGAIN_NS: u64 = 60_000_000_000;
+use crate::scenario::refusals::Refusals;
 
 /// What a ledger says of cpusets.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,24 +23,13 @@ pub(super) struct Said {
 /// Nearly all of the pages in `hot` must be said to be forbidden, none as moved, and none again before it is
 /// tried again; the process may have others there.
 pub(super) fn judge(events: &[Event], hot: &BTreeSet<Pfn>) -> Said {
-    let mut said: BTreeMap<Pfn, Vec<u64>> = BTreeMap::new();
-    let mut moved = 0;
-    for event in events {
-        match &event.action {
-            Action::Refused(refused) if refused.reason == Rejection::CpusetForbids => {
-                let times = said.entry(refused.folio.head).or_default();
-                times.push(event.time_ns);
-            }
-            Action::Moved(it) if hot.contains(&it.folio.head) => moved += 1,
-            _ => {}
-        }
-    }
-    let pages = hot.iter().filter(|frame| said.contains_key(frame)).count() as u64;
-    let is_soon = |pair: &[u64]| pair[1].saturating_sub(pair[0]) < AGAIN_NS;
-    let too_often = said
-        .values()
-        .filter(|times| times.windows(2).any(is_soon))
-        .count();
+    let said = Refusals::of(events, Rejection::CpusetForbids);
+    let moved = events.iter().filter(
+        |event| matches!(&event.action, Action::Moved(moved) if hot.contains(&moved.folio.head)),
+    );
+    let moved = moved.count();
+    let pages = hot.iter().filter(|frame| said.has(**frame)).count() as u64;
+    let too_often = said.too_often();
     let all = hot.len() as u64;
     let mut faults = Vec::new();
     if all == 0 || pages * 100 < all * 95 {
@@ -61,7 +49,7 @@ pub(super) fn judge(events: &[Event], hot: &BTreeSet<Pfn>) -> Said {
     }
     Said {
         pages,
-        frames: said.len(),
+        frames: said.folios(),
         faults,
     }
 }
@@ -73,6 +61,7 @@ mod tests {
     use chmu_promotion::{Folio, Route};
 
     use super::*;
+    use crate::scenario::refusals::AGAIN_NS;
 
     const ROUTE: Route = Route {
         source: NodeId(2),
