@@ -10,12 +10,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use chmu_driver::transport::{BarOffset, Layer, Transport, TransportError, Width};
 use chmu_spec::address::Dpa;
+use chmu_spec::hotlist::ENTRY_BYTES;
 
 use crate::accesses::{AccessLog, Action};
 use crate::subject::{Request, Subject, Traffic};
 
 /// How long a signal may go unseen while time passes.
 const NOTICE: Duration = Duration::from_millis(50);
+
+/// So many words are read without looking whether the case has to end.
+const WORDS_AT_ONCE: usize = 512;
 
 /// Why a case was ended from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +190,20 @@ impl Layer for GuardedTransport<'_> {
         let value = self.transport.read(place, width)?;
         self.watch.note(|| Action::Read(place, width, value));
         Ok(value)
+    }
+
+    fn read_words(&self, place: BarOffset, words: &mut [u64]) -> Result<(), TransportError> {
+        let mut place = place;
+        for words in words.chunks_mut(WORDS_AT_ONCE) {
+            self.pass()?;
+            self.transport.read_words(place, words)?;
+            for word in words {
+                self.watch
+                    .note(|| Action::Read(place, Width::Eight, *word));
+                place = place.plus(ENTRY_BYTES);
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {

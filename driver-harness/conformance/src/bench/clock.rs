@@ -11,7 +11,7 @@ use std::time::Duration;
 use chmu_driver::transport::Width;
 use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::{EpochType, Mode, Status, offset};
-use chmu_spec::hotlist::{ENTRY_BYTES, Entry, next_index};
+use chmu_spec::hotlist::{Entry, next_index};
 
 use super::running::{Awaited, Running, SHORTEST_EPOCH, Seen, TOLERANCE};
 use super::setup::Setup;
@@ -115,7 +115,6 @@ impl Bench<'_> {
         let size = self.capabilities_0()?.hotlist_entries();
         let has_room = missing.len() < usize::from(size.saturating_sub(1));
         let width = self.status()?.counter_width();
-        let start = self.hotlist_place()?;
         let mut index = from.unwrap_or(0);
         let mut not_yet = None;
         loop {
@@ -125,11 +124,11 @@ impl Bench<'_> {
                 not_yet,
                 by: self.now(),
             };
-            while index != tail && index < size && tail < size {
-                let place = start.plus(u64::from(index) * ENTRY_BYTES);
-                let entry = Entry::decode(self.read_at(place, Width::Eight)?, width);
-                missing.remove(&entry.unit);
-                index = next_index(index, size);
+            if index < size && tail < size {
+                for word in self.words_of_list(index, tail, size)? {
+                    missing.remove(&Entry::decode(word, width).unit);
+                }
+                index = tail;
             }
             if missing.is_empty() {
                 return Ok(Some(seen));

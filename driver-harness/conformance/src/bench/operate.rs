@@ -18,6 +18,10 @@ const OPERATION_STEP: Duration = Duration::from_micros(500);
 /// The longest step while an operation is waited for.
 const LONGEST_STEP: Duration = Duration::from_millis(5);
 
+/// Entries of a list that are read one by one, as any register is; those of a longer one are taken from mapped pages
+/// where the path has them.
+const SHORT_LIST: u16 = 64;
+
 /// What came of an enable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Enabled {
@@ -256,23 +260,40 @@ impl Bench<'_> {
     /// The entries between head and tail, and the tail.
     fn look(&mut self) -> Result<(Vec<Entry>, u16), Stop> {
         let size = self.capabilities_0()?.hotlist_entries();
-        let (mut index, tail) = (self.head()?, self.tail()?);
-        if index >= size || tail >= size {
+        let (head, tail) = (self.head()?, self.tail()?);
+        if head >= size || tail >= size {
             return fail(
                 "hotlist head and tail",
-                format!("{index} and {tail}"),
+                format!("{head} and {tail}"),
                 format!("indices below {size}, the size of the list"),
             );
         }
         let width = self.status()?.counter_width();
+        let words = self.words_of_list(head, tail, size)?;
+        let entries = words.into_iter().map(|word| Entry::decode(word, width));
+        Ok((entries.collect(), tail))
+    }
+
+    /// The words between two indices of a list of `size`, which both are smaller; few are read as registers are.
+    pub(super) fn words_of_list(&self, head: u16, tail: u16, size: u16) -> Result<Vec<u64>, Stop> {
         let start = self.hotlist_place()?;
-        let mut entries = Vec::new();
-        while index != tail {
-            let place = start.plus(u64::from(index) * ENTRY_BYTES);
-            entries.push(Entry::decode(self.read_at(place, Width::Eight)?, width));
-            index = next_index(index, size);
+        let place = |index: u16| start.plus(u64::from(index) * ENTRY_BYTES);
+        let count = chmu_spec::hotlist::occupancy(head, tail, size);
+        let mut words = vec![0; usize::from(count)];
+        if count <= SHORT_LIST {
+            let mut index = head;
+            for word in &mut words {
+                *word = self.read_at(place(index), Width::Eight)?;
+                index = next_index(index, size);
+            }
+        } else {
+            let before_end = usize::from(count.min(size - head));
+            let (first, rest) = words.split_at_mut(before_end);
+            let transport = self.subject.transport();
+            transport.read_words(place(head), first)?;
+            transport.read_words(place(0), rest)?;
         }
-        Ok((entries, tail))
+        Ok(words)
     }
 
     /// Entries between head and tail.

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use super::{BarOffset, MappedWords, Transport, TransportError, Width};
+use super::{BarOffset, MappedWords, Transport, TransportError, WORD_BYTES, Width};
 
 /// A [`Transport`] on top of another one: what it does not say itself, the one below does.
 #[expect(
@@ -34,6 +34,16 @@ pub trait Layer: Debug + Send + Sync {
     /// As [`Transport::read`].
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
         self.below().read(place, width)
+    }
+
+    /// As [`Transport::read_words`]. By [`Layer::read`], so that a layer which answers reads itself answers
+    /// these, too.
+    fn read_words(&self, place: BarOffset, words: &mut [u64]) -> Result<(), TransportError> {
+        for (index, word) in (0_u64..).zip(words) {
+            let place = place.plus(index.saturating_mul(WORD_BYTES));
+            *word = Layer::read(self, place, Width::Eight)?;
+        }
+        Ok(())
     }
 
     /// As [`Transport::write`].
@@ -85,6 +95,10 @@ impl<L: Layer> Transport for L {
 
     fn read(&self, place: BarOffset, width: Width) -> Result<u64, TransportError> {
         Layer::read(self, place, width)
+    }
+
+    fn read_words(&self, place: BarOffset, words: &mut [u64]) -> Result<(), TransportError> {
+        Layer::read_words(self, place, words)
     }
 
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError> {

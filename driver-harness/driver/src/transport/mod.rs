@@ -31,6 +31,9 @@ pub mod vfio;
 pub use layer::Layer;
 pub(crate) use reset::resettable_express;
 
+/// Bytes of a 64-bit word.
+const WORD_BYTES: u64 = 8;
+
 /// Size of one access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Width {
@@ -101,6 +104,15 @@ pub trait Transport: fmt::Debug + Send + Sync {
 
     /// Writes the low bytes of `value` with one access of this width.
     fn write(&self, place: BarOffset, width: Width, value: u64) -> Result<(), TransportError>;
+
+    /// Reads 64-bit words that follow each other, such as entries of a hotlist, ascending, each with one
+    /// access of eight bytes. A path on which an access is slow may take them from mapped pages.
+    fn read_words(&self, place: BarOffset, words: &mut [u64]) -> Result<(), TransportError> {
+        for (index, word) in (0_u64..).zip(words) {
+            *word = self.read(place.plus(index.saturating_mul(WORD_BYTES)), Width::Eight)?;
+        }
+        Ok(())
+    }
 
     /// Maps an area for repeated reads, such as a hotlist.
     fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError>;

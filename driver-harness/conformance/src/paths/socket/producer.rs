@@ -68,6 +68,11 @@ impl Layer for AnsweredTransport {
         &*self.transport
     }
 
+    /// Reads are those of the device.
+    fn read_words(&self, place: BarOffset, words: &mut [u64]) -> Result<(), TransportError> {
+        self.transport.read_words(place, words)
+    }
+
     fn write_config(&self, offset: u16, width: Width, value: u32) -> Result<(), TransportError> {
         self.answered(self.transport.write_config(offset, width, value))
     }

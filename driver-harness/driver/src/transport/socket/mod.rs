@@ -15,8 +15,9 @@ use std::time::Duration;
 use super::mapping::{FileArea, Mapping};
 use super::messages::Messages;
 use super::reset::{function_level_reset, switch_on};
-use super::{BarOffset, MappedWords, Transport, TransportError, Width, check_range};
+use super::{BarOffset, MappedWords, Transport, TransportError, WORD_BYTES, Width, check_range};
 use crate::refusal::without_sockets;
+use chmu_machine::memory::PAGE_BYTES;
 use connection::{Connection, Reply, invalid};
 use protocol::{
     Command, DEVICE_INFO_BYTES, DEVICE_PCI, INTERRUPT_EVENTS, INTERRUPT_INFO_BYTES, INTERRUPT_MSI,
@@ -257,6 +258,25 @@ impl SocketTransport {
         }
     }
 
+    fn mapping(&self, place: BarOffset, bytes: u64) -> Result<Mapping, TransportError> {
+        let region = self.bar(place.bar)?;
+        check_range(place, bytes, region.info.bytes)?;
+        let file = region.file_of(place.offset, bytes);
+        let file = file.map_err(|source| TransportError::Access {
+            action: "map",
+            place: place.to_string(),
+            bytes,
+            source,
+        })?;
+        let area = FileArea {
+            file: file.as_fd(),
+            offset: region.info.file_offset.saturating_add(place.offset),
+            bytes,
+            writable: false,
+        };
+        Mapping::new(area, place)
+    }
+
     fn bar(&self, bar: u8) -> Result<&Region, TransportError> {
         let region = self.bars.get(usize::from(bar));
         region
@@ -329,23 +349,30 @@ impl Transport for SocketTransport {
             .map_err(|error| refused("write", place, width.bytes(), error))
     }
 
-    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
-        let region = self.bar(place.bar)?;
-        check_range(place, bytes, region.info.bytes)?;
-        let file = region.file_of(place.offset, bytes);
-        let file = file.map_err(|source| TransportError::Access {
-            action: "map",
-            place: place.to_string(),
-            bytes,
-            source,
-        })?;
-        let area = FileArea {
-            file: file.as_fd(),
-            offset: region.info.file_offset.saturating_add(place.offset),
-            bytes,
-            writable: false,
+    /// From the pages around the words where the device has them mapped, as drivers do; else a message for
+    /// each. One message for many would leave it to the server how it accesses them.
+    fn read_words(&self, place: BarOffset, words: &mut [u64]) -> Result<(), TransportError> {
+        let before = place.offset % PAGE_BYTES;
+        let pages = BarOffset {
+            offset: place.offset - before,
+            ..place
         };
-        Ok(Box::new(Mapping::new(area, place)?))
+        let bytes = before.saturating_add(words.len() as u64 * WORD_BYTES);
+        let mapping = bytes
+            .checked_next_multiple_of(PAGE_BYTES)
+            .and_then(|bytes| self.mapping(pages, bytes).ok());
+        for (index, word) in (0_u64..).zip(words) {
+            let offset = index * WORD_BYTES;
+            *word = match &mapping {
+                Some(mapping) => mapping.read(before + offset, Width::Eight)?,
+                None => self.read(place.plus(offset), Width::Eight)?,
+            };
+        }
+        Ok(())
+    }
+
+    fn map(&self, place: BarOffset, bytes: u64) -> Result<Box<dyn MappedWords>, TransportError> {
+        Ok(Box::new(self.mapping(place, bytes)?))
     }
 
     fn interrupt_messages(&self) -> u16 {

@@ -146,8 +146,14 @@ impl Server {
         Ok(reply)
     }
 
-    fn serve(mut self) {
+    fn serve(self) {
+        self.serve_and(|_| ());
+    }
+
+    /// Serves until the client leaves; `hears` of each request.
+    fn serve_and(mut self, mut hears: impl FnMut(&Request)) {
         while let Some(mut request) = self.receive() {
+            hears(&request);
             match self.act(&mut request) {
                 Ok(payload) => self.reply(&request, &payload),
                 Err(error) => self.refuse(&request, error),
@@ -230,6 +236,61 @@ fn registers_maps_and_interrupts_work() {
 
     assert!(transport.reset().unwrap());
     assert_eq!(transport.read_config(0x48, Width::Two).unwrap(), 1 << 15);
+    drop(transport);
+    thread.join().unwrap();
+}
+
+/// Words and the reads of a region that were asked for meanwhile, each as its offset and bytes.
+fn words_and_reads(start: u64, count: usize) -> (Vec<u64>, Vec<(u64, u32)>) {
+    let (asked, reads) = std::sync::mpsc::channel();
+    let (transport, thread) = connect(move |server| {
+        for index in 0..BAR_BYTES as u64 / 8 {
+            let word = (index * 3).to_le_bytes();
+            server.file.write_all_at(&word, index * 8).unwrap();
+        }
+        server.serve_and(|Request { header, payload, .. }| {
+            if header.command == 9 && dword(payload, 8) == Some(4) {
+                let offset = protocol::qword(payload, 0).unwrap();
+                asked.send((offset, dword(payload, 12).unwrap())).unwrap();
+            }
+        });
+    });
+    let mut words = vec![0; count];
+    let transport = transport.unwrap();
+    transport.read_words(bar4(start), &mut words).unwrap();
+    drop(transport);
+    thread.join().unwrap();
+    (words, reads.into_iter().collect())
+}
+
+#[test]
+fn words_are_taken_from_mapped_pages_and_elsewhere_by_a_message_of_eight_bytes_each() {
+    let words = |start: u64, count: u64| (0..count).map(|one| (start / 8 + one) * 3).collect();
+    let read_in_messages = |start: u64, count: u64| {
+        let reads = (0..count).map(|one| (start + one * 8, 8)).collect();
+        (words(start, count), reads)
+    };
+    for (start, count) in [(MAPPABLE, 512), (MAPPABLE + 0xff8, 3), (0xfff8, 1)] {
+        let count_here = usize::try_from(count).unwrap();
+        assert_eq!(
+            words_and_reads(start, count_here),
+            (words(start, count), Vec::new())
+        );
+    }
+    assert_eq!(words_and_reads(0x7ff0, 2), read_in_messages(0x7ff0, 2));
+    // The pages around it are not all mappable.
+    assert_eq!(words_and_reads(0x7ff8, 3), read_in_messages(0x7ff8, 3));
+    assert_eq!(words_and_reads(0x8000, 0), (Vec::new(), Vec::new()));
+}
+
+#[test]
+fn words_beyond_the_end_are_refused() {
+    let (transport, thread) = connect(Server::serve);
+    let transport = transport.unwrap();
+    for start in [0xfff8, u64::MAX - 7, u64::MAX - 15] {
+        let error = transport.read_words(bar4(start), &mut [0; 2]).unwrap_err();
+        assert!(matches!(error, TransportError::OutOfRange { .. }), "{error}");
+    }
     drop(transport);
     thread.join().unwrap();
 }
