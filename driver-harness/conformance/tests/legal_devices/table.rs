@@ -487,6 +487,7 @@ pub(crate) const LEGAL: &[Legal] = &[
         },
         surroundings: BY_HAND,
         instances: &[(0, 254)],
+        strict: true,
         ..USUAL
     },
     Legal {
