@@ -203,6 +203,8 @@ pub(crate) struct OperationBehaviour {
     pub(crate) shows_enabled: fn(Activity) -> bool,
     /// The enable bit after the enable was refused.
     pub(crate) refused_enable_sticks: bool,
+    /// An enable of an enabled instance begins a global epoch.
+    pub(crate) enable_restarts_epoch: bool,
     pub(crate) enable_empties_list: bool,
     pub(crate) disable_empties_list: bool,
     pub(crate) disable_keeps_counting: bool,
@@ -224,6 +226,7 @@ impl Default for OperationBehaviour {
             shown: |operation, _| operation,
             shows_enabled: |activity| activity.counts,
             refused_enable_sticks: false,
+            enable_restarts_epoch: false,
             enable_empties_list: false,
             disable_empties_list: false,
             disable_keeps_counting: false,

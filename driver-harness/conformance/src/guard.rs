@@ -198,8 +198,7 @@ impl Layer for GuardedTransport<'_> {
             self.pass()?;
             self.transport.read_words(place, words)?;
             for word in words {
-                self.watch
-                    .note(|| Action::Read(place, Width::Eight, *word));
+                self.watch.note(|| Action::Read(place, Width::Eight, *word));
                 place = place.plus(ENTRY_BYTES);
             }
         }

@@ -17,6 +17,8 @@ use super::run::{CaseResult, RunError, RunOptions, run};
 use super::subject::Subject as _;
 use crate::case::Case;
 
+pub mod everywhere;
+
 /// Long cases only run when no other case fails.
 const LONG_AREA: &str = "stress";
 /// What is named as the killer when the suite does not even begin.

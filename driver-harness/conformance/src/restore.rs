@@ -90,7 +90,7 @@ fn restore_instance(bench: &mut Bench<'_>, kept: &Kept) -> Option<String> {
 
 /// Disables and empties the instance under test.
 fn rest(bench: &mut Bench<'_>) -> Result<(), Stop> {
-    bench.stop()?;
+    bench.stop_whatever_runs()?;
     bench.reset()?;
     bench.stop()?;
     let status = bench.status()?;

@@ -79,6 +79,8 @@ fn a_lenient_run_leaves_what_is_a_known_reading() {
         Quirk::StatusNeedsInterrupts,
         Quirk::LowestFirst,
         Quirk::ResetKeepsCounters,
+        Quirk::TailWritable,
+        Quirk::FunctionResetIgnored,
     ]
     .into_iter()
     .collect();

@@ -73,7 +73,7 @@ impl Counting {
         })
     }
 
-    /// Begins the first global epoch.
+    /// Begins a global epoch.
     pub(super) fn start(&mut self, now_ns: u64) {
         if let Epochs::Global { length_ns, end_ns } = &mut self.epochs {
             *end_ns = now_ns.saturating_add(*length_ns);

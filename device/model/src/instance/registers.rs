@@ -229,6 +229,8 @@ impl Instance {
             self.enable(now_ns, range_is_taken, host);
         } else if old.enable() && !enable {
             self.disable(now_ns, host);
+        } else if enable && self.behaviour.operations.enable_restarts_epoch {
+            self.restart_epoch(now_ns);
         }
     }
 

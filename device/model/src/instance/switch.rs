@@ -71,6 +71,13 @@ impl Instance {
         Ok(Outcome::Enable(settings, Box::new(counting)))
     }
 
+    /// Has the global epoch begin now, with what was counted in it.
+    pub(super) fn restart_epoch(&mut self, now_ns: u64) {
+        if let Some(counting) = &mut self.counting {
+            counting.start(now_ns);
+        }
+    }
+
     /// Begins to disable the instance.
     pub(super) fn disable(&mut self, now_ns: u64, host: &mut impl Host) {
         self.begin(now_ns, Outcome::Disable, host);

@@ -159,6 +159,8 @@ Operation {
         "Enable, disable and reset take a second, ten times what drivers wait.";
     EnabledBeforeDone, "enabled-before-done",
         "The enabled bit is set while the enable operation is still in progress.";
+    EnableRestartsEpoch, "enable-restarts-epoch",
+        "A write of the enable bit of an enabled instance begins a new epoch, with the counts of the old one.";
     EnableEmptiesList, "enable-empties-list",
         "Enabling discards the entries that the driver has not taken.";
     DisableEmptiesList, "disable-empties-list",
@@ -189,6 +191,8 @@ Selection {
         "Read filters track writes and write filters track reads.";
     FilterIgnored, "filter-ignored",
         "All requests are tracked whatever the request code says.";
+    FilterReadsAndWrites, "filter-reads-and-writes",
+        "Every filter tracks reads and writes.";
     TeeTracked, "tee-tracked",
         "Filters for non-TEE requests track requests of trusted environments too.";
     TeeDropped, "tee-dropped",
@@ -262,7 +266,7 @@ Epoch {
     EpochMultiplierIgnored, "epoch-multiplier-ignored",
         "Epochs last one unit of their scale whatever the multiplier says.";
     EpochInMilliseconds, "epoch-in-milliseconds",
-        "Epochs last as many milliseconds as the multiplier says, whatever the scale.";
+        "Epochs last whole milliseconds, one at least: what else is configured is cut off.";
     EpochDrifts, "epoch-drifts",
         "Every epoch after the first lasts an eighth longer than configured, so that the ends drift.";
     EpochKeepsCounters, "epoch-keeps-counters",

@@ -10,7 +10,7 @@ use super::fixture::{Bench, RANGES};
 use super::strategies::{Randomised, Step, head_bytes, pairs, steps};
 
 /// Random uses that a quirk may take to show.
-const MAXIMUM_USES: usize = 400;
+const MAXIMUM_USES: usize = 2000;
 
 /// What a driver sees: header, registers, the lists and the interrupts so far.
 #[derive(Debug, PartialEq, Eq)]

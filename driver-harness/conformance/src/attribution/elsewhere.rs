@@ -83,28 +83,33 @@ pub const ALSO_RIGHT: &[Elsewhere] = &[
             "unit-sizes-shifted",
             "unit-size-refused",
             "trackable-requests-shifted",
-            "epoch-scale-from-zero",
         ],
         setting: "minimal 0.0",
         blamed: "OPERATION-001",
-        why: "The only choice that the capabilities offer, or the shortest epoch, is refused: no enable succeeds.",
+        why: "There is one choice, and it is refused: nothing that the capabilities offer can be enabled, whichever is wrong.",
+    },
+    Elsewhere {
+        quirks: &["epoch-scale-from-zero"],
+        setting: "minimal 0.0",
+        blamed: "CONFIGURATION-021",
+        why: "The codes are defined, and those of another epoch: the shortest one that is told is refused, others are not.",
     },
     Elsewhere {
         quirks: &["epoch-scale-from-zero"],
         setting: "no-interrupts 0.0",
-        blamed: "OPERATION-001",
-        why: "The codes are defined and too short an epoch: no enable with the shortest epoch succeeds.",
+        blamed: "CONFIGURATION-021",
+        why: "As above.",
     },
     Elsewhere {
         quirks: &["epoch-scale-from-zero"],
         setting: "default 0.0",
-        blamed: "OPERATION-001",
+        blamed: "CONFIGURATION-021",
         why: "As above.",
     },
     Elsewhere {
         quirks: &["epoch-scale-from-zero"],
         setting: "huge-list 0.0",
-        blamed: "OPERATION-001",
+        blamed: "CONFIGURATION-021",
         why: "As above.",
     },
     Elsewhere {
@@ -188,22 +193,6 @@ pub const ALSO_RIGHT: &[Elsewhere] = &[
         setting: "full 0.2",
         blamed: "INTERRUPT-002",
         why: "Nothing is lost, so fill level is the only thing that interrupts: it does not, at the message where it should.",
-    },
-];
-
-/// The requirements that are blamed here are kept by the device: mistakes of the suite that are not mended.
-pub const STILL_WRONG: &[Elsewhere] = &[
-    Elsewhere {
-        quirks: &["epoch-keeps-counters"],
-        setting: "full 0.1",
-        blamed: "RANGE-008",
-        why: "Only cases of two instances that use one unit in two epochs see the count that is kept.",
-    },
-    Elsewhere {
-        quirks: &["interrupt-once"],
-        setting: "minimal 0.0",
-        blamed: "INTERRUPT-001",
-        why: "An earlier case clears the status, and no reset makes the instance interrupt as at first.",
     },
 ];
 

@@ -3,6 +3,7 @@
 
 mod clock;
 mod doses;
+mod offers;
 mod operate;
 mod place;
 mod running;

@@ -168,6 +168,18 @@ impl Bench<'_> {
         }
     }
 
+    /// As [`Bench::stop`], also where a case was ended in the middle of an operation: a disable that comes into one
+    /// may be ignored.
+    pub(crate) fn stop_whatever_runs(&mut self) -> Result<(), Stop> {
+        if self.status()?.operation_code() != 0 {
+            let configuration = Configuration0::from(self.register(offset::CONFIGURATION_0)?);
+            let disabled = configuration.with_enable(false).with_reset(false);
+            self.set_register(offset::CONFIGURATION_0, disabled.into())?;
+            self.settle("an operation that a disable came into")?;
+        }
+        self.stop()
+    }
+
     /// Resets the instance under test and waits for it.
     pub fn reset(&mut self) -> Result<(), Stop> {
         let configuration = Configuration0::from(self.register(offset::CONFIGURATION_0)?);
@@ -341,7 +353,7 @@ impl Bench<'_> {
         let under_test = self.place();
         for place in self.instances() {
             self.switch_to(place);
-            self.stop()?;
+            self.stop_whatever_runs()?;
             self.reset()?;
             self.stop()?;
             let status = self.status()?;

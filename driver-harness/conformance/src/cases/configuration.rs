@@ -304,7 +304,7 @@ fn all_enabled(bench: &mut Bench<'_>, setups: impl IntoIterator<Item = Setup>) -
 }
 
 fn every_unit_size(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.setup()?;
+    let setup = bench.working_setup()?;
     let sizes: Vec<_> = bench.unit_sizes()?.iter().collect();
     let setups: Result<Vec<_>, _> = sizes
         .into_iter()
@@ -314,7 +314,8 @@ fn every_unit_size(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn epoch_limits(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.epoch_setup()?;
+    bench.epoch_setup()?;
+    let setup = bench.working_setup()?;
     let capabilities = bench.capabilities_0()?;
     let limits: [Result<EpochLength, Stop>; 2] =
         [capabilities.minimum_epoch(), capabilities.maximum_epoch()]
@@ -331,7 +332,7 @@ fn epoch_limits(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn every_request_filter(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.setup()?;
+    let setup = bench.working_setup()?;
     let filters: Vec<_> = bench.filters()?.iter().collect();
     all_enabled(
         bench,
@@ -343,7 +344,7 @@ fn every_request_filter(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn every_down_sampling(bench: &mut Bench<'_>) -> Outcome {
-    let setup = bench.setup()?;
+    let setup = bench.working_setup()?;
     let factors = bench.capabilities_1()?.down_sampling_factors();
     let offered = (0..16).filter(|log2| factors >> log2 & 1 == 1);
     all_enabled(

@@ -116,17 +116,30 @@ fn check(
     if offered.is_empty() {
         return skip("the instance offers no such filter");
     }
-    for filter in offered {
+    bench.each(offered, |bench, filter| {
         let seen = count(bench, filter, kinds, tee, expected)?;
         let source = if tee { "TEE" } else { "non-TEE" };
         let what = format!("count under filter {} of {source} {kinds:?}", filter.name());
         // A processor may add requests of its own, not take any away.
         let is_enough = !bench.is_exact() && expected.is_some() && seen >= expected;
         match is_enough {
-            true => (),
-            false => expect_equal(what, seen, expected)?,
+            true => Ok(()),
+            false => expect_equal(what, seen, expected),
         }
-    }
+    })?;
+    Ok(Passed::Plainly)
+}
+
+/// Checks `filters` with the kind of request that they leave out, and with both kinds.
+fn check_left_out(
+    bench: &mut Bench<'_>,
+    filters: &[RequestFilter],
+    left_out: AccessKind,
+) -> Outcome {
+    let looks = [(vec![left_out], None), (vec![Read, Write], Some(EACH))];
+    bench.each(looks, |bench, (kinds, expected)| {
+        check(bench, filters, &kinds, false, expected).map(|_| ())
+    })?;
     Ok(Passed::Plainly)
 }
 
@@ -137,14 +150,7 @@ fn reads_counted(bench: &mut Bench<'_>) -> Outcome {
 fn writes_not_counted_as_reads(bench: &mut Bench<'_>) -> Outcome {
     // A processor reads a line before it writes to it.
     bench.need_exact_traffic()?;
-    check(bench, &[NonTeeRead, AllRead], &[Write], false, None)?;
-    check(
-        bench,
-        &[NonTeeRead, AllRead],
-        &[Read, Write],
-        false,
-        Some(EACH),
-    )
+    check_left_out(bench, &[NonTeeRead, AllRead], Write)
 }
 
 fn writes_counted(bench: &mut Bench<'_>) -> Outcome {
@@ -152,14 +158,7 @@ fn writes_counted(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn reads_not_counted_as_writes(bench: &mut Bench<'_>) -> Outcome {
-    check(bench, &[NonTeeWrite, AllWrite], &[Read], false, None)?;
-    check(
-        bench,
-        &[NonTeeWrite, AllWrite],
-        &[Read, Write],
-        false,
-        Some(EACH),
-    )
+    check_left_out(bench, &[NonTeeWrite, AllWrite], Read)
 }
 
 fn both_counted(bench: &mut Bench<'_>) -> Outcome {
@@ -173,33 +172,34 @@ fn non_tee_leaves_tee_out(bench: &mut Bench<'_>) -> Outcome {
         (NonTeeWrite, EACH),
         (NonTeeReadWrite, 2 * EACH),
     ];
+    each_offered(bench, filters, |bench, filter, expected| {
+        check(bench, &[filter], &[Read, Write], true, None)?;
+        // It does count what is no TEE request.
+        check(bench, &[filter], &[Read, Write], false, Some(expected)).map(|_| ())
+    })
+}
+
+/// Looks at each of `filters` that the instance offers, with a count of its own; skips the case where it offers none.
+fn each_offered(
+    bench: &mut Bench<'_>,
+    filters: [(RequestFilter, u64); 3],
+    mut look: impl FnMut(&mut Bench<'_>, RequestFilter, u64) -> Result<(), Stop>,
+) -> Outcome {
     let offered = bench.filters()?;
-    let mut outcome = skip("the instance offers no such filter");
-    for (filter, expected) in filters {
-        if offered.contains(filter) {
-            outcome = check(bench, &[filter], &[Read, Write], true, None);
-            // It does count what is no TEE request.
-            outcome = outcome
-                .and_then(|_| check(bench, &[filter], &[Read, Write], false, Some(expected)));
-            if outcome.is_err() {
-                break;
-            }
-        }
+    let mut filters = filters.to_vec();
+    filters.retain(|(filter, _)| offered.contains(*filter));
+    if filters.is_empty() {
+        return skip("the instance offers no such filter");
     }
-    outcome
+    bench.each(filters, |bench, (filter, expected)| {
+        look(bench, filter, expected)
+    })?;
+    Ok(Passed::Plainly)
 }
 
 fn all_includes_tee(bench: &mut Bench<'_>) -> Outcome {
-    let offered = bench.filters()?;
-    let mut seen = false;
-    for (filter, expected) in [(AllRead, EACH), (AllWrite, EACH), (AllReadWrite, 2 * EACH)] {
-        if offered.contains(filter) {
-            check(bench, &[filter], &[Read, Write], true, Some(expected))?;
-            seen = true;
-        }
-    }
-    match seen {
-        true => Ok(Passed::Plainly),
-        false => skip("the instance offers no filter for all requests"),
-    }
+    let filters = [(AllRead, EACH), (AllWrite, EACH), (AllReadWrite, 2 * EACH)];
+    each_offered(bench, filters, |bench, filter, expected| {
+        check(bench, &[filter], &[Read, Write], true, Some(expected)).map(|_| ())
+    })
 }

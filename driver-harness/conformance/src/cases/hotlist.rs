@@ -7,7 +7,7 @@ use chmu_spec::hotlist::Entry;
 
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, fail, skip};
+use crate::outcome::{Outcome, Passed, Stop, each, expect, expect_equal, fail, skip};
 use crate::shown::Shown;
 
 pub(super) const CASES: &[Case] = &[
@@ -443,11 +443,11 @@ fn units_exist(bench: &mut Bench<'_>) -> Outcome {
         .unit_size
         .index_of(chmu_spec::address::Dpa(end.saturating_sub(1)));
     bench.observe_all(&setup, &hot(&setup, &units), |entries| {
-        for entry in entries {
+        each(entries, |entry| {
             let read = entry.unit.to_string();
             let expected = format!("{last} at most, the last unit of the device's memory");
-            expect(entry.unit <= last, "a listed unit", read, expected)?;
-        }
+            expect(entry.unit <= last, "a listed unit", read, expected)
+        })?;
         match entries.is_empty() {
             true => skip("nothing was listed"),
             false => Ok(Passed::Plainly),

@@ -226,6 +226,10 @@ fn heads_apart(bench: &mut Bench<'_>) -> Outcome {
     let pair = overlapping_pair(bench)?;
     list_at_both(bench, pair)?;
     let heads_before = at(bench, pair[1], |bench| bench.head())?;
+    let listed = at(bench, pair[1], |bench| bench.peek())?.len();
+    if listed == 0 {
+        return skip("nothing was listed by the instance beside");
+    }
     bench.drain()?;
     let head_after = at(bench, pair[1], |bench| bench.head())?;
     expect_equal(
@@ -237,7 +241,7 @@ fn heads_apart(bench: &mut Bench<'_>) -> Outcome {
     expect_equal(
         "entries of the instance beside a drained one",
         entries.len(),
-        1,
+        listed,
     )?;
     Ok(Passed::Plainly)
 }
@@ -271,13 +275,14 @@ fn counters_apart(bench: &mut Bench<'_>) -> Outcome {
             return skip("the counters are too narrow for two thresholds");
         }
         heat_for_both(bench, pair, &setups, |_| accesses)?;
-        for (index, expected) in [(hot, 1), (cold, 0)] {
+        for (index, expected) in [(hot, true), (cold, false)] {
             let entries = at(bench, pair[index], |bench| bench.drain())?;
             let what = format!(
-                "entries after {accesses} accesses at threshold {}",
+                "whether {accesses} accesses at threshold {} are listed",
                 setups[index].threshold
             );
-            expect_equal(what, entries.len(), expected)?;
+            // How often is for other cases.
+            expect_equal(what, !entries.is_empty(), expected)?;
         }
     }
     Ok(Passed::Plainly)

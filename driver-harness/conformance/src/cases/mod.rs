@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The cases, a file per area.
+//!
+//! Looks that do not depend on each other go through [`Bench::each`](crate::bench::Bench::each), and all that they find is
+//! reported: filters, kinds of interrupt, status bits, instances, offers. Where a case ends with the first mismatch, a step
+//! builds on the one before: what is on a list depends on what was taken off it, a bit that rises on the one that was
+//! cleared, a count on the epochs before. After a step that went otherwise, the next would be judged by a state that the
+//! device is not in, and say of a rule what is true of another. Cases of sampling take one look each.
 
 mod address;
 mod always_on;

@@ -282,10 +282,11 @@ fn overlap_allowed(bench: &mut Bench<'_>) -> Outcome {
     for instance in pair {
         bench.switch_to(instance);
         let what = format!(
-            "entries of instance {} that shares a range",
+            "whether instance {} lists a unit of a range that it shares",
             instance.instance
         );
-        expect_equal(what, bench.drain()?.len(), 1)?;
+        // How often is for other cases.
+        expect_equal(what, !bench.drain()?.is_empty(), true)?;
     }
     Ok(Passed::Plainly)
 }

@@ -281,7 +281,8 @@ fn clear_one_keeps_other(bench: &mut Bench<'_>) -> Outcome {
     }
     let mut setup = setup(bench)?;
     setup.fill_level = 0;
-    for (cleared, kept) in [(OVERFLOW, FILL_LEVEL), (FILL_LEVEL, OVERFLOW)] {
+    let looks = [(OVERFLOW, FILL_LEVEL), (FILL_LEVEL, OVERFLOW)];
+    bench.each(looks, |bench, (cleared, kept)| {
         bench.quiesce()?;
         overflow(bench, &setup, 1)?;
         let both = bench.status_once(|status| status.overflow() && status.fill_level())?;
@@ -295,8 +296,8 @@ fn clear_one_keeps_other(bench: &mut Bench<'_>) -> Outcome {
             "overflow and fill level after {:#x} was written",
             u64::from(cleared)
         );
-        expect_equal(what, read, (kept.overflow(), kept.fill_level()))?;
-    }
+        expect_equal(what, read, (kept.overflow(), kept.fill_level()))
+    })?;
     Ok(Passed::Plainly)
 }
 

@@ -105,14 +105,15 @@ const NEEDS: &[(&str, Followers)] = &[
     ),
     ("reset/decoders-stay", Followers::Everything),
     ("operation/enable", Followers::Everything),
-    ("operation/disable", Followers::Everything),
-    ("operation/reset-ends", Followers::Everything),
-    ("register/ranges-readback", Followers::Traffic),
     (
         "capability/unit-sizes",
         Followers::Areas(&["configuration", "counter"]),
     ),
     ("configuration/every-unit-size", Followers::Traffic),
+    ("configuration/epoch-limits", Followers::Areas(&["epoch"])),
+    ("operation/disable", Followers::Everything),
+    ("operation/reset-ends", Followers::Everything),
+    ("register/ranges-readback", Followers::Traffic),
     ("counter/width", Followers::Traffic),
     ("register/head-widths", Followers::Traffic),
     ("operation/disabled-counts-nothing", Followers::Traffic),
@@ -136,7 +137,24 @@ const NEEDS: &[(&str, Followers)] = &[
     ("status/overflow-on-loss", LISTS),
     ("status/fill-level-above", LISTS),
     (
+        "status/overflow-clears",
+        Followers::Areas(&["status", "interrupt"]),
+    ),
+    (
+        "status/clear-one-keeps-other",
+        Followers::Areas(&["status", "interrupt"]),
+    ),
+    (
         "interrupt/not-enabled",
+        Followers::Areas(&["interrupt", "order"]),
+    ),
+    // A rise after a clear interrupts too: what an earlier case cleared may be why the first one does not.
+    (
+        "interrupt/overflow-again",
+        Followers::Areas(&["interrupt", "order"]),
+    ),
+    (
+        "interrupt/fill-level-again",
         Followers::Areas(&["interrupt", "order"]),
     ),
     (
@@ -155,14 +173,6 @@ const NEEDS: &[(&str, Followers)] = &[
     (
         "filter/writes-not-counted-as-reads",
         Followers::Areas(&["filter", "sampling"]),
-    ),
-    (
-        "status/overflow-clears",
-        Followers::Areas(&["status", "interrupt"]),
-    ),
-    (
-        "status/clear-one-keeps-other",
-        Followers::Areas(&["status", "interrupt"]),
     ),
 ];
 

@@ -221,6 +221,24 @@ fn a_signal_ends_the_case_that_runs_and_all_is_put_back() {
     assert!(results.iter().all(|result| !result.verdict.is_failure()));
 }
 
+/// Whatever the device is doing then, as an enable that takes its time.
+#[test]
+fn a_signal_at_any_moment_leaves_nothing_enabled() {
+    for moment in (MIDDLE..MIDDLE + 400).step_by(7) {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut device = Unlucky::new(Mishap::Signal(Arc::clone(&stop)), moment);
+        let options = RunOptions {
+            stop: Some(&stop),
+            ..RunOptions::default()
+        };
+        let (outcome, is_kept) = device.run(&options);
+        let Err(RunError::Ended { left, .. }) = outcome else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!((left, is_kept), (Vec::new(), true), "access {moment}");
+    }
+}
+
 #[test]
 fn a_device_that_vanishes_ends_the_run_and_no_rule_is_said_to_be_broken() {
     for mishap in [Mishap::Unplugged, Mishap::HungUp] {

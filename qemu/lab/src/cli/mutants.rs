@@ -10,7 +10,8 @@ use anyhow::Context;
 use chmu_conformance::cases;
 use chmu_conformance::catalogue::Catalogue;
 use chmu_conformance::fools::{FOOLS, Fooled};
-use chmu_conformance::mutants::{Mutant, Setting, run_all};
+use chmu_conformance::mutants::everywhere::{SLOW_SHARE, blame, pairs};
+use chmu_conformance::mutants::{Mutant, SETTINGS, Setting, run_all};
 use chmu_lab::output::Format;
 use chmu_lab::progress::Progress;
 use chmu_model::Quirk;
@@ -99,13 +100,68 @@ struct Hunt {
     cases: usize,
     requirements: usize,
     seconds: f64,
-    /// Devices that fail, and for another requirement than what they break.
-    misattributed: Vec<&'static str>,
+    /// Devices that fail, and for another requirement than what they break: pretenders, and quirks with the setting
+    /// at which it happens.
+    misattributed: Vec<String>,
+    attribution: AttributionHunt,
     mutants: Vec<Row>,
     #[serde(flatten)]
     fools: Option<FoolHunt>,
     #[serde(flatten)]
     proof: Option<ProofHunt>,
+}
+
+/// Where it was looked at what quirks are blamed on.
+#[derive(Debug, Serialize)]
+struct AttributionHunt {
+    settings: Vec<String>,
+    /// Pairs of a quirk and a setting that were tried.
+    tried: usize,
+    /// Those that the short cases notice.
+    noticed: usize,
+    /// Of the quirks one in so many was tried at the last setting, whose list takes seconds to fill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    share_at_last: Option<usize>,
+}
+
+impl AttributionHunt {
+    /// Returns also what is blamed for something else.
+    fn run(quirks: &[Quirk], progress: &Progress) -> (Self, Vec<String>) {
+        let (pairs, done) = (pairs(quirks), AtomicUsize::new(0));
+        let found = blame(&pairs, || {
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress.percent((done * 100 / pairs.len().max(1)) as u64);
+        });
+        let wrong = found.iter().filter(|blamed| !blamed.is_right());
+        let mut wrong: Vec<_> = wrong
+            .map(|blamed| format!("{} at {}", blamed.quirk.name(), blamed.setting.name()))
+            .collect();
+        wrong.sort();
+        let hunt = Self {
+            settings: SETTINGS.map(device).to_vec(),
+            tried: pairs.len(),
+            noticed: found.len(),
+            share_at_last: (pairs.len() < quirks.len() * SETTINGS.len()).then_some(SLOW_SHARE),
+        };
+        (hunt, wrong)
+    }
+}
+
+/// A line.
+impl Display for AttributionHunt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "What is blamed was looked at for {} of {} pairs of a quirk and one of {}",
+            self.noticed,
+            self.tried,
+            self.settings.join(", ")
+        )?;
+        match self.share_at_last {
+            Some(share) => writeln!(f, "; at the last one of {share} quirks was tried"),
+            None => writeln!(f),
+        }
+    }
 }
 
 /// What became of devices that only pretend.
@@ -303,14 +359,24 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         log::debug!("{}: {:?}", mutant.quirk.name(), mutant.killers);
         progress.percent((done * 100 / quirks.len()) as u64);
     });
-    let wrong = mutants.iter().filter(|mutant| mutant.is_misattributed());
-    let mut misattributed: Vec<_> = wrong.map(|mutant| mutant.quirk.name()).collect();
+    progress.step("Looking at what is blamed");
+    let (attribution, mut misattributed) = AttributionHunt::run(quirks, &progress);
+    // What only long cases notice.
+    for mutant in mutants.iter().filter(|mutant| mutant.is_misattributed()) {
+        let name = mutant.quirk.name();
+        if !misattributed
+            .iter()
+            .any(|wrong| wrong.starts_with(&format!("{name} at ")))
+        {
+            misattributed.push(name.to_owned());
+        }
+    }
     // Whoever names quirks asks for these only.
     let (fools, proof) = match options.quirks.is_empty() {
         true => {
             progress.step("Pretending");
             let (fools, wrong) = FoolHunt::run();
-            misattributed.extend(wrong);
+            misattributed.extend(wrong.into_iter().map(str::to_owned));
             progress.step("Promoting wrongly");
             (Some(fools), Some(ProofHunt::run()?))
         }
@@ -331,6 +397,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         requirements: catalogue.requirements().len(),
         seconds: start.elapsed().as_secs_f64(),
         misattributed,
+        attribution,
         mutants: rows,
         fools,
         proof,
@@ -415,6 +482,7 @@ impl Display for Hunt {
         if !self.survivors.is_empty() {
             writeln!(f, "Survivors: {}", self.survivors.join(", "))?;
         }
+        write!(f, "{}", self.attribution)?;
         if !self.misattributed.is_empty() {
             writeln!(
                 f,
@@ -456,7 +524,13 @@ mod tests {
             cases: 4,
             requirements: 5,
             seconds: 1.25,
-            misattributed: vec!["one"],
+            misattributed: vec!["one at full 0.0".to_owned()],
+            attribution: AttributionHunt {
+                settings: vec!["full 0.0".to_owned(), "huge-list 0.0".to_owned()],
+                tried: 5,
+                noticed: 3,
+                share_at_last: Some(40),
+            },
             fools: Some(FoolHunt {
                 fooling: 2,
                 fooling_killed: 1,
@@ -513,7 +587,8 @@ epoch
 
 2 of 3 quirks killed by 4 cases for 5 requirements in 1.2 s
 Survivors: two
-Blamed for something else: one
+What is blamed was looked at for 3 of 5 pairs of a quirk and one of full 0.0, huge-list 0.0; at the last one of 40 quirks was tried
+Blamed for something else: one at full 0.0
 
 devices that only pretend
   silent  c/1

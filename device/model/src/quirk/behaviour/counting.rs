@@ -36,6 +36,14 @@ impl Behaviour {
                     });
                 });
             }
+            Quirk::FilterReadsAndWrites => {
+                rules.add(|rules, settings| {
+                    rules.tracked = classes(|_, tee| {
+                        let kinds = [AccessKind::Read, AccessKind::Write];
+                        kinds.iter().any(|kind| settings.filter.tracks(*kind, tee))
+                    });
+                });
+            }
             Quirk::FilterIgnored => rules.add(|rules, _| rules.tracked = classes(|_, _| true)),
             Quirk::TeeTracked => {
                 rules.add(|rules, settings| {
@@ -115,12 +123,10 @@ impl Behaviour {
                 let fixed = UnitSize::from_log2_bytes(FIXED_UNIT_LOG2);
                 rules.unit_size = fixed.unwrap_or(rules.unit_size);
             }),
-            Quirk::EpochInMilliseconds => rules.add(|rules, settings| {
-                let multiplier = settings.epoch.map(EpochLength::multiplier);
+            Quirk::EpochInMilliseconds => rules.add(|rules, _| {
                 scale_epoch(rules, |epoch_ns| {
-                    multiplier.map_or(epoch_ns, |number| {
-                        u64::from(number).saturating_mul(MILLISECOND_NS)
-                    })
+                    let cut_off = epoch_ns.checked_rem(MILLISECOND_NS).unwrap_or(0);
+                    epoch_ns.saturating_sub(cut_off).max(MILLISECOND_NS)
                 });
             }),
             Quirk::EpochTwiceAsLong => {

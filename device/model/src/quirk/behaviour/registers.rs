@@ -123,6 +123,7 @@ impl Behaviour {
                 operations.shows_enabled = |activity| activity.counts && activity.enable;
             }
             Quirk::RefusedEnableBitSticks => operations.refused_enable_sticks = true,
+            Quirk::EnableRestartsEpoch => operations.enable_restarts_epoch = true,
             Quirk::EnableEmptiesList => operations.enable_empties_list = true,
             Quirk::DisableEmptiesList => operations.disable_empties_list = true,
             Quirk::DisableKeepsCounters => operations.disable_keeps_counters = true,

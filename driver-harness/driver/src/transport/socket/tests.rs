@@ -248,12 +248,16 @@ fn words_and_reads(start: u64, count: usize) -> (Vec<u64>, Vec<(u64, u32)>) {
             let word = (index * 3).to_le_bytes();
             server.file.write_all_at(&word, index * 8).unwrap();
         }
-        server.serve_and(|Request { header, payload, .. }| {
-            if header.command == 9 && dword(payload, 8) == Some(4) {
-                let offset = protocol::qword(payload, 0).unwrap();
-                asked.send((offset, dword(payload, 12).unwrap())).unwrap();
-            }
-        });
+        server.serve_and(
+            |Request {
+                 header, payload, ..
+             }| {
+                if header.command == 9 && dword(payload, 8) == Some(4) {
+                    let offset = protocol::qword(payload, 0).unwrap();
+                    asked.send((offset, dword(payload, 12).unwrap())).unwrap();
+                }
+            },
+        );
     });
     let mut words = vec![0; count];
     let transport = transport.unwrap();
@@ -289,7 +293,10 @@ fn words_beyond_the_end_are_refused() {
     let transport = transport.unwrap();
     for start in [0xfff8, u64::MAX - 7, u64::MAX - 15] {
         let error = transport.read_words(bar4(start), &mut [0; 2]).unwrap_err();
-        assert!(matches!(error, TransportError::OutOfRange { .. }), "{error}");
+        assert!(
+            matches!(error, TransportError::OutOfRange { .. }),
+            "{error}"
+        );
     }
     drop(transport);
     thread.join().unwrap();
