@@ -112,7 +112,7 @@ impl Setup {
     /// The default machine whose plugin reports every access, so that what the device must count
     /// is known exactly.
     pub fn exact() -> Self {
-        Self::with_plugin(&["filter=none"])
+        Self::with_plugin(&["cache=none"])
     }
 
     /// The default machine with these options of the plugin.

@@ -9,7 +9,7 @@ use crate::arguments::Arguments;
 use crate::instruction::{self, MAX_INSTRUCTION_BYTES};
 use crate::message::say;
 use crate::session::{Instrumentation, Session, StartError};
-use crate::vcpu::{MemoryAccess, Vcpu};
+use crate::vcpu::MemoryAccess;
 
 pub(crate) type PluginId = u64;
 /// QEMU's handle of an access, valid during its callback.
@@ -282,19 +282,24 @@ unsafe extern "C" fn on_access<const IS_STORE: bool>(
     userdata: *mut c_void,
 ) {
     // SAFETY: QEMU hands back the userdata of the registration.
-    let plugin = unsafe { plugin(userdata) };
-    // SAFETY: QEMU calls this on the vCPU's thread.
-    if let Some(vcpu) = unsafe { plugin.session.vcpu(vcpu_index) }
-        && !vcpu.is_settled(virtual_address, IS_STORE)
-    {
-        access(vcpu, Access(info, virtual_address), IS_STORE);
+    let session = &unsafe { plugin(userdata) }.session;
+    if !session.is_settled(vcpu_index, virtual_address, IS_STORE) {
+        // SAFETY: QEMU calls this on the vCPU's thread.
+        unsafe { access(session, vcpu_index, Access(info, virtual_address), IS_STORE) };
     }
 }
 
 /// Kept out of the callbacks above, which are short without it.
+///
+/// # Safety
+/// As for [`Session::vcpu`].
+#[cold]
 #[inline(never)]
-fn access(vcpu: &mut Vcpu, access: Access, is_store: bool) {
-    vcpu.access(access.1, is_store, &access);
+unsafe fn access(session: &Session, vcpu_index: c_uint, access: Access, is_store: bool) {
+    // SAFETY: as the caller promises.
+    if let Some(vcpu) = unsafe { session.vcpu(vcpu_index) } {
+        vcpu.access(access.1, is_store, &access);
+    }
 }
 
 /// An access during its callback: QEMU's handle and the virtual address.

@@ -56,6 +56,8 @@ impl Arguments {
 
 #[cfg(test)]
 mod tests {
+    use chmu_ring::CacheModel;
+
     use super::*;
 
     fn refused(arguments: &[&str]) -> ArgumentError {
@@ -66,16 +68,16 @@ mod tests {
     fn a_socket_is_enough() {
         let arguments = Arguments::parse(["socket=/run/a=b.sock"]).unwrap();
         assert_eq!(arguments.sockets, [PathBuf::from("/run/a=b.sock")]);
-        assert_eq!(arguments.options.filter_lines, Some(4096));
+        assert_eq!(arguments.options, PluginOptions::default());
     }
 
     #[test]
     fn sockets_keep_their_order_among_the_options() {
-        let arguments = Arguments::parse(["lines=64", "socket=b", "filter=lines", "socket=a"]);
+        let arguments = Arguments::parse(["socket=b", "cache=none", "socket=a"]);
         let expected = Arguments {
             sockets: vec!["b".into(), "a".into()],
             options: PluginOptions {
-                filter_lines: Some(64),
+                cache: CacheModel::None,
             },
         };
         assert_eq!(arguments.unwrap(), expected);
@@ -89,7 +91,7 @@ mod tests {
             refused(&["socket=a", "socket=a"]),
             ArgumentError::SocketTwice("a".into())
         );
-        for option in ["filter=l1", "lines=x", "socket", "filter"] {
+        for option in ["cache=l1", "cache=lines:x", "socket", "cache"] {
             let error = PluginOptions::parse([option]).unwrap_err();
             let expected = ArgumentError::Option(error);
             assert_eq!(refused(&["socket=a", option]), expected);

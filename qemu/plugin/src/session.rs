@@ -3,11 +3,13 @@
 
 use std::cell::UnsafeCell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use chmu_ring::Producer;
+use chmu_ring::{CacheModel, Producer};
 
 use crate::arguments::{ArgumentError, Arguments};
+use crate::cache::{Cache, SharedLevel, Shortcuts, shared_level};
 use crate::message::say;
 use crate::vcpu::{InEffect, ReportedWindow, Vcpu, Way};
 
@@ -111,6 +113,8 @@ unsafe impl Sync for VcpuSlot {}
 /// All that the plugin knows. Made once and never freed: QEMU's generated code refers to it.
 #[derive(Debug)]
 pub(crate) struct Session {
+    shortcuts: Shortcuts,
+    shared_level: Option<Arc<dyn SharedLevel>>,
     devices: Vec<Device>,
     vcpus: Vec<VcpuSlot>,
 }
@@ -119,8 +123,16 @@ impl Session {
     /// Attaches to the devices, for a guest of up to `vcpu_count` vCPUs. Nothing is reported
     /// before [`Session::configure`].
     pub(crate) fn start(arguments: &Arguments, vcpu_count: u32) -> Result<Self, StartError> {
+        let (private, shared) = match arguments.options.cache {
+            CacheModel::None => (None, None),
+            CacheModel::Levels { private, shared } => (Some(private), shared.map(shared_level)),
+        };
+        let shortcuts = Shortcuts::new(vcpu_count, private.map_or(1, |level| level.lines));
         let mut vcpus: Vec<Vcpu> = (0..vcpu_count)
-            .map(|_| Vcpu::new(arguments.options.filter_lines))
+            .map(|index| {
+                let cache = private.map(|level| Cache::new(level, shared.clone()));
+                Vcpu::new(cache, shortcuts.of_vcpu(index))
+            })
             .collect();
         let mut devices = Vec::new();
         for path in &arguments.sockets {
@@ -130,9 +142,18 @@ impl Session {
         }
         let slots = vcpus.into_iter().map(|vcpu| VcpuSlot(vcpu.into()));
         Ok(Self {
+            shortcuts,
+            shared_level: shared,
             devices,
             vcpus: slots.collect(),
         })
+    }
+
+    /// Whether an access of vCPU `vcpu` at `virtual_address` has no effect, as most have none. If
+    /// not, [`Vcpu::access`] has to be called.
+    #[inline]
+    pub(crate) fn is_settled(&self, vcpu: u32, virtual_address: u64, is_store: bool) -> bool {
+        self.shortcuts.is_settled(vcpu, virtual_address, is_store)
     }
 
     /// State of vCPU `index`; `None` when QEMU did not say that there can be as many.
@@ -181,6 +202,9 @@ impl Session {
             // SAFETY: the caller promises that nobody else has a reference to a slot's content.
             let vcpu = unsafe { &mut *slot.0.get() };
             vcpu.configure(reported.clone(), in_effect.clone());
+        }
+        if let Some(shared) = &self.shared_level {
+            shared.drop_lines(&|_| true);
         }
         if in_effect.iter().any(is_armed) {
             Instrumentation::Accesses

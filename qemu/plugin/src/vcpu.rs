@@ -3,10 +3,10 @@
 
 use chmu_ring::{Access, Arming, Hpa, LINE_BYTES, RingProducer, RinglessProducer, Window};
 
-use crate::filter::CacheFilter;
+use crate::cache::{Cache, VcpuShortcuts};
 
 /// Bytes of the largest access that is reported as one; larger ones come in pieces.
-const MAX_ACCESS_BYTES: u64 = 16;
+pub(crate) const MAX_ACCESS_BYTES: u64 = 16;
 const PAGE_BYTES: u64 = 4096;
 /// After how many interrupts a vCPU looks whether the devices are still there.
 const INTERRUPTS_PER_LOOK: u32 = 256;
@@ -40,7 +40,8 @@ pub(crate) enum Way {
 /// What one vCPU keeps between its accesses: its cache, and the ways of its records.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
-    filter: Option<CacheFilter>,
+    cache: Option<Cache>,
+    shortcuts: VcpuShortcuts,
     /// The way to each device, by the device's number.
     ways: Vec<Way>,
     reported: Vec<ReportedWindow>,
@@ -49,9 +50,10 @@ pub(crate) struct Vcpu {
 }
 
 impl Vcpu {
-    pub(crate) fn new(filter_lines: Option<usize>) -> Self {
+    pub(crate) fn new(cache: Option<Cache>, shortcuts: VcpuShortcuts) -> Self {
         Self {
-            filter: filter_lines.map(CacheFilter::new),
+            cache,
+            shortcuts,
             ways: Vec::new(),
             reported: Vec::new(),
             in_effect: Vec::new(),
@@ -68,8 +70,8 @@ impl Vcpu {
     pub(crate) fn configure(&mut self, reported: Vec<ReportedWindow>, in_effect: Vec<InEffect>) {
         self.reported = reported;
         self.in_effect = in_effect;
-        if let Some(filter) = &mut self.filter {
-            filter.clear();
+        if let Some(cache) = &mut self.cache {
+            cache.drop_lines(&self.shortcuts, &|_| true);
         }
     }
 
@@ -88,15 +90,6 @@ impl Vcpu {
         true
     }
 
-    /// Whether an access at `virtual_address` has no effect, as most have none. If not,
-    /// [`Vcpu::access`] has to be called.
-    #[inline]
-    pub(crate) fn is_settled(&self, virtual_address: u64, is_store: bool) -> bool {
-        let filter = self.filter.as_ref();
-        ends_in_line(virtual_address, MAX_ACCESS_BYTES)
-            && filter.is_some_and(|filter| filter.is_settled(virtual_address, is_store))
-    }
-
     /// An access at `virtual_address`. One that crosses into another line touches both, but the
     /// part in another page is not seen: QEMU tells the physical address of the first byte only.
     pub(crate) fn access(
@@ -106,18 +99,22 @@ impl Vcpu {
         access: &impl MemoryAccess,
     ) {
         self.access_line(virtual_address, is_store, || access.physical_address());
-        if ends_in_line(virtual_address, MAX_ACCESS_BYTES)
+        if ends_in_line(virtual_address, MAX_ACCESS_BYTES) {
+            return;
+        }
+        let Some(next_line) = next_line_in_page(virtual_address) else {
+            return;
+        };
+        // Where the next line is settled it does not matter whether the access gets there.
+        if self.shortcuts.is_line_settled(next_line, is_store)
             || ends_in_line(virtual_address, access.size_bytes())
         {
             return;
         }
-        let next_line = (virtual_address | (LINE_BYTES - 1)).wrapping_add(1);
-        if !next_line.is_multiple_of(PAGE_BYTES) {
-            self.access_line(next_line, is_store, || {
-                let first = access.physical_address()?;
-                first.checked_add(next_line.wrapping_sub(virtual_address))
-            });
-        }
+        self.access_line(next_line, is_store, || {
+            let first = access.physical_address()?;
+            first.checked_add(next_line.wrapping_sub(virtual_address))
+        });
     }
 
     fn access_line(
@@ -126,18 +123,15 @@ impl Vcpu {
         is_store: bool,
         physical_address: impl FnOnce() -> Option<u64>,
     ) {
-        if let Some(filter) = &self.filter
-            && filter.is_settled(virtual_address, is_store)
+        if !self.shortcuts.is_line_settled(virtual_address, is_store)
+            && let Some(physical_address) = physical_address()
         {
-            return;
-        }
-        if let Some(physical_address) = physical_address() {
             self.access_memory(virtual_address, physical_address, is_store);
         }
     }
 
     fn access_memory(&mut self, virtual_address: u64, physical_address: u64, is_store: bool) {
-        let Some(filter) = &mut self.filter else {
+        let Some(cache) = &mut self.cache else {
             let of_kind = if is_store {
                 Access::write
             } else {
@@ -145,8 +139,9 @@ impl Vcpu {
             };
             return self.report(of_kind(Hpa(physical_address)));
         };
-        let traffic = filter.access(virtual_address, physical_address, is_store);
-        if let Some(address) = traffic.written_back {
+        let shortcuts = &self.shortcuts;
+        let traffic = cache.access(shortcuts, virtual_address, physical_address, is_store);
+        for address in traffic.written_back.into_iter().flatten() {
             self.report(Access::write(Hpa(address)));
         }
         if let Some(address) = traffic.filled {
@@ -173,14 +168,19 @@ impl Vcpu {
 
     /// The guest may have changed what virtual addresses mean.
     pub(crate) fn forget_translations(&mut self) {
-        if let Some(filter) = &mut self.filter {
-            filter.forget_translations();
-        }
+        self.shortcuts.forget_all();
     }
 }
 
 /// Whether `size_bytes` bytes from `address` on lie in one line.
 #[inline]
-fn ends_in_line(address: u64, size_bytes: u64) -> bool {
+pub(crate) fn ends_in_line(address: u64, size_bytes: u64) -> bool {
     (address % LINE_BYTES).saturating_add(size_bytes) <= LINE_BYTES
+}
+
+/// The line behind that of `address`, if it is in the same page.
+#[inline]
+pub(crate) fn next_line_in_page(address: u64) -> Option<u64> {
+    let next_line = (address | (LINE_BYTES - 1)).wrapping_add(1);
+    (!next_line.is_multiple_of(PAGE_BYTES)).then_some(next_line)
 }

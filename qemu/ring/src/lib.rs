@@ -22,6 +22,7 @@
 )]
 
 mod arming;
+mod cache_model;
 mod consumer;
 mod error;
 mod handover;
@@ -34,6 +35,7 @@ mod shared_memory;
 mod window;
 
 pub use arming::Arming;
+pub use cache_model::{CacheLevel, CacheModel, CacheModelError};
 pub use consumer::{Feed, FeedConfig};
 pub use error::Error;
 pub use limits::{ENTRIES_PER_RING, MAX_RINGS, MAX_WINDOWS};

@@ -24,10 +24,9 @@ const MISSES_TO_LEAVE: u64 = 2 * (WAYS - 1);
 const ROUNDS: u64 = 4;
 
 fn boot() -> Result<Guest> {
-    Guest::boot(&Setup::with_plugin(&[
-        "filter=lines",
-        &format!("lines={CACHE_LINES}"),
-    ]))
+    Guest::boot(&Setup::with_plugin(&[&format!(
+        "cache=lines:{CACHE_LINES}"
+    )]))
 }
 
 #[test]

@@ -56,16 +56,16 @@ fn what_boot_cannot_use_is_refused_before_anything_boots() -> Result<()> {
     let other_socket = "--device-option=--socket-path=/s";
     for (words, expected) in [
         (
-            &["--plugin-option=filters=none"][..],
-            "There is no argument \"filters=none\"",
+            &["--plugin-option=caches=none"][..],
+            "There is no argument \"caches=none\"",
         ),
         (
-            &["--plugin-option=lines=65"],
+            &["--plugin-option=cache=lines:65"],
             "a power of two between 64 and 1048576",
         ),
         (
-            &["--plugin-option=filter=none", "--plugin-option=lines=64"],
-            "switches off",
+            &["--plugin-option=cache=none,cache=lines:64"],
+            "cache is given twice",
         ),
         (
             &["--plugin-option=socket=/no/such"],

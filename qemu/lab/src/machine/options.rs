@@ -54,7 +54,7 @@ pub struct MachineOptions {
     pub mode: Mode,
     /// What the CXL memory is.
     pub memory_as: MemoryAs,
-    /// Options of the plugin, for example `filter=none`; the sockets are added.
+    /// Options of the plugin, for example `cache=none`; the sockets are added.
     pub plugin_options: Vec<String>,
     /// Further options of QEMU, after the lab's; devices that name no bus come before the CXL host
     /// bridge, which would be their bus otherwise.

@@ -49,9 +49,9 @@ mod tests {
     fn what_the_plugin_takes_is_taken() {
         for words in [
             &[][..],
-            &["filter=none"],
-            &["filter=lines", "lines=64"],
-            &["filter=lines,lines=64"],
+            &["cache=none"],
+            &["cache=lines:64"],
+            &["cache=l2:1M:16+llc:8M:16"],
         ] {
             check(words).unwrap();
         }
@@ -60,14 +60,13 @@ mod tests {
     #[test]
     fn what_the_plugin_refuses_is_refused_in_its_words() {
         assert_eq!(
-            refused(&["filters=none"]),
-            "QEMU's plugin cannot be told so: There is no argument \"filters=none\"; socket=PATH, \
-             filter=lines|none and lines=N exist"
+            refused(&["caches=none"]),
+            "QEMU's plugin cannot be told so: There is no argument \"caches=none\"; socket=PATH and \
+             cache=none|lines:N|LEVELS exist"
         );
-        assert!(refused(&["lines=65"]).contains("a power of two between 64 and 1048576"));
-        assert!(refused(&["lines=64,"]).contains("no argument \"\""));
-        assert!(refused(&["lines=64", "lines=64"]).contains("given twice"));
-        assert!(refused(&["lines=64", "filter=none"]).contains("switches off"));
+        assert!(refused(&["cache=lines:65"]).contains("a power of two between 64 and 1048576"));
+        assert!(refused(&["cache=none,"]).contains("no argument \"\""));
+        assert!(refused(&["cache=none", "cache=lines:64"]).contains("given twice"));
     }
 
     #[test]

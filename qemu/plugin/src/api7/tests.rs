@@ -6,7 +6,6 @@ use chmu_ring::{Access, Feed, FeedConfig, Hpa, Window};
 use tempfile::TempDir;
 
 use super::fake_qemu::{self, FakeBlock, Target};
-use crate::filter::WAYS;
 
 const BASE: u64 = 0x1_0000_0000;
 const WINDOW: Window = Window {
@@ -113,7 +112,7 @@ fn nothing_is_instrumented_until_a_device_is_armed() {
 fn a_device_that_is_armed_at_installation_misses_nothing() {
     let mut device = Device::new(4, &[WINDOW]);
     device.feed.set_armed(true);
-    install(&mut [&mut device], &["filter=none"]);
+    install(&mut [&mut device], &["cache=none"]);
     let block = fake_qemu::translate(&[LOAD_CODE]);
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
@@ -122,7 +121,7 @@ fn a_device_that_is_armed_at_installation_misses_nothing() {
 #[test]
 fn without_a_filter_every_access_to_ram_in_the_window_is_reported() {
     let mut device = Device::new(4, &[WINDOW]);
-    install(&mut [&mut device], &["filter=none"]);
+    install(&mut [&mut device], &["cache=none"]);
     let block = arm(&mut device);
     for _ in 0..2 {
         block.load(1, ADDRESS, Target::Ram(BASE + 64), 3);
@@ -139,7 +138,7 @@ fn without_a_filter_every_access_to_ram_in_the_window_is_reported() {
 #[test]
 fn an_access_across_lines_touches_both_within_a_page() {
     let mut device = Device::new(4, &[WINDOW]);
-    install(&mut [&mut device], &["filter=none"]);
+    install(&mut [&mut device], &["cache=none"]);
     let block = arm(&mut device);
     block.load(0, ADDRESS + 56, Target::Ram(BASE + 56), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
@@ -158,13 +157,13 @@ fn an_access_across_lines_touches_both_within_a_page() {
 #[test]
 fn the_filter_reports_fills_and_write_backs() {
     let mut device = Device::new(4, &[WINDOW]);
-    install(&mut [&mut device], &["lines=64"]);
+    install(&mut [&mut device], &["cache=lines:64"]);
     let block = arm(&mut device);
     block.store(0, ADDRESS, Target::Ram(BASE), 3);
     block.load(0, ADDRESS + 8, Target::Ram(BASE + 8), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
     // RAM outside the window takes part in the cache, unreported.
-    for page in 1..=WAYS as u64 {
+    for page in 1..=4 {
         assert_eq!(device.drain(), [], "there is room for it");
         let frame = Target::Ram(page * 0x1000);
         block.load(0, ADDRESS + page * 0x1000, frame, 3);
@@ -178,6 +177,32 @@ fn the_filter_reports_fills_and_write_backs() {
         [Access::read(Hpa(BASE))],
         "another vCPU's cache"
     );
+}
+
+#[test]
+fn the_last_level_is_shared_and_emptied_by_arming() {
+    let mut device = Device::new(4, &[WINDOW]);
+    install(&mut [&mut device], &["cache=l2:4K:4+llc:64K:16"]);
+    let block = arm(&mut device);
+    block.store(0, ADDRESS, Target::Ram(BASE), 3);
+    block.load(1, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))], "vCPU 1 hits");
+    // The line leaves vCPU 0's cache for the last level, and that only after many more.
+    for page in 1..=5 {
+        block.load(0, ADDRESS + page * 0x1000, Target::Ram(page * 0x1000), 3);
+    }
+    assert_eq!(device.drain(), []);
+    for page in 6..=0x80 {
+        block.load(0, ADDRESS + page * 0x1000, Target::Ram(page * 0x1000), 3);
+    }
+    assert_eq!(device.drain(), [Access::write(Hpa(BASE))]);
+    block.load(0, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
+    device.feed.set_armed(false);
+    fake_qemu::interrupt(0);
+    let block = arm(&mut device);
+    block.load(2, ADDRESS, Target::Ram(BASE), 3);
+    assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
 }
 
 #[test]
@@ -198,7 +223,7 @@ fn a_new_address_space_costs_no_reports_and_hides_none() {
 #[test]
 fn disarming_empties_the_filter_without_write_backs() {
     let mut device = Device::new(4, &[WINDOW]);
-    install(&mut [&mut device], &["lines=64"]);
+    install(&mut [&mut device], &["cache=lines:64"]);
     let block = arm(&mut device);
     block.store(0, ADDRESS, Target::Ram(BASE), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE))]);
@@ -213,7 +238,7 @@ fn disarming_empties_the_filter_without_write_backs() {
 #[test]
 fn accesses_of_vcpus_without_a_ring_are_counted_as_lost() {
     let mut device = Device::new(2, &[WINDOW]);
-    install(&mut [&mut device], &["filter=none"]);
+    install(&mut [&mut device], &["cache=none"]);
     assert_eq!(device.feed.ringless_vcpus(), 2);
     let block = arm(&mut device);
     for vcpu in [0, 1, 2, 3, 4, 1000] {
@@ -235,7 +260,7 @@ fn each_device_hears_of_its_own_windows_while_it_is_armed() {
     };
     let mut first = Device::new(4, &[WINDOW]);
     let mut second = Device::new(4, &[far, WINDOW]);
-    install(&mut [&mut first, &mut second], &["filter=none"]);
+    install(&mut [&mut first, &mut second], &["cache=none"]);
     let block = arm(&mut first);
     let access_both = |block: &FakeBlock| {
         block.load(0, ADDRESS, Target::Ram(BASE), 3);

@@ -57,7 +57,7 @@ fn the_only_granted_message_is_the_one_that_arrives() -> Result<()> {
     let output = lab(&[
         "boot",
         "--mode=vfio",
-        "--plugin-option=filter=none",
+        "--plugin-option=cache=none",
         "--device-settings",
         &path("device.toml"),
         "--add",
@@ -87,7 +87,7 @@ fn the_harness_takes_the_messages_that_the_kernel_grants() -> Result<()> {
         "--mode=vfio",
         "--append",
         ONE_MESSAGE,
-        "--plugin-option=filter=none",
+        "--plugin-option=cache=none",
         "--device-settings",
         &path("device.toml"),
         "--run",

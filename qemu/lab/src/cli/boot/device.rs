@@ -38,7 +38,7 @@ pub(super) struct Options {
     /// Another option of the device's program, for example -vvv.
     #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
     device_option: Vec<String>,
-    /// Option of QEMU's plugin, such as filter=none, with which every access counts exactly once.
+    /// Option of QEMU's plugin, such as cache=none, with which every access counts exactly once.
     #[arg(long, value_name = "OPTION")]
     plugin_option: Vec<String>,
     /// Lets the guest ask the devices how often each page was accessed, as chmu observe does.

@@ -111,7 +111,7 @@ fn the_callers_words_come_last() {
     let options = MachineOptions {
         qemu_arguments: vec!["-gdb".into(), "tcp::1234".into()],
         append: vec!["debug".into()],
-        plugin_options: vec!["filter=none".into()],
+        plugin_options: vec!["cache=none".into()],
         may_reboot: true,
         ..MachineOptions::default()
     };
@@ -134,7 +134,7 @@ fn the_callers_words_come_last() {
     assert!(
         lines
             .iter()
-            .any(|line| line.ends_with("access.sock,filter=none"))
+            .any(|line| line.ends_with("access.sock,cache=none"))
     );
     assert!(
         !lines
