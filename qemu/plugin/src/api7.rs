@@ -4,11 +4,13 @@
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::ptr;
+use std::time::Instant;
 
 use crate::arguments::Arguments;
+use crate::configuration::Instrumentation;
 use crate::instruction::{self, MAX_INSTRUCTION_BYTES};
 use crate::message::say;
-use crate::session::{Instrumentation, Session, StartError};
+use crate::session::{Session, StartError};
 use crate::vcpu::MemoryAccess;
 
 pub(crate) type PluginId = u64;
@@ -163,8 +165,7 @@ fn install(id: PluginId, info: &Info, arguments: &[Option<String>]) -> Result<()
 /// No vCPU runs, and no callback of the plugin is registered.
 unsafe fn instrument(plugin: &'static Plugin) {
     let userdata = ptr::from_ref(plugin).cast_mut().cast();
-    // SAFETY: no vCPU runs.
-    let instrumentation = unsafe { plugin.session.configure() };
+    let instrumentation = plugin.session.start_anew(now());
     if instrumentation != Instrumentation::Nothing {
         // SAFETY: the callback has the type of this API version, and the plugin is never freed.
         unsafe {
@@ -180,8 +181,7 @@ unsafe fn instrument(plugin: &'static Plugin) {
         // SAFETY: as above.
         unsafe { qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translation, userdata) };
     }
-    // SAFETY: no vCPU runs.
-    unsafe { plugin.session.acknowledge() };
+    plugin.session.acknowledge_all();
 }
 
 /// # Safety
@@ -205,7 +205,7 @@ unsafe extern "C" fn on_interrupt(
     let Some(vcpu) = (unsafe { plugin.session.vcpu(vcpu_index) }) else {
         return;
     };
-    if plugin.session.interrupted(vcpu) {
+    if plugin.session.interrupted(vcpu, now()) {
         // A reset drops all callbacks and all translated code, so that the next code to run is
         // translated with what `on_reset` registers. Asking twice is harmless.
         // SAFETY: this is a vCPU's thread, as a reset needs; the plugin is never freed.
@@ -297,9 +297,13 @@ unsafe extern "C" fn on_access<const IS_STORE: bool>(
 #[inline(never)]
 unsafe fn access(session: &Session, vcpu_index: c_uint, access: Access, is_store: bool) {
     // SAFETY: as the caller promises.
-    if let Some(vcpu) = unsafe { session.vcpu(vcpu_index) } {
-        vcpu.access(access.1, is_store, &access);
+    let Some(vcpu) = (unsafe { session.vcpu(vcpu_index) }) else {
+        return;
+    };
+    if vcpu.has_to_adopt() {
+        session.adopt(vcpu);
     }
+    vcpu.access(access.1, is_store, &access);
 }
 
 /// An access during its callback: QEMU's handle and the virtual address.
@@ -322,6 +326,14 @@ impl MemoryAccess for Access {
         let shift = unsafe { qemu_plugin_mem_size_shift(self.0) };
         1_u64.checked_shl(shift).unwrap_or(u64::MAX)
     }
+}
+
+/// The time, which in tests is moved by hand.
+fn now() -> Instant {
+    #[cfg(not(test))]
+    return Instant::now();
+    #[cfg(test)]
+    return fake_qemu::now();
 }
 
 #[cfg(test)]

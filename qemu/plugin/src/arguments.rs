@@ -78,6 +78,7 @@ mod tests {
             sockets: vec!["b".into(), "a".into()],
             options: PluginOptions {
                 cache: CacheModel::None,
+                ..PluginOptions::default()
             },
         };
         assert_eq!(arguments.unwrap(), expected);

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! -plugin libchmu_plugin.so,socket=PATH[,socket=PATH...][,cache=none|lines:N|LEVELS]
+//!     [,filter=window]
 //! ```
 //!
 //! While a device is armed, every load and store of the guest calls back here. Most end in the
@@ -13,7 +14,9 @@
 mod api7;
 mod arguments;
 mod cache;
+mod configuration;
 mod instruction;
 mod message;
+mod pages;
 mod session;
 mod vcpu;

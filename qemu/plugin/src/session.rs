@@ -3,15 +3,21 @@
 
 use std::cell::UnsafeCell;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use chmu_ring::{CacheModel, Producer};
+use chmu_ring::{CacheModel, Producer, Window};
 
 use crate::arguments::{ArgumentError, Arguments};
 use crate::cache::{Cache, SharedLevel, Shortcuts, shared_level};
+use crate::configuration::{self, Configuration, InEffect, Instrumentation};
 use crate::message::say;
-use crate::vcpu::{InEffect, ReportedWindow, Vcpu, Way};
+use crate::vcpu::{Vcpu, Way};
+
+/// How long the guest stays instrumented when no device is armed any more. To arm one within that
+/// time costs no new translation of its code.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Why the plugin refuses to be installed.
 #[derive(Debug, thiserror::Error)]
@@ -27,17 +33,6 @@ pub(crate) enum StartError {
         path: PathBuf,
         source: chmu_ring::Error,
     },
-}
-
-/// How much of the guest is to be instrumented.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Instrumentation {
-    /// Memory accesses are reported, and changes of the devices' wishes looked for.
-    Accesses,
-    /// Only changes of the devices' wishes are looked for.
-    Wishes,
-    /// No device is left.
-    Nothing,
 }
 
 #[derive(Debug)]
@@ -106,8 +101,8 @@ impl Device {
 #[repr(align(128))]
 struct VcpuSlot(UnsafeCell<Vcpu>);
 
-// SAFETY: `Session::vcpu` and `Session::configure` leave it to their callers that one thread at a
-// time uses a slot, and everything in a slot may move between threads.
+// SAFETY: `Session::vcpu` leaves it to its callers that one thread at a time uses a slot, and
+// everything in a slot may move between threads.
 unsafe impl Sync for VcpuSlot {}
 
 /// All that the plugin knows. Made once and never freed: QEMU's generated code refers to it.
@@ -115,35 +110,39 @@ unsafe impl Sync for VcpuSlot {}
 pub(crate) struct Session {
     shortcuts: Shortcuts,
     shared_level: Option<Arc<dyn SharedLevel>>,
+    configuration: Mutex<Configuration>,
     devices: Vec<Device>,
     vcpus: Vec<VcpuSlot>,
 }
 
 impl Session {
     /// Attaches to the devices, for a guest of up to `vcpu_count` vCPUs. Nothing is reported
-    /// before [`Session::configure`].
+    /// before [`Session::start_anew`].
     pub(crate) fn start(arguments: &Arguments, vcpu_count: u32) -> Result<Self, StartError> {
         let (private, shared) = match arguments.options.cache {
             CacheModel::None => (None, None),
             CacheModel::Levels { private, shared } => (Some(private), shared.map(shared_level)),
         };
         let shortcuts = Shortcuts::new(vcpu_count, private.map_or(1, |level| level.lines));
+        let devices = arguments.sockets.iter().map(|path| Device::connect(path));
+        let mut devices = devices.collect::<Result<Vec<_>, _>>()?;
+        let windows = devices.iter().flat_map(|device| device.producer.windows());
+        let windows: Arc<[Window]> = windows.copied().collect();
+        let only_windows = arguments.options.only_windows.then_some(windows);
         let mut vcpus: Vec<Vcpu> = (0..vcpu_count)
             .map(|index| {
                 let cache = private.map(|level| Cache::new(level, shared.clone()));
-                Vcpu::new(cache, shortcuts.of_vcpu(index))
+                Vcpu::new(cache, shortcuts.of_vcpu(index), only_windows.clone())
             })
             .collect();
-        let mut devices = Vec::new();
-        for path in &arguments.sockets {
-            let mut device = Device::connect(path)?;
+        for device in &mut devices {
             device.give_ways(&mut vcpus);
-            devices.push(device);
         }
         let slots = vcpus.into_iter().map(|vcpu| VcpuSlot(vcpu.into()));
         Ok(Self {
             shortcuts,
             shared_level: shared,
+            configuration: Mutex::new(Configuration::new()),
             devices,
             vcpus: slots.collect(),
         })
@@ -169,69 +168,87 @@ impl Session {
         Some(unsafe { &mut *slot.0.get() })
     }
 
-    /// To be called when `vcpu` takes an interrupt. Returns whether [`Session::configure`] has to
-    /// be called because a device changed its mind or is gone.
-    pub(crate) fn interrupted(&self, vcpu: &mut Vcpu) -> bool {
+    /// To be called when `vcpu` takes an interrupt. Returns whether QEMU has to start anew with
+    /// [`Session::start_anew`], because the guest is instrumented too much or too little.
+    pub(crate) fn interrupted(&self, vcpu: &mut Vcpu, now: Instant) -> bool {
         if vcpu.count_interrupt() {
             for device in &self.devices {
                 device.look();
             }
         }
+        // Where another vCPU is at it, it is not for this one.
+        let Ok(mut configuration) = self.configuration.try_lock() else {
+            return false;
+        };
         let wishes = self.devices.iter().map(Device::wish);
-        !wishes.eq(vcpu.in_effect().iter().copied())
+        if wishes.clone().eq(configuration.in_effect().iter().copied()) {
+            let idle_since = configuration.idle_since();
+            return idle_since.is_some_and(|since| now.saturating_duration_since(since) >= LINGER);
+        }
+        let wishes: Vec<_> = wishes.collect();
+        let instrumentation = configuration.instrumentation();
+        if instrumentation != Instrumentation::Accesses
+            || configuration::needed(&wishes) == Instrumentation::Nothing
+        {
+            return true;
+        }
+        // All accesses are looked at already.
+        self.change(&mut configuration, wishes, instrumentation, now);
+        self.acknowledge(&configuration);
+        false
     }
 
     /// Puts into effect what the devices ask for, and says what has to be instrumented for that.
-    /// [`Session::acknowledge`] has to follow once it is.
-    ///
-    /// # Safety
-    /// No vCPU runs, so that nobody has a reference from [`Session::vcpu`].
-    pub(crate) unsafe fn configure(&self) -> Instrumentation {
-        let in_effect: Vec<InEffect> = self.devices.iter().map(Device::wish).collect();
-        let mut reported = Vec::new();
-        for (index, device) in self.devices.iter().enumerate() {
-            if in_effect.get(index).is_some_and(is_armed) {
-                let windows = device.producer.windows().iter();
-                reported.extend(windows.map(|window| ReportedWindow {
-                    window: *window,
-                    device: index,
-                }));
-            }
-        }
-        for slot in &self.vcpus {
-            // SAFETY: the caller promises that nobody else has a reference to a slot's content.
-            let vcpu = unsafe { &mut *slot.0.get() };
-            vcpu.configure(reported.clone(), in_effect.clone());
-        }
-        if let Some(shared) = &self.shared_level {
-            shared.drop_lines(&|_| true);
-        }
-        if in_effect.iter().any(is_armed) {
-            Instrumentation::Accesses
-        } else if in_effect.iter().any(Option::is_some) {
-            Instrumentation::Wishes
-        } else {
-            Instrumentation::Nothing
+    /// [`Session::acknowledge_all`] has to follow once it is. No vCPU runs meanwhile.
+    pub(crate) fn start_anew(&self, now: Instant) -> Instrumentation {
+        let mut configuration = self.configuration();
+        let wishes: Vec<_> = self.devices.iter().map(Device::wish).collect();
+        let instrumentation = configuration::needed(&wishes);
+        self.change(&mut configuration, wishes, instrumentation, now);
+        instrumentation
+    }
+
+    /// Tells the devices that what is configured is in effect.
+    pub(crate) fn acknowledge_all(&self) {
+        self.acknowledge(&self.configuration());
+    }
+
+    /// Has `vcpu` do before its next access what has changed.
+    pub(crate) fn adopt(&self, vcpu: &mut Vcpu) {
+        vcpu.adopt(&self.configuration());
+    }
+
+    fn change(
+        &self,
+        configuration: &mut Configuration,
+        wishes: Vec<InEffect>,
+        instrumentation: Instrumentation,
+        now: Instant,
+    ) {
+        let before = configuration.version();
+        let windows = self.devices.iter().map(|device| device.producer.windows());
+        configuration.change(wishes, windows, instrumentation, now);
+        // From here on no vCPU has an access without a look at the configuration.
+        self.shortcuts.call_all();
+        if let Some(shared) = &self.shared_level
+            && configuration.empties_since(before)
+        {
+            shared.drop_lines(&|line| configuration.empties_line_since(line, before));
         }
     }
 
-    /// Tells the devices that what the last [`Session::configure`] put into effect is in effect.
-    ///
-    /// # Safety
-    /// As for [`Session::configure`].
-    pub(crate) unsafe fn acknowledge(&self) {
-        // SAFETY: no vCPU runs, so no reference to this slot's content exists.
-        let Some(vcpu) = (unsafe { self.vcpu(0) }) else {
-            return;
-        };
-        for (device, in_effect) in self.devices.iter().zip(vcpu.in_effect()) {
+    fn acknowledge(&self, configuration: &Configuration) {
+        for (device, in_effect) in self.devices.iter().zip(configuration.in_effect()) {
             if let Some(arming) = in_effect {
                 device.producer.acknowledge(*arming);
             }
         }
     }
-}
 
-fn is_armed(in_effect: &InEffect) -> bool {
-    in_effect.is_some_and(|arming| arming.is_armed())
+    fn configuration(&self) -> MutexGuard<'_, Configuration> {
+        // Nothing panics while it is held.
+        self.configuration
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
 }

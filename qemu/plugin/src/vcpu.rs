@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What one vCPU keeps to turn its accesses into records.
 
-use chmu_ring::{Access, Arming, Hpa, LINE_BYTES, RingProducer, RinglessProducer, Window};
+use std::sync::Arc;
+
+use chmu_ring::{Access, Hpa, LINE_BYTES, RingProducer, RinglessProducer, Window};
 
 use crate::cache::{Cache, VcpuShortcuts};
+use crate::configuration::{Configuration, ReportedWindow};
+use crate::pages::{PAGE_BYTES, Pages, Place};
 
 /// Bytes of the largest access that is reported as one; larger ones come in pieces.
 pub(crate) const MAX_ACCESS_BYTES: u64 = 16;
-const PAGE_BYTES: u64 = 4096;
 /// After how many interrupts a vCPU looks whether the devices are still there.
 const INTERRUPTS_PER_LOOK: u32 = 256;
 
@@ -16,16 +19,6 @@ pub(crate) trait MemoryAccess {
     /// Physical address of the first byte; `None` unless it is in RAM.
     fn physical_address(&self) -> Option<u64>;
     fn size_bytes(&self) -> u64;
-}
-
-/// What a device asked for when instrumentation was last changed; `None` for one that is gone.
-pub(crate) type InEffect = Option<Arming>;
-
-/// A window whose accesses are reported, and the device they are reported to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ReportedWindow {
-    pub(crate) window: Window,
-    pub(crate) device: usize,
 }
 
 /// Where the records of a vCPU go to.
@@ -42,21 +35,31 @@ pub(crate) enum Way {
 pub(crate) struct Vcpu {
     cache: Option<Cache>,
     shortcuts: VcpuShortcuts,
+    pages: Pages,
+    /// The windows of all devices, if memory outside them is left out.
+    only_windows: Option<Arc<[Window]>>,
     /// The way to each device, by the device's number.
     ways: Vec<Way>,
+    /// The version of the configuration that was adopted, and its windows.
+    version: u64,
     reported: Vec<ReportedWindow>,
-    in_effect: Vec<InEffect>,
     interrupts_until_look: u32,
 }
 
 impl Vcpu {
-    pub(crate) fn new(cache: Option<Cache>, shortcuts: VcpuShortcuts) -> Self {
+    pub(crate) fn new(
+        cache: Option<Cache>,
+        shortcuts: VcpuShortcuts,
+        only_windows: Option<Arc<[Window]>>,
+    ) -> Self {
         Self {
             cache,
             shortcuts,
+            pages: Pages::new(),
+            only_windows,
             ways: Vec::new(),
+            version: 0,
             reported: Vec::new(),
-            in_effect: Vec::new(),
             interrupts_until_look: INTERRUPTS_PER_LOOK,
         }
     }
@@ -66,18 +69,29 @@ impl Vcpu {
         self.ways.push(way);
     }
 
-    /// Starts anew with an empty cache. What it held dirty is dropped.
-    pub(crate) fn configure(&mut self, reported: Vec<ReportedWindow>, in_effect: Vec<InEffect>) {
-        self.reported = reported;
-        self.in_effect = in_effect;
-        if let Some(cache) = &mut self.cache {
-            cache.drop_lines(&self.shortcuts, &|_| true);
-        }
+    /// Whether the configuration has changed, and is to be adopted before the next access.
+    #[inline]
+    pub(crate) fn has_to_adopt(&self) -> bool {
+        self.shortcuts.take_call()
     }
 
-    /// What each device asked for when this vCPU was last configured.
-    pub(crate) fn in_effect(&self) -> &[InEffect] {
-        &self.in_effect
+    /// Puts a changed configuration into effect for this vCPU. Lines that the cache must not hold any
+    /// more are dropped, dirty or not.
+    pub(crate) fn adopt(&mut self, configuration: &Configuration) {
+        let version = self.version;
+        if configuration.was_blind_since(version) {
+            self.forget_translations();
+        }
+        if configuration.empties_since(version)
+            && let Some(cache) = &mut self.cache
+        {
+            cache.drop_lines(&self.shortcuts, &|line| {
+                configuration.empties_line_since(line, version)
+            });
+        }
+        self.version = configuration.version();
+        self.reported.clear();
+        self.reported.extend_from_slice(configuration.reported());
     }
 
     /// Counts an interrupt; true when it is time to look whether the devices are still there.
@@ -98,7 +112,7 @@ impl Vcpu {
         is_store: bool,
         access: &impl MemoryAccess,
     ) {
-        self.access_line(virtual_address, is_store, || access.physical_address());
+        self.access_line(virtual_address, is_store, access);
         if ends_in_line(virtual_address, MAX_ACCESS_BYTES) {
             return;
         }
@@ -106,28 +120,46 @@ impl Vcpu {
             return;
         };
         // Where the next line is settled it does not matter whether the access gets there.
-        if self.shortcuts.is_line_settled(next_line, is_store)
-            || ends_in_line(virtual_address, access.size_bytes())
+        if !self.shortcuts.is_line_settled(next_line, is_store)
+            && !ends_in_line(virtual_address, access.size_bytes())
         {
-            return;
+            self.access_line(next_line, is_store, access);
         }
-        self.access_line(next_line, is_store, || {
-            let first = access.physical_address()?;
-            first.checked_add(next_line.wrapping_sub(virtual_address))
-        });
     }
 
-    fn access_line(
-        &mut self,
-        virtual_address: u64,
-        is_store: bool,
-        physical_address: impl FnOnce() -> Option<u64>,
-    ) {
-        if !self.shortcuts.is_line_settled(virtual_address, is_store)
-            && let Some(physical_address) = physical_address()
-        {
-            self.access_memory(virtual_address, physical_address, is_store);
+    fn access_line(&mut self, virtual_address: u64, is_store: bool, access: &impl MemoryAccess) {
+        if self.shortcuts.is_line_settled(virtual_address, is_store) {
+            return;
         }
+        let Some(place) = self.place_of(virtual_address, access) else {
+            return;
+        };
+        if !place.is_skipped {
+            self.access_memory(virtual_address, place.physical_address, is_store);
+        } else if self.cache.is_some() {
+            self.shortcuts.learn(virtual_address, true);
+        }
+    }
+
+    /// Where a virtual address leads that is in the page of an access. QEMU is asked about each page
+    /// once, until translations change.
+    fn place_of(&mut self, virtual_address: u64, access: &impl MemoryAccess) -> Option<Place> {
+        if let Some(place) = self.pages.find(virtual_address) {
+            return Some(place);
+        }
+        let offset = virtual_address % PAGE_BYTES;
+        let physical_address = (access.physical_address()? & !(PAGE_BYTES - 1)) + offset;
+        let only_windows = self.only_windows.as_deref();
+        let place = Place {
+            physical_address,
+            is_skipped: only_windows.is_some_and(|windows| {
+                !windows
+                    .iter()
+                    .any(|window| window.contains(Hpa(physical_address)))
+            }),
+        };
+        self.pages.learn(virtual_address, place);
+        Some(place)
     }
 
     fn access_memory(&mut self, virtual_address: u64, physical_address: u64, is_store: bool) {
@@ -152,11 +184,11 @@ impl Vcpu {
     /// Gives `record` to every device that has a window there. A record that finds no room, or no
     /// ring, is counted.
     fn report(&mut self, record: Access<Hpa>) {
-        for ReportedWindow { window, device } in &self.reported {
-            if !window.contains(record.address()) {
+        for reported in &self.reported {
+            if !reported.window.contains(record.address()) {
                 continue;
             }
-            match self.ways.get_mut(*device) {
+            match self.ways.get_mut(reported.device) {
                 Some(Way::Ring(ring)) => {
                     ring.push(record);
                 }
@@ -169,6 +201,7 @@ impl Vcpu {
     /// The guest may have changed what virtual addresses mean.
     pub(crate) fn forget_translations(&mut self) {
         self.shortcuts.forget_all();
+        self.pages.forget();
     }
 }
 

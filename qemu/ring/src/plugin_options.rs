@@ -9,6 +9,9 @@ use crate::cache_model::{CacheModel, CacheModelError};
 pub struct PluginOptions {
     /// What stands between the vCPUs and memory.
     pub cache: CacheModel,
+    /// Whether memory outside the windows of all devices is left out: what is accessed there takes
+    /// no part in the caches.
+    pub only_windows: bool,
 }
 
 /// Why an option of the plugin was refused.
@@ -18,8 +21,13 @@ pub enum PluginOptionError {
     #[error("The argument {0} is given twice")]
     Twice(&'static str),
     /// The option does not exist.
-    #[error("There is no argument {0:?}; socket=PATH and cache=none|lines:N|LEVELS exist")]
+    #[error(
+        "There is no argument {0:?}; socket=PATH, cache=none|lines:N|LEVELS and filter=window exist"
+    )]
     Unknown(String),
+    /// The filter does not exist.
+    #[error("There is no filter {0:?}; filter=window exists, and cache= sets the caches")]
+    Filter(String),
     /// The cache cannot be modelled.
     #[error(transparent)]
     Cache(#[from] CacheModelError),
@@ -33,15 +41,18 @@ impl PluginOptions {
     pub fn parse<'a>(
         options: impl IntoIterator<Item = &'a str>,
     ) -> Result<Self, PluginOptionError> {
-        let mut cache = None;
+        let (mut cache, mut filter) = (None, None);
         for option in options {
             match option.split_once('=') {
                 Some(("cache", value)) => once(&mut cache, "cache", value.parse()?)?,
+                Some(("filter", "window")) => once(&mut filter, "filter", ())?,
+                Some(("filter", other)) => return Err(PluginOptionError::Filter(other.to_owned())),
                 _ => return Err(PluginOptionError::Unknown(option.to_owned())),
             }
         }
         Ok(Self {
             cache: cache.unwrap_or_default(),
+            only_windows: filter.is_some(),
         })
     }
 }
@@ -70,6 +81,16 @@ mod tests {
     }
 
     #[test]
+    fn all_memory_takes_part_unless_told_otherwise() {
+        let only_windows = |options: &[&str]| {
+            let options = PluginOptions::parse(options.iter().copied());
+            options.unwrap().only_windows
+        };
+        assert!(!only_windows(&["cache=none"]));
+        assert!(only_windows(&["filter=window"]));
+    }
+
+    #[test]
     fn what_is_wrong_is_named() {
         let twice = refused(&["cache=none", "cache=none"]);
         assert_eq!(twice, PluginOptionError::Twice("cache"));
@@ -77,6 +98,10 @@ mod tests {
             let error = refused(&[unknown]);
             assert_eq!(error, PluginOptionError::Unknown(unknown.to_owned()));
         }
+        let twice = refused(&["filter=window", "filter=window"]);
+        assert_eq!(twice, PluginOptionError::Twice("filter"));
+        let filter = refused(&["filter=none"]);
+        assert_eq!(filter, PluginOptionError::Filter("none".to_owned()));
         let cache = refused(&["cache=l1"]);
         let expected = "l1".parse::<CacheModel>().unwrap_err();
         assert_eq!(cache, PluginOptionError::Cache(expected));

@@ -52,6 +52,7 @@ mod tests {
             &["cache=none"],
             &["cache=lines:64"],
             &["cache=l2:1M:16+llc:8M:16"],
+            &["cache=lines:64,filter=window"],
         ] {
             check(words).unwrap();
         }
@@ -61,8 +62,8 @@ mod tests {
     fn what_the_plugin_refuses_is_refused_in_its_words() {
         assert_eq!(
             refused(&["caches=none"]),
-            "QEMU's plugin cannot be told so: There is no argument \"caches=none\"; socket=PATH and \
-             cache=none|lines:N|LEVELS exist"
+            "QEMU's plugin cannot be told so: There is no argument \"caches=none\"; socket=PATH, \
+             cache=none|lines:N|LEVELS and filter=window exist"
         );
         assert!(refused(&["cache=lines:65"]).contains("a power of two between 64 and 1048576"));
         assert!(refused(&["cache=none,"]).contains("no argument \"\""));

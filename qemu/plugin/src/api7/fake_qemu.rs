@@ -4,9 +4,10 @@
 //! Test programs link because of this file, and the plugin's edge is driven as QEMU drives it:
 //! translation, loads and stores, interrupts, resets.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::ptr;
+use std::time::{Duration, Instant};
 
 use super::{
     Callback, DiscontinuityCallback, HardwareAddress, Info, Instruction, MEMORY_READ, MEMORY_WRITE,
@@ -28,6 +29,16 @@ struct State {
     current: Option<Target>,
 }
 
+/// What is counted, and the time; a reset changes neither.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Counts {
+    /// Translated code was dropped so often.
+    pub(super) resets: u32,
+    /// Physical addresses were asked for so often.
+    pub(super) questions: u32,
+    passed: Duration,
+}
+
 /// Where an access leads.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Target {
@@ -39,6 +50,29 @@ pub(super) enum Target {
 
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();
+    static COUNTS: Cell<Counts> = Cell::default();
+    static START: Instant = Instant::now();
+}
+
+/// The time of the calling thread.
+pub(super) fn now() -> Instant {
+    START.with(|start| *start) + counts().passed
+}
+
+/// Lets time pass.
+pub(super) fn pass(time: Duration) {
+    count(|counts| counts.passed += time);
+}
+
+/// What was counted for the calling thread.
+pub(super) fn counts() -> Counts {
+    COUNTS.get()
+}
+
+fn count(change: impl FnOnce(&mut Counts)) {
+    let mut counts = COUNTS.get();
+    change(&mut counts);
+    COUNTS.set(counts);
 }
 
 /// A guest instruction with what the plugin registered for it.
@@ -83,6 +117,7 @@ pub(super) fn interrupt(vcpu_index: c_uint) {
     }
     if let Some((callback, userdata)) = STATE.with_borrow(|state| state.reset) {
         STATE.take();
+        count(|counts| counts.resets += 1);
         // SAFETY: the plugin asked for this reset, and every callback was dropped.
         unsafe { callback(userdata) };
     }
@@ -243,6 +278,7 @@ extern "C" fn qemu_plugin_mem_size_shift(info: MemoryInfo) -> c_uint {
 
 #[unsafe(no_mangle)]
 extern "C" fn qemu_plugin_get_hwaddr(_info: MemoryInfo, _address: u64) -> *const HardwareAddress {
+    count(|counts| counts.questions += 1);
     STATE.with_borrow(|state| match &state.current {
         Some(target @ (Target::Ram(_) | Target::Io(_))) => ptr::from_ref(target).cast(),
         _ => ptr::null(),

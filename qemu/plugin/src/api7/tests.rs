@@ -18,6 +18,8 @@ const MOVE_TO_CR3: &[u8] = &[0x0f, 0x22, 0xd8];
 /// More than the interrupts between two looks whether a device is there.
 const MANY_INTERRUPTS: u32 = 1000;
 
+mod arming;
+
 /// A device: an access socket and the feed behind it.
 struct Device {
     feed: Feed,
@@ -93,22 +95,6 @@ fn wrong_installations_fail() {
 }
 
 #[test]
-fn nothing_is_instrumented_until_a_device_is_armed() {
-    let mut device = Device::new(4, &[WINDOW]);
-    install(&mut [&mut device], &[]);
-    assert!(device.feed.acknowledged(), "being disarmed is in effect");
-    assert_eq!(fake_qemu::registered(), (true, false));
-    fake_qemu::interrupt(0);
-    assert!(!fake_qemu::translate(&[LOAD_CODE]).is_instrumented());
-    assert!(arm(&mut device).is_instrumented());
-    device.feed.set_armed(false);
-    assert!(!device.feed.acknowledged());
-    fake_qemu::interrupt(3);
-    assert!(device.feed.acknowledged());
-    assert!(!fake_qemu::translate(&[LOAD_CODE]).is_instrumented());
-}
-
-#[test]
 fn a_device_that_is_armed_at_installation_misses_nothing() {
     let mut device = Device::new(4, &[WINDOW]);
     device.feed.set_armed(true);
@@ -124,13 +110,13 @@ fn without_a_filter_every_access_to_ram_in_the_window_is_reported() {
     install(&mut [&mut device], &["cache=none"]);
     let block = arm(&mut device);
     for _ in 0..2 {
-        block.load(1, ADDRESS, Target::Ram(BASE + 64), 3);
-        block.store(2, ADDRESS, Target::Ram(BASE + 64), 0);
+        block.load(1, ADDRESS + 64, Target::Ram(BASE + 64), 3);
+        block.store(2, ADDRESS + 64, Target::Ram(BASE + 64), 0);
     }
-    block.load(0, ADDRESS, Target::Ram(BASE - 64), 3);
-    block.load(0, ADDRESS, Target::Ram(BASE + WINDOW.size), 3);
-    block.load(0, ADDRESS, Target::Io(BASE), 3);
-    block.load(0, ADDRESS, Target::Unknown, 3);
+    block.load(0, ADDRESS + 0xfc0, Target::Ram(BASE - 64), 3);
+    block.load(0, ADDRESS + 0x1000, Target::Ram(BASE + WINDOW.size), 3);
+    block.load(0, ADDRESS + 0x2000, Target::Io(BASE), 3);
+    block.load(0, ADDRESS + 0x3000, Target::Unknown, 3);
     let (read, write) = (Access::read(Hpa(BASE + 64)), Access::write(Hpa(BASE + 64)));
     assert_eq!(device.drain(), [read, read, write, write]);
 }
@@ -231,7 +217,7 @@ fn disarming_empties_the_filter_without_write_backs() {
     fake_qemu::interrupt(0);
     let block = arm(&mut device);
     assert_eq!(device.drain(), []);
-    block.load(0, ADDRESS, Target::Ram(BASE + 4096), 3);
+    block.load(0, ADDRESS + 4096, Target::Ram(BASE + 4096), 3);
     assert_eq!(device.drain(), [Access::read(Hpa(BASE + 4096))]);
 }
 
@@ -264,7 +250,7 @@ fn each_device_hears_of_its_own_windows_while_it_is_armed() {
     let block = arm(&mut first);
     let access_both = |block: &FakeBlock| {
         block.load(0, ADDRESS, Target::Ram(BASE), 3);
-        block.load(0, ADDRESS, Target::Ram(far.base), 3);
+        block.load(0, ADDRESS + 0x1000, Target::Ram(far.base), 3);
     };
     access_both(&block);
     assert_eq!(first.drain(), [Access::read(Hpa(BASE))]);
@@ -279,15 +265,55 @@ fn each_device_hears_of_its_own_windows_while_it_is_armed() {
 }
 
 #[test]
-fn a_device_that_leaves_ends_its_instrumentation() {
-    let mut device = Device::new(4, &[WINDOW]);
-    let mut other = Device::new(4, &[WINDOW]);
-    install(&mut [&mut device, &mut other], &[]);
-    arm(&mut device);
-    drop(device);
-    (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
-    assert_eq!(fake_qemu::registered(), (true, false));
-    drop(other);
-    (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
-    assert_eq!(fake_qemu::registered(), (false, false));
+fn the_place_of_a_page_is_asked_for_once_until_translations_change() {
+    for cache in ["cache=none", "cache=lines:64"] {
+        let mut device = Device::new(4, &[WINDOW]);
+        install(&mut [&mut device], &[cache]);
+        let block = arm(&mut device);
+        let before = fake_qemu::counts().questions;
+        let load = |offset: u64, frame: u64| {
+            let target = Target::Ram(frame + offset);
+            block.load(0, ADDRESS + offset, target, 3);
+        };
+        for offset in [0, 128, 256, 380] {
+            load(offset, BASE);
+        }
+        assert_eq!(fake_qemu::counts().questions - before, 1, "{cache}");
+        let places = [0, 128, 256, 320, 384].map(|offset| Access::read(Hpa(BASE + offset)));
+        assert_eq!(device.drain(), places, "{cache}");
+        block.execute(0, 1);
+        load(512, BASE + 4096);
+        assert_eq!(device.drain(), [Access::read(Hpa(BASE + 4096 + 512))]);
+        assert_eq!(fake_qemu::counts().questions - before, 2, "{cache}");
+        block.load(0, 0x1000, Target::Io(BASE), 3);
+        block.load(0, 0x1000, Target::Io(BASE), 3);
+        assert_eq!(fake_qemu::counts().questions - before, 4, "no RAM, no page");
+        assert_eq!(device.drain(), []);
+    }
+}
+
+#[test]
+fn memory_outside_all_windows_may_be_left_out() {
+    for cache in ["cache=none", "cache=lines:64"] {
+        let mut device = Device::new(4, &[WINDOW]);
+        install(&mut [&mut device], &[cache, "filter=window"]);
+        let block = arm(&mut device);
+        block.store(0, ADDRESS, Target::Ram(BASE), 3);
+        device.drain();
+        // Rivals that do not compete.
+        for round in 0..3 {
+            for page in 1..=8 {
+                let frame = Target::Ram(page * 0x1000);
+                block.store(0, ADDRESS + page * 0x1000, frame, 3);
+            }
+            assert_eq!(device.drain(), [], "{cache} {round}");
+        }
+        // A frame of the window in place of one that was left out.
+        block.execute(0, 1);
+        block.load(0, ADDRESS + 0x1000, Target::Ram(BASE + 0x1000), 3);
+        assert_eq!(device.drain(), [Access::read(Hpa(BASE + 0x1000))]);
+        block.load(0, ADDRESS, Target::Ram(BASE), 3);
+        let expected = if cache == "cache=none" { 1 } else { 0 };
+        assert_eq!(device.drain().len(), expected);
+    }
 }

@@ -3,7 +3,7 @@
 //!
 //! The words of all vCPUs lie in one array, in a block for each at a fixed distance, so that the way from
 //! the callback's arguments to the word that answers it is as short as can be. A vCPU's words are
-//! written by its own thread alone.
+//! written by its own thread alone, but for the one by which others call it.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,6 +19,9 @@ const KNOWN_DIRTY: u64 = 1;
 /// make room for the generation.
 pub(super) const FIRST_GENERATION: u64 = 1 << 57;
 pub(super) const LAST_GENERATION: u64 = 63 << 57;
+/// In the generation of a vCPU that has to look up from its accesses: no shortcut matches it, because
+/// bit 63 of a canonical address is that of bit 56.
+const CALLED: u64 = 1 << 63;
 /// No shortcut has this value: it is of generation 0.
 const NO_SHORTCUT: u64 = 0;
 
@@ -82,6 +85,15 @@ impl Shortcuts {
                     .is_none_or(|next| self.is_line_settled(start, next, is_store)))
     }
 
+    /// Has each vCPU look up before its next access, which no shortcut settles.
+    pub(crate) fn call_all(&self) {
+        for block in self.words.chunks(self.stride) {
+            if let Some(generation) = block.get(GENERATION) {
+                generation.fetch_or(CALLED, Ordering::SeqCst);
+            }
+        }
+    }
+
     #[inline]
     fn is_line_settled(&self, start: usize, virtual_address: u64, is_store: bool) -> bool {
         let found = (
@@ -114,7 +126,7 @@ impl VcpuShortcuts {
     /// Takes note that accesses to the line of `virtual_address` are settled: loads, and stores too
     /// if the line is dirty.
     #[inline]
-    pub(super) fn learn(&self, virtual_address: u64, is_dirty: bool) {
+    pub(crate) fn learn(&self, virtual_address: u64, is_dirty: bool) {
         let shortcut = line_of(virtual_address) ^ self.generation();
         let place = self.all.place_of(self.start, virtual_address);
         if let Some(word) = self.all.words.get(place) {
@@ -148,19 +160,34 @@ impl VcpuShortcuts {
         else {
             return;
         };
-        let mut next = self.generation() + FIRST_GENERATION;
-        if next > LAST_GENERATION {
-            next = FIRST_GENERATION;
+        let before = self.generation();
+        let next = if before == LAST_GENERATION {
             for word in shortcuts {
                 word.store(NO_SHORTCUT, Ordering::Relaxed);
             }
-        }
-        header[GENERATION].store(next, Ordering::Relaxed);
+            FIRST_GENERATION
+        } else {
+            before + FIRST_GENERATION
+        };
+        // The bit of a call stays, whenever it comes.
+        header[GENERATION].fetch_xor(before ^ next, Ordering::Relaxed);
+    }
+
+    /// Whether others have called this vCPU since it was asked last.
+    #[inline]
+    pub(crate) fn take_call(&self) -> bool {
+        let Some(word) = self.all.words.get(self.start + GENERATION) else {
+            return false;
+        };
+        word.load(Ordering::Relaxed) & CALLED != 0
+            && word.fetch_and(!CALLED, Ordering::SeqCst) & CALLED != 0
     }
 
     fn generation(&self) -> u64 {
         let word = self.all.words.get(self.start + GENERATION);
-        word.map_or(FIRST_GENERATION, |word| word.load(Ordering::Relaxed))
+        word.map_or(FIRST_GENERATION, |word| {
+            word.load(Ordering::Relaxed) & !CALLED
+        })
     }
 }
 

@@ -218,6 +218,29 @@ fn generations_come_round_without_old_shortcuts() {
     assert_eq!(again, MemoryTraffic::default(), "the line was never lost");
 }
 
+/// A vCPU that is called has a slow access next, whatever it forgets meanwhile; nothing else changes.
+#[test]
+fn a_call_reaches_each_vcpu_once() {
+    let mut caches = Caches::new(2, SMALL, None);
+    for vcpu in 0..2 {
+        caches.drive_on(vcpu, 0x1000, 0x8000, true);
+    }
+    let is_settled = |caches: &Caches, vcpu| caches.all.is_settled(vcpu, 0x1000, true);
+    for _ in 0..100 {
+        assert!(is_settled(&caches, 0) && is_settled(&caches, 1));
+        caches.all.call_all();
+        assert!(!is_settled(&caches, 0) && !is_settled(&caches, 1));
+        caches.forget(1);
+        assert!(!is_settled(&caches, 1));
+        assert!(caches.vcpus[0].1.take_call() && !caches.vcpus[0].1.take_call());
+        assert!(is_settled(&caches, 0));
+        assert!(caches.vcpus[1].1.take_call() && !caches.vcpus[1].1.take_call());
+        assert!(!is_settled(&caches, 1), "it was forgotten");
+        let again = caches.drive_on(1, 0x1000, 0x8000, true);
+        assert_eq!(again, MemoryTraffic::default());
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Step {
     Access {
