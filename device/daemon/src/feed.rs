@@ -9,6 +9,7 @@ use chmu_ring::{Feed, FeedConfig, Window};
 use chmu_spec::access::Access;
 use chmu_spec::address::{Hpa, HpaRange};
 
+use crate::accounts::Accounts;
 use crate::rate_limit::RateLimit;
 
 /// How long an enable waits for the producer: less than the 100 ms that drivers wait, so that a
@@ -16,7 +17,7 @@ use crate::rate_limit::RateLimit;
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_millis(80);
 
 /// What came through the rings since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub(crate) struct FeedStatistics {
     /// A producer is attached.
     pub(crate) producer_attached: bool,
@@ -37,6 +38,9 @@ pub(crate) struct FeedStatistics {
     /// Epochs whose accesses were counted as an earlier epoch's, because the device looked at the
     /// rings too late to tell them apart.
     pub(crate) epochs_late: u64,
+    /// What the vCPUs of the attached producer did to memory, or those of the last one, as it says:
+    /// whether or not each access came through the rings.
+    pub(crate) accounts: Accounts,
 }
 
 /// A producer that has not answered yet.
@@ -51,6 +55,7 @@ struct Asked {
 #[derive(Debug)]
 pub(crate) struct AccessFeed {
     feed: Feed,
+    windows: Vec<Window>,
     statistics: FeedStatistics,
     losses: RateLimit,
     silences: RateLimit,
@@ -65,7 +70,7 @@ impl AccessFeed {
     /// # Errors
     /// When there are no rings, no windows, or too many.
     pub(crate) fn new(rings: u32, windows: &[HpaRange]) -> Result<Self, chmu_ring::Error> {
-        let windows = windows
+        let windows: Vec<_> = windows
             .iter()
             .map(|window| Window {
                 base: window.start.0,
@@ -73,7 +78,8 @@ impl AccessFeed {
             })
             .collect();
         Ok(Self {
-            feed: Feed::create(&FeedConfig::new(rings, windows))?,
+            feed: Feed::create(&FeedConfig::new(rings, windows.clone()))?,
+            windows,
             statistics: FeedStatistics::default(),
             losses: RateLimit::default(),
             silences: RateLimit::default(),
@@ -189,7 +195,8 @@ impl AccessFeed {
             armed: self.feed.armed(),
             acknowledged: self.feed.acknowledged(),
             vcpus_without_ring: self.feed.ringless_vcpus(),
-            ..self.statistics
+            accounts: Accounts::new(&self.windows, &self.feed.accounts()),
+            ..self.statistics.clone()
         }
     }
 }

@@ -10,6 +10,7 @@
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 mod access_socket;
+mod accounts;
 mod alarm;
 pub mod arguments;
 mod bar_memory;

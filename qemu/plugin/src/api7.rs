@@ -3,6 +3,7 @@
 //! Another version would be another file like this one.
 
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
+use std::mem::size_of;
 use std::ptr;
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use crate::configuration::Instrumentation;
 use crate::instruction::{self, MAX_INSTRUCTION_BYTES};
 use crate::message::say;
 use crate::session::{Session, StartError};
-use crate::vcpu::MemoryAccess;
+use crate::vcpu::{MemoryAccess, Vcpu};
 
 pub(crate) type PluginId = u64;
 /// QEMU's handle of an access, valid during its callback.
@@ -26,6 +27,17 @@ pub(crate) struct Instruction([u8; 0]);
 /// Physical side of an access.
 #[repr(C)]
 pub(crate) struct HardwareAddress([u8; 0]);
+
+/// A value of each vCPU that translated code can change by itself.
+#[repr(C)]
+pub(crate) struct Scoreboard([u8; 0]);
+/// A 64-bit integer in a scoreboard.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct ScoreboardInteger {
+    pub(crate) scoreboard: *mut Scoreboard,
+    pub(crate) offset: usize,
+}
 
 /// What QEMU tells about itself at installation.
 #[derive(Debug)]
@@ -51,6 +63,7 @@ pub(crate) const NO_REGISTERS: c_int = 0;
 pub(crate) const MEMORY_READ: c_int = 1;
 pub(crate) const MEMORY_WRITE: c_int = 2;
 pub(crate) const DISCONTINUITY_INTERRUPT: c_int = 1;
+pub(crate) const INLINE_ADD: c_int = 0;
 
 unsafe extern "C" {
     fn qemu_plugin_reset(id: PluginId, callback: Callback, userdata: *mut c_void);
@@ -78,6 +91,14 @@ unsafe extern "C" {
         directions: c_int,
         userdata: *mut c_void,
     );
+    fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+        block: *mut TranslationBlock,
+        operation: c_int,
+        integer: ScoreboardInteger,
+        operand: u64,
+    );
+    fn qemu_plugin_scoreboard_new(element_bytes: usize) -> *mut Scoreboard;
+    fn qemu_plugin_u64_get(integer: ScoreboardInteger, vcpu_index: c_uint) -> u64;
     fn qemu_plugin_tb_n_insns(block: *const TranslationBlock) -> usize;
     fn qemu_plugin_tb_get_insn(block: *const TranslationBlock, index: usize) -> *mut Instruction;
     fn qemu_plugin_insn_data(
@@ -96,6 +117,16 @@ unsafe extern "C" {
 struct Plugin {
     id: PluginId,
     session: Session,
+    /// Instructions that each vCPU has begun while accesses were looked at.
+    instructions: ScoreboardInteger,
+}
+
+impl Plugin {
+    /// Adds what `vcpu` has executed to its accounts.
+    fn note_instructions(&self, vcpu_index: c_uint, vcpu: &mut Vcpu) {
+        // SAFETY: QEMU has a value for each vCPU that runs, as this one does.
+        vcpu.note_instructions(unsafe { qemu_plugin_u64_get(self.instructions, vcpu_index) });
+    }
 }
 
 /// The API version that QEMU looks for before it installs the plugin.
@@ -153,7 +184,16 @@ fn install(id: PluginId, info: &Info, arguments: &[Option<String>]) -> Result<()
     let arguments: Option<Vec<&str>> = arguments.iter().map(Option::as_deref).collect();
     let arguments = Arguments::parse(arguments.ok_or(StartError::Encoding)?)?;
     let session = Session::start(&arguments, u32::try_from(info.max_vcpus).unwrap_or(0))?;
-    let plugin = Box::leak(Box::new(Plugin { id, session }));
+    let instructions = ScoreboardInteger {
+        // SAFETY: QEMU makes them at any time; it is never freed, because translated code refers to it.
+        scoreboard: unsafe { qemu_plugin_scoreboard_new(size_of::<u64>()) },
+        offset: 0,
+    };
+    let plugin = Box::leak(Box::new(Plugin {
+        id,
+        session,
+        instructions,
+    }));
     // SAFETY: no vCPU exists yet.
     unsafe { instrument(plugin) };
     Ok(())
@@ -205,6 +245,7 @@ unsafe extern "C" fn on_interrupt(
     let Some(vcpu) = (unsafe { plugin.session.vcpu(vcpu_index) }) else {
         return;
     };
+    plugin.note_instructions(vcpu_index, vcpu);
     if plugin.session.interrupted(vcpu, now()) {
         // A reset drops all callbacks and all translated code, so that the next code to run is
         // translated with what `on_reset` registers. Asking twice is harmless.
@@ -221,8 +262,19 @@ unsafe extern "C" fn on_reset(userdata: *mut c_void) {
 }
 
 unsafe extern "C" fn on_translation(block: *mut TranslationBlock, userdata: *mut c_void) {
+    // SAFETY: QEMU hands back the userdata of the registration.
+    let instructions = unsafe { plugin(userdata) }.instructions;
     // SAFETY: QEMU gives a live block.
     let count = unsafe { qemu_plugin_tb_n_insns(block) };
+    // SAFETY: the block is live, and the scoreboard is never freed.
+    unsafe {
+        qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+            block,
+            INLINE_ADD,
+            instructions,
+            count as u64,
+        );
+    };
     for index in 0..count {
         // SAFETY: `index` is below the number of instructions.
         let instruction = unsafe { qemu_plugin_tb_get_insn(block, index) };
@@ -282,10 +334,13 @@ unsafe extern "C" fn on_access<const IS_STORE: bool>(
     userdata: *mut c_void,
 ) {
     // SAFETY: QEMU hands back the userdata of the registration.
-    let session = &unsafe { plugin(userdata) }.session;
-    if !session.is_settled(vcpu_index, virtual_address, IS_STORE) {
+    let plugin = unsafe { plugin(userdata) };
+    if !plugin
+        .session
+        .is_settled(vcpu_index, virtual_address, IS_STORE)
+    {
         // SAFETY: QEMU calls this on the vCPU's thread.
-        unsafe { access(session, vcpu_index, Access(info, virtual_address), IS_STORE) };
+        unsafe { access(plugin, vcpu_index, Access(info, virtual_address), IS_STORE) };
     }
 }
 
@@ -295,13 +350,14 @@ unsafe extern "C" fn on_access<const IS_STORE: bool>(
 /// As for [`Session::vcpu`].
 #[cold]
 #[inline(never)]
-unsafe fn access(session: &Session, vcpu_index: c_uint, access: Access, is_store: bool) {
+unsafe fn access(plugin: &Plugin, vcpu_index: c_uint, access: Access, is_store: bool) {
     // SAFETY: as the caller promises.
-    let Some(vcpu) = (unsafe { session.vcpu(vcpu_index) }) else {
+    let Some(vcpu) = (unsafe { plugin.session.vcpu(vcpu_index) }) else {
         return;
     };
     if vcpu.has_to_adopt() {
-        session.adopt(vcpu);
+        plugin.note_instructions(vcpu_index, vcpu);
+        plugin.session.adopt(vcpu);
     }
     vcpu.access(access.1, is_store, &access);
 }

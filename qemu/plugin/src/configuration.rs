@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 //! What is reported to whom, and since when.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use chmu_ring::{Arming, Hpa, Window};
@@ -19,13 +20,22 @@ pub(crate) enum Instrumentation {
     Nothing,
 }
 
-/// A window whose accesses are reported, and the device they are reported to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ReportedWindow {
-    pub(crate) window: Window,
+/// A device that is armed.
+#[derive(Debug, Clone)]
+pub(crate) struct Armed {
+    /// Its number.
     pub(crate) device: usize,
+    /// What it wants to hear of.
+    pub(crate) windows: Arc<[Window]>,
     /// The version of the configuration that began with it.
     since: u64,
+}
+
+impl Armed {
+    /// Whether the device wants to hear of this address.
+    pub(crate) fn hears_of(&self, address: Hpa) -> bool {
+        self.windows.iter().any(|window| window.contains(address))
+    }
 }
 
 /// What is in effect. Each vCPU adopts it before its next access.
@@ -36,7 +46,7 @@ pub(crate) struct Configuration {
     /// The version that began with empty caches, because nothing was looked at before.
     cold_since: u64,
     in_effect: Vec<InEffect>,
-    reported: Vec<ReportedWindow>,
+    armed: Vec<Armed>,
     instrumentation: Instrumentation,
     /// Since when accesses are looked at for nobody.
     idle_since: Option<Instant>,
@@ -49,7 +59,7 @@ impl Configuration {
             version: 0,
             cold_since: 0,
             in_effect: Vec::new(),
-            reported: Vec::new(),
+            armed: Vec::new(),
             instrumentation: Instrumentation::Nothing,
             idle_since: None,
         }
@@ -60,7 +70,7 @@ impl Configuration {
     pub(crate) fn change<'a>(
         &mut self,
         wishes: Vec<InEffect>,
-        windows: impl Iterator<Item = &'a [Window]>,
+        windows: impl Iterator<Item = &'a Arc<[Window]>>,
         instrumentation: Instrumentation,
         now: Instant,
     ) {
@@ -68,27 +78,23 @@ impl Configuration {
         if instrumentation != self.instrumentation {
             self.cold_since = self.version;
         }
-        let mut reported = Vec::new();
+        let mut armed = Vec::new();
         for (device, (wish, windows)) in wishes.iter().zip(windows).enumerate() {
-            if !is_armed(wish) {
-                continue;
+            if is_armed(wish) {
+                let is_as_before = self.in_effect.get(device) == Some(wish);
+                let mut before = self.armed.iter();
+                let before = before.find(|armed| is_as_before && armed.device == device);
+                armed.push(Armed {
+                    device,
+                    windows: Arc::clone(windows),
+                    since: before.map_or(self.version, |armed| armed.since),
+                });
             }
-            let before = self.in_effect.get(device);
-            let before = self
-                .reported
-                .iter()
-                .find(|window| window.device == device && before == Some(wish));
-            let since = before.map_or(self.version, |window| window.since);
-            reported.extend(windows.iter().map(|window| ReportedWindow {
-                window: *window,
-                device,
-                since,
-            }));
         }
-        let is_idle = instrumentation == Instrumentation::Accesses && reported.is_empty();
+        let is_idle = instrumentation == Instrumentation::Accesses && armed.is_empty();
         self.idle_since = is_idle.then(|| self.idle_since.unwrap_or(now));
         self.instrumentation = instrumentation;
-        self.reported = reported;
+        self.armed = armed;
         self.in_effect = wishes;
     }
 
@@ -100,8 +106,8 @@ impl Configuration {
         &self.in_effect
     }
 
-    pub(crate) fn reported(&self) -> &[ReportedWindow] {
-        &self.reported
+    pub(crate) fn armed(&self) -> &[Armed] {
+        &self.armed
     }
 
     pub(crate) fn instrumentation(&self) -> Instrumentation {
@@ -121,16 +127,16 @@ impl Configuration {
 
     /// Whether there are lines that caches must not hold any more since `version`.
     pub(crate) fn empties_since(&self, version: u64) -> bool {
-        self.was_blind_since(version) || self.reported.iter().any(|window| window.since > version)
+        self.was_blind_since(version) || self.armed.iter().any(|armed| armed.since > version)
     }
 
     /// Whether a line must not be held any more since `version`: a device that began to hear of
     /// its memory hears of the first access to each line. What another device hears of already stays.
     pub(crate) fn empties_line_since(&self, line_address: u64, version: u64) -> bool {
         let mut begins = false;
-        for reported in &self.reported {
-            if reported.window.contains(Hpa(line_address)) {
-                if reported.since <= version {
+        for armed in &self.armed {
+            if armed.hears_of(Hpa(line_address)) {
+                if armed.since <= version {
                     return self.was_blind_since(version);
                 }
                 begins = true;

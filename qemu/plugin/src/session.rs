@@ -39,6 +39,7 @@ pub(crate) enum StartError {
 struct Device {
     path: PathBuf,
     producer: Producer,
+    windows: Arc<[Window]>,
     gone: AtomicBool,
 }
 
@@ -47,6 +48,7 @@ impl Device {
         match Producer::connect(path) {
             Ok(producer) => Ok(Self {
                 path: path.to_owned(),
+                windows: producer.windows().into(),
                 producer,
                 gone: AtomicBool::new(false),
             }),
@@ -126,7 +128,7 @@ impl Session {
         let shortcuts = Shortcuts::new(vcpu_count, private.map_or(1, |level| level.lines));
         let devices = arguments.sockets.iter().map(|path| Device::connect(path));
         let mut devices = devices.collect::<Result<Vec<_>, _>>()?;
-        let windows = devices.iter().flat_map(|device| device.producer.windows());
+        let windows = devices.iter().flat_map(|device| device.windows.iter());
         let windows: Arc<[Window]> = windows.copied().collect();
         let only_windows = arguments.options.only_windows.then_some(windows);
         let mut vcpus: Vec<Vcpu> = (0..vcpu_count)
@@ -226,7 +228,7 @@ impl Session {
         now: Instant,
     ) {
         let before = configuration.version();
-        let windows = self.devices.iter().map(|device| device.producer.windows());
+        let windows = self.devices.iter().map(|device| &device.windows);
         configuration.change(wishes, windows, instrumentation, now);
         // From here on no vCPU has an access without a look at the configuration.
         self.shortcuts.call_all();

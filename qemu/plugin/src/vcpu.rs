@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chmu_ring::{Access, Hpa, LINE_BYTES, RingProducer, RinglessProducer, Window};
 
 use crate::cache::{Cache, VcpuShortcuts};
-use crate::configuration::{Configuration, ReportedWindow};
+use crate::configuration::{Armed, Configuration};
 use crate::pages::{PAGE_BYTES, Pages, Place};
 
 /// Bytes of the largest access that is reported as one; larger ones come in pieces.
@@ -30,6 +30,23 @@ pub(crate) enum Way {
     Ringless(RinglessProducer),
 }
 
+impl Way {
+    fn request(&mut self, armed: &Armed, record: Access<Hpa>) {
+        match self {
+            Self::Ring(ring) => {
+                if ring.count(&armed.windows, record) {
+                    ring.push(record);
+                }
+            }
+            Self::Ringless(ringless) => {
+                if armed.hears_of(record.address()) {
+                    ringless.drop_record();
+                }
+            }
+        }
+    }
+}
+
 /// What one vCPU keeps between its accesses: its cache, and the ways of its records.
 #[derive(Debug)]
 pub(crate) struct Vcpu {
@@ -40,9 +57,11 @@ pub(crate) struct Vcpu {
     only_windows: Option<Arc<[Window]>>,
     /// The way to each device, by the device's number.
     ways: Vec<Way>,
-    /// The version of the configuration that was adopted, and its windows.
+    /// The version of the configuration that was adopted, and its armed devices.
     version: u64,
-    reported: Vec<ReportedWindow>,
+    armed: Vec<Armed>,
+    /// Instructions until they were last noted.
+    instructions: u64,
     interrupts_until_look: u32,
 }
 
@@ -59,7 +78,8 @@ impl Vcpu {
             only_windows,
             ways: Vec::new(),
             version: 0,
-            reported: Vec::new(),
+            armed: Vec::new(),
+            instructions: 0,
             interrupts_until_look: INTERRUPTS_PER_LOOK,
         }
     }
@@ -90,8 +110,18 @@ impl Vcpu {
             });
         }
         self.version = configuration.version();
-        self.reported.clear();
-        self.reported.extend_from_slice(configuration.reported());
+        self.armed = configuration.armed().to_vec();
+    }
+
+    /// Takes note of how many instructions this vCPU has begun so far.
+    pub(crate) fn note_instructions(&mut self, instructions: u64) {
+        let more = instructions.wrapping_sub(self.instructions);
+        self.instructions = instructions;
+        for armed in &self.armed {
+            if let Some(Way::Ring(ring)) = self.ways.get(armed.device) {
+                ring.add_instructions(more);
+            }
+        }
     }
 
     /// Counts an interrupt; true when it is time to look whether the devices are still there.
@@ -181,19 +211,12 @@ impl Vcpu {
         }
     }
 
-    /// Gives `record` to every device that has a window there. A record that finds no room, or no
-    /// ring, is counted.
+    /// Counts a request to memory for every device that is armed, and reports it to those that have
+    /// a window there. A record that finds no room, or no ring, is counted.
     fn report(&mut self, record: Access<Hpa>) {
-        for reported in &self.reported {
-            if !reported.window.contains(record.address()) {
-                continue;
-            }
-            match self.ways.get_mut(reported.device) {
-                Some(Way::Ring(ring)) => {
-                    ring.push(record);
-                }
-                Some(Way::Ringless(ringless)) => ringless.drop_record(),
-                None => {}
+        for armed in &self.armed {
+            if let Some(way) = self.ways.get_mut(armed.device) {
+                way.request(armed, record);
             }
         }
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use chmu_spec::access::Access;
 use chmu_spec::address::Hpa;
 
+use crate::account::VcpuAccount;
 use crate::arming::Arming;
 use crate::error::Error;
 use crate::handover;
@@ -47,6 +48,8 @@ pub struct Feed {
     producer: Option<Attached>,
     /// Rings of the last producer that left, until they are drained.
     left: Option<Rings>,
+    /// The accounts of the last producer that left.
+    left_accounts: Vec<VcpuAccount>,
     batch: Vec<Access<Hpa>>,
 }
 
@@ -70,6 +73,7 @@ impl Feed {
             arming: Arming::default(),
             producer: None,
             left: None,
+            left_accounts: Vec::new(),
             batch: Vec::with_capacity(BATCH_RECORDS),
         })
     }
@@ -115,6 +119,7 @@ impl Feed {
     /// Closes the producer's socket. What it wrote can still be drained, once.
     pub fn detach(&mut self) {
         if let Some(producer) = self.producer.take() {
+            self.left_accounts = producer.rings.accounts(self.windows.len());
             self.left = Some(producer.rings);
         }
     }
@@ -160,6 +165,15 @@ impl Feed {
             let header = producer.rings.layout.header();
             header.producer.0.ringless_vcpus.load(Ordering::Relaxed)
         })
+    }
+
+    /// What the vCPUs of the attached producer did, or of the last one; those that did nothing are
+    /// not among them. Only as true as the producer: any number may be there.
+    pub fn accounts(&self) -> Vec<VcpuAccount> {
+        self.producer.as_ref().map_or_else(
+            || self.left_accounts.clone(),
+            |producer| producer.rings.accounts(self.windows.len()),
+        )
     }
 
     /// Gives the waiting records to `consume`, in batches; the records of one ring are in the order

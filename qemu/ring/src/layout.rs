@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | 0 | [`Header`], one page |
 //! | 4096 | [`RingControl`] of each ring, padded to a page |
+//! | after that | [`AccountWords`] of each ring's vCPU, padded to a page |
 //! | after that | the entries of ring 0, of ring 1, ... |
 //!
 //! Everything is an atomic integer in native byte order: both sides run on one host, and either
@@ -14,6 +15,7 @@ use std::mem::{align_of, offset_of, size_of};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use crate::account::AccountWords;
 use crate::arming::Arming;
 use crate::error::Error;
 use crate::limits::{ENTRIES_RANGE, MAX_RINGS, MAX_WINDOWS, VERSION};
@@ -107,6 +109,7 @@ const _: () = {
     assert!(align_of::<RingControl>() == 128);
     assert!(offset_of!(RingControl, consumed) == 128);
     assert!(PAGE_BYTES.is_multiple_of(size_of::<RingControl>()));
+    assert!(size_of::<OwnLine<AccountWords>>() == 384);
 };
 
 /// Sizes of a feed, checked.
@@ -137,9 +140,16 @@ impl Geometry {
     }
 
     #[allow(clippy::arithmetic_side_effects)]
+    fn account_offset(self, index: u32) -> usize {
+        self.control_offset(self.ring_count)
+            .next_multiple_of(PAGE_BYTES)
+            + index as usize * size_of::<OwnLine<AccountWords>>()
+    }
+
+    #[allow(clippy::arithmetic_side_effects)]
     fn entries_offset(self, index: u32) -> usize {
         let ring_bytes = self.entries_per_ring as usize * size_of::<u64>();
-        self.control_offset(self.ring_count)
+        self.account_offset(self.ring_count)
             .next_multiple_of(PAGE_BYTES)
             + index as usize * ring_bytes
     }
@@ -270,6 +280,11 @@ impl Layout {
     /// Control block of ring `index`, which is below the ring count.
     pub(crate) fn control(&self, index: u32) -> NonNull<RingControl> {
         self.place(self.geometry.control_offset(index))
+    }
+
+    /// Counters of the vCPU of ring `index`, which is below the ring count.
+    pub(crate) fn account(&self, index: u32) -> NonNull<AccountWords> {
+        self.place(self.geometry.account_offset(index))
     }
 
     /// First entry of ring `index`, which is below the ring count; `entries_per_ring` follow.

@@ -21,6 +21,7 @@
     )
 )]
 
+mod account;
 mod arming;
 mod cache_model;
 mod consumer;
@@ -34,6 +35,7 @@ mod reader;
 mod shared_memory;
 mod window;
 
+pub use account::{Traffic, VcpuAccount};
 pub use arming::Arming;
 pub use cache_model::{CacheLevel, CacheModel, CacheModelError};
 pub use consumer::{Feed, FeedConfig};

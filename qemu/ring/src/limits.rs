@@ -13,4 +13,4 @@ pub const ENTRIES_PER_RING: u32 = 65_536;
 /// Entries that a ring can have, of the powers of two.
 pub(crate) const ENTRIES_RANGE: RangeInclusive<u32> = 64..=1 << 20;
 /// Version of the hand-over and of the layout.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use chmu_spec::access::Access;
 use chmu_spec::address::Hpa;
 
+use crate::account::AccountWords;
 use crate::arming::Arming;
 use crate::error::Error;
 use crate::handover;
@@ -154,6 +155,7 @@ pub struct RingProducer {
     index: u32,
     control: NonNull<RingControl>,
     entries: NonNull<AtomicU64>,
+    account: NonNull<AccountWords>,
     mask: u64,
     /// Records ever written; the shared copy is written, never read again.
     written: u64,
@@ -175,6 +177,7 @@ impl RingProducer {
             index,
             control: link.layout.control(index),
             entries: link.layout.entries(index).cast(),
+            account: link.layout.account(index),
             mask: u64::from(link.layout.geometry().entries_per_ring).wrapping_sub(1),
             written: 0,
             look_at: 0,
@@ -223,6 +226,24 @@ impl RingProducer {
         self.written = self.written.wrapping_add(1);
         let written = &self.control().producer.0.written;
         written.store(self.written, Ordering::Release);
+    }
+
+    /// Counts a request of the ring's vCPU in its account; returns whether it is for one of
+    /// `windows`, those of [`Producer::windows`], and so to be pushed.
+    #[inline]
+    pub fn count(&self, windows: &[Window], request: Access<Hpa>) -> bool {
+        self.account().count(windows, request)
+    }
+
+    /// Adds to the instructions of the ring's vCPU in its account.
+    pub fn add_instructions(&self, more: u64) {
+        self.account().add_instructions(more);
+    }
+
+    #[inline]
+    fn account(&self) -> &AccountWords {
+        // SAFETY: the account lies in the mapping that `link` keeps alive, and is all atomics.
+        unsafe { self.account.as_ref() }
     }
 
     #[inline]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use chmu_spec::access::{Access, LINE_BYTES};
 use chmu_spec::address::Hpa;
 
+use crate::account::{AccountWords, VcpuAccount};
 use crate::layout::{Layout, RingControl};
 
 /// Records given to the caller of [`Rings::drain`] at a time.
@@ -59,6 +60,17 @@ impl Rings {
             ringless_lost: LostCounter::default(),
             drained: Instant::now(),
         }
+    }
+
+    /// Accounts of the vCPUs that did anything, of which so many windows are in use.
+    pub(crate) fn accounts(&self, windows: usize) -> Vec<VcpuAccount> {
+        let rings = 0..self.layout.geometry().ring_count;
+        let accounts = rings.map(|index| {
+            // SAFETY: the pointer is into the layout's mapping, which outlives this call.
+            let words: &AccountWords = unsafe { self.layout.account(index).as_ref() };
+            words.read(index, windows)
+        });
+        accounts.filter(|account| !account.is_empty()).collect()
     }
 
     /// Gives what waits in the rings that were ever written to to `consume`, through `batch`.

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What QEMU's plugin costs: processor seconds of QEMU for the same work in the guest without the
-//! plugin, with it while no unit is enabled, and while one is. Seconds of a processor hardly depend
+//! plugin, with one that does nothing at each access, with ours while no unit is enabled, and while one
+//! is, by cache. Seconds of a processor hardly depend
 //! on what else the machine does; all columns are measured in turn in each round all the same.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -18,6 +19,7 @@ use chmu_tests::processes;
 /// Unless a number is given behind `--`.
 const ROUNDS: usize = 3;
 const PROGRAM: &str = include_str!("work.rs");
+const EMPTY_PLUGIN: &str = include_str!("empty.rs");
 /// A threshold that few pages reach; the first line says that the unit counts.
 const ARM: &str = "chmu watch -o json --threshold=65535 --epoch=10s";
 
@@ -38,19 +40,40 @@ const JOBS: [(&str, &str); 5] = [
     ),
     ("add over 128 KiB, 131 M, window", "/work add 131072 4000 1"),
 ];
-const COLUMNS: [&str; 4] = ["no plugin", "disarmed", "armed, lines", "armed, none"];
+const COLUMNS: [&str; 7] = [
+    "no plugin",
+    "empty callback",
+    "disarmed",
+    "armed",
+    "armed, l2+llc",
+    "armed, window",
+    "armed, no cache",
+];
 
 /// Seconds by column; the first row is the boot, the others are [`JOBS`].
 type Round = Vec<[Option<f64>; COLUMNS.len()]>;
 
 fn main() -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let software = software(folder.path())?;
+    let program = build(
+        folder.path(),
+        "work",
+        PROGRAM,
+        &["-Ctarget-feature=+crt-static"],
+    )?;
+    let empty = build(
+        folder.path(),
+        "empty",
+        EMPTY_PLUGIN,
+        &["--crate-type=cdylib"],
+    )?;
+    let software = software(&program)?;
     let mut rounds = Vec::new();
     let given = std::env::args().find_map(|word| word.parse().ok());
     for number in 1..=given.unwrap_or(ROUNDS) {
-        let round = round(&software)?;
-        println!("round {number}: {round:.2?}");
+        let round = round(&software, &empty)?;
+        let load = fs::read_to_string("/proc/loadavg")?;
+        println!("round {number}, load {}: {round:.2?}", load.trim());
         rounds.push(round);
     }
     println!(
@@ -89,14 +112,21 @@ fn cell(rounds: &[Round], row: usize, column: usize) -> String {
     format!("{text:>24}")
 }
 
-fn software(folder: &Path) -> Result<Software> {
-    let (source, program) = (folder.join("work.rs"), folder.join("work"));
-    fs::write(&source, PROGRAM)?;
-    let built = Command::new("rustc")
-        .args(["--edition=2024", "-O", "-Ctarget-feature=+crt-static", "-o"])
-        .args([&program, &source])
+/// Builds one of the bench's own sources.
+fn build(folder: &Path, name: &str, text: &str, options: &[&str]) -> Result<PathBuf> {
+    let (source, built) = (folder.join(name).with_extension("rs"), folder.join(name));
+    fs::write(&source, text)?;
+    let status = Command::new("rustc")
+        .args(["--edition=2024", "-O"])
+        .args(options)
+        .arg("-o")
+        .args([&built, &source])
         .status()?;
-    ensure!(built.success(), "rustc fails: {built}");
+    ensure!(status.success(), "rustc fails: {status}");
+    Ok(built)
+}
+
+fn software(program: &Path) -> Result<Software> {
     let program = program.to_str().context("The folder's name is no text")?;
     let options = PlatformOptions {
         guest_files: vec![program.parse().map_err(anyhow::Error::msg)?],
@@ -105,28 +135,31 @@ fn software(folder: &Path) -> Result<Software> {
     Ok(Software::obtain(&options, None, &Progress::hidden())?.1)
 }
 
-fn round(software: &Software) -> Result<Round> {
+fn round(software: &Software, empty: &Path) -> Result<Round> {
     let mut round = vec![[None; COLUMNS.len()]; 1 + JOBS.len()];
-    let without = Software {
-        plugin: None,
-        ..software.clone()
-    };
-    let mut guest = Guest::boot(&without, &[])?;
-    round[0][0] = Some(guest.seconds()?);
-    guest.work(&mut round, 0)?;
-    guest.machine.shut_down()?;
-
-    let mut guest = Guest::boot(software, &["cache=lines:4096"])?;
-    round[0][1] = Some(guest.seconds()?);
-    guest.work(&mut round, 1)?;
-    guest.arm()?;
+    for (column, plugin) in [None, Some(empty.to_owned())].into_iter().enumerate() {
+        let software = Software {
+            plugin,
+            ..software.clone()
+        };
+        let mut guest = Guest::boot(&software, &[])?;
+        round[0][column] = Some(guest.seconds()?);
+        guest.work(&mut round, column)?;
+        guest.machine.shut_down()?;
+    }
+    let mut guest = Guest::boot(software, &[])?;
+    round[0][2] = Some(guest.seconds()?);
     guest.work(&mut round, 2)?;
-    guest.machine.shut_down()?;
-
-    let mut guest = Guest::boot(software, &["cache=none"])?;
     guest.arm()?;
     guest.work(&mut round, 3)?;
     guest.machine.shut_down()?;
+    let others = ["cache=l2:1M:16+llc:8M:16", "filter=window", "cache=none"];
+    for (column, option) in (4..).zip(others) {
+        let mut guest = Guest::boot(software, &[option])?;
+        guest.arm()?;
+        guest.work(&mut round, column)?;
+        guest.machine.shut_down()?;
+    }
     Ok(round)
 }
 

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Error, Result};
 use chmu_tests::guest::{Guest, Setup};
+use serde_json::Value;
 
 use crate::script::{PAGE_BYTES, Script, Touches};
 use crate::watch::{Report, Watch};
@@ -109,6 +110,86 @@ fn vcpus_without_a_ring_are_told() -> Result<()> {
         script.end(&mut guest)?;
     }
     guest.finish()
+}
+
+/// The accounts that the plugin keeps are what the script did, and what the device counted; with a
+/// cache they are what came through the rings.
+#[test]
+fn accounts_are_the_scripts_and_the_devices_counts() -> Result<()> {
+    let (reads, writes) = TOUCHES.iter().fold((0, 0), |(reads, writes), touches| {
+        (reads + touches.reads, writes + touches.writes)
+    });
+    for (setup, is_exact) in [(Setup::exact(), true), (Setup::default(), false)] {
+        let mut guest = Guest::boot(&setup)?;
+        let script = Script::prepare(&mut guest, PAGES, &TOUCHES)?;
+        let before = Account::read(&mut guest)?;
+        let watch = Watch::start(&mut guest, &["--threshold=1", "--epoch=300ms"])?;
+        script.run(&mut guest)?;
+        watch.end_epoch(&mut guest)?;
+        let counted = watch.counted(&mut guest, 0)?;
+        watch.stop(&mut guest)?;
+        let after = Account::read(&mut guest)?;
+        let in_window = after.window - before.window;
+        assert_eq!(
+            in_window,
+            after.records - before.records,
+            "{before:?} {after:?}"
+        );
+        assert!(in_window > 0, "{before:?} {after:?}");
+        if is_exact {
+            assert_eq!(after.reads - before.reads, reads);
+            assert_eq!(in_window, reads + writes);
+            assert_eq!(in_window, counted);
+        }
+        // The rest of the guest does far more than the script, and each access is an instruction's.
+        assert!(after.elsewhere > before.elsewhere, "{before:?} {after:?}");
+        let instructions = after.instructions - before.instructions;
+        assert!(instructions > reads + writes, "{before:?} {after:?}");
+        assert_eq!(after.by_vcpu, after.window + after.elsewhere);
+        script.end(&mut guest)?;
+        guest.finish()?;
+    }
+    Ok(())
+}
+
+/// What a device's statistics say of requests to memory.
+#[derive(Debug)]
+struct Account {
+    records: u64,
+    reads: u64,
+    window: u64,
+    elsewhere: u64,
+    /// The requests of all vCPUs to all memory.
+    by_vcpu: u64,
+    instructions: u64,
+}
+
+impl Account {
+    /// Reads them when no unit counts, and so nothing changes.
+    fn read(guest: &mut Guest) -> Result<Self> {
+        let statistics = guest.wait_for_statistics(0, "a disarmed plugin", |statistics| {
+            let feed = &statistics["feed"];
+            feed["armed"] == false && feed["acknowledged"] == true
+        })?;
+        let feed = &statistics["feed"];
+        let accounts = &feed["accounts"];
+        let number = |value: &Value| value.as_u64().with_context(|| format!("No number: {feed}"));
+        let all = |requests: &Value| {
+            Ok::<_, Error>(number(&requests["reads"])? + number(&requests["writes"])?)
+        };
+        let vcpus = accounts["vcpus"].as_array().context("No vCPUs")?;
+        let by_vcpu = vcpus
+            .iter()
+            .map(|vcpu| Ok::<_, Error>(all(&vcpu["windows"][0])? + all(&vcpu["elsewhere"])?));
+        Ok(Self {
+            records: number(&feed["records"])?,
+            reads: number(&accounts["windows"][0]["reads"])?,
+            window: all(&accounts["windows"][0])?,
+            elsewhere: all(&accounts["elsewhere"])?,
+            by_vcpu: by_vcpu.sum::<Result<u64>>()?,
+            instructions: number(&accounts["instructions"])?,
+        })
+    }
 }
 
 /// Runs the script under a watch with these options; every unit must have the count that `counted`

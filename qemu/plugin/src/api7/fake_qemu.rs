@@ -5,20 +5,22 @@
 //! translation, loads and stores, interrupts, resets.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::ffi::{CString, c_int, c_uint, c_void};
 use std::ptr;
 use std::time::{Duration, Instant};
 
 use super::{
     Callback, DiscontinuityCallback, HardwareAddress, Info, Instruction, MEMORY_READ, MEMORY_WRITE,
-    MemoryCallback, MemoryInfo, PluginId, TranslationBlock, TranslationCallback, VcpuCallback,
-    qemu_plugin_install,
+    MemoryCallback, MemoryInfo, PluginId, Scoreboard, ScoreboardInteger, TranslationBlock,
+    TranslationCallback, VcpuCallback, qemu_plugin_install,
 };
 
 const PLUGIN_ID: PluginId = 0x1234_5678_9abc_def0;
 const LOAD: MemoryInfo = 0x100;
 const STORE: MemoryInfo = 0x200;
 const SHIFT_MASK: MemoryInfo = 0xff;
+const SCOREBOARD: usize = 0x5c0;
 
 #[derive(Default)]
 struct State {
@@ -50,6 +52,8 @@ pub(super) enum Target {
 
 thread_local! {
     static STATE: RefCell<State> = RefCell::default();
+    /// The only scoreboard: an integer of each vCPU.
+    static BEGUN: RefCell<HashMap<c_uint, u64>> = RefCell::default();
     static COUNTS: Cell<Counts> = Cell::default();
     static START: Instant = Instant::now();
 }
@@ -83,7 +87,11 @@ pub(super) struct FakeInstruction {
 }
 
 /// A translated block of guest code.
-pub(super) struct FakeBlock(Vec<FakeInstruction>);
+pub(super) struct FakeBlock {
+    instructions: Vec<FakeInstruction>,
+    /// What is added for each vCPU that begins the block.
+    added: u64,
+}
 
 /// Installs the plugin as QEMU does, and returns its answer.
 pub(super) fn install(target: &str, max_vcpus: c_int, arguments: &[&str]) -> c_int {
@@ -130,7 +138,10 @@ pub(super) fn translate(instructions: &[&[u8]]) -> FakeBlock {
         memory: Vec::new(),
         executed: Vec::new(),
     });
-    let mut block = FakeBlock(instructions.collect());
+    let mut block = FakeBlock {
+        instructions: instructions.collect(),
+        added: 0,
+    };
     if let Some((callback, userdata)) = STATE.with_borrow(|state| state.translation) {
         // SAFETY: the plugin registered this pair; the block lives until the call returns.
         unsafe { callback(ptr::from_mut(&mut block).cast(), userdata) };
@@ -141,14 +152,19 @@ pub(super) fn translate(instructions: &[&[u8]]) -> FakeBlock {
 impl FakeBlock {
     /// Whether anything was registered for the block's instructions.
     pub(super) fn is_instrumented(&self) -> bool {
-        let mut instructions = self.0.iter();
+        let mut instructions = self.instructions.iter();
         instructions
             .any(|instruction| !instruction.memory.is_empty() || !instruction.executed.is_empty())
     }
 
+    /// vCPU `vcpu_index` begins the block.
+    pub(super) fn begin(&self, vcpu_index: c_uint) {
+        BEGUN.with_borrow_mut(|begun| *begun.entry(vcpu_index).or_default() += self.added);
+    }
+
     /// vCPU `vcpu_index` executes instruction `index`, which accesses no memory.
     pub(super) fn execute(&self, vcpu_index: c_uint, index: usize) {
-        for (callback, userdata) in &self.0[index].executed {
+        for (callback, userdata) in &self.instructions[index].executed {
             // SAFETY: the plugin registered this pair.
             unsafe { callback(vcpu_index, *userdata) };
         }
@@ -171,7 +187,7 @@ impl FakeBlock {
         } else {
             MEMORY_READ
         };
-        for (callback, directions, userdata) in &self.0[0].memory {
+        for (callback, directions, userdata) in &self.instructions[0].memory {
             if directions & direction != 0 {
                 // SAFETY: the plugin registered this pair.
                 unsafe { callback(vcpu_index, info, address, *userdata) };
@@ -241,10 +257,40 @@ unsafe extern "C" fn qemu_plugin_register_vcpu_mem_cb(
 }
 
 #[unsafe(no_mangle)]
+extern "C" fn qemu_plugin_scoreboard_new(element_bytes: usize) -> *mut Scoreboard {
+    assert_eq!(element_bytes, 8);
+    ptr::without_provenance_mut(SCOREBOARD)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn qemu_plugin_u64_get(integer: ScoreboardInteger, vcpu_index: c_uint) -> u64 {
+    check(integer);
+    BEGUN.with_borrow(|begun| begun.get(&vcpu_index).copied().unwrap_or_default())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(
+    block: *mut TranslationBlock,
+    operation: c_int,
+    integer: ScoreboardInteger,
+    operand: u64,
+) {
+    check(integer);
+    assert_eq!(operation, super::INLINE_ADD);
+    // SAFETY: the plugin got the block from `translate`.
+    let block: &mut FakeBlock = unsafe { &mut *block.cast() };
+    block.added += operand;
+}
+
+fn check(integer: ScoreboardInteger) {
+    assert_eq!((integer.scoreboard.addr(), integer.offset), (SCOREBOARD, 0));
+}
+
+#[unsafe(no_mangle)]
 unsafe extern "C" fn qemu_plugin_tb_n_insns(block: *const TranslationBlock) -> usize {
     // SAFETY: the plugin got the block from `translate`.
     let block: &FakeBlock = unsafe { &*block.cast() };
-    block.0.len()
+    block.instructions.len()
 }
 
 #[unsafe(no_mangle)]
@@ -254,7 +300,7 @@ unsafe extern "C" fn qemu_plugin_tb_get_insn(
 ) -> *mut Instruction {
     // SAFETY: the plugin got the block from `translate`.
     let block: &mut FakeBlock = unsafe { &mut *block.cast() };
-    ptr::from_mut(&mut block.0[index]).cast()
+    ptr::from_mut(&mut block.instructions[index]).cast()
 }
 
 #[unsafe(no_mangle)]

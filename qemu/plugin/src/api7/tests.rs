@@ -18,6 +18,7 @@ const MOVE_TO_CR3: &[u8] = &[0x0f, 0x22, 0xd8];
 /// More than the interrupts between two looks whether a device is there.
 const MANY_INTERRUPTS: u32 = 1000;
 
+mod accounts;
 mod arming;
 
 /// A device: an access socket and the feed behind it.
