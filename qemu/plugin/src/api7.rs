@@ -127,6 +127,14 @@ impl Plugin {
         // SAFETY: QEMU has a value for each vCPU that runs, as this one does.
         vcpu.note_instructions(unsafe { qemu_plugin_u64_get(self.instructions, vcpu_index) });
     }
+
+    /// Has `vcpu` do what a change of the configuration asks of it.
+    #[cold]
+    #[inline(never)]
+    fn adopt(&self, vcpu_index: c_uint, vcpu: &mut Vcpu) {
+        self.note_instructions(vcpu_index, vcpu);
+        self.session.adopt(vcpu);
+    }
 }
 
 /// The API version that QEMU looks for before it installs the plugin.
@@ -356,8 +364,7 @@ unsafe fn access(plugin: &Plugin, vcpu_index: c_uint, access: Access, is_store: 
         return;
     };
     if vcpu.has_to_adopt() {
-        plugin.note_instructions(vcpu_index, vcpu);
-        plugin.session.adopt(vcpu);
+        plugin.adopt(vcpu_index, vcpu);
     }
     vcpu.access(access.1, is_store, &access);
 }
