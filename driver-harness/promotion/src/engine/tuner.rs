@@ -350,7 +350,8 @@ impl Tuner {
             let wished = gap
                 .filter(|gap| *gap > now)
                 .unwrap_or(now.saturating_mul(2));
-            self.is_for_room = false;
+            // What was equally hot may be told apart for a moment, on a machine that others hold up.
+            self.is_for_room &= now > self.usual.threshold;
             let change = self.set_threshold(wished.min(most), "the list overflows");
             self.raised_from = Some(now);
             return Some(change);

@@ -255,7 +255,8 @@ impl<'a> Bench<'a> {
         self.finish_promotion(promotion)
     }
 
-    /// Waits until the ledger of a promotion that runs has so many lines with this text.
+    /// Waits until the ledger of a promotion that runs has so many lines with this text, for as long as
+    /// there are more and more of them.
     pub(super) fn wait_for_lines(
         &mut self,
         promotion: &Promotion,
@@ -263,10 +264,15 @@ impl<'a> Bench<'a> {
         lines: u64,
     ) -> Result<()> {
         let counted = format!("grep -cF '{text}' {}", promotion.ledger);
-        self.wait_until(
-            promotion.process_id,
-            &format!("[ \"$({counted})\" -ge {lines} ]"),
-        )
+        loop {
+            let there = self.shell(&format!("{counted} || true"))?;
+            let there: u64 = there.parse().context("No lines are counted")?;
+            if there >= lines {
+                return Ok(());
+            }
+            let more = format!("[ \"$({counted})\" -gt {there} ]");
+            self.wait_until(promotion.process_id, &more)?;
+        }
     }
 
     /// Waits until as many of a workload's pages that are hot now are promoted as a proof demands.

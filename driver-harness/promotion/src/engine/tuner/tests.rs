@@ -489,6 +489,44 @@ fn what_a_list_had_no_room_for_is_found_when_it_is_less_hot() {
     assert!(machine.tuner.is_settled());
 }
 
+/// The same where the machine stands still while memory is watched in parts, and hurries afterwards: a few
+/// pages are above the next threshold for a moment, which is not all that is hot.
+#[test]
+fn what_a_list_had_no_room_for_is_found_after_a_standstill() {
+    let mut device = usual((400, 1));
+    (device.hot, device.list) = (500, 63);
+    let mut machine = Machine::new(device, 1);
+    while machine.tuner.parts == 1 {
+        machine.epochs(1, false);
+    }
+    machine.device.traffic = (0, 0);
+    while machine.tuner.parts > 1 {
+        machine.epochs(1, false);
+    }
+    machine.device.traffic = (400, 1);
+    let before = machine.device.settings.threshold;
+    while machine.device.settings.threshold <= before {
+        machine.epochs(1, false);
+    }
+    let all = machine.device.hot;
+    (machine.device.hot, machine.device.traffic) = (20, (2_000, 1));
+    machine.epochs(3, false);
+    (machine.device.hot, machine.device.traffic) = (all, (400, 1));
+    machine.epochs(30, false);
+    let (right, _) = machine.right_and_wrong();
+    assert!(
+        right == all || !machine.tuner.is_settled(),
+        "{right} of {all}"
+    );
+    machine.epochs(2_000, false);
+    assert_eq!(
+        machine.right_and_wrong(),
+        (500, 0),
+        "{:?}",
+        machine.device.settings
+    );
+}
+
 #[test]
 fn what_a_source_does_not_take_is_asked_for_once() {
     let device = usual((1, 1));

@@ -28,6 +28,8 @@ const OTHERS: u64 = 256;
 const PAGE_BYTES: u64 = 4096;
 const KEPT_BACK_FAST: u64 = 4096;
 const FILL_STEPS: u32 = 50;
+/// A hot page has a fifth of its accesses on a quiet machine at least, a cold one a hundredth of that.
+const SETTINGS: &str = "--threshold 16 --epoch 500ms --no-tune";
 /// A file system in the target's memory.
 const FOLDER: &str = "/run/full";
 /// The kernel takes memory back when a node runs short: then these rise.
@@ -50,7 +52,7 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
     let before = fill(bench)?;
     let kept_back = kept_back(bench)?;
     let reclaimed = number(bench, RECLAIM)?;
-    let options = format!("--target {TARGET} --threshold 16 --no-tune");
+    let options = format!("--target {TARGET} {SETTINGS}");
     let promotion = bench.start_promotion(&options)?;
     bench.go(&workload)?;
     bench.wait_for_lines(&promotion, "\"reason\":\"target_full\"", 1)?;
