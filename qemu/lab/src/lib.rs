@@ -19,5 +19,6 @@ pub mod scenario;
 pub mod size;
 pub mod test_run;
 pub mod topology;
+pub mod userland;
 
 pub use chmu_launcher::progress;

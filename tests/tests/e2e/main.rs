@@ -24,4 +24,5 @@ mod shell;
 mod signals;
 mod targets;
 mod tools;
+mod userland;
 mod watch;

@@ -14,7 +14,9 @@ mod fetch;
 mod kernel_config;
 mod mutants;
 mod names;
+mod run;
 mod scenario;
+mod storage;
 mod test;
 
 /// Below the help.
@@ -54,6 +56,8 @@ enum Verb {
     KernelConfig,
     /// Breaks the device's rules one by one and shows which conformance cases notice.
     Mutants(mutants::Options),
+    /// Runs a program of a Debian userland in a guest, on the CXL memory and with promotion as you like.
+    Run(Box<run::Options>),
     /// Runs ready-made scenarios in guests: strangers, full nodes, odd machines, killed programs.
     Scenario(scenario::Options),
     /// Runs all tests, those in guests included.
@@ -71,6 +75,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Fetch(options) => fetch::run(&options),
         Verb::KernelConfig => kernel_config::run(),
         Verb::Mutants(options) => mutants::run(&options),
+        Verb::Run(options) => run::run(&options),
         Verb::Scenario(options) => scenario::run(&options),
         Verb::Test(options) => test::run(options),
         Verb::Unknown(words) => Err(refuse(&words)),

@@ -3,6 +3,8 @@
 # The guest's first process. Kernel command line:
 #   chmu.mode=region|vfio|none   which driver gets the CXL devices (default: region)
 #   chmu.memory=dax   the region's memory is a dax device (default: System RAM)
+#   chmu.root=DEVICE|shareN   what programs see is the file system on it (default: this one)
+#   chmu.grow   the file system takes all of its device
 #   chmu.shell   a shell on the console; the machine goes down when it ends
 #   chmu.hostname=NAME   (default: chmu)
 #   LINES=NUMBER COLUMNS=NUMBER   size of the console's terminal; the kernel hands both on
@@ -33,11 +35,13 @@ mount_file_systems() {
 }
 
 read_command_line() {
-    mode=region memory= shell= name=chmu
+    mode=region memory= root= grow= shell= name=chmu
     for word in $(cat /proc/cmdline); do
         case $word in
         chmu.mode=*) mode=${word#*=} ;;
         chmu.memory=*) memory=${word#*=} ;;
+        chmu.root=*) root=${word#*=} ;;
+        chmu.grow) grow=yes ;;
         chmu.hostname=*) name=${word#*=} ;;
         chmu.shell) shell=yes ;;
         esac
@@ -95,6 +99,54 @@ bind_vfio() {
     done
 }
 
+# A folder of the host's.
+mount_share() {
+    mount -t 9p -o "trans=virtio,version=9p2000.L,msize=512000,$2" "$1" "$3" ||
+        complain "cannot mount the shared folder on $3"
+}
+
+# Below $1. A line for each, with tag, rw or ro, and place.
+mount_shares() {
+    [ -e /etc/chmu-mounts ] || return 0
+    while IFS="$(printf '\t')" read -r tag access place; do
+        mkdir -p "$1$place"
+        mount_share "$tag" "$access" "$1$place"
+    done </etc/chmu-mounts
+}
+
+# What is written to a shared root file system stays in the guest's memory.
+mount_root() {
+    case $root in
+    share*)
+        mkdir -p /below /above
+        mount_share "$root" ro /below
+        mount -t tmpfs none /above
+        mkdir -p /above/files /above/work
+        mount -t overlay -o lowerdir=/below,upperdir=/above/files,workdir=/above/work none /root
+        ;;
+    *) mount "$root" /root ;;
+    esac
+}
+
+# Everything that is mounted moves along, but for /tmp, which the new file system has itself.
+enter_root() {
+    mkdir -p /root
+    if ! mount_root; then
+        complain "cannot mount $root, the root file system"
+        poweroff -f
+    fi
+    umount /tmp
+    for folder in proc sys dev run; do
+        mkdir -p "/root/$folder"
+        mount --move "/$folder" "/root/$folder"
+    done
+    mkdir -p /root/usr/local/bin /root/usr/local/lib/chmu
+    cp /usr/bin/chmu /root/usr/local/bin/chmu
+    cp /usr/bin/busybox /userland-init /root/usr/local/lib/chmu/
+    mount_shares /root
+    exec switch_root /root /usr/local/lib/chmu/userland-init ${shell:+shell} ${grow:+"$root"}
+}
+
 mount_file_systems
 read_command_line
 hostname "$name"
@@ -109,6 +161,11 @@ none) ;;
 *) complain "chmu.mode=$mode is none of region, vfio and none" ;;
 esac
 load_modules own
+if [ -n "$root" ] || [ -e /etc/chmu-mounts ]; then
+    load_modules storage
+fi
+[ -z "$root" ] || enter_root
+mount_shares ""
 if [ -n "$shell" ]; then
     [ -z "$LINES" ] || stty rows "$LINES" cols "$COLUMNS" </dev/console
     unset LINES COLUMNS

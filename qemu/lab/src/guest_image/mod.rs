@@ -16,6 +16,8 @@ use crate::elf;
 use crate::platform::{GuestFile, Kernel, Module};
 
 const INIT: &str = include_str!("init.sh");
+/// The first process in a root file system of its own, once `init.sh` has changed to that.
+const USERLAND_INIT: &str = include_str!("userland_init.sh");
 /// Where init mounts file systems.
 const MOUNT_POINTS: [&str; 4] = ["proc", "run", "sys", "tmp"];
 /// As in distributions: everything is in `/usr`, and what used to be beside it is a link there.
@@ -53,6 +55,7 @@ impl GuestImage<'_> {
         }
         archive.console()?;
         archive.file("init", INIT.as_bytes(), true)?;
+        archive.file("userland-init", USERLAND_INIT.as_bytes(), true)?;
         archive.file("usr/bin/busybox", &static_program(self.busybox)?, true)?;
         archive.file("usr/bin/chmu", &static_program(self.program)?, true)?;
         add_modules(&mut archive, self.kernel)?;
@@ -88,6 +91,7 @@ fn add_modules(archive: &mut Archive, kernel: &Kernel) -> Result<()> {
         ("region", &kernel.region_modules),
         ("dax", &kernel.dax_modules),
         ("vfio", &kernel.vfio_modules),
+        ("storage", &kernel.storage_modules),
         ("own", &kernel.own_modules),
     ] {
         let path = format!("usr/lib/modules/{mode}.order");

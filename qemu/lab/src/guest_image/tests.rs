@@ -59,6 +59,7 @@ fn kernel() -> Kernel {
         region_modules: vec![module("einj"), module("cxl_pci")],
         dax_modules: vec![module("kmem")],
         vfio_modules: vec![module("einj"), module("vfio_pci")],
+        storage_modules: vec![module("ext4")],
         own_modules: vec![module("cxl_pci"), module("mine")],
     }
 }

@@ -23,6 +23,7 @@ mod qemu_options;
 mod run;
 mod run_folder;
 mod software;
+mod storage;
 mod terminal_window;
 mod wards;
 
@@ -46,9 +47,10 @@ pub use self::failure::{Cause, Failure, LogEnd};
 pub use self::guest::Output;
 pub use self::interactive::{DeviceCommand, DryRun, dry_run, run_on_terminal};
 pub use self::interruption::Interrupted;
-pub use self::options::{MachineOptions, MemoryAs, Mode, READY_TIMEOUT};
+pub use self::options::{MachineOptions, MemoryAs, Mode, READY_TIMEOUT, Root};
 pub use self::plugin_options::check_plugin_options;
 pub use self::software::Software;
+pub use self::storage::{Disk, DiskFormat, Keeping, Mount, Share};
 
 /// A guest without anything to do goes down within this time.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);

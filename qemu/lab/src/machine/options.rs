@@ -4,6 +4,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::storage::{Disk, Share};
+
 /// Enough for a guest on a busy machine; a boot takes a few seconds.
 pub const READY_TIMEOUT: Duration = Duration::from_secs(180);
 
@@ -47,9 +49,29 @@ pub enum MemoryAs {
     Dax,
 }
 
+/// The file system that a guest's programs see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Root {
+    /// The lab's own, in memory: busybox, `chmu` and what a user adds.
+    #[default]
+    Initramfs,
+    /// That of the first disk.
+    Disk,
+    /// The same, which grows to the disk's size first; ext4.
+    GrowingDisk,
+    /// The first share's folder. What the guest writes is kept in its memory.
+    Share,
+}
+
 /// What a machine is to be like.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MachineOptions {
+    /// The file system that the guest's programs see.
+    pub root: Root,
+    /// Disks of the guest's: the first is `/dev/vda`.
+    pub disks: Vec<Disk>,
+    /// Folders of the host's that the guest can mount.
+    pub shares: Vec<Share>,
     /// The device's driver in the guest.
     pub mode: Mode,
     /// What the CXL memory is.
@@ -79,6 +101,9 @@ pub struct MachineOptions {
 impl Default for MachineOptions {
     fn default() -> Self {
         Self {
+            root: Root::default(),
+            disks: Vec::new(),
+            shares: Vec::new(),
             mode: Mode::default(),
             memory_as: MemoryAs::default(),
             plugin_options: Vec::new(),

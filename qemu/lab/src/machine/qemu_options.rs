@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use chmu_proof::observation::PORT_NAME;
 use serde_json::json;
 
-use super::options::{MachineOptions, MemoryAs};
+use super::options::{MachineOptions, MemoryAs, Root};
+use super::storage::put_storage;
 use super::terminal_window::TerminalWindow;
 use crate::size::ByteSize;
 use crate::topology::{Node, PlacedWindow, Topology};
@@ -74,6 +75,7 @@ pub(super) fn qemu_options(
         list.put("-device", "intel-iommu,intremap=on,caching-mode=on");
     }
     put_oracles(&mut list, &files.sockets);
+    put_storage(&mut list, &options.disks, &options.shares);
     let (busless, others) = split_busless_devices(&options.qemu_arguments);
     list.0.extend(busless);
     put_devices(&mut list, topology, files);
@@ -153,6 +155,7 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         words.push("intel_iommu=on iommu=pt".to_owned());
     }
     words.push(format!("chmu.mode={}", options.mode));
+    words.extend(root_words(options));
     if options.memory_as == MemoryAs::Dax {
         words.push("chmu.memory=dax".to_owned());
         // Else the kernel takes the memory before daxctl does, which daxctl refuses.
@@ -161,6 +164,17 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
     }
     words.extend(options.append.iter().cloned());
     words.join(" ")
+}
+
+/// How the guest's init finds the root file system.
+fn root_words(options: &MachineOptions) -> Vec<String> {
+    let words: &[&str] = match options.root {
+        Root::Initramfs => &[],
+        Root::Disk => &["chmu.root=/dev/vda"],
+        Root::GrowingDisk => &["chmu.root=/dev/vda", "chmu.grow"],
+        Root::Share => &["chmu.root=share0"],
+    };
+    words.iter().map(|&word| word.to_owned()).collect()
 }
 
 /// What firmware says of memory that is for drivers to give out: it turns from RAM (1) into
@@ -351,19 +365,19 @@ fn plugin_option(plugin: &Path, options: &MachineOptions, files: &MachineFiles) 
 }
 
 /// A path within an option's value: QEMU takes a doubled comma for one.
-fn option_value(path: &Path) -> String {
+pub(super) fn option_value(path: &Path) -> String {
     path.to_string_lossy().replace(',', ",,")
 }
 
 #[derive(Debug, Default)]
-struct OptionList(Vec<String>);
+pub(super) struct OptionList(Vec<String>);
 
 impl OptionList {
-    fn flag(&mut self, name: &str) {
+    pub(super) fn flag(&mut self, name: &str) {
         self.0.push(name.to_owned());
     }
 
-    fn put(&mut self, name: &str, value: impl Into<String>) {
+    pub(super) fn put(&mut self, name: &str, value: impl Into<String>) {
         self.0.extend([name.to_owned(), value.into()]);
     }
 }

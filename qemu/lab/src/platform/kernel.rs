@@ -13,6 +13,18 @@ use super::modules::{Module, ModuleFolder, ModuleRequest};
 const REGION_MODULES: [&str; 4] = ["cxl_port", "cxl_mem", "cxl_acpi", "cxl_pci"];
 /// What gives a region's memory out as a dax device, and takes it as System RAM.
 const DAX_MODULES: [&str; 3] = ["dax_cxl", "device_dax", "kmem"];
+/// What a guest needs for disks and for folders of the host's. Linux 6.12 has the checksums of ext4 in a
+/// module that none depends on; others have some of these built in, or by other names.
+const STORAGE_MODULES: [&str; 6] = [
+    "virtio_pci",
+    "virtio_blk",
+    "crc32c_generic",
+    "ext4",
+    "overlay",
+    "9p",
+];
+/// 9p finds its way to QEMU through this.
+const SHARE_TRANSPORT: &str = "9pnet_virtio";
 /// What the VFIO mode loads.
 const VFIO_MODULES: [&str; 2] = ["vfio_iommu_type1", "vfio_pci"];
 
@@ -30,6 +42,8 @@ pub struct Kernel {
     pub dax_modules: Vec<Module>,
     /// For a guest with `vfio-pci` bound, in load order; empty when the kernel lacks VFIO.
     pub vfio_modules: Vec<Module>,
+    /// For a guest with disks or shared folders, in load order; those that the kernel has as modules.
+    pub storage_modules: Vec<Module>,
     /// What a user wants besides, in load order; some may be in the others.
     pub own_modules: Vec<Module>,
 }
@@ -48,6 +62,7 @@ impl Kernel {
             region_modules: Vec::new(),
             dax_modules: Vec::new(),
             vfio_modules: Vec::new(),
+            storage_modules: Vec::new(),
             own_modules: Vec::new(),
         };
         let release = &kernel.release;
@@ -63,6 +78,7 @@ impl Kernel {
             let loaded = &kernel.region_modules;
             kernel.dax_modules.retain(|module| !loaded.contains(module));
             kernel.vfio_modules = optional_modules(&folder, release, &VFIO_MODULES, "VFIO mode");
+            kernel.storage_modules = storage_modules(&folder, release);
         }
         Ok(kernel)
     }
@@ -73,6 +89,7 @@ impl Kernel {
             &self.region_modules,
             &self.dax_modules,
             &self.vfio_modules,
+            &self.storage_modules,
             &self.own_modules,
         ];
         sets.into_iter().flatten()
@@ -90,6 +107,22 @@ fn optional_modules(
         log::warn!("The guest's {mode} will not work: {error:#}");
         Vec::new()
     })
+}
+
+/// Those that there are: what is missing is missed by the guest's init, if it is wanted.
+fn storage_modules(folder: &ModuleFolder, release: &str) -> Vec<Module> {
+    let mut order: Vec<Module> = Vec::new();
+    for name in STORAGE_MODULES.iter().chain([&SHARE_TRANSPORT]) {
+        match folder.load_order(&[name], release) {
+            Ok(modules) => {
+                let new = modules.into_iter().filter(|module| !order.contains(module));
+                let new: Vec<_> = new.collect();
+                order.extend(new);
+            }
+            Err(error) => log::debug!("{name} is no module of Linux {release}: {error:#}"),
+        }
+    }
+    order
 }
 
 /// The release in a bzImage (Linux x86 boot protocol: `HdrS` at 0x202, `kernel_version` at 0x20e).

@@ -19,8 +19,8 @@ use crate::cache::Cache;
 use crate::elf;
 use crate::progress::Progress;
 
-pub(crate) use debian::check_tools;
 pub use debian::{Contents, PackageSet, Packages, TOOLS, mirror, reach};
+pub(crate) use debian::{Download, Layer, check_tools};
 pub use guest_file::GuestFile;
 pub use kernel::Kernel;
 pub use modules::{Module, ModuleRequest};

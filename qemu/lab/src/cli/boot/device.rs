@@ -15,7 +15,7 @@ use vfio_user_chmu::socket_file;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Device")]
 #[group(skip)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// A ready-made device; vfio-user-chmu --list-profiles names them.
     #[arg(long, value_name = "NAME")]
     profile: Option<ProfileName>,
@@ -46,11 +46,15 @@ pub(super) struct Options {
     oracle: bool,
     /// Runs QEMU without the plugin: the device hears of no access, or of those that you make.
     #[arg(long, conflicts_with = "plugin_option")]
-    pub(super) no_plugin: bool,
+    pub(in crate::cli) no_plugin: bool,
 }
 
 impl Options {
-    pub(super) fn apply_to(&self, options: &mut MachineOptions, topology: &Topology) -> Result<()> {
+    pub(in crate::cli) fn apply_to(
+        &self,
+        options: &mut MachineOptions,
+        topology: &Topology,
+    ) -> Result<()> {
         let devices = topology.devices().len();
         ensure!(
             self.clock_socket.is_empty() || self.clock == ClockSource::Manual,

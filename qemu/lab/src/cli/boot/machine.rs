@@ -10,10 +10,10 @@ use chmu_lab::topology::{Device, Topology, Window};
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Machine")]
 #[group(skip)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// A ready-made machine, which the options below change; list prints what there is.
     #[arg(long, value_name = "NAME", default_value = "default")]
-    pub(super) topology: TopologyChoice,
+    pub(in crate::cli) topology: TopologyChoice,
     /// Number of processors of each node that has some.
     #[arg(long, value_name = "COUNT")]
     smp: Option<u32>,
@@ -30,7 +30,7 @@ pub(super) struct Options {
 
 /// What `--topology` asks for.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum TopologyChoice {
+pub(in crate::cli) enum TopologyChoice {
     /// To know what there is.
     List,
     /// This machine.
@@ -50,7 +50,7 @@ impl FromStr for TopologyChoice {
 
 impl Options {
     /// The chosen topology, as far as nothing else is said.
-    pub(super) fn topology(&self) -> Topology {
+    pub(in crate::cli) fn topology(&self) -> Topology {
         let mut topology = match self.topology {
             TopologyChoice::List => Topology::default(),
             TopologyChoice::Preset(preset) => preset.topology(),

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo lab boot`.
 
-mod device;
+pub(super) mod device;
 mod guest;
-mod machine;
-mod qemu;
+pub(super) mod machine;
+pub(super) mod qemu;
 mod script;
 
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use chmu::program;
 use chmu_lab::kernel_config;
 use chmu_lab::machine::{Interrupted, MachineOptions, Software, dry_run, run_on_terminal};
@@ -19,6 +19,7 @@ use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
 use chmu_lab::topology::presets::Listing;
 
+use super::storage::{self, RootFileSystem};
 use super::usage_error;
 use machine::TopologyChoice;
 use script::Script;
@@ -39,8 +40,14 @@ pub(super) struct Options {
     /// The form in which --dry-run prints the commands.
     #[arg(short, long, value_enum, default_value_t, requires = "dry_run")]
     output: Format,
+    /// What the guest's programs see: busybox, debian, or your own disk image or folder, whose changes
+    /// are forgotten.
+    #[arg(long, value_name = "WHAT", default_value_t = RootFileSystem::Busybox)]
+    rootfs: RootFileSystem,
     #[command(flatten)]
     guest: guest::Options,
+    #[command(flatten)]
+    storage: storage::Options,
     #[command(flatten)]
     machine: machine::Options,
     #[command(flatten)]
@@ -57,6 +64,12 @@ impl Options {
         let topology = self.machine.topology();
         topology.validate()?;
         self.platform.check_values()?;
+        self.storage.check(&self.rootfs, &self.platform)?;
+        ensure!(
+            !self.dry_run || self.rootfs != RootFileSystem::Debian,
+            "--dry-run prints commands for later, and a userland's disk is gone when the lab ends; \
+             leave one of the two out"
+        );
         let mut options = MachineOptions {
             keep: self.keep,
             ..MachineOptions::default()
@@ -100,6 +113,15 @@ fn boot(
 ) -> Result<ExitCode> {
     let progress = Progress::new();
     let mut platform = options.platform.clone();
+    let mut machine_options = machine_options.clone();
+    let _disk = options.storage.apply(
+        &options.rootfs,
+        &[],
+        &mut platform,
+        &mut machine_options,
+        &progress,
+    )?;
+    let machine_options = &machine_options;
     platform
         .guest_files
         .extend(options.guest.run.iter().map(Script::file));

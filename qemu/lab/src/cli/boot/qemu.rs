@@ -7,7 +7,7 @@ use chmu_lab::machine::MachineOptions;
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "QEMU")]
 #[group(skip)]
-pub(super) struct Options {
+pub(in crate::cli) struct Options {
     /// Another device for the guest, as behind QEMU's -device; without bus= it sits beside the CXL
     /// host bridge.
     #[arg(long, value_name = "DEVICE")]
@@ -18,7 +18,7 @@ pub(super) struct Options {
 }
 
 impl Options {
-    pub(super) fn apply_to(&self, options: &mut MachineOptions) -> Result<()> {
+    pub(in crate::cli) fn apply_to(&self, options: &mut MachineOptions) -> Result<()> {
         for device in &self.device {
             options
                 .qemu_arguments

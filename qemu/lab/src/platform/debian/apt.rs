@@ -15,20 +15,14 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::progress::Progress;
 
 /// What Debian signs its suites with.
+/// Debian's keys, where the machine has them.
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
-/// Debian's stable release that the lab takes its platform from.
+/// The key that signs the suites below, of Debian's package debian-archive-keyring: for machines that have
+/// apt, but are no Debian. Its fingerprint is 04B54C3CDCA79751B16BC6B5225629DF75B188BD.
+const OWN_KEYRING: &[u8] = include_bytes!("debian-archive-trixie-automatic.gpg");
 pub(super) const STABLE: &str = "trixie";
 /// Newer QEMU and kernel packages for the stable release.
 pub(super) const BACKPORTS: &str = "trixie-backports";
-
-/// Nothing unsigned is used.
-pub(super) fn check_keyring() -> Result<()> {
-    ensure!(
-        Path::new(KEYRING).exists(),
-        "{KEYRING} is missing; install the package debian-archive-keyring"
-    );
-    Ok(())
-}
 
 /// A package of one version, as apt chose it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +45,8 @@ impl Apt {
             fs::create_dir_all(folder.join("lists/partial"))?;
             fs::create_dir_all(folder.join("cache/archives/partial"))?;
             fs::write(folder.join("status"), "")?;
-            fs::write(folder.join("suites.sources"), sources(mirror))?;
+            let keyring = keyring(Path::new(KEYRING), folder)?;
+            fs::write(folder.join("suites.sources"), sources(mirror, &keyring))?;
             let settings = folder.join("apt.conf");
             fs::write(&settings, apt_settings(folder) + &machine)?;
             Ok(settings)
@@ -132,10 +127,21 @@ impl Apt {
     }
 }
 
-fn sources(mirror: &str) -> String {
+/// The machine's own keys, else the lab's, in a file in the folder. Nothing unsigned is used.
+fn keyring(machine: &Path, folder: &Path) -> io::Result<PathBuf> {
+    if machine.exists() {
+        return Ok(machine.to_owned());
+    }
+    let own = folder.join("keyring.gpg");
+    fs::write(&own, OWN_KEYRING)?;
+    Ok(own)
+}
+
+fn sources(mirror: &str, keyring: &Path) -> String {
+    let keyring = keyring.display();
     format!(
         "Types: deb\nURIs: {mirror}\nSuites: {STABLE} {BACKPORTS}\nComponents: main\n\
-         Architectures: amd64\nTargets: Packages\nSigned-By: {KEYRING}\n"
+         Architectures: amd64\nTargets: Packages\nSigned-By: {keyring}\n"
     )
 }
 
@@ -279,6 +285,16 @@ mod tests {
             "Acquire::http::Proxy \"http://proxy.example:3128\";\n\
              acquire::Check-Valid-Until \"false\";\n"
         );
+    }
+
+    #[test]
+    fn a_machine_without_debians_keys_gets_the_labs() {
+        let folder = tempfile::tempdir().unwrap();
+        let machine = folder.path().join("machine.gpg");
+        let chosen = keyring(&machine, folder.path()).unwrap();
+        assert_eq!(fs::read(chosen).unwrap(), OWN_KEYRING);
+        fs::write(&machine, "").unwrap();
+        assert_eq!(keyring(&machine, folder.path()).unwrap(), machine);
     }
 
     #[test]

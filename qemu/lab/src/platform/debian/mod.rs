@@ -8,6 +8,7 @@ mod fetching;
 mod mirror;
 mod packages;
 mod unpack;
+mod userland;
 
 use std::path::PathBuf;
 
@@ -27,6 +28,7 @@ pub use entry::Contents;
 pub(crate) use fetching::check_tools;
 pub use mirror::{mirror, reach};
 pub use packages::{PackageSet, TOOLS};
+pub(crate) use userland::{Download, Layer};
 
 /// The step before fetching, if another lab fetches.
 const WAITING: &str = "Waiting for another lab that fetches";

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo lab run`.
+
+mod command;
+mod copy_out;
+mod promotion;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use chmu::program;
+use chmu_lab::kernel_log;
+use chmu_lab::machine::{Interrupted, Machine, MachineOptions, Software};
+use chmu_lab::output;
+use chmu_lab::platform::PlatformOptions;
+use chmu_lab::progress::Progress;
+use chmu_lab::topology::Topology;
+
+use super::boot::machine::TopologyChoice;
+use super::boot::{device, machine, qemu};
+use super::storage::{self, RootFileSystem};
+use super::usage_error;
+use command::Settings;
+use copy_out::CopyOut;
+use promotion::Promotion;
+
+/// The lab's exit code when there is none of the program's, as `env` and `timeout` have it.
+const NO_RESULT: u8 = 125;
+/// For what the lab itself asks of the guest; a busy host is slow.
+const GUEST_TIMEOUT: Duration = Duration::from_secs(120);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Options {
+    /// The program and its arguments; its outputs are the lab's, and so is its exit code.
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// What the program sees: debian, busybox, or your own disk image or folder, whose changes are
+    /// forgotten.
+    #[arg(long, value_name = "WHAT", default_value_t = RootFileSystem::Debian)]
+    rootfs: RootFileSystem,
+    #[command(flatten)]
+    settings: Settings,
+    /// Promotes hot pages meanwhile, with these options of `chmu promote`.
+    #[arg(
+        long,
+        value_name = "OPTIONS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "",
+        allow_hyphen_values = true
+    )]
+    promote: Option<Promotion>,
+    /// File or folder of the guest's to be copied out when the program has ended, into the working
+    /// folder or to a path of yours.
+    #[arg(long = "copy-out", value_name = "PATH[:HOSTPATH]")]
+    copies: Vec<CopyOut>,
+    /// Words for the kernel's command line, after the lab's.
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
+    append: Vec<String>,
+    /// Keeps the run's folder with logs, sockets and the promotion's ledger.
+    #[arg(long)]
+    keep: bool,
+    #[command(flatten)]
+    storage: storage::Options,
+    #[command(flatten)]
+    machine: machine::Options,
+    #[command(flatten)]
+    device: device::Options,
+    #[command(flatten)]
+    qemu: qemu::Options,
+    #[command(flatten)]
+    platform: PlatformOptions,
+}
+
+pub(super) fn run(options: &Options) -> Result<ExitCode> {
+    let (topology, machine_options) = options
+        .check()
+        .map_err(|error| usage_error("run", &error))?;
+    match run_in_guest(options, &topology, machine_options) {
+        Err(error) if !error.is::<Interrupted>() && !program::is_closed_pipe(&error) => {
+            program::print_error(&error);
+            Ok(ExitCode::from(NO_RESULT))
+        }
+        result => result,
+    }
+}
+
+impl Options {
+    /// Looks at everything that the user gave, before anything is fetched, built or booted.
+    fn check(&self) -> Result<(Topology, MachineOptions)> {
+        ensure!(
+            !matches!(self.machine.topology, TopologyChoice::List),
+            "cargo lab boot --topology list prints the machines that there are"
+        );
+        let topology = self.machine.topology();
+        topology.validate()?;
+        self.settings.check(&topology)?;
+        self.storage.check(&self.rootfs, &self.platform)?;
+        self.platform.check_values()?;
+        let mut options = MachineOptions {
+            keep: self.keep,
+            append: self.append.clone(),
+            ..MachineOptions::default()
+        };
+        self.device.apply_to(&mut options, &topology)?;
+        self.qemu.apply_to(&mut options)?;
+        Ok((topology, options))
+    }
+}
+
+fn run_in_guest(
+    options: &Options,
+    topology: &Topology,
+    mut machine_options: MachineOptions,
+) -> Result<ExitCode> {
+    let progress = Progress::new();
+    let mut platform = options.platform.clone();
+    let out = copy_out::Folder::for_copies(&options.copies)?;
+    let further: Vec<_> = out.iter().map(copy_out::Folder::mount).collect();
+    let _disk = options.storage.apply(
+        &options.rootfs,
+        &further,
+        &mut platform,
+        &mut machine_options,
+        &progress,
+    )?;
+    let (_, mut software) = Software::obtain(&platform, None, &progress)?;
+    if options.device.no_plugin {
+        software.plugin = None;
+    }
+    let mut machine = Machine::start(topology, &machine_options, &software, &progress)?;
+    options.settings.prepare(&mut machine)?;
+    let promoting = match &options.promote {
+        Some(promotion) => Some(promotion.start(&mut machine)?),
+        None => None,
+    };
+    // The terminal is the program's from here on.
+    drop(progress);
+    let words = options.settings.words(topology, &options.command);
+    let words: Vec<_> = words.iter().map(String::as_str).collect();
+    let code = machine.stream(&words, |stdout, stderr| {
+        output::pass_on(stdout, stderr).map_err(Into::into)
+    })?;
+    if let Some(promoting) = promoting {
+        promoting.finish(&mut machine)?;
+    }
+    if let Some(out) = &out {
+        out.copy(&options.copies, &mut machine)?;
+    }
+    for finding in kernel_log::check(&mut machine, &[])? {
+        program::say(format_args!("The guest's kernel log has a {finding}"));
+    }
+    let kept = machine.shut_down()?;
+    if let Some(out) = out {
+        out.hand_over(&options.copies)?;
+    }
+    if let Some(folder) = kept {
+        program::say(format_args!("The run's files are in {}", folder.display()));
+    }
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+}
+
+/// A command of the lab's own in the guest, which must succeed.
+fn shell(machine: &mut Machine, script: &str) -> Result<String> {
+    machine
+        .run_checked(&["sh", "-c", script], GUEST_TIMEOUT)
+        .context("Cannot prepare the guest")
+}
