@@ -29,6 +29,11 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
 /// True in the guest as soon as a unit counts.
 pub(super) const ENABLED: &str = "chmu list -o json | tr -d ' \\n' | grep -q '\"enabled\":true'";
 
+/// Every thread of every program: its number and name, state, user and system time, and what it waits for.
+const DOING: &str = "for thread in /proc/[0-9]*/task/[0-9]*; do [ -s ${thread%/task/*}/cmdline ] || continue; \
+    echo ${thread##*/} $(cat $thread/comm) $(cut -d' ' -f3,14,15 $thread/stat) $(cat $thread/wchan); \
+    done 2>/dev/null; true";
+
 /// A guest, and what a scenario has found in it so far.
 pub(super) struct Bench<'a> {
     pub(super) machine: &'a mut Machine,
@@ -131,7 +136,10 @@ impl<'a> Bench<'a> {
         let script =
             format!("until {condition}; do kill -0 {process_id} || exit 1; sleep 0.05; done");
         let waited = self.machine.run(&["sh", "-c", &script], PROGRAM_TIMEOUT)?;
-        ensure!(!waited.timed_out, "`{condition}` does not come true");
+        if waited.timed_out {
+            let doing = self.shell(DOING)?;
+            bail!("`{condition}` does not come true; meanwhile programs do this:\n{doing}");
+        }
         if waited.exit_code != 0 {
             let output = self.machine.wait(process_id, PROGRAM_TIMEOUT)?;
             bail!(
@@ -265,12 +273,13 @@ impl<'a> Bench<'a> {
     ) -> Result<()> {
         let counted = format!("grep -cF '{text}' {}", promotion.ledger);
         loop {
-            let there = self.shell(&format!("{counted} || true"))?;
-            let there: u64 = there.parse().context("No lines are counted")?;
+            // Before the first line there may be no file.
+            let there = self.shell(&format!("{counted} 2>/dev/null || true"))?;
+            let there = there.parse().unwrap_or(0_u64);
             if there >= lines {
                 return Ok(());
             }
-            let more = format!("[ \"$({counted})\" -gt {there} ]");
+            let more = format!("[ \"$({counted} 2>/dev/null || true)\" -gt {there} ] 2>/dev/null");
             self.wait_until(promotion.process_id, &more)?;
         }
     }
