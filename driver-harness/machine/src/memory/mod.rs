@@ -11,6 +11,7 @@ pub mod page_flags;
 pub mod page_map;
 mod page_scan;
 pub mod pin;
+pub mod translations;
 pub mod userfaultfd;
 
 pub use buffer::Buffer;

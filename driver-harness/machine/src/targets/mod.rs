@@ -15,11 +15,13 @@ use crate::watermarks::Headroom;
 mod chooser;
 pub mod cross_check;
 mod decision;
+mod demotion;
 pub mod explain;
 mod preference;
 
 pub use chooser::{Choice, Chooser};
 pub use decision::{Decision, Reason};
+pub use demotion::DemotionTargets;
 pub use preference::Targets;
 
 /// Why pages of a node go nowhere.
@@ -42,6 +44,9 @@ pub enum NoTarget {
     /// No faster tier has memory.
     #[error("No memory tier faster than that of node {0} has memory")]
     NoFasterMemory(NodeId),
+    /// No slower tier has memory.
+    #[error("No memory tier slower than that of node {0} has memory")]
+    NoSlowerMemory(NodeId),
     /// No target has room above its watermarks.
     #[error(
         "No target of node {source_node} has room above its watermarks: {}",
