@@ -45,11 +45,22 @@ pub struct Candidate {
     pub owner: Option<Owner>,
 }
 
+/// Whether pages go to faster memory or to slower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Direction {
+    /// To faster memory, as they are hot.
+    Promotion,
+    /// To slower memory, as they are cold and make room.
+    Demotion,
+}
+
 /// Folios of one node that go to one other: the `vec` of `promote_batch(vec, target)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Batch {
     /// Its number, from 1, in the order in which batches were made.
     pub number: u64,
+    /// To faster memory or to slower.
+    pub direction: Direction,
     /// From where to where.
     pub route: Route,
     /// What is to move, by frame; none twice.

@@ -22,10 +22,11 @@ mod severity;
 pub mod source;
 pub mod status;
 mod summary;
+pub mod telemetry;
 mod worker;
 
 pub use aggregate::SourceId;
-pub use batch::{Batch, Candidate, Fate, Folio, Route};
+pub use batch::{Batch, Candidate, Direction, Fate, Folio, Route};
 pub use chmu_machine::stop::StopFlag;
 pub use engine::tuner;
 pub use engine::{Destination, Engine, LargeFolios, Mode, Policy, Pressure};
@@ -34,7 +35,7 @@ pub use rate::RateLimit;
 pub use rejection::Rejection;
 pub use severity::Severity;
 pub use summary::{EpochRow, Recorder, RoutePages, Summary, WouldMove};
-pub use worker::{End, RunError, Sink, run_inline, run_on_machine};
+pub use worker::{End, Parts, RunError, Sink, run_inline, run_on_machine};
 
 #[cfg(test)]
 mod testing;

@@ -9,7 +9,7 @@ use chmu_machine::words;
 use serde::Serialize;
 
 use crate::batch::Route;
-use crate::ledger::{Action, Begin, Event, Moved, SourceSaid, Tuned, TunedSetting};
+use crate::ledger::{Action, Begin, Event, Judged, Moved, SourceSaid, Tuned, TunedSetting};
 use crate::rejection::Rejection;
 
 #[cfg(test)]
@@ -65,8 +65,12 @@ pub struct Summary {
     pub refused: BTreeMap<Rejection, u64>,
     /// Times that a folio was put off to be tried again.
     pub retries: u64,
-    /// Pages that went back from the targets to slower memory.
+    /// Pages that went back from the targets to slower memory, those that made room apart.
     pub pages_demoted: u64,
+    /// Cold pages that were demoted to make room.
+    pub pages_made_room: u64,
+    /// Whether promotions were of use; none where nothing watched fast memory.
+    pub usefulness: Option<Judged>,
     /// Folios that still waited at the end.
     pub folios_waiting: u64,
     /// Calls of the actuator.
@@ -172,8 +176,18 @@ impl Recorder {
                 }
             }
             Action::Retried(_) => self.summary.retries += 1,
-            Action::Demoted(demoted) => add(&mut self.summary.pages_demoted, demoted.pages),
+            Action::Demoted(demoted) => {
+                let sum = match demoted.sent {
+                    Some(_) => &mut self.summary.pages_made_room,
+                    None => &mut self.summary.pages_demoted,
+                };
+                add(sum, demoted.pages);
+            }
             Action::End(totals) => self.summary.folios_waiting = totals.waiting,
+            Action::Judged(judged) => {
+                self.summary.usefulness.get_or_insert_default().add(judged);
+            }
+            Action::Telemetry(_) => drop(self.summary.usefulness.get_or_insert_default()),
             Action::Tuned(Tuned {
                 source: Some(source),
                 setting: TunedSetting::EpochNs,
@@ -182,7 +196,12 @@ impl Recorder {
             }) => {
                 self.epochs_ns.insert(source.clone(), *to);
             }
-            Action::Seen(_) | Action::Queued(_) | Action::Tuned(_) => {}
+            Action::Seen(_)
+            | Action::Queued(_)
+            | Action::Tuned(_)
+            | Action::Demotion(_)
+            | Action::Kept(_)
+            | Action::Wasted(_) => {}
         }
     }
 
@@ -395,6 +414,13 @@ impl Summary {
         if self.pages_demoted > 0 {
             let pages = words::count(self.pages_demoted, "page", "pages");
             writeln!(f, "  demoted meanwhile: {pages}")?;
+        }
+        if self.pages_made_room > 0 {
+            let pages = words::count(self.pages_made_room, "cold page", "cold pages");
+            writeln!(f, "  demoted to make room: {pages}")?;
+        }
+        if let Some(judged) = self.usefulness {
+            writeln!(f, "  wasted: {judged}")?;
         }
         if self.folios_waiting > 0 {
             let folios = words::count(self.folios_waiting, "folio waits", "folios wait");

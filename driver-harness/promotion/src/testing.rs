@@ -23,6 +23,8 @@ use crate::report::{Facts, Knowledge, SourceKind, WeightKind};
 pub(crate) const SLOW: u64 = 0x10_0000;
 /// Frames of the fast node that pages go to when they move.
 const FAST: u64 = 0x1000;
+/// Frames of the slow node that pages go to when they are demoted.
+const BACK: u64 = SLOW + 0x2_0000;
 
 /// Node 0 with processors and 2 GiB, node 1 the CXL memory of 1 GiB from 4 GiB on.
 pub(crate) static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| {
@@ -78,6 +80,8 @@ struct World {
     demoted: u64,
     /// Names of pages in the order in which they were promoted.
     promoted: Vec<u64>,
+    /// The same of those that made room.
+    sent_down: Vec<u64>,
     next_fast: u64,
 }
 
@@ -146,12 +150,21 @@ impl SimulatedMachine {
         self.world().finds_owners = true;
     }
 
+    pub(crate) fn hide_owners(&self) {
+        self.world().finds_owners = false;
+    }
+
     pub(crate) fn set_headroom(&self, node: u32, pages: u64) {
         self.world().headroom = Headroom::of([(NodeId(node), pages * 4096)]);
     }
 
     pub(crate) fn demote(&self, pages: u64) {
         self.world().demoted += pages;
+    }
+
+    /// Somebody else demotes a folio.
+    pub(crate) fn send_down(&self, folio: Folio) {
+        self.world().move_folio(folio, NodeId(1));
     }
 
     /// The page at a frame.
@@ -164,6 +177,11 @@ impl SimulatedMachine {
     /// Names of pages in the order in which they were promoted.
     pub(crate) fn promoted(&self) -> Vec<u64> {
         self.world().promoted.clone()
+    }
+
+    /// Names of pages in the order in which they were demoted.
+    pub(crate) fn sent_down(&self) -> Vec<u64> {
+        self.world().sent_down.clone()
     }
 
     /// How often flags were read.
@@ -201,11 +219,14 @@ impl World {
         let Some(page) = self.pages.remove(&folio.head.0) else {
             return Fate::Gone;
         };
-        for frame in folio.head.0..folio.end().0 {
-            self.flags.insert(frame, PageFlags::BUDDY);
-        }
         self.next_fast += folio.pages;
-        let head = FAST + self.next_fast;
+        let first = if node == NodeId(0) { FAST } else { BACK };
+        let head = first + self.next_fast;
+        for part in 0..folio.pages {
+            let left = self.flags.insert(folio.head.0 + part, PageFlags::BUDDY);
+            self.flags
+                .insert(head + part, left.unwrap_or(PageFlags::NOPAGE));
+        }
         self.pages.insert(
             head,
             Page {
@@ -216,7 +237,10 @@ impl World {
                 ..page
             },
         );
-        self.promoted.push(page.name);
+        match node == NodeId(0) {
+            true => self.promoted.push(page.name),
+            false => self.sent_down.push(page.name),
+        }
         Fate::Moved { node }
     }
 }

@@ -123,6 +123,8 @@ pub struct Evidence {
     /// Where promoted pages of each node belong: nodes that are equally good. A node that is not named
     /// is one whose pages stay.
     pub targets: BTreeMap<NodeId, Vec<NodeId>>,
+    /// Where cold pages of each node may go to make room there.
+    pub demotion_targets: BTreeMap<NodeId, Vec<NodeId>>,
     /// When the pages were looked at, on the ledger's clock.
     pub now_ns: u64,
 }

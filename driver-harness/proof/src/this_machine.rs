@@ -9,7 +9,7 @@ use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_file::PageFile;
 use chmu_machine::memory::page_map::{self, PageMap, PageMapError};
 use chmu_machine::node::NodeId;
-use chmu_machine::targets::{NoTarget, Targets};
+use chmu_machine::targets::{DemotionTargets, NoTarget, Targets};
 use chmu_machine::topology::Topology;
 
 use crate::evidence::{Evidence, Truth, Whereabouts, Witness};
@@ -74,10 +74,16 @@ pub fn gather(
     let mut targets = BTreeMap::new();
     for witness in &witnesses {
         let node = witness.truth.node();
-        targets.insert(node, targets_of(topology, node, right)?);
+        match targets_of(topology, node, right) {
+            Ok(found) => drop(targets.insert(node, found)),
+            // Its pages are to stay.
+            Err(NoTarget::TopTier(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
     Ok(Evidence {
         targets: all_targets(topology, right, targets),
+        demotion_targets: demotion_targets(topology),
         witnesses,
         ledger,
         now_ns: clock::monotonic_ns(),
@@ -98,8 +104,20 @@ pub(crate) fn all_targets(
     targets
 }
 
+/// Where pages of each node may be demoted to: every node of a slower tier.
+pub(crate) fn demotion_targets(topology: &Topology) -> BTreeMap<NodeId, Vec<NodeId>> {
+    let nodes = topology.nodes.keys();
+    let targets = nodes.filter_map(|&node| {
+        let targets = DemotionTargets::of(topology, node).ok()?;
+        Some((node, targets.all().collect()))
+    });
+    targets.collect()
+}
+
 fn targets_of(topology: &Topology, node: NodeId, right: Right) -> Result<Vec<NodeId>, NoTarget> {
     Ok(match right {
+        // What is there already is to stay.
+        Right::Node(target) if target == node => return Err(NoTarget::TopTier(node)),
         Right::Node(target) => vec![target],
         Right::Best => {
             let targets = Targets::of(topology, node)?;

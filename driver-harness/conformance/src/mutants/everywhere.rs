@@ -11,9 +11,9 @@ use chmu_model::Quirk;
 use super::{SETTINGS, Setting, hunt_at};
 use crate::attribution::elsewhere::{ALSO_RIGHT, is_right_at};
 
-/// The setting whose list takes seconds to fill, and of how many quirks one is tried there when all are.
+/// Of the settings the slow one.
 const SLOW: Profile = Profile::HugeList;
-/// See [`SLOW`].
+/// Of so many quirks one is tried at the profile huge-list, whose list takes seconds to fill.
 pub const SLOW_SHARE: usize = 40;
 
 /// A broken rule that short cases notice at a setting.

@@ -16,6 +16,9 @@ pub struct Buffer {
     pages: u64,
 }
 
+// SAFETY: the mapping is this buffer's alone, whichever thread has it.
+unsafe impl Send for Buffer {}
+
 /// Beyond the end of a file there would be a signal in place of an error.
 fn check_length(file: &File, pages: u64) -> io::Result<()> {
     match file.metadata()?.len() >= pages.saturating_mul(PAGE_BYTES) {

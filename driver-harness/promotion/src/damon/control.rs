@@ -4,6 +4,7 @@
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
 const BUSY_PAUSE: Duration = Duration::from_millis(1);
 /// No value is longer.
 const VALUE_MAX: usize = 64;
+
+/// Threads of this process have DAMON one after the other: while one waits for the end of an interval, however
+/// long that takes, the kernel refuses the others.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// A file that stays open: each value is written and read at its start.
 #[derive(Debug)]
@@ -90,6 +95,7 @@ pub(crate) fn is_busy(error: &SysfsError) -> bool {
 }
 
 fn until_free<T>(mut attempt: impl FnMut() -> Result<T, SysfsError>) -> Result<T, SysfsError> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let deadline = Instant::now() + BUSY_TIMEOUT;
     loop {
         match attempt() {

@@ -4,6 +4,7 @@
 
 pub(crate) mod control;
 mod error;
+pub(crate) mod monitor;
 pub(crate) mod ownership;
 pub(crate) mod workers;
 

@@ -8,7 +8,7 @@ use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
 use super::{Engine, Flight};
-use crate::batch::{Batch, Candidate, Fate, Folio, Route};
+use crate::batch::{Batch, Candidate, Direction, Fate, Folio, Route};
 use crate::folio::FolioView;
 use crate::ledger::{Action, BatchMade, Demoted, Tuned, TunedSetting};
 use crate::machine::{Identity, Machine, MachineError};
@@ -34,6 +34,9 @@ impl Engine {
     ) -> Result<Option<Batch>, MachineError> {
         self.routes.refresh(machine, now_ns)?;
         self.wake(now_ns);
+        if let Some(batch) = self.demotion_batch(machine, now_ns)? {
+            return Ok(Some(batch));
+        }
         // Folios that turn out to be none leave their route with less, or with nothing.
         while let Some(route) = self.ready_route(now_ns) {
             self.routes.refresh_headroom(machine)?;
@@ -143,7 +146,7 @@ impl Engine {
             .try_for_each(|target| self.watch_spill(target, machine, is_last, now_ns))
     }
 
-    fn is_moving(&self, target: NodeId) -> bool {
+    pub(super) fn is_moving(&self, target: NodeId) -> bool {
         self.flights
             .values()
             .any(|flight| flight.route.target == target)
@@ -201,6 +204,7 @@ impl Engine {
                 node: target,
                 pages: finding.demoted,
                 folio: None,
+                sent: None,
             };
             self.note(now_ns, Action::Demoted(demoted));
         }
@@ -274,6 +278,7 @@ impl Engine {
         self.batches += 1;
         let batch = Batch {
             number: self.batches,
+            direction: Direction::Promotion,
             route,
             candidates: folios
                 .values()
@@ -306,11 +311,11 @@ impl Engine {
 }
 
 /// What folios are just before they move: the same as when they began to wait, or why they stay.
-struct Looks(Vec<Result<(), Rejection>>);
+pub(super) struct Looks(pub(super) Vec<Result<(), Rejection>>);
 
 impl Looks {
     /// Adds the owners of those of whom none is known, where the machine tells.
-    fn at(taken: &mut [Waiting], machine: &dyn Machine) -> Result<Looks, MachineError> {
+    pub(super) fn at(taken: &mut [Waiting], machine: &dyn Machine) -> Result<Looks, MachineError> {
         let heads: Vec<_> = taken.iter().map(|waiting| waiting.folio.head).collect();
         let mut view = FolioView::look(machine, &heads)?;
         let is_listed = |view: &FolioView, head: &Pfn| {

@@ -14,12 +14,13 @@ use chmu_spec::address::Pfn;
 
 use crate::aggregate::{Aggregator, HalfLife, Origin, SourceId};
 use crate::batch::{Folio, Route};
-use crate::ledger::{Action, Begin, Event, Refused, Totals};
+use crate::ledger::{Action, Begin, Demoted, Event, Refused, Totals};
 use crate::queue::{PromotionQueue, Waiting};
 use crate::rate::RateLimit;
 use crate::rejection::Rejection;
 use crate::report::{Facts, SourceKind, Tuning};
 use crate::settle::Settling;
+use demotion::Demotion;
 use frame_set::FrameSet;
 use given_up::GivenUp;
 use later::Later;
@@ -28,8 +29,10 @@ use ping_pong::PingPong;
 use routes::Routes;
 use spill::SpillGuard;
 use tuning::Watch;
+use usefulness::Usefulness;
 
 mod batches;
+mod demotion;
 mod frame_set;
 mod given_up;
 mod later;
@@ -38,6 +41,7 @@ mod outcomes;
 mod pace;
 mod ping_pong;
 mod policy;
+mod recent;
 mod routes;
 mod sightings;
 mod spill;
@@ -45,6 +49,7 @@ mod spill;
 mod tests;
 pub mod tuner;
 mod tuning;
+mod usefulness;
 
 pub use policy::{Destination, LargeFolios, Policy};
 
@@ -104,6 +109,8 @@ pub struct Engine {
     rate: RateLimit,
     pace: Pace,
     ping_pong: PingPong,
+    demotion: Demotion,
+    usefulness: Usefulness,
     spills: BTreeMap<NodeId, (SpillGuard, RateLimit)>,
     watches: BTreeMap<SourceId, Watch>,
     wishes: Vec<(SourceId, Tuning)>,
@@ -139,6 +146,8 @@ impl Engine {
             rate: RateLimit::new(policy.pages_per_second),
             pace: Pace::default(),
             ping_pong: PingPong::new(policy.ping_pong_ns),
+            demotion: Demotion::default(),
+            usefulness: Usefulness::default(),
             spills: BTreeMap::new(),
             watches: BTreeMap::new(),
             wishes: Vec::new(),
@@ -185,6 +194,7 @@ impl Engine {
                 );
             }
         }
+        self.end_demotion(now_ns);
         // What was to be tried again when it is reported again will not be.
         for (_, (folio, ..)) in std::mem::take(&mut self.attempts) {
             let place = (None, None, None);
@@ -208,7 +218,7 @@ impl Engine {
 
     /// Batches that an actuator has.
     pub fn batches_moving(&self) -> usize {
-        self.flights.len()
+        self.flights.len() + usize::from(self.demotion.is_moving())
     }
 
     /// How much there is to do for each target.
@@ -249,6 +259,18 @@ impl Engine {
             }
             Action::Refused(_) => self.totals.refused += 1,
             Action::Retried(_) => self.totals.retried += 1,
+            Action::Demotion(_) => self.totals.demotions += 1,
+            Action::Demoted(Demoted {
+                sent: Some(_),
+                pages,
+                ..
+            }) => {
+                self.totals.folios_demoted += 1;
+                self.totals.pages_demoted += pages;
+            }
+            Action::Kept(_) => self.totals.kept += 1,
+            Action::Telemetry(_) => drop(self.totals.usefulness.get_or_insert_default()),
+            Action::Judged(judged) => self.totals.usefulness.get_or_insert_default().add(judged),
             _ => {}
         }
         self.totals.lines += 1;

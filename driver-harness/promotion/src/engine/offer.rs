@@ -45,7 +45,7 @@ impl Engine {
         self.settling.reported(source, report.earliest_access_ns);
         let sight = self.watch(source, report);
         let mut shares = Shares::of(report, machine, self.policy.allow_coarse_units)?;
-        let mut frames = self.promotable(&mut shares, report.earliest_access_ns);
+        let mut frames = self.promotable(&mut shares, report.earliest_access_ns, now_ns);
         let doubted = self.doubt(source, &sight, &mut frames);
         if doubted > 0 {
             shares.ignore(Rejection::Tuning, doubted);
@@ -181,9 +181,15 @@ impl Engine {
     }
 
     /// The frames whose pages may be promoted, as far as their place and the report's time tell.
-    fn promotable(&mut self, shares: &mut Shares, earliest_access_ns: u64) -> BTreeMap<Pfn, u64> {
+    fn promotable(
+        &mut self,
+        shares: &mut Shares,
+        earliest_access_ns: u64,
+        now_ns: u64,
+    ) -> BTreeMap<Pfn, u64> {
         let mut frames = shares.take_frames();
         frames.retain(|frame, _| {
+            self.note_reported(*frame, now_ns);
             let reason = match self.routes.source(*frame) {
                 Ok(_) if self.settling.is_void(*frame, earliest_access_ns) => {
                     Rejection::RecentlyMoved
@@ -233,10 +239,16 @@ impl Engine {
         let route = match self.routes.route(folio, accessor) {
             Ok(route) => route,
             Err(reason) => {
+                if let (Rejection::TargetFull, Ok(source)) =
+                    (reason, self.routes.source(folio.head))
+                {
+                    self.note_short(folio, source, now_ns);
+                }
                 self.wait_outside((folio, heated.origin), reason, None, now_ns);
                 return;
             }
         };
+        self.forget_short(folio);
         let owner = owner.or(identity.and_then(|identity| identity.owner));
         if let Some(owner) = owner.filter(|_| !self.is_queued(route, folio))
             && !self.may_go_again(owner, (folio, heated.origin), route, now_ns)
@@ -278,6 +290,7 @@ impl Engine {
                     node: route.target,
                     pages: folio.pages,
                     folio: Some(folio),
+                    sent: None,
                 };
                 self.note(now_ns, Action::Demoted(demoted));
                 let place = (None, Some(route), None);

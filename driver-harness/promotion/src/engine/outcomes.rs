@@ -2,7 +2,7 @@
 //! What became of batches.
 
 use super::Engine;
-use crate::batch::{Batch, Fate, Route};
+use crate::batch::{Batch, Direction, Fate, Route};
 use crate::ledger::{Action, Moved, Retried};
 use crate::queue::Waiting;
 use crate::rejection::Rejection;
@@ -18,6 +18,10 @@ impl Engine {
     /// An actuator is done with a batch. `fates` are those of its candidates, in their order; one that
     /// is missing, as after a failure of the actuator, is taken for [`Fate::Stayed`].
     pub fn completed(&mut self, batch: &Batch, fates: &[Fate], started_ns: u64, ended_ns: u64) {
+        if batch.direction == Direction::Demotion {
+            self.sent_down(batch, fates, (started_ns, ended_ns));
+            return;
+        }
         let Some(mut flight) = self.flights.remove(&batch.number) else {
             return;
         };
@@ -89,8 +93,15 @@ impl Engine {
         if let Some((guard, _)) = self.spills.get_mut(&route.target) {
             guard.promoted(waiting.folio.pages);
         }
-        if let Some(owner) = waiting.owner {
-            self.ping_pong.promoted(owner, ended_ns);
+        match waiting.owner {
+            Some(owner) => {
+                self.ping_pong.promoted(owner, ended_ns);
+                if self.demotion.has_telemetry() {
+                    let (node, pages) = (route.target, waiting.folio.pages);
+                    self.usefulness.arrived(owner, node, pages, ended_ns);
+                }
+            }
+            None => self.note_unowned(route.target, ended_ns),
         }
     }
 

@@ -18,6 +18,8 @@ pub(super) struct PingPong {
     pages: BTreeMap<Owner, Page>,
     /// By the time until which they are of interest.
     order: BTreeSet<(u64, Owner)>,
+    /// Until when those that were forgotten were of interest.
+    forgotten_until_ns: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +46,14 @@ impl PingPong {
             window_ns,
             pages: BTreeMap::new(),
             order: BTreeSet::new(),
+            forgotten_until_ns: 0,
         }
+    }
+
+    /// Whether a page was promoted within the window, or may have been.
+    pub(super) fn is_recent(&self, owner: Owner, now_ns: u64) -> bool {
+        let known = self.pages.get(&owner);
+        now_ns < self.forgotten_until_ns || known.is_some_and(|page| now_ns < page.until_ns)
     }
 
     /// A page was promoted.
@@ -79,9 +88,10 @@ impl PingPong {
         );
         self.order.insert((until_ns, owner));
         while self.pages.len() > PAGES_MAX
-            && let Some((_, owner)) = self.order.first().copied()
+            && let Some((until_ns, owner)) = self.order.first().copied()
         {
             self.remove(owner);
+            self.forgotten_until_ns = self.forgotten_until_ns.max(until_ns);
         }
     }
 

@@ -60,6 +60,8 @@ pub struct Policy {
     /// A page that was promoted, demoted and is hot again within this time stays where it is for as
     /// long.
     pub ping_pong_ns: u64,
+    /// A target without room gets some: its coldest folios are demoted, where fast memory is watched.
+    pub demote_coldest: bool,
 }
 
 impl Default for Policy {
@@ -79,6 +81,7 @@ impl Default for Policy {
             retry_ns: 100_000_000,
             cool_down_ns: 60_000_000_000,
             ping_pong_ns: 30_000_000_000,
+            demote_coldest: false,
         }
     }
 }

@@ -2,10 +2,11 @@
 //! Which node a page is on, and which it goes to.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::node::NodeId;
-use chmu_machine::targets::{Choice, Chooser, NoTarget, Request, Targets};
+use chmu_machine::targets::{Choice, Chooser, DemotionTargets, NoTarget, Request, Targets};
 use chmu_machine::topology::Topology;
 use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
@@ -114,6 +115,46 @@ impl Routes {
         Ok(Route { source, target })
     }
 
+    /// The node that pages of a node should go to, whether it has room or not.
+    pub(super) fn wished_target(&mut self, source: NodeId) -> Option<NodeId> {
+        match self.destination {
+            Destination::Node(target) => Some(target),
+            Destination::Deferred => {
+                let targets = self.targets_of(source).as_ref().ok()?;
+                targets.preferred.first().copied()
+            }
+        }
+    }
+
+    /// Where so many pages of a node go to make room there; none when there is no slower memory, or none
+    /// with room.
+    pub(super) fn demotion_target(&self, node: NodeId, pages: u64) -> Option<NodeId> {
+        let targets = DemotionTargets::of(&self.topology, node).ok()?;
+        targets.choose(pages.saturating_mul(PAGE_BYTES), &self.headroom)
+    }
+
+    /// The frames of a node, ascending.
+    pub(super) fn memory_of(&self, node: NodeId) -> Vec<Range<u64>> {
+        let memory = self.topology.memory();
+        let memory = memory.filter(|(_, other)| *other == node);
+        let mut memory: Vec<_> = memory
+            .map(|(frames, _)| frames.start.0..frames.end.0)
+            .collect();
+        memory.sort_unstable_by_key(|frames| frames.start);
+        memory
+    }
+
+    /// Whether a frame is on this node.
+    pub(super) fn is_on(&self, frame: Pfn, node: NodeId) -> bool {
+        self.topology.node_of(frame) == Some(node)
+    }
+
+    /// Whether there is slower memory than that of a frame.
+    pub(super) fn is_demotable(&self, frame: Pfn) -> bool {
+        let node = self.topology.node_of(frame);
+        node.is_some_and(|node| DemotionTargets::of(&self.topology, node).is_ok())
+    }
+
     fn targets_of(&mut self, source: NodeId) -> &Result<Targets, Rejection> {
         let topology = &self.topology;
         self.targets.entry(source).or_insert_with(|| {
@@ -127,6 +168,7 @@ fn rejection_of(reason: &NoTarget) -> Rejection {
         NoTarget::TopTier(_) => Rejection::TopTier,
         NoTarget::Full { .. } => Rejection::TargetFull,
         NoTarget::NotOnline(_)
+        | NoTarget::NoSlowerMemory(_)
         | NoTarget::NoMemory(_)
         | NoTarget::NoTier(_)
         | NoTarget::NoFasterMemory(_) => Rejection::NoTarget,

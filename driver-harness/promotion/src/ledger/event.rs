@@ -7,7 +7,9 @@
 
 use std::collections::BTreeMap;
 
+use chmu_machine::memory::owners::Owner;
 use chmu_machine::node::NodeId;
+use chmu_machine::words;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Folio, Route};
@@ -64,6 +66,16 @@ pub enum Action {
     Retried(Retried),
     /// Pages went back to slower memory.
     Demoted(Demoted),
+    /// A batch that makes room was handed to the actuator: cold folios of a fast node.
+    Demotion(DemotionMade),
+    /// A folio of such a batch stayed.
+    Kept(Kept),
+    /// Whether fast memory is watched, and by what.
+    Telemetry(TelemetrySaid),
+    /// A promoted folio that nobody used afterwards.
+    Wasted(Wasted),
+    /// Of promoted pages it is known by now whether they were of use, or that it will not be.
+    Judged(Judged),
     /// A setting was adapted.
     Tuned(Tuned),
     /// The run ends; the last line of all.
@@ -213,9 +225,121 @@ pub struct Demoted {
     pub node: NodeId,
     /// How many since the last such line.
     pub pages: u64,
-    /// The folio, where it is known.
+    /// The folio, where it is known: the frames that it left when the engine demoted it, or those on slower
+    /// memory in which it was found again.
     #[serde(deserialize_with = "Option::deserialize")]
     pub folio: Option<Folio>,
+    /// How the engine demoted it; none where the kernel or somebody else did.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub sent: Option<Sent>,
+}
+
+/// A folio that the engine demoted to make room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Number of the batch.
+    pub batch: u64,
+    /// From where to where it really went.
+    pub route: Route,
+    /// Who mapped its first page just before, where that is known.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub owner: Option<Owner>,
+    /// It had no access for at least so long.
+    pub idle_ns: u64,
+    /// When the actuator began with the batch.
+    pub started_ns: u64,
+    /// When it had ended: the folio left its frames before.
+    pub ended_ns: u64,
+}
+
+/// A batch that makes room.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DemotionMade {
+    /// Its number: those of batches of both directions are one sequence, from 1.
+    pub batch: u64,
+    /// From where to where.
+    pub route: Route,
+    /// Its folios, by frame: no more than what is wanted lacks.
+    pub folios: Vec<Folio>,
+    /// Pages that wait for room on the node, up to a batch.
+    pub wanted_pages: u64,
+    /// Pages that it has room for.
+    pub room_pages: u64,
+    /// The folios had no access for at least so long,
+    pub idle_ns: u64,
+    /// until this time at least.
+    pub idle_until_ns: u64,
+}
+
+/// A folio that was to make room and stayed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// Number of the batch.
+    pub batch: u64,
+    /// The folio.
+    pub folio: Folio,
+    /// From where to where it should have gone.
+    pub route: Route,
+    /// Why it stayed.
+    pub reason: Rejection,
+}
+
+/// What is known of the telemetry of fast memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetrySaid {
+    /// What watches it.
+    pub name: String,
+    /// How it is.
+    pub health: Health,
+}
+
+/// A promoted folio that had no access for a whole window afterwards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wasted {
+    /// Its frames on fast memory.
+    pub folio: Folio,
+    /// The node that it was promoted to.
+    pub node: NodeId,
+    /// Who maps its first page.
+    pub owner: Owner,
+    /// When it had arrived.
+    pub arrived_ns: u64,
+    /// It had no access for at least so long,
+    pub idle_ns: u64,
+    /// until this time at least.
+    pub idle_until_ns: u64,
+}
+
+/// Whether promotions were of use, in pages; those of which telemetry was not asked are in none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Judged {
+    /// Used within the window.
+    pub pages_used: u64,
+    /// Not used within the window.
+    pub pages_wasted: u64,
+    /// Gone elsewhere meanwhile, or not seen.
+    pub pages_unknown: u64,
+}
+
+impl std::fmt::Display for Judged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let watched = self.pages_used.saturating_add(self.pages_wasted);
+        let watched = words::count(watched, "page", "pages");
+        write!(
+            f,
+            "{} of {watched} that could be watched",
+            self.pages_wasted
+        )
+    }
+}
+
+impl Judged {
+    /// Adds others.
+    pub fn add(&mut self, more: &Judged) {
+        self.pages_used = self.pages_used.saturating_add(more.pages_used);
+        self.pages_wasted = self.pages_wasted.saturating_add(more.pages_wasted);
+        self.pages_unknown = self.pages_unknown.saturating_add(more.pages_unknown);
+    }
 }
 
 /// A setting that was adapted.
@@ -272,6 +396,17 @@ pub struct Totals {
     pub retried: u64,
     /// Folios that still waited.
     pub waiting: u64,
+    /// Batches that make room, which are not among `batches`.
+    pub demotions: u64,
+    /// Folios that the engine demoted.
+    pub folios_demoted: u64,
+    /// Pages of these.
+    pub pages_demoted: u64,
+    /// Folios that were to make room and stayed.
+    pub kept: u64,
+    /// Whether promotions were of use; none where nothing watched fast memory.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub usefulness: Option<Judged>,
 }
 
 #[cfg(test)]

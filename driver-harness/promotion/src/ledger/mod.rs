@@ -8,8 +8,9 @@ mod tests;
 mod writer;
 
 pub use event::{
-    Action, BatchMade, Begin, Demoted, Event, Moved, Queued, Refused, Retried, Seen, SourceSaid,
-    SourceState, Totals, Tuned, TunedSetting, VERSION,
+    Action, BatchMade, Begin, Demoted, DemotionMade, Event, Judged, Kept, Moved, Queued, Refused,
+    Retried, Seen, Sent, SourceSaid, SourceState, TelemetrySaid, Totals, Tuned, TunedSetting,
+    VERSION, Wasted,
 };
 pub use reader::{Ledger, ReadError};
 pub use writer::{LedgerWriter, WriteError};

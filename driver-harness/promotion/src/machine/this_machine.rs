@@ -31,6 +31,8 @@ pub struct ThisMachine {
     /// None where the kernel has no memory controller.
     control_groups: Option<ControlGroupsFile>,
     sysfs: PathBuf,
+    /// Owners are told also where the kernel demotes nothing.
+    finds_owners: bool,
 }
 
 impl ThisMachine {
@@ -40,7 +42,13 @@ impl ThisMachine {
             flags: PageFlagsFile::open(Path::new("/proc/kpageflags"))?,
             control_groups: ControlGroupsFile::open(Path::new("/proc/kpagecgroup")).ok(),
             sysfs: PathBuf::from("/sys"),
+            finds_owners: false,
         })
+    }
+
+    /// Tells who maps folios from now on also where the kernel demotes nothing, as somebody else does.
+    pub fn find_owners(&mut self) {
+        self.finds_owners = true;
     }
 }
 
@@ -110,7 +118,8 @@ impl Machine for ThisMachine {
         let mut owners = vec![None; folios.len()];
         // Kernels without demotion have no such file.
         let is_on = sysfs_file::text(&self.sysfs.join(DEMOTION));
-        if !is_on.is_ok_and(|text| matches!(text.trim(), "true" | "1")) {
+        let is_on = is_on.is_ok_and(|text| matches!(text.trim(), "true" | "1"));
+        if !is_on && !self.finds_owners {
             return Ok(owners);
         }
         let frames: Vec<_> = folios

@@ -8,10 +8,13 @@ use chmu_machine::node::NodeId;
 use super::backlog::Backlog;
 use super::decisions::Decisions;
 use super::rate::Counter;
-use super::{Decided, Demotions, RouteStatus, SourceStatus, Status, TunedStatus, VERSION};
+use super::{
+    Decided, Demotions, RoomMade, RouteStatus, SourceStatus, Status, TelemetryStatus, TunedStatus,
+    VERSION,
+};
 use crate::batch::Route;
 use crate::ledger::{
-    Action, BatchMade, Begin, Demoted, Event, Moved, Refused, Retried, SourceSaid, Tuned,
+    Action, BatchMade, Begin, Demoted, Event, Judged, Moved, Refused, Retried, SourceSaid, Tuned,
     TunedSetting,
 };
 use crate::rejection::Rejection;
@@ -35,11 +38,15 @@ pub struct Collector {
     backlog: Backlog,
     routes: BTreeMap<Route, Progress>,
     demotions: BTreeMap<NodeId, Counter>,
+    room_made: BTreeMap<Route, Progress>,
+    folios_kept: u64,
+    telemetry: Option<TelemetryStatus>,
+    usefulness: Option<Judged>,
     refused: BTreeMap<Rejection, Counter>,
     ignored: BTreeMap<Rejection, u64>,
     batches: u64,
     retries: u64,
-    pages_wasted: u64,
+    pages_came_back: u64,
     tuned: BTreeMap<(Option<String>, TunedSetting), u64>,
     decisions: Decisions,
 }
@@ -79,6 +86,17 @@ impl Collector {
             Action::Refused(refused) => self.refused(refused, now_ns),
             Action::Retried(retried) => self.retried(retried, now_ns),
             Action::Demoted(demoted) => self.demoted(demoted, now_ns),
+            Action::Demotion(_) => {}
+            Action::Kept(_) => add(&mut self.folios_kept, 1),
+            Action::Wasted(_) => {}
+            Action::Judged(judged) => self.usefulness.get_or_insert_default().add(judged),
+            Action::Telemetry(said) => {
+                self.usefulness.get_or_insert_default();
+                self.telemetry = Some(TelemetryStatus {
+                    name: said.name.clone(),
+                    health: said.health.clone(),
+                });
+            }
             Action::Tuned(tuned) => self.tuned(tuned, now_ns),
             Action::End(_) => {
                 self.has_ended = true;
@@ -181,9 +199,23 @@ impl Collector {
     }
 
     fn demoted(&mut self, demoted: &Demoted, now_ns: u64) {
+        if let Some(sent) = &demoted.sent {
+            if let Some(progress) = known(&mut self.room_made, sent.route) {
+                add(&mut progress.folios, 1);
+                progress.pages.add(demoted.pages, now_ns);
+            }
+            let what = Decided::MadeRoom {
+                route: sent.route,
+                batch: sent.batch,
+                folios: 1,
+                pages: demoted.pages,
+            };
+            self.decisions.push(now_ns, what);
+            return;
+        }
         // With a folio it is one that was promoted before, and which the node's own count has, too.
         match demoted.folio {
-            Some(_) => add(&mut self.pages_wasted, demoted.pages),
+            Some(_) => add(&mut self.pages_came_back, demoted.pages),
             None => {
                 if let Some(counter) = known(&mut self.demotions, demoted.node) {
                     counter.add(demoted.pages, now_ns);
@@ -242,6 +274,18 @@ impl Collector {
                     pages: flow(pages),
                 })
                 .collect(),
+            room_made: self
+                .room_made
+                .iter()
+                .map(|(&route, progress)| RoomMade {
+                    route,
+                    folios: progress.folios,
+                    pages: flow(&progress.pages),
+                })
+                .collect(),
+            folios_kept: self.folios_kept,
+            telemetry: self.telemetry.clone(),
+            usefulness: self.usefulness,
             backlog_is_partial: self.backlog.is_partial(),
             folios_to_retry: self.backlog.to_retry(),
             retries: self.retries,
@@ -258,7 +302,7 @@ impl Collector {
                 .collect(),
             ignored: self.ignored.clone(),
             ping_pong_folios: ping_pong.map_or(0, Counter::total),
-            pages_wasted: self.pages_wasted,
+            pages_came_back: self.pages_came_back,
             spill_limit: self.spill_limit(),
             tuned: self.tuned_statuses(),
             decisions: self.decisions.newest_first(),

@@ -35,7 +35,7 @@ impl Decisions {
 
 /// Adds a decision to another of its kind; false when they are of different kinds.
 fn joined(old: &mut Decided, new: &Decided) -> bool {
-    use Decided::{Demoted, Moved, Refused, Retried};
+    use Decided::{Demoted, MadeRoom, Moved, Refused, Retried};
     match (old, new) {
         (
             Moved {
@@ -45,6 +45,20 @@ fn joined(old: &mut Decided, new: &Decided) -> bool {
                 pages,
             },
             Moved {
+                route: same_route,
+                batch: same_batch,
+                folios: more_folios,
+                pages: more_pages,
+            },
+        )
+        | (
+            MadeRoom {
+                route,
+                batch,
+                folios,
+                pages,
+            },
+            MadeRoom {
                 route: same_route,
                 batch: same_batch,
                 folios: more_folios,

@@ -11,7 +11,7 @@ use chmu_machine::node::NodeId;
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{Folio, Route};
-use crate::ledger::{SourceState, TunedSetting};
+use crate::ledger::{Judged, SourceState, TunedSetting};
 use crate::rejection::Rejection;
 use crate::report::SourceKind;
 
@@ -57,6 +57,12 @@ pub struct Status {
     pub routes: Vec<RouteStatus>,
     /// Faster nodes that pages were demoted from.
     pub demotions: Vec<Demotions>,
+    /// The ways of cold pages that were demoted to make room.
+    pub room_made: Vec<RoomMade>,
+    /// Folios that were to make room and stayed.
+    pub folios_kept: u64,
+    /// What watches fast memory; none where nothing does.
+    pub telemetry: Option<TelemetryStatus>,
     /// More folios waited than are remembered: those beyond are in no sum of `routes`.
     pub backlog_is_partial: bool,
     /// Folios that did not move and will be tried again.
@@ -73,9 +79,10 @@ pub struct Status {
     pub ignored: BTreeMap<Rejection, u64>,
     /// Folios that are kept where they are because they were promoted and demoted by turns.
     pub ping_pong_folios: u64,
-    /// Promoted pages that came back to slow memory while they were hot. These promotions were for
-    /// nothing; others, of pages that were not used again, leave no trace in the ledger.
-    pub pages_wasted: u64,
+    /// Promoted pages that came back to slow memory while they were hot.
+    pub pages_came_back: u64,
+    /// Whether promotions were of use to telemetry of fast memory; none where nothing watches it.
+    pub usefulness: Option<Judged>,
     /// Pages a second that promotion is held to because targets demote what is promoted to them; none
     /// when it is not.
     pub spill_limit: Option<u64>,
@@ -121,6 +128,27 @@ pub struct Demotions {
     pub node: NodeId,
     /// How many.
     pub pages: Flow,
+}
+
+/// Cold pages that made room on a node.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RoomMade {
+    /// From where to where.
+    #[serde(flatten)]
+    pub route: Route,
+    /// Folios that were demoted.
+    pub folios: u64,
+    /// Pages of these.
+    pub pages: Flow,
+}
+
+/// What watches fast memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TelemetryStatus {
+    /// Its name.
+    pub name: String,
+    /// How it is.
+    pub health: SourceState,
 }
 
 /// A source of hotness.
@@ -211,6 +239,17 @@ pub enum Decided {
         /// The node that they left.
         node: NodeId,
         /// How many.
+        pages: u64,
+    },
+    /// Cold folios were demoted to make room.
+    MadeRoom {
+        /// From where to where.
+        route: Route,
+        /// Number of the batch.
+        batch: u64,
+        /// How many.
+        folios: u64,
+        /// Pages of these.
         pages: u64,
     },
     /// A setting was adapted.

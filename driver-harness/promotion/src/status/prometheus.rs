@@ -145,12 +145,35 @@ impl Page {
             let labels = [("node", &*demotions.node.to_string())];
             self.sample("demoted_pages_total", &labels, demotions.pages.total)?;
         }
+        let help = "Cold pages that were demoted to make room.";
+        self.family("room_made_pages_total", Kind::Counter, help)?;
+        for row in &status.room_made {
+            let (from, to) = (row.route.source.to_string(), row.route.target.to_string());
+            let labels = [("from", &*from), ("to", &*to)];
+            self.sample("room_made_pages_total", &labels, row.pages.total)?;
+        }
+        let help = "Cold folios that were to make room and stayed.";
+        let folios = status.folios_kept;
+        self.single("room_kept_folios_total", Kind::Counter, help, folios)?;
+        let help = "1 while fast memory is watched.";
+        let watched = status.telemetry.as_ref();
+        let watched = watched.is_some_and(|telemetry| telemetry.health == Health::Good);
+        self.single("fast_memory_watched", Kind::Gauge, help, watched.into())?;
         let help = "Folios kept in place because they went there and back.";
         let folios = status.ping_pong_folios;
         self.single("ping_pong_folios_total", Kind::Counter, help, folios)?;
         let help = "Promoted pages that came back to slow memory while hot.";
-        let pages = status.pages_wasted;
-        self.single("wasted_pages_total", Kind::Counter, help, pages)?;
+        let pages = status.pages_came_back;
+        self.single("came_back_pages_total", Kind::Counter, help, pages)?;
+        // What nobody knows has no sample.
+        if let Some(judged) = status.usefulness {
+            let help = "Promoted pages that nobody used for a whole window afterwards.";
+            let pages = judged.pages_wasted;
+            self.single("wasted_pages_total", Kind::Counter, help, pages)?;
+            let help = "Promoted pages that were used within the window.";
+            let pages = judged.pages_used;
+            self.single("useful_pages_total", Kind::Counter, help, pages)?;
+        }
         if let Some(limit) = status.spill_limit {
             let help = "Pages a second while targets demote what is promoted.";
             self.single("spill_limit_pages_per_second", Kind::Gauge, help, limit)?;

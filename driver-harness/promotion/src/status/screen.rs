@@ -23,6 +23,7 @@ impl Display for Status {
         self.add_routes(&mut lines);
         lines.push(self.pressure());
         lines.push(self.circles());
+        self.add_room(&mut lines);
         self.add_sources(&mut lines);
         self.add_reasons(&mut lines);
         self.add_decisions(&mut lines);
@@ -89,7 +90,7 @@ impl Status {
         let mut line = format!(
             "ping-pong: {}; came back hot: {}; {spill}",
             words::count(self.ping_pong_folios, "folio", "folios"),
-            words::count(self.pages_wasted, "page", "pages"),
+            words::count(self.pages_came_back, "page", "pages"),
         );
         for demotions in self.demotions.iter().take(ROWS) {
             let (node, pages) = (demotions.node, amount(demotions.pages));
@@ -97,6 +98,19 @@ impl Status {
             let _ = write!(line, "; node {node} demoted {pages}");
         }
         line
+    }
+
+    /// What was demoted to make room, and whether promotions were of use.
+    fn add_room(&self, lines: &mut Vec<String>) {
+        lines.push(match self.usefulness {
+            Some(judged) => format!("wasted: {judged}"),
+            None => "wasted: not known, as nothing watches fast memory".to_owned(),
+        });
+        let made = self.room_made.iter().take(ROWS);
+        lines.extend(made.map(|room| {
+            let (way, pages) = (way(room.route), amount(room.pages));
+            format!("room made: {way} {pages}")
+        }));
     }
 
     fn add_sources(&self, lines: &mut Vec<String>) {
@@ -212,6 +226,16 @@ fn decided(what: &Decided, is_dry: bool) -> String {
                 "node {node} demoted {}",
                 words::count(*pages, "page", "pages")
             )
+        }
+        Decided::MadeRoom {
+            route,
+            batch,
+            folios,
+            pages,
+        } => {
+            let folios = words::count(*folios, "folio", "folios");
+            let pages = words::count(*pages, "page", "pages");
+            format!("batch {batch}, {}: demoted {folios}, {pages}", way(*route))
         }
         Decided::Tuned {
             source,

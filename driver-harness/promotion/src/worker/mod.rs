@@ -18,16 +18,29 @@ use crate::report::{Facts, Health};
 use crate::severity::Severity;
 use crate::source::{HotnessSource, SourceError};
 use crate::summary::{Recorder, Summary};
+use crate::telemetry::Telemetry;
 
 mod crew;
 mod inline;
 mod on_machine;
+mod telemetry;
 #[cfg(test)]
 mod tests;
 mod threads;
 
 pub use inline::run_inline;
 pub use on_machine::run_on_machine;
+
+/// What a run on a machine works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// What finds hot memory.
+    pub sources: Vec<Box<dyn HotnessSource>>,
+    /// What moves pages.
+    pub actuator: Box<dyn Actuator>,
+    /// What watches fast memory, where somebody does.
+    pub telemetry: Option<Box<dyn Telemetry>>,
+}
 
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -10,14 +10,14 @@ use chmu_machine::words;
 
 use super::crew::{Crew, Done};
 use super::threads::{self, Threads};
-use super::{Core, End, RunError, Sink, is_gone, source_id};
-use crate::actuator::Actuator;
+use super::{Core, End, Parts, RunError, Sink, is_gone, source_id, telemetry};
 use crate::engine::Engine;
 use crate::machine::Machine;
 use crate::report::{Health, Report, Tuning};
 use crate::severity::Severity;
 use crate::source::{HotnessSource, SourceError};
 use crate::summary::Summary;
+use crate::telemetry::{Telemetry, Watch, Watched};
 
 /// A source says at least this often that it has nothing to say.
 const POLL: Duration = Duration::from_millis(500);
@@ -56,6 +56,10 @@ pub(super) enum Message {
     },
     /// A worker is done with a batch.
     Done(Done),
+    /// What was seen of fast memory; none when nothing was.
+    Telemetry(Option<Watched>),
+    /// Fast memory tells nothing any more, for this reason.
+    TelemetryGone(String),
 }
 
 /// Promotes what `sources` report until the end, or until `stop` is raised; at the end it is raised in any
@@ -63,12 +67,16 @@ pub(super) enum Message {
 pub fn run_on_machine<'a>(
     engine: &'a mut Engine,
     machine: &'a dyn Machine,
-    sources: Vec<Box<dyn HotnessSource>>,
-    actuator: Box<dyn Actuator>,
+    parts: Parts,
     sink: &'a mut Sink<'a>,
     end: End,
     stop: &StopFlag,
 ) -> Result<Summary, RunError> {
+    let Parts {
+        sources,
+        actuator,
+        telemetry,
+    } = parts;
     let mut core = Core::new(engine, machine, sink);
     let start_ns = clock::monotonic_ns();
     core.begin(&sources, &*actuator, start_ns);
@@ -83,12 +91,14 @@ pub fn run_on_machine<'a>(
         sources_left: sources.len(),
         has_ended_well: false,
         wishes: Vec::new(),
+        asks: None,
         moving_since_ns: start_ns,
         start_ns,
         end,
     };
     let ended = run
-        .watch(sources, &sender, stop)
+        .watch_fast(telemetry, &sender, stop)
+        .and_then(|()| run.watch(sources, &sender, stop))
         .and_then(|()| run.until_over(stop));
     // Nobody waits from here on; what is on its way arrives, so that it is written down.
     stop.raise();
@@ -101,6 +111,7 @@ pub fn run_on_machine<'a>(
         messages,
         source_threads,
         workers,
+        asks,
         ..
     } = run;
     let stuck = core.engine.batches_moving() as u64;
@@ -109,7 +120,7 @@ pub fn run_on_machine<'a>(
     let _ = core.engine.look_for_demotions(machine, true, now_ns);
     let summary = core.end(now_ns);
     // Sources and actuator put back what they changed in their own threads.
-    drop((crew, messages, sender));
+    drop((crew, messages, sender, asks));
     let left_ns = told_ns
         .saturating_add(nanoseconds(GRACE))
         .saturating_sub(clock::monotonic_ns());
@@ -211,6 +222,8 @@ struct Run<'a> {
     has_ended_well: bool,
     /// What sources are asked for, by their place.
     wishes: Vec<Sender<Tuning>>,
+    /// Where the telemetry of fast memory is asked; none where there is none.
+    asks: Option<Sender<Watch>>,
     /// When the last batch was handed to an actuator.
     moving_since_ns: u64,
     start_ns: u64,
@@ -248,6 +261,37 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Gives the telemetry of fast memory a thread of its own, where there is some.
+    fn watch_fast(
+        &mut self,
+        telemetry: Option<Box<dyn Telemetry>>,
+        messages: &SyncSender<Message>,
+        stop: &StopFlag,
+    ) -> Result<(), RunError> {
+        let Some(telemetry) = telemetry else {
+            return Ok(());
+        };
+        let (name, most) = (telemetry.name(), telemetry.frames_max());
+        let threads = &mut self.source_threads;
+        self.asks = Some(telemetry::start(telemetry, threads, messages, stop)?);
+        let engine = &mut self.core.engine;
+        engine.use_telemetry(name, most, self.start_ns);
+        Ok(())
+    }
+
+    /// Asks the telemetry of fast memory what the engine wants to know.
+    fn ask_fast(&mut self, now_ns: u64) -> Result<(), RunError> {
+        let Some(asks) = &self.asks else {
+            return Ok(());
+        };
+        let watch = self.core.engine.next_watch(self.core.machine, now_ns);
+        if let Some(watch) = Core::tolerate(watch)?.flatten() {
+            // One that has ended says so.
+            let _ = asks.send(watch);
+        }
+        Ok(())
+    }
+
     fn until_over(&mut self, stop: &StopFlag) -> Result<(), RunError> {
         while !stop.is_raised() {
             let now_ns = clock::monotonic_ns();
@@ -267,10 +311,11 @@ impl Run<'_> {
                 .engine
                 .look_for_demotions(self.core.machine, false, now_ns);
             Core::tolerate(looked)?;
+            self.ask_fast(now_ns)?;
             self.core.tell()?;
             self.crew.dismiss_idle(now_ns);
-            let wait = match is_busy {
-                // There may be a batch for another target.
+            let wait = match is_busy || self.core.engine.is_searching() {
+                // There may be a batch for another target, or more to look at.
                 true => Duration::ZERO,
                 false => self.wait(now_ns),
             };
@@ -332,6 +377,15 @@ impl Run<'_> {
                     .retuned(source_id(source), granted.as_ref(), now_ns);
             }
             Message::Done(done) => self.done(done)?,
+            Message::Telemetry(watched) => {
+                let told = core.engine.watched(watched, core.machine, now_ns);
+                Core::tolerate(told)?;
+            }
+            Message::TelemetryGone(reason) => {
+                log::warn!("{reason}; no room is made any more");
+                self.asks = None;
+                core.engine.telemetry_gone(reason, now_ns);
+            }
         }
         for (source, wish) in self.core.engine.take_wishes() {
             let place = usize::try_from(source.0).unwrap_or(usize::MAX);
@@ -412,6 +466,7 @@ impl Run<'_> {
             || (is_idle
                 && end.when_stable
                 && core.engine.is_settled()
+                && !core.engine.is_making_room()
                 && core.recorder.is_stable(now_ns))
             || (is_idle && end.when_idle && self.sources_left == 0)
     }

@@ -136,8 +136,11 @@ fn run_with(
     let summary = run_on_machine(
         &mut engine,
         machine,
-        sources,
-        actuator,
+        Parts {
+            sources,
+            actuator,
+            telemetry: None,
+        },
         &mut sink,
         end,
         &stop,
@@ -217,8 +220,11 @@ fn a_ledger_that_cannot_be_written_ends_the_run() {
     let run = run_on_machine(
         &mut engine,
         &machine,
-        sources,
-        actuator,
+        Parts {
+            sources,
+            actuator,
+            telemetry: None,
+        },
         &mut sink,
         IDLE,
         &stop,
@@ -328,8 +334,11 @@ fn reports_that_wait_at_the_end_are_counted() {
     let summary = run_on_machine(
         &mut engine,
         &machine,
-        vec![source],
-        Box::new(machine.clone()),
+        Parts {
+            sources: vec![source],
+            actuator: Box::new(machine.clone()),
+            telemetry: None,
+        },
         &mut sink,
         IDLE,
         &stop,

@@ -98,6 +98,7 @@ impl Judge<'_> {
         }
         self.future(ledger);
         self.order();
+        self.demotions();
         self.rate(ledger);
         let mut counts = LedgerCounts::default();
         for event in ledger.events() {

@@ -40,6 +40,26 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether what made room went where it may.
+    pub(super) fn demotions(&mut self) {
+        let sent = self.moves.map_or(&[][..], |moves| moves.sent_down());
+        for one in sent {
+            let route = one.route;
+            let targets = self.evidence.demotion_targets.get(&route.source);
+            if !targets.is_some_and(|targets| targets.contains(&route.target)) {
+                self.findings.add(Reason::NotATarget, || Example {
+                    frame: Some(one.folio.head.0),
+                    line: Some(one.line as u64),
+                    detail: format!(
+                        "was demoted from node {} to node {}",
+                        route.source, route.target
+                    ),
+                    ..Example::default()
+                });
+            }
+        }
+    }
+
     /// Pages moved of which no workload knows.
     pub(super) fn foreign(&mut self) -> u64 {
         let moves = self.moves.map_or(&[][..], |moves| moves.all());

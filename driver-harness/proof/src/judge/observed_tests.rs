@@ -129,6 +129,7 @@ impl World {
             }],
             ledger: Some(ledger(close(self.events.clone()))),
             targets: BTreeMap::from([(SLOW, vec![FAST])]),
+            demotion_targets: BTreeMap::from([(FAST, vec![SLOW])]),
             now_ns: 100 * BATCH_NS,
         };
         judge(&evidence, &Demands::default(), "an oracle")

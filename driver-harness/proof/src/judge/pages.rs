@@ -10,7 +10,7 @@ use chmu_spec::address::Pfn;
 use super::Judge;
 use super::truths::{PageId, Warmth};
 use crate::evidence::{Whereabouts, Witness};
-use crate::ledger::{Attempt, Move};
+use crate::ledger::{Attempt, Move, SentDown};
 use crate::verdict::{Example, Reason};
 
 /// Whether frames of all pages are known, then and now.
@@ -40,6 +40,8 @@ struct Page {
     changed: bool,
     /// The first move out of the frame that it started in.
     moved: Option<Move>,
+    /// The engine demoted it to make room.
+    sent: Option<SentDown>,
 }
 
 impl Judge<'_> {
@@ -51,7 +53,9 @@ impl Judge<'_> {
         for page in &pages {
             self.place(page);
             self.attribute(page, &pages);
-            if !page.changed && page.moved.is_none() {
+            self.demoted(page);
+            let is_sent_only = page.moved.is_none() && page.sent.is_some();
+            if is_sent_only || (!page.changed && page.moved.is_none()) {
                 continue;
             }
             let warmth = self.warmth(page);
@@ -102,6 +106,7 @@ impl Judge<'_> {
                     self.claimed.entry(one.line).or_default().insert(frame);
                 }
                 pages.push(Page {
+                    sent: self.sent_down(id, start),
                     id,
                     start,
                     now,
@@ -127,6 +132,42 @@ impl Judge<'_> {
                 && self.truths.whereabouts(other) != self.truths.whereabouts(id)
         });
         (!is_taken_over).then_some(first)
+    }
+
+    /// The engine's first demotion of a page: by its owner, or by the frame that it started in.
+    fn sent_down(&self, id: PageId, start: Option<Pfn>) -> Option<SentDown> {
+        let (moves, truth) = (self.moves?, self.truths.truth(id));
+        let since_ns = truth.since_ns(id.page);
+        let by_owner = self.truths.owner(id);
+        let by_owner = by_owner.and_then(|owner| moves.sent_from_address(owner, since_ns));
+        let by_frame = || {
+            let sent = moves.sent_from_frame(start?, since_ns)?;
+            (sent.route.source == truth.node()).then_some(sent)
+        };
+        by_owner.or_else(by_frame)
+    }
+
+    /// Whether a page that made room was right to go.
+    fn demoted(&mut self, page: &Page) {
+        let Some(sent) = page.sent else { return };
+        self.counts.demoted_pages += 1;
+        let since_ns = sent.started_ns.saturating_sub(self.demands.lateness_ns);
+        if self.truths.warmth(page.id, since_ns, sent.ended_ns) == Warmth::Hot {
+            let detail = format!("line {} says that it was demoted", sent.line);
+            self.find(Reason::HotPageDemoted, page, detail);
+        }
+    }
+
+    /// A page that made room is where the ledger says, or was promoted since.
+    fn attribute_demotion(&mut self, page: &Page, sent: SentDown, node: NodeId) {
+        let SentDown { line, route, .. } = sent;
+        if !page.changed {
+            let detail = format!("is still on node {node}; line {line} says that it was demoted");
+            self.find(Reason::SaidMovedButStayed, page, detail);
+        } else if ![route.source, route.target].contains(&node) {
+            let detail = format!("is on node {node}; line {line} says node {}", route.target);
+            self.find(Reason::OtherNodeThanSaid, page, detail);
+        }
     }
 
     fn warmth(&self, page: &Page) -> Warmth {
@@ -167,12 +208,13 @@ impl Judge<'_> {
 
     /// Counts where a page is, and whether it may be there.
     fn place(&mut self, page: &Page) {
-        let is_hot = self.truths.is_hot(page.id);
+        let source = self.truths.truth(page.id).node();
+        // Pages of the fastest memory are where they belong.
+        let is_hot = self.truths.is_hot(page.id) && self.evidence.targets.contains_key(&source);
         self.counts.pages += 1;
         self.counts.true_hot_pages += u64::from(is_hot);
         let is_unclear = self.warmth(page) == Warmth::Unclear;
         self.counts.unclear_pages += u64::from(is_unclear);
-        let source = self.truths.truth(page.id).node();
         let node = match page.now {
             // A program may give its memory back, as far as anybody knows.
             Whereabouts::Absent(_) if self.truths.truth(page.id).is_observed() => {
@@ -191,6 +233,9 @@ impl Judge<'_> {
         *self.counts.pages_by_node.entry(node).or_default() += 1;
         if node == source {
             return self.not_promoted(page, is_hot);
+        }
+        if page.moved.is_none() && page.sent.is_some_and(|sent| sent.route.target == node) {
+            return;
         }
         self.counts.promoted_pages += 1;
         self.counts.promoted_hot_pages += u64::from(is_hot);
@@ -258,6 +303,9 @@ impl Judge<'_> {
         };
         let source = self.truths.truth(page.id).node();
         let since_ns = self.truths.truth(page.id).since_ns(page.id.page);
+        if let (None, Some(sent)) = (page.moved, page.sent) {
+            return self.attribute_demotion(page, sent, node);
+        }
         match (page.moved, page.changed) {
             (None, false) => {}
             (None, true) if self.arrived_unsaid(page, node) => {}
@@ -338,12 +386,18 @@ impl Judge<'_> {
     /// Pages that came back are no surprise as far as the ledger knows of demotions.
     fn unexplained_returns(&mut self, pages: &[Page]) {
         let explained = self.moves.map_or(0, |moves| moves.demoted_pages());
-        if self.counts.returned_pages <= explained {
+        let by_engine = pages.iter().filter(|page| {
+            let is_owned = page.sent.is_some_and(|sent| sent.owner.is_some());
+            page.changed && page.moved.is_some() && is_owned && !self.is_away(page)
+        });
+        let by_engine = by_engine.count() as u64;
+        if self.counts.returned_pages <= explained.saturating_add(by_engine) {
             return;
         }
         let returned = pages
             .iter()
-            .filter(|page| page.changed && page.moved.is_some() && !self.is_away(page));
+            .filter(|page| page.changed && page.moved.is_some() && !self.is_away(page))
+            .filter(|page| page.sent.is_none_or(|sent| sent.owner.is_none()));
         let returned: Vec<_> = returned.collect();
         for page in returned
             .into_iter()

@@ -79,6 +79,7 @@ fn evidence(witness: Witness, events: Vec<Event>) -> Evidence {
         witnesses: vec![witness],
         ledger: Some(ledger(close(events))),
         targets: BTreeMap::from([(SLOW, vec![FAST])]),
+        demotion_targets: BTreeMap::from([(FAST, vec![SLOW])]),
         now_ns: 100 * BATCH_NS,
     }
 }
@@ -404,6 +405,102 @@ fn each_wrong_promotion_is_told_by_its_own_reasons() {
     }
 }
 
+/// The lines of a demotion of one page by the engine, whose owner has it at page `page`.
+fn sent_down(page: u64, is_known: bool) -> Vec<Event> {
+    let at = |time_ns, action| Event::new(time_ns, action);
+    let route = chmu_promotion::Route {
+        source: FAST,
+        target: SLOW,
+    };
+    let folio = folio(90_000, 1);
+    let owner = chmu_machine::memory::owners::Owner {
+        process_id: state().process_id,
+        address: state().address + page * state().page_bytes,
+    };
+    let sent = chmu_promotion::ledger::Sent {
+        batch: 4,
+        route,
+        owner: is_known.then_some(owner),
+        idle_ns: 5,
+        started_ns: 4 * BATCH_NS,
+        ended_ns: 4 * BATCH_NS,
+    };
+    vec![
+        at(
+            4 * BATCH_NS,
+            Action::Telemetry(chmu_promotion::ledger::TelemetrySaid {
+                name: "simulated".to_owned(),
+                health: chmu_promotion::report::Health::Good,
+            }),
+        ),
+        at(
+            4 * BATCH_NS,
+            Action::Demotion(chmu_promotion::ledger::DemotionMade {
+                batch: 4,
+                route,
+                folios: vec![folio],
+                wanted_pages: 1,
+                room_pages: 0,
+                idle_ns: 5,
+                idle_until_ns: 4 * BATCH_NS,
+            }),
+        ),
+        at(
+            4 * BATCH_NS,
+            Action::Demoted(chmu_promotion::ledger::Demoted {
+                node: FAST,
+                pages: 1,
+                folio: Some(folio),
+                sent: Some(sent),
+            }),
+        ),
+    ]
+}
+
+/// A policy that lets cold pages make room.
+fn let_room_be_made(events: &mut [Event]) {
+    if let Action::Begin(begin) = &mut events[0].action {
+        begin
+            .policy
+            .insert("demote_coldest".to_owned(), serde_json::Value::Bool(true));
+    }
+}
+
+#[test]
+fn a_promoted_page_that_made_room_was_hot() {
+    let (mut witness, mut events) = promoted();
+    witness.whereabouts[1] = at(SLOW, 7);
+    let_room_be_made(&mut events);
+    events.extend(sent_down(1, true));
+    let verdict = verdict(&evidence(witness, events));
+    assert_eq!(
+        reasons(&verdict),
+        [Reason::NotPromoted, Reason::HotPageDemoted].into()
+    );
+    assert_eq!(verdict.counts.demoted_pages, 1);
+}
+
+#[test]
+fn room_that_another_page_made_explains_no_return() {
+    for (page, is_known, explained) in [(2, true, false), (2, false, true)] {
+        let (mut witness, mut events) = promoted();
+        witness.whereabouts[1] = at(SLOW, 7);
+        let_room_be_made(&mut events);
+        events.extend(sent_down(page, is_known));
+        let verdict = verdict(&evidence(witness, events));
+        let is_back = verdict.finding(Reason::CameBack).is_some();
+        assert_eq!(is_back, !explained, "{:?}", verdict.findings);
+    }
+}
+
+#[test]
+fn nothing_makes_room_without_the_policy() {
+    let (witness, mut events) = promoted();
+    events.extend(sent_down(2, false));
+    let verdict = verdict(&evidence(witness, events));
+    assert_eq!(reasons(&verdict), [Reason::LedgerCauseMissing].into());
+}
+
 #[test]
 fn a_demotion_that_the_ledger_knows_explains_a_page_that_came_back() {
     let (mut witness, mut events) = promoted();
@@ -412,6 +509,7 @@ fn a_demotion_that_the_ledger_knows_explains_a_page_that_came_back() {
         node: FAST,
         pages: 1,
         folio: None,
+        sent: None,
     };
     events.push(Event::new(4 * BATCH_NS, Action::Demoted(demoted)));
     let verdict = verdict(&evidence(witness, events));

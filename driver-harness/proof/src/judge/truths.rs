@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use chmu_machine::memory::owners::Owner;
 use chmu_promotion::Folio;
 use chmu_spec::address::Pfn;
 
@@ -90,6 +91,18 @@ impl<'a> Truths<'a> {
     /// The pages that started in a frame, and since when.
     pub(super) fn started_in(&self, frame: Pfn) -> impl Iterator<Item = (u64, PageId)> {
         self.by_frame.get(&frame.0).into_iter().flatten().copied()
+    }
+
+    /// Who has a page, and where; none of a program that was observed.
+    pub(super) fn owner(&self, id: PageId) -> Option<Owner> {
+        let Truth::Told(state) = self.truth(id) else {
+            return None;
+        };
+        let offset = id.page.checked_mul(state.page_bytes)?;
+        Some(Owner {
+            process_id: state.process_id,
+            address: state.address.checked_add(offset)?,
+        })
     }
 
     /// Where a page is now.

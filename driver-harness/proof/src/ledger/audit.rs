@@ -6,13 +6,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use chmu_promotion::Folio;
 use chmu_promotion::Policy;
 use chmu_promotion::actuator::DryRun;
-use chmu_promotion::ledger::{Action, BatchMade, Begin, Totals};
+use chmu_promotion::ledger::{
+    Action, BatchMade, Begin, Demoted, DemotionMade, Judged, Totals, Wasted,
+};
+use chmu_promotion::report::Health;
 use chmu_spec::address::Pfn;
 
 use super::read::Ledger;
 
 /// The policy's bound on pages in a second, as the ledger names it.
 pub(crate) const RATE: &str = "pages_per_second";
+/// Whether the policy lets cold folios make room.
+const DEMOTES: &str = "demote_coldest";
 
 /// Something that no honest ledger has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +72,12 @@ struct Audit {
     heard: BTreeSet<String>,
     /// The first frames of folios that wait.
     waiting: BTreeSet<Pfn>,
+    /// The policy lets cold folios make room.
+    demotes: bool,
+    /// Fast memory is watched.
+    watched: bool,
+    /// Pages of promotions that were of no use, since a line had their sum.
+    wasted_pages: u64,
 }
 
 impl Ledger {
@@ -166,7 +177,48 @@ impl Audit {
             }
             Action::End(totals) if is_last => self.compare(line, totals),
             Action::End(_) => self.add(FaultKind::Order, line, "lines follow the end of the run"),
-            Action::Demoted(_) | Action::Tuned(_) => {}
+            Action::Demotion(made) => self.demotion((line, time_ns), made),
+            Action::Demoted(Demoted {
+                sent: Some(sent),
+                folio: Some(folio),
+                pages,
+                node,
+            }) => {
+                counted.folios_demoted += 1;
+                counted.pages_demoted = counted.pages_demoted.saturating_add(*pages);
+                let made_ns = self
+                    .batches
+                    .get(&sent.batch)
+                    .map_or(0, |batch| batch.made_ns);
+                let times = [made_ns, sent.started_ns, sent.ended_ns, time_ns];
+                let is_one = *pages == folio.pages && *node == sent.route.source;
+                if !times.is_sorted() || sent.route.source == sent.route.target || !is_one {
+                    let text = "the demotion starts before its batch was made, ends before it starts or after it was \
+                                written down, goes nowhere, or is not of its folio";
+                    self.add(FaultKind::Order, line, text);
+                }
+                self.fate(line, sent.batch, *folio);
+            }
+            Action::Demoted(Demoted {
+                sent: Some(_),
+                folio: None,
+                ..
+            }) => self.add(
+                FaultKind::FateInvented,
+                line,
+                "no folio is named that the engine demoted",
+            ),
+            Action::Kept(kept) => {
+                counted.kept += 1;
+                self.fate(line, kept.batch, kept.folio);
+            }
+            Action::Telemetry(said) => {
+                counted.usefulness.get_or_insert_default();
+                self.watched = said.health == Health::Good;
+            }
+            Action::Wasted(wasted) => self.wasted((line, time_ns), wasted),
+            Action::Judged(judged) => self.judged(line, judged),
+            Action::Demoted(Demoted { sent: None, .. }) | Action::Tuned(_) => {}
         }
     }
 
@@ -174,6 +226,11 @@ impl Audit {
     fn begin(&mut self, line: usize, begin: &Begin) {
         let names = begin.sources.iter().map(|facts| facts.name.clone());
         self.sources = names.collect();
+        self.demotes = begin
+            .policy
+            .get(DEMOTES)
+            .and_then(serde_json::Value::as_bool)
+            == Some(true);
         let missing = Policy::default().settings();
         let missing = missing
             .keys()
@@ -219,21 +276,56 @@ impl Audit {
         }
     }
 
-    fn batch(&mut self, (line, made_ns): (usize, u64), batch: &BatchMade) {
-        self.counted.batches += 1;
-        if batch.batch <= self.last_batch {
-            let text = format!(
-                "batch {} comes after batch {}",
-                batch.batch, self.last_batch
-            );
+    /// A batch that makes room: of folios that were watched, and no more than lacks.
+    fn demotion(&mut self, (line, made_ns): (usize, u64), made: &DemotionMade) {
+        self.counted.demotions += 1;
+        if !self.demotes || !self.watched {
+            let text = "no line says before it that cold folios may make room, and that fast memory is watched";
+            self.add(FaultKind::CauseMissing, line, text);
+        }
+        if made.idle_until_ns > made_ns || made.idle_ns == 0 {
+            let text = "its folios were not watched, or later than it was made";
             self.add(FaultKind::Order, line, text);
         }
-        self.last_batch = self.last_batch.max(batch.batch);
-        let folios: BTreeSet<_> = batch.folios.iter().copied().collect();
-        if folios.len() != batch.folios.len() {
-            let text = format!("batch {} names a folio twice", batch.batch);
-            self.add(FaultKind::FateInvented, line, text);
+        let pages = made.folios.iter().map(|folio| folio.pages);
+        let pages = pages.fold(0, u64::saturating_add);
+        let lacking = made.wanted_pages.saturating_sub(made.room_pages);
+        if pages > lacking {
+            let text = format!("{pages} pages make room where {lacking} lack some");
+            self.add(FaultKind::CauseMissing, line, text);
         }
+        self.folios((line, made_ns), made.batch, &made.folios);
+    }
+
+    /// A promotion that was of no use: by what watched it since it arrived.
+    fn wasted(&mut self, (line, time_ns): (usize, u64), wasted: &Wasted) {
+        if !self.watched {
+            let text = "no line says before it that fast memory is watched";
+            self.add(FaultKind::CauseMissing, line, text);
+        }
+        let since_ns = wasted.idle_until_ns.saturating_sub(wasted.idle_ns);
+        if ![wasted.arrived_ns, since_ns, wasted.idle_until_ns, time_ns].is_sorted() {
+            let text = "it was watched before it arrived, or after it was written down";
+            self.add(FaultKind::Order, line, text);
+        }
+        self.wasted_pages = self.wasted_pages.saturating_add(wasted.folio.pages);
+    }
+
+    /// Sums of what was found of promotions since the line of their kind before.
+    fn judged(&mut self, line: usize, judged: &Judged) {
+        let wasted_pages = std::mem::take(&mut self.wasted_pages);
+        if wasted_pages != judged.pages_wasted {
+            let text = format!(
+                "pages_wasted is said to be {}, and the lines before it say {wasted_pages}",
+                judged.pages_wasted
+            );
+            self.add(FaultKind::Totals, line, text);
+        }
+        self.counted.usefulness.get_or_insert_default().add(judged);
+    }
+
+    fn batch(&mut self, (line, made_ns): (usize, u64), batch: &BatchMade) {
+        self.counted.batches += 1;
         let waited = |folio: &&Folio| !self.waiting.remove(&folio.head);
         let missing: Vec<_> = batch.folios.iter().filter(waited).collect();
         if let Some(folio) = missing.first() {
@@ -245,12 +337,27 @@ impl Audit {
             );
             self.add(FaultKind::CauseMissing, line, text);
         }
+        self.folios((line, made_ns), batch.batch, &batch.folios);
+    }
+
+    /// Folios were handed to the actuator; what became of each must follow.
+    fn folios(&mut self, (line, made_ns): (usize, u64), batch: u64, all: &[Folio]) {
+        if batch <= self.last_batch {
+            let text = format!("batch {batch} comes after batch {}", self.last_batch);
+            self.add(FaultKind::Order, line, text);
+        }
+        self.last_batch = self.last_batch.max(batch);
+        let folios: BTreeSet<_> = all.iter().copied().collect();
+        if folios.len() != all.len() {
+            let text = format!("batch {batch} names a folio twice");
+            self.add(FaultKind::FateInvented, line, text);
+        }
         let made = Made {
             line,
             made_ns,
             folios,
         };
-        self.batches.insert(batch.batch, made);
+        self.batches.insert(batch, made);
     }
 
     /// Something is said to have become of a folio: once for each in its batch.
@@ -284,7 +391,22 @@ impl Audit {
             ("pages_moved", said.pages_moved, counted.pages_moved),
             ("refused", said.refused, counted.refused),
             ("retried", said.retried, counted.retried),
+            ("demotions", said.demotions, counted.demotions),
+            (
+                "folios_demoted",
+                said.folios_demoted,
+                counted.folios_demoted,
+            ),
+            ("pages_demoted", said.pages_demoted, counted.pages_demoted),
+            ("kept", said.kept, counted.kept),
         ];
+        if said.usefulness != counted.usefulness {
+            let text = format!(
+                "usefulness is said to be {:?}, and its lines say {:?}",
+                said.usefulness, counted.usefulness
+            );
+            self.add(FaultKind::Totals, line, text);
+        }
         for (name, said, counted) in pairs
             .into_iter()
             .filter(|(_, said, counted)| said != counted)

@@ -8,7 +8,7 @@ mod read;
 
 pub(crate) use audit::RATE;
 pub use audit::{Fault, FaultKind};
-pub use moves::{Attempt, Justification, Move, Moves};
+pub use moves::{Attempt, Justification, Move, Moves, SentDown};
 pub use read::{Ledger, LedgerError};
 
 #[cfg(test)]

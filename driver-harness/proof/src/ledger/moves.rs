@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use chmu_promotion::ledger::Action;
+use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::memory::owners::Owner;
+use chmu_promotion::ledger::{Action, Demoted};
 use chmu_promotion::{Folio, Rejection, Route};
 use chmu_spec::address::Pfn;
 
@@ -31,6 +33,23 @@ pub struct Move {
     pub ended_ns: u64,
     /// What allowed it.
     pub justification: Justification,
+}
+
+/// A folio that the engine demoted to make room, by the ledger's word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SentDown {
+    /// Its line, from 1.
+    pub line: usize,
+    /// The frames that it left.
+    pub folio: Folio,
+    /// From where to where.
+    pub route: Route,
+    /// Who mapped its first page, where that is known.
+    pub owner: Option<Owner>,
+    /// When the actuator began.
+    pub started_ns: u64,
+    /// When it had ended.
+    pub ended_ns: u64,
 }
 
 /// What allowed a move.
@@ -73,8 +92,13 @@ pub struct Moves {
     seen: BTreeMap<u64, Vec<(Folio, usize, u64)>>,
     /// Folios of batches of which the ledger does not say what became of them, by first frame.
     unknown: BTreeMap<u64, (Folio, Route)>,
-    /// Pages that the ledger says were demoted.
+    /// Pages that the ledger says were demoted, but for those of the engine whose owners it knows.
     demoted_pages: u64,
+    sent_down: Vec<SentDown>,
+    /// Places in `sent_down` by process.
+    sent_by_process: BTreeMap<u32, Vec<usize>>,
+    /// The same by the first frame that was left.
+    sent_by_head: BTreeMap<u64, Vec<usize>>,
     longest: u64,
 }
 
@@ -145,9 +169,14 @@ impl Moves {
                     };
                     found.attempt(retried.folio, attempt);
                 }
-                Action::Demoted(demoted) => {
-                    found.demoted_pages = found.demoted_pages.saturating_add(demoted.pages);
+                Action::Demotion(made) => {
+                    for &folio in &made.folios {
+                        found.stretch(folio);
+                        found.unknown.insert(folio.head.0, (folio, made.route));
+                    }
                 }
+                Action::Kept(kept) => drop(found.unknown.remove(&kept.folio.head.0)),
+                Action::Demoted(demoted) => found.demoted(line, demoted),
                 _ => {}
             }
         }
@@ -160,7 +189,60 @@ impl Moves {
         &self.moves
     }
 
-    /// Pages that the ledger says were demoted.
+    fn demoted(&mut self, line: usize, demoted: &Demoted) {
+        let (Some(sent), Some(folio)) = (demoted.sent, demoted.folio) else {
+            self.demoted_pages = self.demoted_pages.saturating_add(demoted.pages);
+            return;
+        };
+        self.unknown.remove(&folio.head.0);
+        self.stretch(folio);
+        let place = self.sent_down.len();
+        match sent.owner {
+            Some(owner) => {
+                let places = self.sent_by_process.entry(owner.process_id).or_default();
+                places.push(place);
+            }
+            None => self.demoted_pages = self.demoted_pages.saturating_add(demoted.pages),
+        }
+        let places = self.sent_by_head.entry(folio.head.0).or_default();
+        places.push(place);
+        self.sent_down.push(SentDown {
+            line,
+            folio,
+            route: sent.route,
+            owner: sent.owner,
+            started_ns: sent.started_ns,
+            ended_ns: sent.ended_ns,
+        });
+    }
+
+    /// Folios that the engine demoted, in the order of the ledger.
+    pub fn sent_down(&self) -> &[SentDown] {
+        &self.sent_down
+    }
+
+    /// The first demotion by the engine, from a time on, of a page that its process has at an address.
+    pub fn sent_from_address(&self, owner: Owner, since_ns: u64) -> Option<SentDown> {
+        let places = self.sent_by_process.get(&owner.process_id);
+        let sent = places.into_iter().flatten();
+        let mut sent = sent.filter_map(|place| self.sent_down.get(*place).copied());
+        sent.find(|one| {
+            let first = one.owner.map_or(u64::MAX, |owner| owner.address);
+            let end = first.saturating_add(one.folio.pages.saturating_mul(PAGE_BYTES));
+            one.started_ns >= since_ns && (first..end).contains(&owner.address)
+        })
+    }
+
+    /// The same of a page that was in a frame.
+    pub fn sent_from_frame(&self, frame: Pfn, since_ns: u64) -> Option<SentDown> {
+        let near = self.sent_by_head.range(self.first_head(frame.0)..=frame.0);
+        let places = near.flat_map(|(_, places)| places);
+        let sent = places.filter_map(|place| self.sent_down.get(*place).copied());
+        let sent = sent.filter(|one| holds(one.folio, frame) && one.started_ns >= since_ns);
+        sent.min_by_key(|one| one.line)
+    }
+
+    /// Pages that the ledger says were demoted, but for those of the engine whose owners it knows.
     pub fn demoted_pages(&self) -> u64 {
         self.demoted_pages
     }

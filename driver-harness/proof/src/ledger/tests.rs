@@ -178,6 +178,13 @@ fn add_up(mut events: Vec<Event>) -> Vec<Event> {
             }
             Action::Refused(_) => totals.refused += 1,
             Action::Retried(_) => totals.retried += 1,
+            Action::Demotion(_) => totals.demotions += 1,
+            Action::Telemetry(_) => drop(totals.usefulness.get_or_insert_default()),
+            Action::Judged(judged) => totals.usefulness.get_or_insert_default().add(judged),
+            Action::Demoted(demoted) if demoted.sent.is_some() => {
+                totals.folios_demoted += 1;
+                totals.pages_demoted += demoted.pages;
+            }
             _ => {}
         }
     }

@@ -5,6 +5,8 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use chmu_machine::memory::PAGE_BYTES;
+use chmu_machine::memory::owners::Owner;
 use chmu_machine::memory::page_flags::PageFlags;
 use chmu_machine::node::NodeId;
 use chmu_machine::topology::{DescribedNode, Topology};
@@ -14,6 +16,7 @@ use chmu_promotion::report::{
     Facts, HotExtent, Knowledge, Lost, Place, Report, SourceKind, Weight, WeightKind,
 };
 use chmu_promotion::source::{HotnessSource, SourceError};
+use chmu_promotion::telemetry::{Telemetry, TelemetryError, Watch, Watched};
 use chmu_promotion::{Batch, Candidate, Fate, Folio, Identity, Machine, MachineError, StopFlag};
 use chmu_spec::address::Pfn;
 
@@ -57,7 +60,9 @@ impl Machine for Shared {
     }
 
     fn headroom(&self) -> Result<Headroom, MachineError> {
-        Ok(Headroom::of([FAST, FAR].map(|node| (node, 1 << 30))))
+        let room = self.world().fast_room().map(|pages| pages * PAGE_BYTES);
+        let far = if room.is_some() { 0 } else { 1 << 30 };
+        Ok(Headroom::of([(FAST, room.unwrap_or(1 << 30)), (FAR, far)]))
     }
 
     fn flags(&self, frames: Range<u64>) -> Result<Vec<PageFlags>, MachineError> {
@@ -77,8 +82,28 @@ impl Machine for Shared {
         Ok(frames.map(flags).collect())
     }
 
-    fn resolve(&self, _: u32, _: u64, pages: u64) -> Result<Vec<Option<Pfn>>, MachineError> {
-        Ok(vec![None; usize::try_from(pages).unwrap_or(0)])
+    fn resolve(
+        &self,
+        process_id: u32,
+        start: u64,
+        pages: u64,
+    ) -> Result<Vec<Option<Pfn>>, MachineError> {
+        let world = self.world();
+        let frame = |page| {
+            let number = world.page_at(process_id, start + page * PAGE_BYTES)?;
+            world.pages.get(number)?.frame
+        };
+        Ok((0..pages).map(frame).collect())
+    }
+
+    fn owners(&self, folios: &[Folio]) -> Result<Vec<Option<Owner>>, MachineError> {
+        let world = self.world();
+        let owner = |folio: &Folio| {
+            // As where nothing is ever demoted.
+            world.fast_pages?;
+            world.owner(*world.frames.get(&folio.head)?)
+        };
+        Ok(folios.iter().map(owner).collect())
     }
 
     fn drain_reclaim_batches(&self) -> Result<(), MachineError> {
@@ -140,6 +165,36 @@ impl Actuator for HonestActuator {
     }
 }
 
+/// Pages that were not accessed for so long are idle.
+const IDLE_NS: u64 = 100_000_000;
+
+/// Watches the fast node.
+#[derive(Debug, Clone)]
+pub(super) struct HonestTelemetry(pub(super) Shared);
+
+impl Telemetry for HonestTelemetry {
+    fn name(&self) -> &'static str {
+        "simulated"
+    }
+
+    fn frames_max(&self) -> usize {
+        500
+    }
+
+    fn watch(&mut self, watch: &Watch, _: &StopFlag) -> Result<Watched, TelemetryError> {
+        let world = self.0.world();
+        let is_used = |frame: &Pfn| {
+            let page = world.frames.get(frame).map(|number| &world.pages[*number]);
+            page.is_none_or(|page| page.accessed_ns + IDLE_NS > world.now_ns)
+        };
+        Ok(Watched {
+            accessed: watch.frames.iter().map(is_used).collect(),
+            idle_ns: IDLE_NS,
+            until_ns: world.now_ns,
+        })
+    }
+}
+
 /// Counts accesses by frame in epochs, as a CHMU does, and reports those from a threshold on.
 #[derive(Debug)]
 pub(super) struct CountingSource {
@@ -153,7 +208,7 @@ impl CountingSource {
         let facts = Facts {
             name: "simulated".into(),
             kind: SourceKind::Stream,
-            unit_bytes: Some(chmu_machine::memory::PAGE_BYTES),
+            unit_bytes: Some(PAGE_BYTES),
             granted_epoch_ns: Some(EPOCH_NS),
             wished_epoch_ns: None,
             knows: Knowledge {

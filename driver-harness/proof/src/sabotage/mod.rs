@@ -39,6 +39,8 @@ pub enum Part {
     Queue,
     /// What reports hot pages.
     Source,
+    /// What watches fast memory.
+    Telemetry,
     /// What the engine asks about the machine.
     Machine,
     /// The engine's clock.
@@ -56,6 +58,7 @@ impl Part {
             Part::Actuator => "actuator",
             Part::Queue => "queue",
             Part::Source => "source",
+            Part::Telemetry => "telemetry",
             Part::Machine => "machine",
             Part::Clock => "clock",
             Part::Others => "others",

@@ -8,14 +8,15 @@ use chmu_promotion::actuator::Actuator;
 use chmu_promotion::ledger::Event;
 use chmu_promotion::report::Health;
 use chmu_promotion::source::HotnessSource;
+use chmu_promotion::telemetry::Telemetry;
 use chmu_promotion::{Batch, Engine, Fate, Machine, Policy, SourceId, StopFlag};
 
-use super::machine::{CountingSource, EPOCH_NS, HonestActuator, Shared, topology};
-use super::world::SLOW;
+use super::machine::{CountingSource, EPOCH_NS, HonestActuator, HonestTelemetry, Shared, topology};
+use super::world::{FAST, SLOW};
 use crate::evidence::{Demands, Evidence, Truth, Witness};
 use crate::judge;
 use crate::ledger::Ledger;
-use crate::this_machine::{Right, all_targets};
+use crate::this_machine::{Right, all_targets, demotion_targets};
 use crate::verdict::Verdict;
 
 /// Time between two steps of the simulation.
@@ -34,6 +35,9 @@ const STRANGER_COMES: u64 = 13;
 /// The step at which the hot set moves, in runs where it does.
 const HOT_SET_MOVES: u64 = 120;
 
+/// Pages of the program that fills the fast node, and its place among the processes.
+pub(super) const RESIDENT: u64 = 128;
+pub(super) const RESIDENT_PROCESS: usize = 2;
 /// Pages of the workload that are in large folios.
 pub(super) const FOLIO_PAGES: u64 = 16;
 
@@ -63,6 +67,8 @@ pub(super) struct Parts {
     pub(super) machine: Box<dyn Machine>,
     pub(super) source: Box<dyn HotnessSource>,
     pub(super) actuator: Box<dyn Actuator>,
+    /// What watches the fast node; none where nobody does.
+    pub(super) telemetry: Option<Box<dyn Telemetry>>,
     pub(super) hand_over: Box<dyn HandOver>,
     /// The engine's clock, from the true time.
     pub(super) clock: fn(u64) -> u64,
@@ -85,6 +91,7 @@ impl Parts {
             machine: Box::new(shared.clone()),
             source: Box::new(CountingSource::new(shared.clone())),
             actuator: Box::new(HonestActuator(shared.clone())),
+            telemetry: None,
             hand_over: Box::new(Straight),
             clock: |now_ns| now_ns,
             others: Box::new(|_, _| {}),
@@ -100,6 +107,17 @@ impl Parts {
         }
     }
 
+    /// The same where the fast node is full of another program's pages, most of them cold.
+    pub(super) fn full() -> Parts {
+        let mut parts = Parts::honest();
+        parts.telemetry = Some(Box::new(HonestTelemetry(parts.shared.clone())));
+        parts.policy.demote_coldest = true;
+        // So that some are promoted before others make room.
+        parts.policy.batch_folios = 16;
+        parts.shared.world().fast_pages = Some(RESIDENT);
+        parts
+    }
+
     /// Runs and judges.
     pub(super) fn run(mut self) -> Result<Verdict, String> {
         let stop = StopFlag::new().map_err(|error| error.to_string())?;
@@ -112,6 +130,9 @@ impl Parts {
             false,
             now_ns,
         );
+        if let Some(telemetry) = &self.telemetry {
+            engine.use_telemetry(telemetry.name(), telemetry.frames_max(), now_ns);
+        }
         for step in 0..STEPS {
             self.live(step, workload, &hot);
             let now_ns = (self.clock)(self.shared.world().now_ns);
@@ -125,6 +146,7 @@ impl Parts {
                 offered.map_err(|error| error.to_string())?;
             }
             self.promote(&mut engine)?;
+            self.watch(&mut engine, &stop)?;
         }
         let now_ns = (self.clock)(self.shared.world().now_ns);
         engine.end(now_ns);
@@ -137,6 +159,11 @@ impl Parts {
         let mut world = self.shared.world();
         let neighbour = world.spawn(64, (0, 1));
         let workload = world.spawn(PAGES, (2, FOLIO_PAGES));
+        if world.fast_pages.is_some() {
+            let resident = world.spawn_on(FAST, RESIDENT, (0, 1));
+            let hot: Vec<_> = (0..RESIDENT).filter(|page| page % HOT_EVERY == 2).collect();
+            world.heat(resident, &hot);
+        }
         world.heat(neighbour, &[]);
         let base = (2 * FOLIO_PAGES..PAGES).filter(|page| page % HOT_EVERY == 1);
         let hot: Vec<_> = std::iter::once(HOT_IN_FOLIO).chain(base).collect();
@@ -162,6 +189,11 @@ impl Parts {
             for page in hot {
                 world.visit(workload, page);
             }
+            if world.fast_pages.is_some() {
+                for page in world.processes[RESIDENT_PROCESS].state.hot_pages.clone() {
+                    world.visit(RESIDENT_PROCESS, page);
+                }
+            }
             if step == STRANGER_COMES {
                 let stranger = world.spawn(32, (0, 1));
                 world.heat(stranger, &[]);
@@ -169,6 +201,30 @@ impl Parts {
             }
         }
         (self.others)(&self.shared, step);
+    }
+
+    /// Answers what the engine asks of the fast node.
+    fn watch(&mut self, engine: &mut Engine, stop: &StopFlag) -> Result<(), String> {
+        let Some(telemetry) = &mut self.telemetry else {
+            return Ok(());
+        };
+        let now_ns = (self.clock)(self.shared.world().now_ns);
+        loop {
+            let watch = engine
+                .next_watch(&*self.machine, now_ns)
+                .map_err(|error| error.to_string())?;
+            match watch {
+                Some(watch) => {
+                    let watched = telemetry.watch(&watch, stop);
+                    let watched = watched.map_err(|error| error.to_string())?;
+                    engine
+                        .watched(Some(watched), &*self.machine, now_ns)
+                        .map_err(|error| error.to_string())?;
+                }
+                None if engine.is_searching() => {}
+                None => return Ok(()),
+            }
+        }
     }
 
     fn promote(&mut self, engine: &mut Engine) -> Result<(), String> {
@@ -208,6 +264,7 @@ impl Parts {
             witnesses: processes.map(witness).collect(),
             ledger: Some(Ledger::of_events(events).map_err(|error| error.to_string())?),
             targets,
+            demotion_targets: demotion_targets(&truth),
             now_ns: world.now_ns,
         };
         Ok(judge(&evidence, &self.demands, "a simulation"))

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use chmu_machine::memory::{LINE_WORDS, PAGE_LINES, PAGE_WORDS};
+use chmu_machine::memory::owners::Owner;
+use chmu_machine::memory::{LINE_WORDS, PAGE_BYTES, PAGE_LINES, PAGE_WORDS};
 use chmu_machine::node::NodeId;
 use chmu_promotion::Folio;
 use chmu_spec::address::Pfn;
@@ -44,6 +45,8 @@ pub(super) struct Page {
     pub(super) folio: Vec<PageNumber>,
     /// Somebody holds it in its place.
     pub(super) pinned: bool,
+    /// When it was accessed last.
+    pub(super) accessed_ns: u64,
 }
 
 /// A process with a truth of its own.
@@ -72,6 +75,8 @@ pub(super) struct World {
     sharing: Vec<(usize, u64)>,
     /// Pages demoted until now.
     pub(super) demoted: u64,
+    /// Pages that have room on the fast node; none for any number.
+    pub(super) fast_pages: Option<u64>,
 }
 
 /// The node of a frame.
@@ -96,7 +101,17 @@ impl World {
 
     /// A process whose pages lie on the slow node. The first `large` folios of so many pages each come
     /// first, then base pages. Whatever is hot is said later.
-    pub(super) fn spawn(&mut self, pages: u64, (large, folio_pages): (u64, u64)) -> usize {
+    pub(super) fn spawn(&mut self, pages: u64, large: (u64, u64)) -> usize {
+        self.spawn_on(SLOW, pages, large)
+    }
+
+    /// The same on another node.
+    pub(super) fn spawn_on(
+        &mut self,
+        node: NodeId,
+        pages: u64,
+        (large, folio_pages): (u64, u64),
+    ) -> usize {
         // Whatever was there before was there earlier.
         self.now_ns += 1;
         let number = self.processes.len();
@@ -111,7 +126,7 @@ impl World {
             } else {
                 1
             };
-            let head = self.allocate(SLOW, size);
+            let head = self.allocate(node, size);
             let first = self.pages.len();
             let folio: Vec<_> = (first..).take(usize::try_from(size).unwrap_or(1)).collect();
             if size > 1 {
@@ -131,6 +146,7 @@ impl World {
                     old_copy: None,
                     folio: folio.clone(),
                     pinned: false,
+                    accessed_ns: 0,
                 });
             }
             page += size;
@@ -143,9 +159,9 @@ impl World {
             process_id: 100 + u32::try_from(number).unwrap_or(0),
             file: None,
             address: 0x7000_0000_0000,
-            page_bytes: chmu_machine::memory::PAGE_BYTES,
+            page_bytes: PAGE_BYTES,
             pages,
-            node: SLOW,
+            node,
             seed,
             hot_pages: Vec::new(),
             hot_since_ns: None,
@@ -201,6 +217,7 @@ impl World {
         let Some(frame) = page.frame else {
             return;
         };
+        page.accessed_ns = now_ns;
         let place = usize::try_from(touch.place()).unwrap_or(0);
         let found = page.old_copy.as_ref().unwrap_or(&page.words)[place];
         owner.expectation.check(touch, found, || now_ns);
@@ -244,6 +261,32 @@ impl World {
         let head = self.pages.get(*folio.first()?)?.frame?;
         let pages = folio.len() as u64;
         Some((Folio { head, pages }, folio.clone()))
+    }
+
+    /// Pages that the fast node has room for.
+    pub(super) fn fast_room(&self) -> Option<u64> {
+        let used = self.frames.keys().filter(|frame| node_of(**frame) == FAST);
+        let used = used.count() as u64;
+        self.fast_pages.map(|pages| pages.saturating_sub(used))
+    }
+
+    /// Who has a page, and where.
+    pub(super) fn owner(&self, number: PageNumber) -> Option<Owner> {
+        self.processes.iter().find_map(|process| {
+            let page = process.pages.iter().position(|one| *one == number)?;
+            Some(Owner {
+                process_id: process.state.process_id,
+                address: process.state.address + page as u64 * PAGE_BYTES,
+            })
+        })
+    }
+
+    /// The page that a process has at an address.
+    pub(super) fn page_at(&self, process_id: u32, address: u64) -> Option<PageNumber> {
+        let mut processes = self.processes.iter();
+        let process = processes.find(|process| process.state.process_id == process_id)?;
+        let page = address.checked_sub(process.state.address)? / PAGE_BYTES;
+        process.pages.get(usize::try_from(page).ok()?).copied()
     }
 
     /// Moves pages together to a node; false when one of them cannot.

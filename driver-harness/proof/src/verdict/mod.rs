@@ -134,6 +134,8 @@ pub struct Counts {
     pub premature_pages: u64,
     /// Pages that were promoted and are back on the node that they started on.
     pub returned_pages: u64,
+    /// Pages that the engine demoted to make room.
+    pub demoted_pages: u64,
     /// Pages that are nowhere in memory.
     pub absent_pages: u64,
     /// Promoted pages that are on no target.

@@ -73,6 +73,8 @@ pub enum Reason {
     StalePageMoved,
     /// A page was moved before it became hot.
     MovedBeforeHot,
+    /// A page was demoted to make room while it was hot.
+    HotPageDemoted,
     /// A page of which no truth is known was promoted, although nothing else was allowed to be.
     ForeignPageMoved,
     /// A page is on a node that is neither where it started nor a target for it.
@@ -132,6 +134,7 @@ impl Reason {
             Reason::ColdPageMoved
             | Reason::StalePageMoved
             | Reason::MovedBeforeHot
+            | Reason::HotPageDemoted
             | Reason::ForeignPageMoved => Claim::Precision,
             Reason::ThirdNode | Reason::PageGone | Reason::NotATarget => Claim::Placement,
             Reason::WrongContent | Reason::OutdatedWord | Reason::WrongWord => Claim::Content,
@@ -167,6 +170,10 @@ impl Reason {
             Reason::MovedBeforeHot => (
                 "page was moved before it became hot",
                 "pages were moved before they became hot",
+            ),
+            Reason::HotPageDemoted => (
+                "hot page was demoted to make room",
+                "hot pages were demoted to make room",
             ),
             Reason::ForeignPageMoved => ("page of others was moved", "pages of others were moved"),
             Reason::ThirdNode => (

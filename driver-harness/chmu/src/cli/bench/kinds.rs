@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use chmu_machine::memory::numa::{self, Placement};
 use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::memory::{Buffer, PAGE_BYTES, page_map};
-use chmu_promotion::{Batch, Candidate, Fate, Folio, Route};
+use chmu_promotion::{Batch, Candidate, Direction, Fate, Folio, Route};
 use serde::Serialize;
 
 use super::actuator::Mover;
@@ -129,6 +129,7 @@ impl Bench<'_> {
             });
             let batch = Batch {
                 number: 0,
+                direction: Direction::Promotion,
                 route: self.route,
                 candidates: candidates.collect(),
             };

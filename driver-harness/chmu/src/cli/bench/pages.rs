@@ -4,7 +4,7 @@
 use anyhow::{Context, Result};
 use chmu_machine::memory::numa;
 use chmu_machine::memory::{Buffer, page_map};
-use chmu_promotion::{Batch, Candidate, Folio, Route};
+use chmu_promotion::{Batch, Candidate, Direction, Folio, Route};
 
 /// Between two pages of a batch are pages that stay.
 const STRIDE: u64 = 3;
@@ -50,6 +50,7 @@ impl Pages {
         }
         Ok(Batch {
             number,
+            direction: Direction::Promotion,
             route: self.route,
             candidates,
         })

@@ -8,7 +8,7 @@ use chmu_machine::memory::numa::{self, Placement, Sharing};
 use chmu_machine::memory::page_map::PageMap;
 use chmu_machine::memory::{Buffer, PAGE_BYTES};
 use chmu_machine::node::NodeId;
-use chmu_promotion::{Batch, Candidate, Folio, Route};
+use chmu_promotion::{Batch, Candidate, Direction, Folio, Route};
 use chmu_spec::address::Pfn;
 
 use super::ActuatorOptions;
@@ -88,6 +88,7 @@ fn batch(
     candidates.truncate(wanted);
     Ok(Batch {
         number: 0,
+        direction: Direction::Promotion,
         route,
         candidates,
     })

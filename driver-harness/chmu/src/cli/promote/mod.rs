@@ -6,20 +6,21 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use chmu_machine::cpusets;
 use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::targets::Targets;
 use chmu_machine::topology::Topology;
 use chmu_machine::words;
-use chmu_promotion::actuator::{Actuator, DryRun};
+use chmu_promotion::actuator::{Actuator, DryRun, Places};
 use chmu_promotion::ledger::{Event, LedgerWriter, WriteError};
 use chmu_promotion::source::StreamSource;
 use chmu_promotion::status::Time;
+use chmu_promotion::telemetry::{DamonTelemetry, Telemetry};
 use chmu_promotion::{
-    DescribedMachine, Destination, End, Engine, LargeFolios, Machine, Policy, Summary, ThisMachine,
-    run_inline, run_on_machine,
+    DescribedMachine, Destination, End, Engine, LargeFolios, Machine, Parts, Policy, Summary,
+    ThisMachine, run_inline, run_on_machine,
 };
 
 use self::actuators::ActuatorOptions;
@@ -76,6 +77,10 @@ struct PolicyOptions {
     /// long.
     #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "30s")]
     ping_pong_window: Duration,
+    /// Makes room on a target that has none: demotes its coldest pages, as many as are needed, where DAMON
+    /// can watch it.
+    #[arg(long)]
+    demote_coldest: bool,
     /// At most so many folios in one batch.
     #[arg(long, value_name = "FOLIOS", value_parser = positive::<usize>)]
     batch: Option<usize>,
@@ -155,7 +160,10 @@ fn run_here(options: &Options, stop: &StopFlag) -> Result<Summary> {
     let mut ledger = Ledger::create(options.ledger.as_deref())?;
     let reporting = options.reporting.start(Time::Machine)?;
     let actuator = options.actuator.prepare()?;
-    let machine = ThisMachine::open()?;
+    let mut machine = ThisMachine::open()?;
+    if options.policy.demote_coldest {
+        machine.find_owners();
+    }
     let actuator = actuator.start()?;
     warn_of_balancing();
     if !actuator.limits().obeys_cpusets {
@@ -166,12 +174,16 @@ fn run_here(options: &Options, stop: &StopFlag) -> Result<Summary> {
     end.when_idle = true;
     let sources = sources.start()?;
     options.source.tune(&mut engine, &sources);
+    let telemetry = options.policy.telemetry();
     let mut sink = |events: &[Event]| ledger.write(events, &reporting);
     Ok(run_on_machine(
         &mut engine,
         &machine,
-        sources,
-        actuator,
+        Parts {
+            sources,
+            actuator,
+            telemetry,
+        },
         &mut sink,
         end,
         stop,
@@ -250,6 +262,10 @@ impl Options {
     fn check(&self) -> Result<()> {
         self.source.check()?;
         self.actuator.check()?;
+        ensure!(
+            !(self.policy.demote_coldest && self.actuator.is_dry()),
+            "--demote-coldest moves pages, and a dry run none; leave one of them out"
+        );
         let named = |option, path| Named { option, path };
         let ledger = self.ledger.as_deref();
         let ledger = ledger.map(|path| (named("--ledger", path), Way::Lines));
@@ -261,6 +277,23 @@ impl Options {
 }
 
 impl PolicyOptions {
+    /// What watches fast memory, where that is of use and can be had.
+    fn telemetry(&self) -> Option<Box<dyn Telemetry>> {
+        if !self.demote_coldest {
+            return None;
+        }
+        match DamonTelemetry::new(Places::default()) {
+            Ok(telemetry) => Some(Box::new(telemetry)),
+            Err(error) => {
+                let why = words::describe(&error);
+                log::warn!(
+                    "No room is made on full targets, as fast memory cannot be watched: {why}"
+                );
+                None
+            }
+        }
+    }
+
     fn policy(&self, actuator: &dyn Actuator) -> Policy {
         let default = Policy::default();
         let most = self.batch.unwrap_or(default.batch_folios);
@@ -274,6 +307,7 @@ impl PolicyOptions {
             ping_pong_ns: nanoseconds(self.ping_pong_window),
             allow_coarse_units: self.allow_coarse_units,
             large_folios: self.large_folios,
+            demote_coldest: self.demote_coldest,
             pages_per_second: self.max_pages_per_second,
             batch_folios: most.min(actuator.limits().frames_max),
             ..default

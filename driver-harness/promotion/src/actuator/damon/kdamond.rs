@@ -18,6 +18,7 @@ use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file::{self, SysfsError};
 
 use super::slots::{self, Slots};
+use crate::batch::Direction;
 use crate::damon::DamonError;
 use crate::damon::control::{self, ControlFile};
 use crate::damon::ownership::{self, MARK_UPDATE_US};
@@ -64,12 +65,14 @@ pub(super) struct Kdamond {
     state_path: PathBuf,
     state: ControlFile,
     target_file: ControlFile,
+    action_file: ControlFile,
     /// The number of its thread.
     thread: ControlFile,
     procfs: PathBuf,
     pub(super) slots: Slots,
     bound: Bound,
     target: Option<NodeId>,
+    direction: Direction,
     is_on: bool,
     pub(super) sleep_timeout: Duration,
 }
@@ -96,11 +99,13 @@ impl Kdamond {
             state_path: folder.join("state"),
             state: ControlFile::to_write(&folder.join("state"))?,
             target_file: ControlFile::to_write(&scheme.join("target_nid"))?,
+            action_file: ControlFile::to_write(&scheme.join("action"))?,
             thread: ControlFile::to_read(&folder.join("pid"))?,
             procfs: procfs.to_owned(),
             slots: Slots::new(context.join("targets/0/regions"), sharers),
             bound: Bound::Count,
             target: None,
+            direction: Direction::Promotion,
             is_on: false,
             sleep_timeout: SLEEP_TIMEOUT,
         };
@@ -113,8 +118,12 @@ impl Kdamond {
         Ok(kdamond)
     }
 
-    /// Where the next passes move pages to.
-    fn set_target(&mut self, target: NodeId) -> Result<(), DamonError> {
+    /// Where the next passes move pages to, and by which name.
+    fn set_target(&mut self, target: NodeId, direction: Direction) -> Result<(), DamonError> {
+        if self.direction != direction {
+            self.action_file.write(action(direction))?;
+            self.direction = direction;
+        }
         if self.target != Some(target) {
             self.target_file.write(&target.to_string())?;
             self.target = Some(target);
@@ -132,8 +141,8 @@ impl Kdamond {
     ///
     /// # Errors
     /// When DAMON refuses.
-    pub(super) fn begin(&mut self, target: NodeId) -> Result<(), DamonError> {
-        self.set_target(target)?;
+    pub(super) fn begin(&mut self, target: NodeId, direction: Direction) -> Result<(), DamonError> {
+        self.set_target(target, direction)?;
         if let Bound::Quota(bytes) = &self.bound {
             bytes.write(&self.slots.bytes().to_string())?;
         }
@@ -273,9 +282,18 @@ fn set_attributes(attributes: &Path) -> Result<(), SysfsError> {
     Ok(())
 }
 
+/// The kernel's two actions do the same to a region; they differ in which comes first under a quota.
+fn action(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Promotion => "migrate_hot",
+        Direction::Demotion => "migrate_cold",
+    }
+}
+
 /// The scheme moves whatever is in the regions.
 fn set_scheme(scheme: &Path) -> Result<(), DamonError> {
-    control::write(&scheme.join("action"), "migrate_hot").map_err(unknown_action)?;
+    let first = action(Direction::Promotion);
+    control::write(&scheme.join("action"), first).map_err(unknown_action)?;
     let pattern = scheme.join("access_pattern");
     for (quantity, most) in [
         ("sz", u64::MAX),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Pages moved by DAMON: one pass of its scheme `migrate_hot` over physical address ranges
-//! (Documentation/admin-guide/mm/damon/usage.rst, mm/damon/paddr.c).
+//! Pages moved by DAMON: one pass of its scheme `migrate_hot`, or `migrate_cold` where room is made,
+//! over physical address ranges (Documentation/admin-guide/mm/damon/usage.rst, mm/damon/paddr.c).
 //!
 //! DAMON is used as a mover only: its access pattern lets every region through, so that a pass
 //! moves exactly the folios of the batch, wherever their owners are and also if they have none. It
@@ -23,7 +23,7 @@ use chmu_machine::words;
 use super::fates::{self, Look, Stayers};
 use super::room::Room;
 use super::{Actuator, ActuatorError, Limits, migrations};
-use crate::batch::{Batch, Candidate, Fate};
+use crate::batch::{Batch, Candidate, Direction, Fate};
 
 mod kdamond;
 mod mover;
@@ -119,13 +119,13 @@ impl Damon {
     fn promote(
         &mut self,
         candidates: &[Candidate],
-        target: NodeId,
+        (target, direction): (NodeId, Direction),
     ) -> Result<Vec<Fate>, ActuatorError> {
         let parts = self.share(candidates);
         let before = migrations::pages(&self.statistics);
         let parts = self.each(Mover::prepare, parts)?;
         let start = Instant::now();
-        let moved = self.pass(&parts, target);
+        let moved = self.pass(&parts, (target, direction));
         self.times.pass_ns += nanoseconds(start);
         moved?;
         let after = migrations::pages(&self.statistics);
@@ -171,14 +171,18 @@ impl Damon {
 
     /// Has each worker make its pass. Nothing moves any more when this has returned, unless DAMON itself
     /// does not answer.
-    fn pass(&mut self, (first, second): &Parts, target: NodeId) -> Result<(), DamonError> {
+    fn pass(
+        &mut self,
+        (first, second): &Parts,
+        (target, direction): (NodeId, Direction),
+    ) -> Result<(), DamonError> {
         let mut other = self.second.as_ref().map(Second::mover);
         let begun = match (&mut other, second) {
-            (Some(mover), Some(part)) if part.is_tried() => mover.kdamond.begin(target),
+            (Some(mover), Some(part)) if part.is_tried() => mover.kdamond.begin(target, direction),
             _ => Ok(()),
         };
         let begun = begun.and_then(|()| match first.is_tried() {
-            true => self.first.kdamond.begin(target),
+            true => self.first.kdamond.begin(target, direction),
             false => Ok(()),
         });
         // The first is woken by its end, the second by the clock.
@@ -255,7 +259,7 @@ impl Actuator for Damon {
             if stop.is_raised() {
                 break;
             }
-            fates.extend(self.promote(candidates, batch.route.target)?);
+            fates.extend(self.promote(candidates, (batch.route.target, batch.direction))?);
         }
         fates.resize(batch.candidates.len(), Fate::Stayed);
         Ok(fates)

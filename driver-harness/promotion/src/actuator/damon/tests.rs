@@ -172,6 +172,7 @@ fn batch(frames: impl IntoIterator<Item = u64>, target: NodeId) -> Batch {
     };
     Batch {
         number: 1,
+        direction: Direction::Promotion,
         route: Route {
             source: NodeId(1),
             target,
@@ -239,6 +240,26 @@ fn kernels_that_count_no_passes_are_bound_by_a_quota() {
         ["262144", "4294967295"],
         "of 64 slots, for good"
     );
+}
+
+#[test]
+fn a_batch_that_makes_room_is_called_cold() {
+    let kernel = FakeKernel::new();
+    let mut damon = kernel.damon();
+    let action = || kernel.get(&format!("{SCHEME}/action"));
+    let up = batch([1, 3], TARGET);
+    let down = Batch {
+        direction: Direction::Demotion,
+        ..up.clone()
+    };
+    for (batch, expected) in [
+        (&up, "migrate_hot"),
+        (&down, "migrate_cold"),
+        (&up, "migrate_hot"),
+    ] {
+        promote(&mut damon, batch);
+        assert_eq!(action(), expected);
+    }
 }
 
 #[test]

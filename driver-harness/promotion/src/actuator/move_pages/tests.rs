@@ -4,7 +4,7 @@ use chmu_machine::memory::{Buffer, PAGE_BYTES, page_map};
 use chmu_spec::address::Pfn;
 
 use super::*;
-use crate::batch::{Folio, Route};
+use crate::batch::{Direction, Folio, Route};
 
 /// A process number that no machine gives out.
 const NOBODY: u32 = u32::MAX >> 1;
@@ -35,6 +35,7 @@ fn own_pages() -> Option<(Buffer, Vec<Candidate>)> {
 fn batch(candidates: Vec<Candidate>, target: NodeId) -> Batch {
     Batch {
         number: 1,
+        direction: Direction::Promotion,
         route: Route {
             source: NodeId(1),
             target,

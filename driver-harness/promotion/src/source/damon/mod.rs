@@ -15,13 +15,12 @@ use chmu_machine::topology::Topology;
 use chmu_spec::address::Pfn;
 
 use super::{HotnessSource, SourceError};
+use crate::damon::monitor::{Attributes, Monitor, Region, Watched};
 use crate::damon::{DamonError, Places};
 use crate::report::{
     Facts, Health, HotExtent, Knowledge, Place, Report, SourceKind, Tuning, Weight, WeightKind,
 };
-use monitor::{Attributes, HotRegion, Monitor, Watched};
 
-mod monitor;
 #[cfg(test)]
 mod tests;
 
@@ -119,8 +118,8 @@ impl DamonSource {
         })
     }
 
-    fn extent(&self, region: &HotRegion) -> HotExtent {
-        let HotRegion {
+    fn extent(&self, region: &Region) -> HotExtent {
+        let Region {
             start,
             pages,
             looks,
@@ -204,7 +203,7 @@ impl HotnessSource for DamonSource {
     fn retune(&mut self, wish: &Tuning) -> Result<Tuning, SourceError> {
         let now = self.monitor.attributes();
         let epoch = wish.epoch_ns.map_or(now.epoch(), Duration::from_nanos);
-        let threshold = wish.threshold.unwrap_or(now.threshold);
+        let threshold = wish.threshold.unwrap_or(now.threshold());
         let attributes = Attributes::of_epoch(epoch, threshold);
         if attributes != *now {
             self.monitor.retune(attributes)?;
@@ -214,7 +213,7 @@ impl HotnessSource for DamonSource {
         let epoch_ns = Some(nanoseconds(now.epoch()));
         self.facts.granted_epoch_ns = epoch_ns;
         Ok(Tuning {
-            threshold: Some(now.threshold),
+            threshold: Some(now.threshold()),
             epoch_ns,
             ..Tuning::default()
         })

@@ -40,7 +40,7 @@ fn everything_that_happened_is_in_it() {
     assert_eq!(status.sources[1].reports, 0);
     assert_eq!(status.refused[&Rejection::Pinned].total, 2);
     assert_eq!(status.ignored[&Rejection::TopTier], 6);
-    assert_eq!((status.ping_pong_folios, status.pages_wasted), (1, 1));
+    assert_eq!((status.ping_pong_folios, status.pages_came_back), (1, 1));
     assert_eq!(status.demotions.len(), 1);
     assert_eq!(
         status.demotions[0].pages.total, 9,
@@ -191,4 +191,47 @@ proptest! {
         let to_retry = all.iter().filter(|one| matches!(last(**one), Some((_, Action::Retried(_)))));
         prop_assert_eq!(status.folios_to_retry, to_retry.count() as u64);
     }
+}
+
+#[test]
+fn room_that_was_made_is_told_apart_from_what_others_demoted() {
+    let telemetry = |health| {
+        Action::Telemetry(TelemetrySaid {
+            name: "damon".to_owned(),
+            health,
+        })
+    };
+    let mut actions = vec![
+        begin(&["one"]),
+        telemetry(Health::Good),
+        made_room(2, folio(30, 4), DOWN),
+        made_room(2, folio(40, 1), DOWN),
+        kept(2, folio(50, 1)),
+        demoted(0, 9, None),
+    ];
+    let status = status_after(actions.clone());
+    let [room] = &status.room_made[..] else {
+        panic!("{:?}", status.room_made);
+    };
+    assert_eq!((room.route, room.folios, room.pages.total), (DOWN, 2, 5));
+    assert_eq!((status.folios_kept, status.pages_came_back), (1, 0));
+    assert_eq!(status.demotions[0].pages.total, 9);
+    assert_eq!(status.decisions.len(), 2, "{:?}", status.decisions);
+    let screen = status.to_string();
+    assert!(screen.contains("\nroom made: 0 -> 1 5 ("), "{screen}");
+    assert!(
+        screen.contains("batch 2, 0 -> 1: demoted 2 folios, 5 pages"),
+        "{screen}"
+    );
+    let text = super::super::prometheus::text(&status);
+    for line in [
+        "chmu_promotion_room_made_pages_total{from=\"0\",to=\"1\"} 5",
+        "chmu_promotion_room_kept_folios_total 1",
+        "chmu_promotion_fast_memory_watched 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}");
+    }
+    actions.push(telemetry(Health::Gone("DAMON is off".to_owned())));
+    let text = super::super::prometheus::text(&status_after(actions));
+    assert!(text.contains("chmu_promotion_fast_memory_watched 0\n"));
 }

@@ -125,7 +125,7 @@ fn a_strict_reader_finds_every_number() {
         ("ignored_pages_total", &[("reason", "top_tier")], 6.0),
         ("demoted_pages_total", &[("node", "0")], 9.0),
         ("ping_pong_folios_total", &[], 1.0),
-        ("wasted_pages_total", &[], 1.0),
+        ("came_back_pages_total", &[], 1.0),
         ("spill_limit_pages_per_second", &[], 120.0),
         (
             "source_units_total",

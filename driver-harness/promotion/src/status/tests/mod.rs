@@ -6,8 +6,8 @@ use chmu_spec::address::Pfn;
 use super::{Collector, Status};
 use crate::batch::{Folio, Route};
 use crate::ledger::{
-    Action, BatchMade, Begin, Demoted, Event, Moved, Queued, Refused, Retried, SourceSaid, Totals,
-    Tuned, TunedSetting,
+    Action, BatchMade, Begin, Demoted, Event, Kept, Moved, Queued, Refused, Retried, Sent,
+    SourceSaid, TelemetrySaid, Totals, Tuned, TunedSetting,
 };
 use crate::rejection::Rejection;
 use crate::report::{Facts, Health, Knowledge, Lost, SourceKind, WeightKind};
@@ -19,6 +19,10 @@ mod screen;
 const UP: Route = Route {
     source: NodeId(1),
     target: NodeId(0),
+};
+const DOWN: Route = Route {
+    source: NodeId(0),
+    target: NodeId(1),
 };
 const FAR: Route = Route {
     source: NodeId(2),
@@ -128,6 +132,34 @@ fn demoted(node: u32, pages: u64, folio: Option<Folio>) -> Action {
         node: NodeId(node),
         pages,
         folio,
+        sent: None,
+    })
+}
+
+fn kept(number: u64, folio: Folio) -> Action {
+    Action::Kept(Kept {
+        batch: number,
+        folio,
+        route: DOWN,
+        reason: Rejection::Busy,
+    })
+}
+
+/// A folio that the engine demoted in a batch.
+fn made_room(number: u64, folio: Folio, route: Route) -> Action {
+    let sent = Sent {
+        batch: number,
+        route,
+        owner: None,
+        idle_ns: 4,
+        started_ns: 0,
+        ended_ns: 0,
+    };
+    Action::Demoted(Demoted {
+        node: route.source,
+        pages: folio.pages,
+        folio: Some(folio),
+        sent: Some(sent),
     })
 }
 

@@ -16,6 +16,7 @@ tiers       waiting    pages   longest   moving      moved     pages/s
 2 -> 0            1        1    7.50 s        0          0         0.0
 pressure: 2 folios wait, 1 to try again; 1 batch so far
 ping-pong: 1 folio; came back hot: no page; no spill; node 0 demoted 9 (0.9/s)
+wasted: not known, as nothing watches fast memory
 
 source               units   units/s  last list   fullest  overflows
 cxl_hmu_mem0.0.0       104       0.0         64        64          1  late

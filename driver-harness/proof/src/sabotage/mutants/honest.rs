@@ -6,6 +6,7 @@ use std::ops::Range;
 use chmu_promotion::Policy;
 
 use super::super::HonestRun;
+use super::super::run::Parts;
 use crate::evidence::Demands;
 
 /// Pages of a process without a truth: those that come after the first two processes'.
@@ -90,6 +91,11 @@ pub(in super::super) fn all() -> Vec<HonestRun> {
                     }
                 });
             },
+        ),
+        run(
+            "makes-room",
+            "cold pages of a program that fills the fast node make room for hot ones",
+            |parts| *parts = Parts::full(),
         ),
         run(
             "demoted",

@@ -9,7 +9,7 @@ use super::super::{Mutant, Part};
 use crate::verdict::Reason;
 
 /// Sums that agree with the lines.
-fn add_up(mut events: Vec<Event>) -> Vec<Event> {
+pub(super) fn add_up(mut events: Vec<Event>) -> Vec<Event> {
     let lines = events.len().saturating_sub(1) as u64;
     let mut totals = Totals {
         lines,
@@ -28,6 +28,14 @@ fn add_up(mut events: Vec<Event>) -> Vec<Event> {
             }
             Action::Refused(_) => totals.refused += 1,
             Action::Retried(_) => totals.retried += 1,
+            Action::Demotion(_) => totals.demotions += 1,
+            Action::Telemetry(_) => drop(totals.usefulness.get_or_insert_default()),
+            Action::Judged(judged) => totals.usefulness.get_or_insert_default().add(judged),
+            Action::Demoted(demoted) if demoted.sent.is_some() => {
+                totals.folios_demoted += 1;
+                totals.pages_demoted += demoted.pages;
+            }
+            Action::Kept(_) => totals.kept += 1,
             _ => {}
         }
     }

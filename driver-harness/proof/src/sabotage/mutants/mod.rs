@@ -2,6 +2,7 @@
 //! The list of mutants, and of honest runs that look odd.
 
 mod actuators;
+mod demotions;
 mod honest;
 mod ledgers;
 mod queues;
@@ -15,6 +16,7 @@ pub(super) use honest::all as honest;
 pub(super) fn all() -> Vec<Mutant> {
     let lists = [
         actuators::all(),
+        demotions::all(),
         queues::all(),
         sources::all(),
         surroundings::all(),

@@ -4,10 +4,12 @@
 mod control_group;
 mod cpuset;
 mod demo;
+mod demote_coldest;
 mod demotion;
 mod equal_sockets;
 mod foreign_program;
 mod foreign_promoter;
+mod full_node;
 mod interleaved_devices;
 mod killed_mid_batch;
 mod many_processes;
@@ -56,6 +58,7 @@ pub const ALL: &[Scenario] = &[
     cpuset::SCENARIO,
     target_full::SCENARIO,
     spill::SCENARIO,
+    demote_coldest::SCENARIO,
     ping_pong::SCENARIO,
     reset_under_load::SCENARIO,
     two_harnesses::SCENARIO,

@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use chmu_promotion::Rejection;
 use serde::Serialize;
 
+use super::full_node::{self, NODE, number};
 use crate::scenario::bench::{Bench, Promoted, Promotion};
 use crate::scenario::proof::Demand;
 use crate::scenario::refusals::Refusals;
@@ -18,8 +19,6 @@ pub(super) const SCENARIO: Scenario = Scenario {
     run,
 };
 
-/// The high-bandwidth memory.
-const TARGET: u64 = 1;
 const HOT: u64 = 2560;
 /// What is left of the target above its watermark.
 const ROOM: u64 = 1024;
@@ -34,13 +33,10 @@ const LOOKS_MAX: u32 = 20;
 const SETTINGS: &str = "--threshold 16 --epoch 500ms --no-tune";
 /// A file system in the target's memory.
 const FOLDER: &str = "/run/full";
-/// The kernel takes memory back when a node runs short: then these rise.
-const RECLAIM: &str = "awk '/^(pgscan_kswapd|pgscan_direct|allocstall_|oom_kill|pgdemote_)/ { sum += $2 } \
-    END { print sum + 0 }' /proc/vmstat";
 
 fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.shell(&format!(
-        "mkdir {FOLDER} && mount -t tmpfs -o mpol=bind:{TARGET} none {FOLDER}"
+        "mkdir {FOLDER} && mount -t tmpfs -o mpol=bind:{NODE} none {FOLDER}"
     ))?;
     let ran = with_folder(bench);
     bench.shell(&format!("umount {FOLDER} && rmdir {FOLDER}"))?;
@@ -52,14 +48,14 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
         "--node 2 --pages 4096 --hot-pages {HOT} --cold-percent 0.1"
     ))?;
     let before = fill(bench)?;
-    let kept_back = kept_back(bench)?;
-    let reclaimed = number(bench, RECLAIM)?;
-    let options = format!("--target {TARGET} {SETTINGS}");
+    let kept_back = full_node::kept_back(bench)?;
+    let reclaimed = full_node::reclaimed(bench)?;
+    let options = format!("--target {NODE} {SETTINGS}");
     let promotion = bench.start_promotion(&options)?;
     bench.go(&workload)?;
     bench.wait_for_lines(&promotion, "\"reason\":\"target_full\"", 1)?;
     let full = wait_until_nothing_moves(bench, &promotion)?;
-    let left = room(bench)?;
+    let left = full_node::room(bench)?;
     bench.figure("room before", before);
     bench.figure("kept back by processors before", kept_back);
     bench.figure("room left", left);
@@ -69,7 +65,7 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
         let moved = full.moved;
         format!("{moved} pages were promoted to a node with room for {fits:?}, {left} are left")
     });
-    let reclaimed = number(bench, RECLAIM)? - reclaimed;
+    let reclaimed = full_node::reclaimed(bench)? - reclaimed;
     bench.expect(reclaimed == 0, || {
         format!("The kernel looked for {reclaimed} pages to take back from full nodes")
     });
@@ -77,8 +73,8 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
     bench.wait_until_promoted(&promotion, &workload)?;
     let promoted = bench.stop_promotion(promotion)?;
     bench.expect_proven(&Demand {
-        options: &format!("--target {TARGET}"),
-        ..Demand::all("workload", &[&workload], &promoted, &[TARGET])
+        options: &format!("--target {NODE}"),
+        ..Demand::all("workload", &[&workload], &promoted, &[NODE])
     })?;
     expect_said(bench, &promoted, full.moved)?;
     bench.end("workload", workload)?;
@@ -89,7 +85,7 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
 fn fill(bench: &mut Bench<'_>) -> Result<u64> {
     let mut pages = 0;
     for _ in 0..FILL_STEPS {
-        let free = room(bench)?;
+        let free = full_node::room(bench)?;
         if free.abs_diff(ROOM) <= OTHERS / 2 {
             return Ok(free);
         }
@@ -105,33 +101,7 @@ fn fill(bench: &mut Bench<'_>) -> Result<u64> {
             "truncate -s {bytes} {FOLDER}/file && fallocate -l {bytes} {FOLDER}/file"
         ))?;
     }
-    bail!("Node {TARGET} has not the room that was to be tried")
-}
-
-/// How many pages of the target are free above its high watermark and what is reserved for other zones.
-fn room(bench: &mut Bench<'_>) -> Result<u64> {
-    let script = format!(
-        "awk '/^Node/ {{ on = ($2 == \"{TARGET},\"); free = high = 0 }} !on {{ next }} \
-         $1 == \"pages\" && $2 == \"free\" {{ free = $3 }} $1 == \"high\" {{ high = $2 }} \
-         $1 == \"protection:\" {{ gsub(/[^0-9 ]/, \" \"); most = 0; \
-         for (i = 1; i <= NF; i++) if ($i > most) most = $i; \
-         if (free > high + most) sum += free - high - most }} END {{ print sum + 0 }}' /proc/zoneinfo"
-    );
-    number(bench, &script)
-}
-
-/// How many free pages of the target processors keep back. They are given away before others, and nobody
-/// counts them as free.
-fn kept_back(bench: &mut Bench<'_>) -> Result<u64> {
-    let script = format!(
-        "awk '/^Node/ {{ on = ($2 == \"{TARGET},\") }} on && $1 == \"count:\" {{ sum += $2 }} \
-         END {{ print sum + 0 }}' /proc/zoneinfo"
-    );
-    number(bench, &script)
-}
-
-fn number(bench: &mut Bench<'_>, script: &str) -> Result<u64> {
-    Ok(bench.shell(script)?.parse()?)
+    bail!("Node {NODE} has not the room that was to be tried")
 }
 
 /// Lines of a ledger.
@@ -165,7 +135,7 @@ fn wait_until_nothing_moves(bench: &mut Bench<'_>, promotion: &Promotion) -> Res
         let before = Lines::count(bench, promotion)?;
         bench.wait_for_reports(promotion, 5)?;
         let now = Lines::count(bench, promotion)?;
-        let is_full = room(bench)? <= OTHERS || looks >= LOOKS_MAX;
+        let is_full = full_node::room(bench)? <= OTHERS || looks >= LOOKS_MAX;
         if is_full && now.moved == before.moved {
             let (batches, lines) = (now.batches - before.batches, now.all - before.all);
             bench.figure("lines of five reports", lines);

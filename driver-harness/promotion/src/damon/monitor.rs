@@ -3,7 +3,8 @@
 //!
 //! DAMON looks at one page of each region for all of it, splits regions at random and joins those that
 //! are alike. A scheme that does nothing lets the regions through that are hot enough, and the kernel
-//! shows these on request, once for each aggregation interval.
+//! shows these on request, once for each aggregation interval. A region of one page that touches no other
+//! is never joined with any: DAMON looks at that page.
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,11 +12,12 @@ use std::time::Duration;
 
 use chmu_machine::memory::PAGE_BYTES;
 use chmu_machine::sysfs_file::{self, SysfsError};
+use chmu_spec::address::Pfn;
 
-use crate::damon::control::{self, ControlFile};
-use crate::damon::ownership::{self, MARK_UPDATE_US, MARK_WATCH_US};
-use crate::damon::workers::Worker;
-use crate::damon::{DamonError, Places};
+use super::control::{self, ControlFile};
+use super::ownership::{self, MARK_UPDATE_US, MARK_WATCH_US};
+use super::workers::Worker;
+use super::{DamonError, Places};
 
 /// Regions that DAMON keeps, at least and at most: its own defaults.
 const REGIONS: Range<u64> = 10..1000;
@@ -28,7 +30,7 @@ const LOOKS: u32 = 20;
 
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source) enum Watched {
+pub(crate) enum Watched {
     /// Ranges of frames.
     Frames(Vec<Range<u64>>),
     /// A process.
@@ -37,42 +39,62 @@ pub(in crate::source) enum Watched {
 
 /// How it is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::source) struct Attributes {
+pub(crate) struct Attributes {
     /// Between two looks at a region.
-    pub(in crate::source) sample: Duration,
-    /// Looks in an aggregation interval that must find an access.
-    pub(in crate::source) threshold: u64,
+    pub(crate) sample: Duration,
+    /// Looks in an aggregation interval.
+    pub(crate) looks: u32,
+    /// Which regions are shown.
+    pub(crate) shown: Shown,
+}
+
+/// Regions that are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// In which at least so many looks of an aggregation interval found an access.
+    Hot(u64),
+    /// Of a single page, to which no look of so many aggregation intervals found an access.
+    IdlePages(u32),
 }
 
 impl Attributes {
     /// With an aggregation interval close to this.
-    pub(in crate::source) fn of_epoch(epoch: Duration, threshold: u64) -> Attributes {
+    pub(crate) fn of_epoch(epoch: Duration, threshold: u64) -> Attributes {
         Attributes {
             sample: (epoch / LOOKS).max(SAMPLE_MIN),
-            threshold: threshold.clamp(1, LOOKS.into()),
+            looks: LOOKS,
+            shown: Shown::Hot(threshold.clamp(1, LOOKS.into())),
+        }
+    }
+
+    /// Looks in an aggregation interval that must find an access.
+    pub(crate) fn threshold(&self) -> u64 {
+        match self.shown {
+            Shown::Hot(threshold) => threshold,
+            Shown::IdlePages(_) => 0,
         }
     }
 
     /// Over which it counts.
-    pub(in crate::source) fn epoch(&self) -> Duration {
-        self.sample * LOOKS
+    pub(crate) fn epoch(&self) -> Duration {
+        self.sample * self.looks
     }
 }
 
 /// Neighbouring pages that DAMON takes for equally hot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::source) struct HotRegion {
+pub(crate) struct Region {
     /// Physical or virtual address of the first byte.
-    pub(in crate::source) start: u64,
+    pub(crate) start: u64,
     /// How many pages.
-    pub(in crate::source) pages: u64,
+    pub(crate) pages: u64,
     /// Looks that found an access.
-    pub(in crate::source) looks: u64,
+    pub(crate) looks: u64,
 }
 
 /// A worker that watches until it is dropped.
 #[derive(Debug)]
-pub(in crate::source) struct Monitor {
+pub(crate) struct Monitor {
     state_path: PathBuf,
     state: ControlFile,
     regions: PathBuf,
@@ -86,7 +108,7 @@ impl Monitor {
     ///
     /// # Errors
     /// When DAMON cannot watch this, or somebody else uses it.
-    pub(in crate::source) fn start(
+    pub(crate) fn start(
         places: &Places,
         watched: &Watched,
         attributes: Attributes,
@@ -111,17 +133,17 @@ impl Monitor {
         }
     }
 
-    pub(in crate::source) fn attributes(&self) -> &Attributes {
+    pub(crate) fn attributes(&self) -> &Attributes {
         &self.attributes
     }
 
     /// Whether it watches still: it ends with its process, or when somebody switches it off.
-    pub(in crate::source) fn is_on(&self) -> bool {
+    pub(crate) fn is_on(&self) -> bool {
         sysfs_file::text(&self.state_path).is_ok_and(|state| state == "on")
     }
 
     /// Sets other attributes, which DAMON takes over while it runs.
-    pub(in crate::source) fn retune(&mut self, attributes: Attributes) -> Result<(), DamonError> {
+    pub(crate) fn retune(&mut self, attributes: Attributes) -> Result<(), DamonError> {
         let context = self.worker.folder().join("contexts/0");
         set_intervals(&context, &attributes)?;
         set_threshold(&context.join("schemes/0"), &attributes)?;
@@ -130,26 +152,41 @@ impl Monitor {
         Ok(())
     }
 
-    /// The hot regions of the last aggregation interval; waits for its end.
-    pub(in crate::source) fn read(&self) -> Result<Vec<HotRegion>, DamonError> {
-        self.state.write("update_schemes_tried_regions")?;
-        let folders = sysfs_file::numbered(&self.regions, "");
-        let regions = folders
-            .into_iter()
-            .take(REGIONS_READ_MAX)
-            .map(|(_, folder)| {
-                let number = |name: &str| sysfs_file::number(&folder.join(name));
-                let (start, end) = (number("start")?, number("end")?);
-                Ok(HotRegion {
-                    start,
-                    pages: end.saturating_sub(start) / PAGE_BYTES,
-                    looks: number("nr_accesses")?,
-                })
-            });
+    /// The regions that are shown of the last aggregation interval; waits for its end.
+    pub(crate) fn read(&self) -> Result<Vec<Region>, DamonError> {
+        let folders = self.read_folders()?;
+        let regions = folders.into_iter().map(|folder| {
+            let number = |name: &str| sysfs_file::number(&folder.join(name));
+            let (start, end) = (number("start")?, number("end")?);
+            Ok(Region {
+                start,
+                pages: end.saturating_sub(start) / PAGE_BYTES,
+                looks: number("nr_accesses")?,
+            })
+        });
         let regions: Result<Vec<_>, SysfsError> = regions.collect();
         let is_hot =
-            |region: &HotRegion| region.pages > 0 && region.looks >= self.attributes.threshold;
+            |region: &Region| region.pages > 0 && region.looks >= self.attributes.threshold();
         Ok(regions?.into_iter().filter(is_hot).collect())
+    }
+
+    /// The first frames of these regions alone, which takes a third of the time.
+    pub(crate) fn read_starts(&self) -> Result<Vec<Pfn>, DamonError> {
+        let folders = self.read_folders()?;
+        let starts = folders.into_iter().map(|folder| {
+            let start = sysfs_file::number(&folder.join("start"))?;
+            Ok(Pfn(start / PAGE_BYTES))
+        });
+        let starts: Result<_, SysfsError> = starts.collect();
+        Ok(starts?)
+    }
+
+    /// A folder for each region; waits for the end of the aggregation interval.
+    fn read_folders(&self) -> Result<Vec<PathBuf>, DamonError> {
+        self.state.write("update_schemes_tried_regions")?;
+        let folders = sysfs_file::numbered(&self.regions, "").into_iter();
+        let folders = folders.map(|(_, folder)| folder);
+        Ok(folders.take(REGIONS_READ_MAX).collect())
     }
 }
 
@@ -223,22 +260,27 @@ fn set_intervals(context: &Path, attributes: &Attributes) -> Result<(), SysfsErr
     Ok(())
 }
 
-/// The scheme does nothing to regions that are hot enough.
+/// The scheme does nothing to the regions that are shown.
 fn set_scheme(schemes: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
     control::write(&schemes.join("nr_schemes"), "1")?;
     let scheme = schemes.join("0");
     control::write(&scheme.join("action"), "stat")?;
+    let (bytes, looks, intervals) = match attributes.shown {
+        Shown::Hot(_) => (0..=u64::MAX, u32::MAX, 0),
+        Shown::IdlePages(intervals) => (PAGE_BYTES..=PAGE_BYTES, 0, intervals),
+    };
     let pattern = scheme.join("access_pattern");
-    for (quantity, most) in [("sz", u64::MAX), ("age", u32::MAX.into())] {
-        control::write(&pattern.join(quantity).join("min"), "0")?;
-        control::write(&pattern.join(quantity).join("max"), &most.to_string())?;
+    let intervals = intervals.into()..=u32::MAX.into();
+    for (quantity, range) in [("sz", bytes), ("age", intervals)] {
+        let quantity = pattern.join(quantity);
+        control::write(&quantity.join("min"), &range.start().to_string())?;
+        control::write(&quantity.join("max"), &range.end().to_string())?;
     }
-    let most = pattern.join("nr_accesses/max");
-    control::write(&most, &u32::MAX.to_string())?;
+    control::write(&pattern.join("nr_accesses/max"), &looks.to_string())?;
     set_threshold(&scheme, attributes)
 }
 
 fn set_threshold(scheme: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
     let least = scheme.join("access_pattern/nr_accesses/min");
-    control::write(&least, &attributes.threshold.to_string())
+    control::write(&least, &attributes.threshold().to_string())
 }

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A fast node without room for promotion: how much it has left, and who else it costs.
+
+use anyhow::Result;
+
+use crate::scenario::bench::Bench;
+
+/// The high-bandwidth memory of the topology `three-tier`: no program of the guest lives there, so that what
+/// it has left is left for promotion alone, and a full node starves nobody else.
+pub(super) const NODE: u64 = 1;
+
+/// The kernel takes memory back when a node runs short: then these rise.
+const RECLAIM: &str = "awk '/^(pgscan_kswapd|pgscan_direct|allocstall_|oom_kill|pgdemote_)/ { sum += $2 } \
+    END { print sum + 0 }' /proc/vmstat";
+
+/// How many pages of the node are free above its high watermark and what is reserved for other zones.
+pub(super) fn room(bench: &mut Bench<'_>) -> Result<u64> {
+    let script = format!(
+        "awk '/^Node/ {{ on = ($2 == \"{NODE},\"); free = high = 0 }} !on {{ next }} \
+         $1 == \"pages\" && $2 == \"free\" {{ free = $3 }} $1 == \"high\" {{ high = $2 }} \
+         $1 == \"protection:\" {{ gsub(/[^0-9 ]/, \" \"); most = 0; \
+         for (i = 1; i <= NF; i++) if ($i > most) most = $i; \
+         if (free > high + most) sum += free - high - most }} END {{ print sum + 0 }}' /proc/zoneinfo"
+    );
+    number(bench, &script)
+}
+
+/// How many free pages of the node processors keep back. They are given away before others, and nobody
+/// counts them as free.
+pub(super) fn kept_back(bench: &mut Bench<'_>) -> Result<u64> {
+    let script = format!(
+        "awk '/^Node/ {{ on = ($2 == \"{NODE},\") }} on && $1 == \"count:\" {{ sum += $2 }} \
+         END {{ print sum + 0 }}' /proc/zoneinfo"
+    );
+    number(bench, &script)
+}
+
+/// How often the kernel looked for pages to take back from full nodes.
+pub(super) fn reclaimed(bench: &mut Bench<'_>) -> Result<u64> {
+    number(bench, RECLAIM)
+}
+
+/// The number that a shell script prints.
+pub(super) fn number(bench: &mut Bench<'_>, script: &str) -> Result<u64> {
+    Ok(bench.shell(script)?.parse()?)
+}
