@@ -12,9 +12,11 @@ use std::thread;
 use anyhow::{Context, Result};
 use chmu::program;
 
+use crate::cache::Cache;
 use crate::platform::{GuestPackages, KernelChoice, Platform, PlatformOptions};
 use crate::programs::{self, Programs};
 use crate::progress::Progress;
+use crate::userland::Userland;
 
 /// Where nextest leaves the results for other programs, below the workspace.
 pub const JUNIT_FILE: &str = "target/nextest/default/junit.xml";
@@ -52,6 +54,7 @@ pub fn run(test_run: &TestRun) -> Result<bool> {
     });
     fetched.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
     let programs = programs?;
+    Userland::new(&[])?.prepare(&Cache::open()?, &PlatformOptions::default(), &progress)?;
     let mut command = test_command(has_nextest(), test_run);
     let own_program = std::env::current_exe().context("The lab's own program is gone")?;
     command

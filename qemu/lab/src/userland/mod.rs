@@ -63,26 +63,39 @@ impl Userland {
         })
     }
 
-    /// The disk, made where it is not in the cache.
+    /// A guest's disk, made where it is not in the cache.
     ///
     /// # Errors
     /// When packages cannot be fetched or installed.
     pub fn obtain(&self, options: &PlatformOptions, progress: &Progress) -> Result<RootDisk> {
         let cache = Cache::open()?;
+        let image = self.prepare(&cache, options, progress)?;
+        RootDisk::copy(&image, cache.folder())
+            .with_context(|| format!("Cannot copy {}", image.display()))
+    }
+
+    /// Makes it where it is not in the cache; returns the disk there, of which guests get copies.
+    ///
+    /// # Errors
+    /// As for [`Userland::obtain`].
+    pub fn prepare(
+        &self,
+        cache: &Cache,
+        options: &PlatformOptions,
+        progress: &Progress,
+    ) -> Result<PathBuf> {
         let entry = self.entry();
         cache.hold(&entry)?;
-        if !is_whole(&cache, &entry)? {
+        if !is_whole(cache, &entry)? {
             let lock = cache.lock(|| progress.step("Waiting for another lab that fetches"))?;
-            if !is_whole(&cache, &entry)? {
-                let made = self.make(options, &cache, &lock, progress);
+            if !is_whole(cache, &entry)? {
+                let made = self.make(options, cache, &lock, progress);
                 let cleaned = cache.abandon(WORK, &lock);
                 made.with_context(|| format!("Cannot make a userland{}", self.words()))?;
                 cleaned?;
             }
         }
-        let image = cache.entry(&entry).join(IMAGE);
-        RootDisk::copy(&image, cache.folder())
-            .with_context(|| format!("Cannot copy {}", image.display()))
+        Ok(cache.entry(&entry).join(IMAGE))
     }
 
     /// To be read after "a userland".
