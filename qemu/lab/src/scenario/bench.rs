@@ -30,7 +30,7 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
 pub(super) const ENABLED: &str = "chmu list -o json | tr -d ' \\n' | grep -q '\"enabled\":true'";
 
 /// Every thread of every program: its number and name, state, user and system time, and what it waits for.
-const DOING: &str = "for thread in /proc/[0-9]*/task/[0-9]*; do [ -s ${thread%/task/*}/cmdline ] || continue; \
+const DOING: &str = "for thread in /proc/[0-9]*/task/[0-9]*; do grep -q . ${thread%/task/*}/cmdline || continue; \
     echo ${thread##*/} $(cat $thread/comm) $(cut -d' ' -f3,14,15 $thread/stat) $(cat $thread/wchan); \
     done 2>/dev/null; true";
 
