@@ -87,9 +87,11 @@ impl Userland {
         let entry = self.entry();
         cache.hold(&entry)?;
         if !is_whole(cache, &entry)? {
+            // What it needs it fetches itself, for which it takes the lock.
+            let builder = Builder::new(options, progress)?;
             let lock = cache.lock(|| progress.step("Waiting for another lab that fetches"))?;
             if !is_whole(cache, &entry)? {
-                let made = self.make(options, cache, &lock, progress);
+                let made = self.make(&builder, cache, &lock, progress);
                 let cleaned = cache.abandon(WORK, &lock);
                 made.with_context(|| format!("Cannot make a userland{}", self.words()))?;
                 cleaned?;
@@ -122,25 +124,24 @@ impl Userland {
 
     fn make(
         &self,
-        options: &PlatformOptions,
+        builder: &Builder<'_>,
         cache: &Cache,
         lock: &FetchLock,
         progress: &Progress,
     ) -> Result<()> {
-        let builder = Builder::new(options, progress)?;
         let base = Self {
             names: BTreeSet::new(),
         };
         if !is_whole(cache, &base.entry())? {
             let download = Download::fetch(Layer::Base, cache, lock, progress)?;
-            base.install(&download, None, &builder, (cache, lock))?;
+            base.install(&download, None, builder, (cache, lock))?;
         }
         if self.names.is_empty() {
             return Ok(());
         }
         let download = Download::fetch(Layer::Over(&self.names), cache, lock, progress)?;
         let below = cache.entry(&base.entry()).join(IMAGE);
-        self.install(&download, Some(&below), &builder, (cache, lock))
+        self.install(&download, Some(&below), builder, (cache, lock))
     }
 
     /// Makes the entry: a disk with these packages over those of another one.
