@@ -11,6 +11,7 @@ mod boot;
 mod demo;
 mod doctor;
 mod fetch;
+mod guest_program;
 mod kernel_config;
 mod mutants;
 mod names;

@@ -6,13 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Result, ensure};
-use chmu_lab::machine::{Disk, MachineOptions, Mount, Root, Share};
+use chmu_lab::machine::{Disk, MOUNTS_PLACE, MachineOptions, Mount, Root, Share};
 use chmu_lab::platform::{GuestFile, PlatformOptions};
 use chmu_lab::progress::Progress;
 use chmu_lab::userland::{RootDisk, Userland};
-
-/// Where the guest's init looks for folders to mount.
-const MOUNTS_PLACE: &str = "/etc/chmu-mounts";
 
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Files")]
@@ -96,7 +93,6 @@ impl Options {
         options: &mut MachineOptions,
         progress: &Progress,
     ) -> Result<Option<RootDisk>> {
-        let mut mounts = Vec::new();
         let mut disk = None;
         match root {
             RootFileSystem::Busybox => {}
@@ -123,7 +119,7 @@ impl Options {
             }
         }
         options.disks.extend(self.disks.iter().cloned());
-        mounts.extend(self.mounts.iter().chain(further).cloned());
+        let mounts: Vec<_> = self.mounts.iter().chain(further).cloned().collect();
         let first = options.shares.len();
         if !mounts.is_empty() {
             let list = Mount::list(&mounts, first);

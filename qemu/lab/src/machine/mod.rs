@@ -50,7 +50,7 @@ pub use self::interruption::Interrupted;
 pub use self::options::{MachineOptions, MemoryAs, Mode, READY_TIMEOUT, Root};
 pub use self::plugin_options::check_plugin_options;
 pub use self::software::Software;
-pub use self::storage::{Disk, DiskFormat, Keeping, Mount, Share};
+pub use self::storage::{Disk, DiskFormat, Keeping, MOUNTS_PLACE, Mount, Share};
 
 /// A guest without anything to do goes down within this time.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);

@@ -12,6 +12,8 @@ use std::str::FromStr;
 
 use super::qemu_options::{OptionList, option_value};
 
+/// Where the guest's init looks for what to mount.
+pub const MOUNTS_PLACE: &str = "/etc/chmu-mounts";
 /// What QEMU's own disk images start with (QEMU's docs/interop/qcow2.rst).
 const QCOW2_MAGIC: [u8; 4] = *b"QFI\xfb";
 

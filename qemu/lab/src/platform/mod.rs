@@ -20,7 +20,7 @@ use crate::elf;
 use crate::progress::Progress;
 
 pub use debian::{Contents, PackageSet, Packages, TOOLS, mirror, reach};
-pub(crate) use debian::{Download, Layer, check_tools};
+pub(crate) use debian::{Download, Layer, WAITING, WORK, check_tools};
 pub use guest_file::GuestFile;
 pub use kernel::Kernel;
 pub use modules::{Module, ModuleRequest};

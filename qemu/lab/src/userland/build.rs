@@ -5,7 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::machine::{Disk, DiskFormat, Keeping, Machine, MachineOptions, Mode, Mount, Software};
+use crate::machine::{
+    Disk, DiskFormat, Keeping, MOUNTS_PLACE, Machine, MachineOptions, Mode, Mount, Software,
+};
 use crate::platform::{GuestFile, GuestPackages, PlatformOptions};
 use crate::progress::Progress;
 use crate::topology::Topology;
@@ -14,8 +16,6 @@ const SCRIPT: &str = include_str!("build.sh");
 const SCRIPT_PLACE: &str = "/build";
 /// Where the script looks for package files.
 const PACKAGES_PLACE: &str = "/packages";
-/// Where the guest's init looks for folders to mount.
-const MOUNTS_PLACE: &str = "/etc/chmu-mounts";
 
 /// Starts guests that install packages.
 #[derive(Debug)]

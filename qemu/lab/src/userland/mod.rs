@@ -18,14 +18,13 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, EntryState, FetchLock};
 use crate::machine::{Disk, DiskFormat, Keeping};
-use crate::platform::{Download, Layer, PackageSet, PlatformOptions};
+use crate::platform::{Download, Layer, PackageSet, PlatformOptions, WAITING, WORK};
 use crate::progress::Progress;
 use build::Builder;
 
 /// Counts up when a userland is made otherwise; those of another layout are made anew.
 const LAYOUT: u32 = 1;
 const IMAGE: &str = "root.ext4";
-const WORK: &str = "fetch";
 /// What a guest finds free on its disk, beside what its packages take.
 const FREE_BYTES: u64 = 8 << 30;
 /// Room for what packages make when they are installed.
@@ -89,7 +88,7 @@ impl Userland {
         if !is_whole(cache, &entry)? {
             // What it needs it fetches itself, for which it takes the lock.
             let builder = Builder::new(options, progress)?;
-            let lock = cache.lock(|| progress.step("Waiting for another lab that fetches"))?;
+            let lock = cache.lock(|| progress.step(WAITING))?;
             if !is_whole(cache, &entry)? {
                 let made = self.make(&builder, cache, &lock, progress);
                 let cleaned = cache.abandon(WORK, &lock);

@@ -12,21 +12,18 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use chmu::program;
 use chmu_lab::kernel_config;
-use chmu_lab::machine::{Interrupted, MachineOptions, Software, dry_run, run_on_terminal};
+use chmu_lab::machine::{MachineOptions, Software, dry_run, run_on_terminal};
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
 use chmu_lab::topology::presets::Listing;
 
+use super::guest_program::or_no_result;
 use super::storage::{self, RootFileSystem};
 use super::usage_error;
 use machine::TopologyChoice;
 use script::Script;
-
-/// The lab's exit code when there is none of the user's script: as `timeout` and `env` have it, so
-/// that it is hardly one of the script's.
-const NO_SCRIPT_RESULT: u8 = 125;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
@@ -91,18 +88,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         .map_err(|error| usage_error("boot", &error))?;
     let initramfs = options.guest.initramfs()?;
     let boot = || boot(options, &topology, &machine_options, initramfs);
-    match (boot(), &options.guest.run) {
-        (Err(error), Some(_)) if is_failure(&error) => {
-            program::print_error(&error);
-            Ok(ExitCode::from(NO_SCRIPT_RESULT))
-        }
-        (result, _) => result,
+    match options.guest.run {
+        Some(_) => or_no_result(boot()),
+        None => boot(),
     }
-}
-
-/// Whether an error is neither the user's wish to stop nor a reader that left.
-fn is_failure(error: &anyhow::Error) -> bool {
-    !error.is::<Interrupted>() && !program::is_closed_pipe(error)
 }
 
 fn boot(

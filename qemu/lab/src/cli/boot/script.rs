@@ -6,13 +6,12 @@ use std::process::ExitCode;
 use std::str::FromStr;
 
 use anyhow::Result;
-use chmu::program;
-use chmu_lab::kernel_log;
 use chmu_lab::machine::{Machine, MachineOptions, Software};
-use chmu_lab::output;
 use chmu_lab::platform::GuestFile;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
+
+use crate::cli::guest_program;
 
 /// Where the script is in the guest.
 const PLACE: &str = "/script";
@@ -66,16 +65,9 @@ impl Script {
         let mut machine = Machine::start(topology, options, software, &progress)?;
         // The terminal is the script's from here on.
         drop(progress);
-        let code = machine.stream(self.command(), |stdout, stderr| {
-            output::pass_on(stdout, stderr).map_err(Into::into)
-        })?;
-        for finding in kernel_log::check(&mut machine, &[])? {
-            program::say(format_args!("The guest's kernel log has a {finding}"));
-        }
-        if let Some(folder) = machine.shut_down()? {
-            program::say(format_args!("The run's files are in {}", folder.display()));
-        }
-        Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+        let code = guest_program::stream(&mut machine, self.command())?;
+        guest_program::shut_down(machine)?;
+        Ok(guest_program::exit_code(code))
     }
 }
 

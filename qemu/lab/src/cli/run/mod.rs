@@ -9,24 +9,20 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use chmu::program;
-use chmu_lab::kernel_log;
-use chmu_lab::machine::{Interrupted, Machine, MachineOptions, Software};
-use chmu_lab::output;
+use chmu_lab::machine::{Machine, MachineOptions, Software};
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
 
 use super::boot::machine::TopologyChoice;
 use super::boot::{device, machine, qemu};
+use super::guest_program::{self, or_no_result};
 use super::storage::{self, RootFileSystem};
 use super::usage_error;
 use command::Settings;
 use copy_out::CopyOut;
 use promotion::Promotion;
 
-/// The lab's exit code when there is none of the program's, as `env` and `timeout` have it.
-const NO_RESULT: u8 = 125;
 /// For what the lab itself asks of the guest; a busy host is slow.
 const GUEST_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -58,7 +54,8 @@ pub(super) struct Options {
     /// Words for the kernel's command line, after the lab's.
     #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     append: Vec<String>,
-    /// Keeps the run's folder with logs, sockets and the promotion's ledger.
+    /// Keeps the run's folder with logs and sockets. The promotion's ledger is the guest's
+    /// /run/promotion.jsonl, for --copy-out.
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
@@ -77,13 +74,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let (topology, machine_options) = options
         .check()
         .map_err(|error| usage_error("run", &error))?;
-    match run_in_guest(options, &topology, machine_options) {
-        Err(error) if !error.is::<Interrupted>() && !program::is_closed_pipe(&error) => {
-            program::print_error(&error);
-            Ok(ExitCode::from(NO_RESULT))
-        }
-        result => result,
-    }
+    or_no_result(run_in_guest(options, &topology, machine_options))
 }
 
 impl Options {
@@ -139,26 +130,18 @@ fn run_in_guest(
     drop(progress);
     let words = options.settings.words(topology, &options.command);
     let words: Vec<_> = words.iter().map(String::as_str).collect();
-    let code = machine.stream(&words, |stdout, stderr| {
-        output::pass_on(stdout, stderr).map_err(Into::into)
-    })?;
+    let code = guest_program::stream(&mut machine, &words)?;
     if let Some(promoting) = promoting {
         promoting.finish(&mut machine)?;
     }
     if let Some(out) = &out {
         out.copy(&options.copies, &mut machine)?;
     }
-    for finding in kernel_log::check(&mut machine, &[])? {
-        program::say(format_args!("The guest's kernel log has a {finding}"));
-    }
-    let kept = machine.shut_down()?;
+    guest_program::shut_down(machine)?;
     if let Some(out) = out {
         out.hand_over(&options.copies)?;
     }
-    if let Some(folder) = kept {
-        program::say(format_args!("The run's files are in {}", folder.display()));
-    }
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
+    Ok(guest_program::exit_code(code))
 }
 
 /// A command of the lab's own in the guest, which must succeed.

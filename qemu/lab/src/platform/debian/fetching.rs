@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! From Debian's mirror into the cache.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
@@ -13,7 +13,7 @@ use crate::cache::{Cache, FetchLock};
 use crate::progress::Progress;
 
 /// Where apt works; no entry of its own.
-pub(super) const WORK: &str = "fetch";
+pub(crate) const WORK: &str = "fetch";
 /// Which entries a fetched one replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Replace {
@@ -40,6 +40,21 @@ pub(super) fn fetch_entries(
     fetched.and(cleaned)
 }
 
+/// An apt that has read the mirror's lists, and the folder that it works in, which the caller abandons.
+pub(super) fn prepare_apt(
+    cache: &Cache,
+    lock: &FetchLock,
+    progress: &Progress,
+) -> Result<(PathBuf, Apt)> {
+    check_tools()?;
+    let mirror = mirror()?;
+    let work = cache.begin(WORK, lock)?;
+    let apt = Apt::new(&work, &mirror)?;
+    progress.step(format!("Reading the package lists of {mirror}"));
+    apt.update(progress)?;
+    Ok((work, apt))
+}
+
 fn fetch_all(
     wanted: &[Entry],
     replace: Replace,
@@ -47,12 +62,7 @@ fn fetch_all(
     lock: &FetchLock,
     progress: &Progress,
 ) -> Result<()> {
-    check_tools()?;
-    let mirror = mirror()?;
-    let work = cache.begin(WORK, lock)?;
-    let apt = Apt::new(&work, &mirror)?;
-    progress.step(format!("Reading the package lists of {mirror}"));
-    apt.update(progress)?;
+    let (work, apt) = prepare_apt(cache, lock, progress)?;
     for entry in wanted {
         fetch_entry(*entry, replace, &apt, &work, (cache, lock), progress)?;
     }

@@ -25,13 +25,13 @@ use entry::{BUSYBOX_ENTRY, Entry, QEMU_ENTRY, state};
 use fetching::{Replace, fetch_entries, in_use};
 
 pub use entry::Contents;
-pub(crate) use fetching::check_tools;
+pub(crate) use fetching::{WORK, check_tools};
 pub use mirror::{mirror, reach};
 pub use packages::{PackageSet, TOOLS};
 pub(crate) use userland::{Download, Layer};
 
 /// The step before fetching, if another lab fetches.
-const WAITING: &str = "Waiting for another lab that fetches";
+pub(crate) const WAITING: &str = "Waiting for another lab that fetches";
 
 /// What to have in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,10 +12,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use sha2::{Digest, Sha256};
 
-use super::apt::{self, Apt};
+use super::apt;
 use super::entry::{Contents, LAYOUT};
-use super::fetching::{WORK, check_tools};
-use super::{WAITING, fetched_anew, mirror, unpack};
+use super::fetching::{WORK, prepare_apt};
+use super::{WAITING, fetched_anew, unpack};
 use crate::archive::Archive;
 use crate::cache::{Cache, EntryState, FetchLock};
 use crate::progress::Progress;
@@ -132,12 +132,7 @@ impl PackageSet {
 
     fn make(&self, cache: &Cache, lock: &FetchLock, progress: &Progress) -> Result<()> {
         let entry = self.entry();
-        check_tools()?;
-        let mirror = mirror()?;
-        let work = cache.begin(WORK, lock)?;
-        let apt = Apt::new(&work, &mirror)?;
-        progress.step(format!("Reading the package lists of {mirror}"));
-        apt.update(progress)?;
+        let (work, apt) = prepare_apt(cache, lock, progress)?;
         let names: Vec<_> = self.names.iter().map(String::as_str).collect();
         let packages = apt.closure(apt::STABLE, &names)?;
         let downloads = work.join("packages.downloads");

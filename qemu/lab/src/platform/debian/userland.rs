@@ -9,8 +9,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::apt::{self, Apt, Package};
-use super::fetching::{WORK, check_tools};
-use super::mirror;
+use super::fetching::prepare_apt;
 use crate::cache::{Cache, FetchLock};
 use crate::progress::Progress;
 
@@ -80,12 +79,7 @@ impl Download {
         lock: &FetchLock,
         progress: &Progress,
     ) -> Result<Self> {
-        check_tools()?;
-        let mirror = mirror()?;
-        let work = cache.begin(WORK, lock)?;
-        let apt = Apt::new(&work, &mirror)?;
-        progress.step(format!("Reading the package lists of {mirror}"));
-        apt.update(progress)?;
+        let (work, apt) = prepare_apt(cache, lock, progress)?;
         let packages = choose(layer, &apt)?;
         let downloads = work.join("userland.downloads");
         fs::create_dir_all(&downloads).context("Cannot make the download folder")?;
