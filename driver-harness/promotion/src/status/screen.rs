@@ -195,6 +195,11 @@ fn decision_row(decision: &Decision, now_ns: u64, is_dry: bool) -> String {
     format!("{ago:>9} ago  {}", decided(&decision.what, is_dry))
 }
 
+fn sizes(folios: u64, pages: u64) -> String {
+    let folios = words::count(folios, "folio", "folios");
+    format!("{folios}, {}", words::count(pages, "page", "pages"))
+}
+
 fn decided(what: &Decided, is_dry: bool) -> String {
     match what {
         Decided::Moved {
@@ -203,13 +208,12 @@ fn decided(what: &Decided, is_dry: bool) -> String {
             folios,
             pages,
         } => {
-            let folios = words::count(*folios, "folio", "folios");
-            let pages = words::count(*pages, "page", "pages");
             let moved = match is_dry {
                 true => "would move",
                 false => "moved",
             };
-            format!("batch {batch}, {}: {moved} {folios}, {pages}", way(*route))
+            let sizes = sizes(*folios, *pages);
+            format!("batch {batch}, {}: {moved} {sizes}", way(*route))
         }
         Decided::Refused {
             reason,
@@ -233,9 +237,8 @@ fn decided(what: &Decided, is_dry: bool) -> String {
             folios,
             pages,
         } => {
-            let folios = words::count(*folios, "folio", "folios");
-            let pages = words::count(*pages, "page", "pages");
-            format!("batch {batch}, {}: demoted {folios}, {pages}", way(*route))
+            let sizes = sizes(*folios, *pages);
+            format!("batch {batch}, {}: demoted {sizes}", way(*route))
         }
         Decided::Tuned {
             source,

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use chmu_promotion::actuator::{Actuator, ActuatorError, Limits};
-use chmu_promotion::{Batch, Candidate, Fate, StopFlag};
+use chmu_promotion::{Batch, Candidate, Direction, Fate, StopFlag};
 use chmu_spec::address::Pfn;
 
 use super::super::machine::{HonestActuator, Shared};
@@ -14,11 +14,12 @@ use super::super::{Mutant, Part};
 use crate::verdict::Reason;
 
 /// What becomes of a candidate; the number counts candidates from 0.
-type Way = fn(&HonestActuator, &Candidate, u64) -> Fate;
+pub(super) type Way = fn(&HonestActuator, &Candidate, u64) -> Fate;
 
-/// Treats each candidate in its way.
+/// Treats each candidate of batches in one direction in its way, and others as it should.
 struct Saboteur {
     honest: HonestActuator,
+    direction: Direction,
     way: Way,
     candidates: u64,
 }
@@ -38,7 +39,14 @@ impl Actuator for Saboteur {
         self.honest.limits()
     }
 
-    fn promote_batch(&mut self, batch: &Batch, _: &StopFlag) -> Result<Vec<Fate>, ActuatorError> {
+    fn promote_batch(
+        &mut self,
+        batch: &Batch,
+        stop: &StopFlag,
+    ) -> Result<Vec<Fate>, ActuatorError> {
+        if batch.direction != self.direction {
+            return self.honest.promote_batch(batch, stop);
+        }
         let mut fates = Vec::new();
         for candidate in &batch.candidates {
             fates.push((self.way)(&self.honest, candidate, self.candidates));
@@ -48,9 +56,11 @@ impl Actuator for Saboteur {
     }
 }
 
-fn replace(parts: &mut Parts, way: Way) {
+/// Has batches in one direction sabotaged.
+pub(super) fn replace(parts: &mut Parts, direction: Direction, way: Way) {
     parts.actuator = Box::new(Saboteur {
         honest: HonestActuator(parts.shared.clone()),
+        direction,
         way,
         candidates: 0,
     });
@@ -95,7 +105,7 @@ macro_rules! mutants {
             part: Part::Actuator,
             explanation: $explanation,
             reason: Reason::$reason,
-            sabotage: |parts| replace(parts, $way),
+            sabotage: |parts| replace(parts, Direction::Promotion, $way),
         }),*]
     };
 }

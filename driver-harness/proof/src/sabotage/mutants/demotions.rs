@@ -1,61 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Ways to make room wrongly, on a fast node that is full.
 
-use std::fmt;
-
-use chmu_promotion::actuator::{Actuator, ActuatorError, Limits};
 use chmu_promotion::ledger::{Action, Event};
 use chmu_promotion::telemetry::{Telemetry, TelemetryError, Watch, Watched};
-use chmu_promotion::{Batch, Candidate, Direction, Fate, StopFlag};
+use chmu_promotion::{Direction, Fate, StopFlag};
 
-use super::super::machine::{HonestActuator, HonestTelemetry};
+use super::super::machine::HonestTelemetry;
 use super::super::run::{Parts, RESIDENT_PROCESS};
 use super::super::world::{FAR, FAST, SLOW, World, node_of};
 use super::super::{Mutant, Part};
+use super::actuators::{Way, replace};
 use super::ledgers::add_up;
 use crate::verdict::Reason;
-
-/// What becomes of a folio that is to make room; the number counts them from 0.
-type Way = fn(&HonestActuator, &Candidate, u64) -> Fate;
-
-/// Promotes as it should, and demotes in its own way.
-struct Saboteur {
-    honest: HonestActuator,
-    way: Way,
-    demoted: u64,
-}
-
-impl fmt::Debug for Saboteur {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Saboteur")
-    }
-}
-
-impl Actuator for Saboteur {
-    fn name(&self) -> &'static str {
-        self.honest.name()
-    }
-
-    fn limits(&self) -> Limits {
-        self.honest.limits()
-    }
-
-    fn promote_batch(
-        &mut self,
-        batch: &Batch,
-        stop: &StopFlag,
-    ) -> Result<Vec<Fate>, ActuatorError> {
-        if batch.direction == Direction::Promotion {
-            return self.honest.promote_batch(batch, stop);
-        }
-        let mut fates = Vec::new();
-        for candidate in &batch.candidates {
-            fates.push((self.way)(&self.honest, candidate, self.demoted));
-            self.demoted += 1;
-        }
-        Ok(fates)
-    }
-}
 
 /// Takes what is in use for idle, and the other way round.
 #[derive(Debug)]
@@ -79,11 +35,7 @@ impl Telemetry for Upside {
 
 fn with_actuator(parts: &mut Parts, way: Way) {
     *parts = Parts::full();
-    parts.actuator = Box::new(Saboteur {
-        honest: HonestActuator(parts.shared.clone()),
-        way,
-        demoted: 0,
-    });
+    replace(parts, Direction::Demotion, way);
 }
 
 fn with_scribe(parts: &mut Parts, scribe: fn(Vec<Event>) -> Vec<Event>) {
