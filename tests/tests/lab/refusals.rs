@@ -94,6 +94,18 @@ fn what_boot_cannot_use_is_refused_before_anything_boots() -> Result<()> {
             "unexpected argument '--no-such'",
         ),
         (&[other_socket], "cannot be used multiple times"),
+        (
+            &["--initrd", file, "--rootfs=debian"],
+            "which --initrd replaces",
+        ),
+        (
+            &["--initrd", file, "--share=/:/host"],
+            "which --initrd replaces",
+        ),
+        (
+            &["--dry-run", "--rootfs=debian"],
+            "a userland's disk is gone",
+        ),
         (&["--package="], "package"),
         (&["--kernel", file], "is no x86 Linux kernel"),
         (&["--add=:"], "\":\" names no file"),

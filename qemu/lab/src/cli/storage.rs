@@ -83,6 +83,11 @@ impl Options {
         Ok(())
     }
 
+    /// Whether it is left to the lab's own initramfs to show the guest these.
+    pub(super) fn needs_init(&self, root: &RootFileSystem) -> bool {
+        !self.mounts.is_empty() || *root != RootFileSystem::Busybox
+    }
+
     /// Gives the guest its files. `further` shares come after the user's. The disk that is returned must
     /// outlive the guest.
     pub(super) fn apply(

@@ -54,6 +54,11 @@ impl Options {
         Ok(())
     }
 
+    /// Whether the user's initramfs takes the place of the lab's.
+    pub(super) fn has_initramfs(&self) -> bool {
+        self.initrd.is_some()
+    }
+
     /// The user's initramfs.
     pub(super) fn initramfs(&self) -> Result<Option<Vec<u8>>> {
         let read = |file: &PathBuf| {

@@ -67,6 +67,11 @@ impl Options {
             "--dry-run prints commands for later, and a userland's disk is gone when the lab ends; \
              leave one of the two out"
         );
+        ensure!(
+            !(self.guest.has_initramfs() && self.storage.needs_init(&self.rootfs)),
+            "--rootfs and --share are the work of the lab's initramfs, which --initrd replaces; leave one \
+             of them out"
+        );
         let mut options = MachineOptions {
             keep: self.keep,
             ..MachineOptions::default()
