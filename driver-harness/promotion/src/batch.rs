@@ -108,8 +108,9 @@ pub enum Fate {
     TargetFull,
     /// The frame is free, or holds another page than the one that was meant.
     Gone,
-    /// It left its frames for the target or is where it was: other pages moved into frames that were left
-    /// meanwhile, and nobody knows into which.
+    /// Nobody knows where it is: other pages moved into frames that were left meanwhile, and it may have stayed in
+    /// one that looks as before; or it left its frames, and the kernel took memory of other nodes meanwhile, as the
+    /// target was full.
     Unseen,
     /// A process's cpuset does not allow the target.
     CpusetForbids,

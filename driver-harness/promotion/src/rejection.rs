@@ -53,7 +53,7 @@ pub enum Rejection {
     PingPong,
     /// The frame holds another page than the one that was reported.
     AnotherPage,
-    /// It was tried, and nothing shows whether it moved or which page its frame holds now.
+    /// It was tried, and nothing shows whether it moved, where to, or which page its frame holds now.
     Unseen,
     /// Somebody holds it in its place.
     Pinned,
@@ -116,7 +116,7 @@ impl fmt::Display for Rejection {
             Rejection::Spilling => "target demotes as much as is promoted",
             Rejection::PingPong => "promoted and demoted by turns",
             Rejection::AnotherPage => "another page by now",
-            Rejection::Unseen => "moved, or not: its frame may hold another page",
+            Rejection::Unseen => "moved, or not: nothing shows where it is",
             Rejection::Pinned => "pinned",
             Rejection::Busy => "locked or in writeback",
             Rejection::CpusetForbids => "forbidden by a cpuset",

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use chmu_machine::memory::numa::Placement;
 use chmu_machine::memory::page_flags::PageFlags;
-use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
-use crate::batch::Fate;
+use crate::batch::{Fate, Route};
 
 /// So often in a row a folio stays without a visible reason until something must hold it.
 const STAYS_UNTIL_PINNED: u8 = 3;
@@ -26,6 +25,15 @@ pub(super) struct Look {
     pub(super) after: PageFlags,
     /// Where its owner has it afterwards, when the owner is known and says so.
     pub(super) place: Option<Placement>,
+}
+
+/// What the machine did while folios were tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Meanwhile {
+    /// So many pages were moved, these or others, where the kernel counts that.
+    pub(super) moved: Option<u64>,
+    /// A page that was to go to the target may have been given memory of another node.
+    pub(super) may_stray: bool,
 }
 
 /// The fates of all that were tried together.
@@ -55,27 +63,26 @@ pub(super) fn obstacle(pages: u64, flags: PageFlags) -> Option<Fate> {
     }
 }
 
-/// What became of each. `most` pages were moved meanwhile, these or others, where the kernel counts
-/// that; `has_room` says whether the target has room for so many pages now.
+/// What became of each; `has_room` says whether the target has room for so many pages now.
 pub(super) fn judge(
     looks: &[Look],
-    target: NodeId,
-    most: Option<u64>,
+    route: Route,
+    meanwhile: Meanwhile,
     has_room: impl Fn(u64) -> bool,
 ) -> Judged {
-    let moved = Fate::Moved { node: target };
+    let moved = Fate::Moved { node: route.target };
     let mut fates: Vec<_> = looks
         .iter()
-        .map(|look| seen(look, target).unwrap_or_else(|| stayed(look, &has_room)))
+        .map(|look| seen(look, route).unwrap_or_else(|| stayed(look, &has_room)))
         .collect();
     let pages_moved = |fates: &[Fate]| -> u64 {
         let both = looks.iter().zip(fates);
-        both.filter(|(_, fate)| **fate == moved)
+        both.filter(|(_, fate)| matches!(fate, Fate::Moved { .. }))
             .map(|(look, _)| look.pages)
             .sum()
     };
     let left = pages_moved(&fates);
-    let most = most.unwrap_or(left);
+    let most = meanwhile.moved.unwrap_or(left);
     let unowned = |look: &Look| look.place.is_none();
     if most > left {
         // Some frames that look as before may hold other pages by now, and nobody knows which.
@@ -91,6 +98,12 @@ pub(super) fn judge(
         }
     }
     let told = pages_moved(&fates);
+    if meanwhile.may_stray {
+        let left = fates.iter_mut().zip(looks);
+        for (fate, _) in left.filter(|(fate, look)| **fate == moved && unowned(look)) {
+            *fate = Fate::Unseen;
+        }
+    }
     Judged {
         fates,
         difference: (most < told).then_some((most, told)),
@@ -98,15 +111,14 @@ pub(super) fn judge(
 }
 
 /// The fate of a folio that is not where it was; none when it looks as if it was.
-fn seen(look: &Look, target: NodeId) -> Option<Fate> {
-    let moved = Fate::Moved { node: target };
+fn seen(look: &Look, route: Route) -> Option<Fate> {
     match look.place {
-        Some(Placement::Node(node)) if node == target => Some(moved),
-        Some(Placement::Node(_)) => None,
+        Some(Placement::Node(node)) if node == route.source => None,
+        Some(Placement::Node(node)) => Some(Fate::Moved { node }),
         // Its owner has let it go.
         Some(Placement::Not(_)) => Some(Fate::Gone),
         None if is_same(look) => None,
-        None => Some(moved),
+        None => Some(Fate::Moved { node: route.target }),
     }
 }
 

@@ -15,10 +15,10 @@ use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 
 use super::damon::Places;
-use super::fates::{self, Look, Stayers};
+use super::fates::{self, Look, Meanwhile, Stayers};
 use super::room::Room;
 use super::{Actuator, ActuatorError, Limits, by_process};
-use crate::batch::{Batch, Candidate, Fate};
+use crate::batch::{Batch, Candidate, Fate, Route};
 
 /// Each call makes every processor hand over its pages: worth it for many pages only.
 const BATCH_FRAMES: usize = 4096;
@@ -77,7 +77,7 @@ impl MovePages {
         candidates: &[Candidate],
         before: &[PageFlags],
         places: &[Option<Placement>],
-        target: NodeId,
+        route: Route,
     ) -> Result<Vec<Fate>, ActuatorError> {
         let heads: Vec<_> = candidates.iter().map(|one| one.folio.head).collect();
         let after = self.page_flags.read_each(&heads)?;
@@ -89,8 +89,9 @@ impl MovePages {
                 place: places[place],
             })
             .collect();
-        let room = Room::of(&self.places.procfs, target);
-        let judged = fates::judge(&looks, target, None, |pages| room.holds(pages));
+        let room = Room::of(&self.places.procfs, route.target);
+        let meanwhile = Meanwhile::default();
+        let judged = fates::judge(&looks, route, meanwhile, |pages| room.holds(pages));
         Ok(judged.fates)
     }
 }
@@ -147,7 +148,7 @@ impl Actuator for MovePages {
                 }
             }
         }
-        let judged = self.judge(&candidates, &before, &places, target)?;
+        let judged = self.judge(&candidates, &before, &places, batch.route)?;
         let mut fates = Vec::new();
         for ((known, judged), candidate) in known.into_iter().zip(judged).zip(&candidates) {
             let fate = known.unwrap_or(judged);

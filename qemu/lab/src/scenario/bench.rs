@@ -138,7 +138,12 @@ impl<'a> Bench<'a> {
         let waited = self.machine.run(&["sh", "-c", &script], PROGRAM_TIMEOUT)?;
         if waited.timed_out {
             let doing = self.shell(DOING)?;
-            bail!("`{condition}` does not come true; meanwhile programs do this:\n{doing}");
+            let listed = self.shell("chmu list -o json; true")?;
+            let counted = self.counted();
+            bail!(
+                "`{condition}` does not come true; meanwhile programs do this:\n{doing}\nthe units are: \
+                 {listed}\nand devices have counted: {counted}"
+            );
         }
         if waited.exit_code != 0 {
             let output = self.machine.wait(process_id, PROGRAM_TIMEOUT)?;
@@ -149,6 +154,14 @@ impl<'a> Bench<'a> {
             );
         }
         Ok(())
+    }
+
+    /// What the devices have counted, as far as they answer.
+    fn counted(&mut self) -> Value {
+        let devices = 0..self.topology.devices().len();
+        devices
+            .map(|device| self.machine.statistics(device).unwrap_or_default())
+            .collect()
     }
 
     /// Starts `chmu workload` with these options, and waits until its pages are in their place. It

@@ -20,13 +20,15 @@ use chmu_machine::node::NodeId;
 use chmu_machine::stop::StopFlag;
 use chmu_machine::words;
 
-use super::fates::{self, Look, Stayers};
+use super::fates::{self, Look, Meanwhile, Stayers};
+use super::migrations::{self, Counts};
 use super::room::Room;
-use super::{Actuator, ActuatorError, Limits, migrations};
-use crate::batch::{Batch, Candidate, Direction, Fate};
+use super::{Actuator, ActuatorError, Limits};
+use crate::batch::{Batch, Candidate, Direction, Fate, Route};
 
 mod kdamond;
 mod mover;
+mod passes;
 mod second;
 mod slots;
 
@@ -56,6 +58,9 @@ type Parts = (Part, Option<Part>);
 const MOVERS_MAX: u64 = 2;
 /// Folios of a batch that workers share; for fewer it takes as long to start the second.
 const SHARED_MIN: usize = 64;
+/// A target with less room than this above what it is to take may run full meanwhile: processors take free pages in
+/// lots, and keep some of them back.
+const MARGIN_PAGES: u64 = 4096;
 
 /// Where the time of the last batch went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -119,25 +124,22 @@ impl Damon {
     fn promote(
         &mut self,
         candidates: &[Candidate],
-        (target, direction): (NodeId, Direction),
+        (route, direction): (Route, Direction),
     ) -> Result<Vec<Fate>, ActuatorError> {
         let parts = self.share(candidates);
-        let before = migrations::pages(&self.statistics);
+        let before = Counts::read(&self.statistics);
         let parts = self.each(Mover::prepare, parts)?;
         let start = Instant::now();
-        let moved = self.pass(&parts, (target, direction));
+        let moved = self.pass(&parts, (route.target, direction));
         self.times.pass_ns += nanoseconds(start);
         moved?;
-        let after = migrations::pages(&self.statistics);
+        let counted = Counts::read(&self.statistics).since(before);
         let (first, second) = self.each(Mover::look_again, parts)?;
         let parts: Vec<_> = std::iter::once(first).chain(second).collect();
         let longest = |of: fn(&Part) -> u64| parts.iter().map(of).max().unwrap_or(0);
         self.times.look_ns += longest(|part| part.look_ns);
         self.times.program_ns += longest(|part| part.program_ns);
-        let counted = before
-            .zip(after)
-            .map(|(before, after)| after.saturating_sub(before));
-        Ok(self.judge(&parts, candidates, target, counted))
+        Ok(self.judge(&parts, candidates, route, counted))
     }
 
     /// Shares a batch out among the workers, by frame.
@@ -191,13 +193,13 @@ impl Damon {
         begun.and(ended).and(other_ended)
     }
 
-    /// What became of each: `counted` pages of the machine were moved meanwhile.
+    /// What became of each, by what the machine counted meanwhile.
     fn judge(
         &mut self,
         parts: &[Part],
         candidates: &[Candidate],
-        target: NodeId,
-        counted: Option<u64>,
+        route: Route,
+        counted: Counts,
     ) -> Vec<Fate> {
         let tried: Vec<_> = parts.iter().flat_map(Part::tried).collect();
         let tried_candidates: Vec<_> = tried.iter().map(|one| candidates[one.place]).collect();
@@ -211,8 +213,13 @@ impl Damon {
                 place: now,
             })
             .collect();
-        let room = Room::of(&self.places.procfs, target);
-        let judged = fates::judge(&looks, target, counted, |pages| room.holds(pages));
+        let room = Room::of(&self.places.procfs, route.target);
+        let taken_elsewhere = counted.taken_elsewhere.is_some_and(|pages| pages > 0);
+        let meanwhile = Meanwhile {
+            moved: counted.moved,
+            may_stray: taken_elsewhere && !room.holds(MARGIN_PAGES),
+        };
+        let judged = fates::judge(&looks, route, meanwhile, |pages| room.holds(pages));
         if let Some((counted, told)) = judged.difference {
             log::warn!(
                 "The kernel moved {counted} pages and {told} left their frames: some were freed meanwhile"
@@ -254,14 +261,22 @@ impl Actuator for Damon {
         stop: &StopFlag,
     ) -> Result<Vec<Fate>, ActuatorError> {
         self.times = BatchTimes::default();
-        let mut fates = Vec::new();
-        for candidates in batch.candidates.chunks(self.batch_max()) {
+        let mut fates = vec![Fate::Stayed; batch.candidates.len()];
+        let room = Room::of(&self.places.procfs, batch.route.target);
+        let may_fill = || !room.holds(batch.pages().saturating_add(MARGIN_PAGES));
+        for places in passes::of(&batch.candidates, self.batch_max(), may_fill) {
             if stop.is_raised() {
                 break;
             }
-            fates.extend(self.promote(candidates, (batch.route.target, batch.direction))?);
+            let candidates: Vec<_> = places
+                .iter()
+                .map(|&place| batch.candidates[place])
+                .collect();
+            let told = self.promote(&candidates, (batch.route, batch.direction))?;
+            for (place, fate) in places.into_iter().zip(told) {
+                fates[place] = fate;
+            }
         }
-        fates.resize(batch.candidates.len(), Fate::Stayed);
         Ok(fates)
     }
 }

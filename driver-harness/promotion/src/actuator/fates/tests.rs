@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+use chmu_machine::node::NodeId;
 use proptest::prelude::*;
 
 use super::*;
 
 const TARGET: NodeId = NodeId(0);
 const SOURCE: NodeId = NodeId(1);
+const ROUTE: Route = Route {
+    source: SOURCE,
+    target: TARGET,
+};
 const MOVED: Fate = Fate::Moved { node: TARGET };
 
 fn anonymous() -> PageFlags {
@@ -75,7 +80,7 @@ proptest! {
             .filter(|(truth, ..)| truth.has_moved())
             .map(|(_, pages, _)| pages)
             .sum();
-        let judged = judge(&looks, TARGET, Some(moved + elsewhere), |_| true);
+        let judged = judge(&looks, ROUTE, counted(Some(moved + elsewhere)), |_| true);
         let freed = folios.iter().any(|(truth, ..)| *truth == Truth::Freed);
         for (&(truth, _, is_owned), &fate) in folios.iter().zip(&judged.fates) {
             match (truth, is_owned) {
@@ -95,6 +100,13 @@ proptest! {
     }
 }
 
+fn counted(moved: Option<u64>) -> Meanwhile {
+    Meanwhile {
+        moved,
+        may_stray: false,
+    }
+}
+
 fn single(truth: Truth) -> Look {
     truth.look(1, false)
 }
@@ -103,32 +115,51 @@ fn single(truth: Truth) -> Look {
 fn counts_and_looks_that_agree_say_what_happened() {
     let looks = [Truth::Moved, Truth::Stayed, Truth::Locked].map(single);
     for most in [Some(1), None] {
-        let judged = judge(&looks, TARGET, most, |_| true);
+        let judged = judge(&looks, ROUTE, counted(most), |_| true);
         assert_eq!(judged.fates, [MOVED, Fate::Stayed, Fate::Busy]);
         assert_eq!(judged.difference, None);
     }
-    let full = judge(&looks, TARGET, Some(1), |_| false);
+    let full = judge(&looks, ROUTE, counted(Some(1)), |_| false);
     assert_eq!(full.fates, [MOVED, Fate::TargetFull, Fate::Busy]);
 }
 
 #[test]
 fn when_more_moved_than_left_frames_may_hold_anything() {
     let looks = [Truth::Moved, Truth::MovedAndReused, Truth::Stayed].map(single);
-    let judged = judge(&looks, TARGET, Some(2), |_| true);
+    let judged = judge(&looks, ROUTE, counted(Some(2)), |_| true);
     assert_eq!(judged.fates, [MOVED, Fate::Unseen, Fate::Unseen]);
 }
 
 #[test]
 fn pages_that_left_without_being_moved_are_gone() {
     let looks = [Truth::Freed, Truth::Stayed].map(single);
-    let judged = judge(&looks, TARGET, Some(0), |_| true);
+    let judged = judge(&looks, ROUTE, counted(Some(0)), |_| true);
     assert_eq!(judged.fates, [Fate::Gone, Fate::Stayed]);
+}
+
+#[test]
+fn a_page_that_may_be_on_another_node_is_said_to_have_arrived_only_by_its_owner() {
+    let mut looks = [Truth::Moved, Truth::Moved, Truth::Moved, Truth::Stayed].map(single);
+    looks[0].place = Some(Placement::Node(TARGET));
+    looks[1].place = Some(Placement::Node(NodeId(2)));
+    let judge_if = |may_stray| {
+        let moved = Some(3);
+        judge(&looks, ROUTE, Meanwhile { moved, may_stray }, |_| false)
+    };
+    let strayed = Fate::Moved { node: NodeId(2) };
+    let judged = judge_if(true);
+    assert_eq!(
+        judged.fates,
+        [MOVED, strayed, Fate::Unseen, Fate::TargetFull]
+    );
+    assert_eq!(judged.difference, None);
+    assert_eq!(judge_if(false).fates[2], MOVED);
 }
 
 #[test]
 fn a_difference_that_cannot_be_explained_is_said() {
     let looks = [Truth::Moved, Truth::Freed, Truth::Stayed].map(single);
-    let judged = judge(&looks, TARGET, Some(1), |_| true);
+    let judged = judge(&looks, ROUTE, counted(Some(1)), |_| true);
     assert_eq!(judged.difference, Some((1, 2)));
 }
 
@@ -136,16 +167,16 @@ fn a_difference_that_cannot_be_explained_is_said() {
 fn a_page_of_another_kind_is_another_page() {
     let mut look = single(Truth::Stayed);
     look.after.remove(PageFlags::ANON);
-    let judged = judge(&[look], TARGET, None, |_| true);
+    let judged = judge(&[look], ROUTE, counted(None), |_| true);
     assert_eq!(judged.fates, [MOVED]);
     // One that was taken off the reclaim lists in vain is not.
     for used in [PageFlags::MMAP, PageFlags::UPTODATE] {
         let mut look = single(Truth::Stayed);
         look.after = PageFlags::ANON | used;
-        let judged = judge(&[look], TARGET, None, |_| true);
+        let judged = judge(&[look], ROUTE, counted(None), |_| true);
         assert_eq!(judged.fates, [Fate::Stayed]);
         look.before.remove(PageFlags::LRU);
-        let judged = judge(&[look], TARGET, None, |_| true);
+        let judged = judge(&[look], ROUTE, counted(None), |_| true);
         assert_eq!(judged.fates, [Fate::NotLru]);
     }
 }
