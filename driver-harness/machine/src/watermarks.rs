@@ -21,6 +21,8 @@ struct Zone {
     high: u64,
     /// Kept for those who can use no other zone, of the largest class.
     reserve: u64,
+    /// Free pages in the lists of processors.
+    kept_back: u64,
 }
 
 impl Zone {
@@ -32,7 +34,10 @@ impl Zone {
 
 /// What each node can take, in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Headroom(BTreeMap<NodeId, u64>);
+pub struct Headroom {
+    room: BTreeMap<NodeId, u64>,
+    kept_back: BTreeMap<NodeId, u64>,
+}
 
 impl Headroom {
     /// Reads `/proc/zoneinfo`, or a file like it.
@@ -53,12 +58,28 @@ impl Headroom {
 
     /// Headroom that is known otherwise.
     pub fn of(nodes: impl IntoIterator<Item = (NodeId, u64)>) -> Headroom {
-        Headroom(nodes.into_iter().collect())
+        Headroom {
+            room: nodes.into_iter().collect(),
+            ..Headroom::default()
+        }
+    }
+
+    /// The same, with so many bytes of a node in the lists of processors.
+    #[must_use]
+    pub fn with_kept_back(mut self, node: NodeId, bytes: u64) -> Headroom {
+        self.kept_back.insert(node, bytes);
+        self
     }
 
     /// What a node can take; none when that is not known.
     pub fn bytes(&self, node: NodeId) -> Option<u64> {
-        self.0.get(&node).copied()
+        self.room.get(&node).copied()
+    }
+
+    /// Free memory of a node in the lists of processors, which give it to their own programs or, after
+    /// seconds, back (mm/vmstat.c, `refresh_cpu_vm_stats`). It does not count as free before.
+    pub fn kept_back_bytes(&self, node: NodeId) -> u64 {
+        self.kept_back.get(&node).copied().unwrap_or(0)
     }
 
     /// Whether a node can take so much; what is not known does not stand in the way.
@@ -68,7 +89,7 @@ impl Headroom {
 
     /// Counts memory that is on its way to a node.
     pub fn take(&mut self, node: NodeId, bytes: u64) {
-        if let Some(room) = self.0.get_mut(&node) {
+        if let Some(room) = self.room.get_mut(&node) {
             *room = room.saturating_sub(bytes);
         }
     }
@@ -90,11 +111,16 @@ impl Headroom {
                 is_open = true;
                 continue;
             }
-            let Some(zone) = zones.last_mut().filter(|_| is_open) else {
+            let line = line.trim();
+            let Some(zone) = zones.last_mut() else {
                 continue;
             };
-            let line = line.trim();
-            if let Some(reserves) = line.strip_prefix("protection:") {
+            if !is_open {
+                if let Some(count) = line.strip_prefix("count:") {
+                    let count: u64 = count.trim().parse().ok()?;
+                    zone.kept_back = zone.kept_back.saturating_add(count);
+                }
+            } else if let Some(reserves) = line.strip_prefix("protection:") {
                 zone.reserve = largest_reserve(reserves)?;
                 is_open = false;
             } else if let Some(free) = line.strip_prefix("pages free") {
@@ -104,8 +130,10 @@ impl Headroom {
             }
         }
         for zone in &zones {
-            let room = headroom.0.entry(zone.node).or_default();
+            let room = headroom.room.entry(zone.node).or_default();
             *room = room.saturating_add(zone.headroom_bytes());
+            let kept_back = headroom.kept_back.entry(zone.node).or_default();
+            *kept_back = kept_back.saturating_add(zone.kept_back.saturating_mul(PAGE_BYTES));
         }
         (!zones.is_empty()).then_some(headroom)
     }
@@ -161,7 +189,10 @@ Node 0, zone   Normal
       high 7
   pagesets
     cpu: 0
+              count:    40
               high:  9999
+    cpu: 1
+              count:    2
 Node 0, zone  Movable
   pages free     0
         min      32
@@ -183,6 +214,8 @@ Node 1, zone  Movable
         assert_eq!(headroom.bytes(NodeId(0)), Some(first * 4096));
         assert_eq!(headroom.bytes(NodeId(1)), Some((262_144 - 900) * 4096));
         assert_eq!(headroom.bytes(NodeId(2)), None);
+        let kept_back = [0, 1, 2].map(|node| headroom.kept_back_bytes(NodeId(node)));
+        assert_eq!(kept_back, [42 * 4096, 0, 0]);
     }
 
     #[test]
@@ -227,6 +260,7 @@ Node 1, zone  Movable
                 "Node [0-9]{1,20}, zone  Normal",
                 "  pages free     [0-9]{1,20}",
                 "        high     [0-9]{1,20}",
+                "              count:    [0-9]{1,20}",
                 "        protection: \\(([0-9]{1,20}, ){0,3}[0-9]{1,20}\\)",
                 ".*",
             ],

@@ -158,6 +158,12 @@ impl SimulatedMachine {
         self.world().headroom = Headroom::of([(NodeId(node), pages * 4096)]);
     }
 
+    /// The node has no room, and processors keep so many of its pages back.
+    pub(crate) fn set_kept_back(&self, node: u32, pages: u64) {
+        let node = NodeId(node);
+        self.world().headroom = Headroom::of([(node, 0)]).with_kept_back(node, pages * 4096);
+    }
+
     pub(crate) fn demote(&self, pages: u64) {
         self.world().demoted += pages;
     }

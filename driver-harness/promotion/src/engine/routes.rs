@@ -71,6 +71,11 @@ impl Routes {
             .map_or(u64::MAX, |bytes| bytes / PAGE_BYTES)
     }
 
+    /// Free pages of a node that processors keep back.
+    pub(super) fn kept_back_pages(&self, node: NodeId) -> u64 {
+        self.headroom.kept_back_bytes(node) / PAGE_BYTES
+    }
+
     /// The node that a frame is on, if pages of that node are promoted at all.
     pub(super) fn source(&mut self, frame: Pfn) -> Result<NodeId, Rejection> {
         let source = self.topology.node_of(frame).ok_or(Rejection::UnknownNode)?;

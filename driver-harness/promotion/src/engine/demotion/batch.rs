@@ -100,7 +100,7 @@ impl Engine {
         }
         let (started_ns, ended_ns) = times_ns;
         let fates = fates.iter().copied().chain(std::iter::repeat(Fate::Stayed));
-        let mut has_moved = false;
+        let mut freed = 0_u64;
         for (waiting, fate) in selection.folios.iter().zip(fates) {
             let folio = waiting.folio;
             self.settling.end(folio, ended_ns);
@@ -109,7 +109,7 @@ impl Engine {
                 self.keep((folio, selection.route), batch.number, reason, ended_ns);
                 continue;
             };
-            has_moved = true;
+            freed = freed.saturating_add(folio.pages);
             let sent = Sent {
                 batch: batch.number,
                 route: Route {
@@ -129,10 +129,11 @@ impl Engine {
             };
             self.note(ended_ns, Action::Demoted(demoted));
         }
-        if has_moved {
+        if freed > 0 {
+            let node = selection.route.source;
+            self.demotion.freed.insert(node, freed, ended_ns);
             self.demotion.rest_until_ns = ended_ns;
-            self.blocked
-                .retain(|route, _| route.target != selection.route.source);
+            self.blocked.retain(|route, _| route.target != node);
         }
     }
 

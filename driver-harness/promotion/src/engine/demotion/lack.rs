@@ -12,6 +12,8 @@ use crate::machine::{Machine, MachineError};
 
 /// Folios whose lack of room is remembered for one target.
 const FOLIOS_MAX: usize = 4096;
+/// Within this time processors give frames back that became free.
+const GIVEN_BACK_NS: u64 = 10_000_000_000;
 
 /// By target: folios that found no room there, their pages, and when they were last reported.
 #[derive(Debug, Default)]
@@ -39,6 +41,24 @@ impl Lack {
     }
 }
 
+/// By node: pages that left it to make room, and when.
+#[derive(Debug, Default)]
+pub(super) struct Freed(BTreeMap<NodeId, Vec<(u64, u64)>>);
+
+impl Freed {
+    pub(super) fn insert(&mut self, node: NodeId, pages: u64, now_ns: u64) {
+        self.0.entry(node).or_default().push((now_ns, pages));
+    }
+
+    /// Pages that left of late: their frames may be in the lists of processors.
+    fn of_late(&mut self, node: NodeId, now_ns: u64) -> u64 {
+        let freed = self.0.entry(node).or_default();
+        freed.retain(|(left_ns, _)| now_ns < left_ns.saturating_add(GIVEN_BACK_NS));
+        let pages = freed.iter().map(|(_, pages)| *pages);
+        pages.fold(0, u64::saturating_add)
+    }
+}
+
 impl Engine {
     /// A hot folio found no room on the node that it should go to.
     pub(in crate::engine) fn note_short(&mut self, folio: Folio, source: NodeId, now_ns: u64) {
@@ -55,7 +75,7 @@ impl Engine {
     }
 
     /// Pages that have to leave a node so that a batch of those that wait has room above its watermarks,
-    /// and how many wait.
+    /// and how many wait. Of pages that left of late nobody sees at first that they made room.
     pub(super) fn needed_pages(&mut self, node: NodeId, now_ns: u64) -> (u64, u64) {
         let than_ns = now_ns.saturating_sub(self.policy.patience_ns);
         let short: Vec<_> = self.demotion.lack.since(node, than_ns).collect();
@@ -64,7 +84,10 @@ impl Engine {
         let queued = queued.map(|(_, queue)| queue.pages());
         let wanted = short.into_iter().chain(queued).fold(0, u64::saturating_add);
         let wanted = wanted.min((self.policy.batch_folios as u64).max(largest));
-        (wanted.saturating_sub(self.routes.room_pages(node)), wanted)
+        let hidden = self.demotion.freed.of_late(node, now_ns);
+        let hidden = hidden.min(self.routes.kept_back_pages(node));
+        let room = self.routes.room_pages(node).saturating_add(hidden);
+        (wanted.saturating_sub(room), wanted)
     }
 
     /// A node that has no room for pages that wait, and whose own pages could go somewhere; and how many of

@@ -15,7 +15,7 @@ use chmu_machine::memory::owners::Owner;
 use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
-use self::lack::Lack;
+use self::lack::{Freed, Lack};
 use self::search::Search;
 use super::Engine;
 use super::recent::Recent;
@@ -46,6 +46,7 @@ pub(super) struct Demotion {
     /// The telemetry's name, and most frames that it watches; none where there is none.
     telemetry: Option<(String, usize)>,
     lack: Lack,
+    freed: Freed,
     stage: Stage,
     rest_until_ns: u64,
     /// Where the search of each node goes on.
@@ -88,6 +89,7 @@ impl Default for Demotion {
         Demotion {
             telemetry: None,
             lack: Lack::default(),
+            freed: Freed::default(),
             stage: Stage::Idle,
             rest_until_ns: 0,
             hands: BTreeMap::new(),

@@ -295,6 +295,28 @@ fn telemetry_that_saw_nothing_is_asked_again_after_a_while() {
 }
 
 #[test]
+fn frames_that_processors_keep_back_are_waited_for_before_more_pages_go() {
+    let mut bench = Bench::new(40, 6, Policy::default());
+    let offer_and_step = |bench: &mut Bench| {
+        bench.offer(SLOW..SLOW + 6);
+        bench.watch(|_| false);
+        bench.step();
+        bench.machine.sent_down().len()
+    };
+    // What processors keep back of old is nothing to wait for.
+    bench.machine.set_kept_back(0, 30);
+    assert_eq!(offer_and_step(&mut bench), 6);
+    bench.now_ns += SECOND;
+    assert_eq!(offer_and_step(&mut bench), 6, "they are in the lists");
+    bench.machine.set_kept_back(0, 4);
+    bench.now_ns += SECOND;
+    assert_eq!(offer_and_step(&mut bench), 8, "somebody took two");
+    bench.machine.set_kept_back(0, 30);
+    bench.now_ns += 20 * SECOND;
+    assert_eq!(offer_and_step(&mut bench), 14, "nobody gives them back");
+}
+
+#[test]
 fn what_stays_is_said_and_not_tried_again_soon() {
     let mut bench = Bench::new(2, 4, Policy::default());
     bench.machine.set_headroom(0, 0);
