@@ -18,7 +18,9 @@ pub mod programs;
 pub mod scenario;
 pub mod size;
 pub mod test_run;
+pub mod tiers;
 pub mod topology;
 pub mod userland;
+pub mod workloads;
 
 pub use chmu_launcher::progress;

@@ -6,6 +6,7 @@ use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
 use chmu_tests::lab_program::lab_program;
+use serde_json::Value;
 
 /// Takes 64 MiB, says where they are, and what else a program meets.
 const PROGRAM: &str = r#"
@@ -63,6 +64,73 @@ fn a_program_of_debian_runs_on_the_cxl_memory() -> Result<()> {
     Ok(())
 }
 
+/// Reads 64 MiB again and again, and looks at what it reads.
+const READER: &str = r#"# summary: reads memory
+# packages: perl-base
+# footprint: 64 MiB
+# verified: a sum
+set -eu
+: "${SCALE:=1}" "${BREAK:=}"
+exec perl -e '
+    my $taken = pack("L", 3) x (16 << 20);
+    substr($taken, 4000, 1) = "x" if $ARGV[0];
+    my $right = 3 * (16 << 20);
+    for (1 .. 8) { unpack("%32L*", $taken) == $right or die "The sum is wrong\n" }
+    print "right\n";
+' "$BREAK"
+"#;
+
+/// Where a program's memory is shows in what is counted, and only there.
+#[test]
+fn each_tier_serves_what_lies_in_it() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let script = folder.path().join("reader.sh");
+    fs::write(&script, READER)?;
+    let script = format!("--workload={}", script.display());
+    let share = |memory: &str| -> Result<f64> {
+        let file = folder.path().join(format!("{memory}.json"));
+        let output = run(&[
+            &script,
+            &format!("--on={memory}"),
+            "--tiers=90:190",
+            &format!("--tiers-to={}", file.display()),
+        ])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "right\n", "{said}");
+        for text in [
+            "CXL's share of fills",
+            "with 90 ns to other and 190 ns to CXL memory",
+        ] {
+            assert!(said.contains(text), "{said}");
+        }
+        let report: Value = serde_json::from_str(&fs::read_to_string(file)?)?;
+        let fills = |tier: &str| report["counted"][tier]["reads"].as_u64();
+        let fills = (
+            fills("cxl").context("no count")?,
+            fills("other").context("no count")?,
+        );
+        // All lines of 64 MiB, eight times.
+        assert!(fills.0 + fills.1 >= 8 << 20, "{report}");
+        let samples = report["samples"].as_array().context("no samples")?;
+        let last = samples.last().context("no samples")?;
+        assert_eq!(last["cxl"], report["counted"]["cxl"]);
+        let time = |of: &str| report["modelled"][of]["most_ns"].as_f64();
+        assert!(time("all_other") <= time("as_it_was") && time("as_it_was") <= time("all_cxl"));
+        report["cxl_share"].as_f64().context("no share")
+    };
+    let (cxl, dram) = (share("cxl")?, share("dram")?);
+    assert!(
+        cxl > 0.5 && dram < 0.1,
+        "{cxl} and {dram} of the fills are of CXL memory"
+    );
+    let broken = run(&[&script, "--env=BREAK=1"])?;
+    let said = String::from_utf8_lossy(&broken.stderr);
+    assert_eq!(broken.status.code(), Some(255), "{said}");
+    assert!(said.contains("The sum is wrong"), "{said}");
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_run_is_refused_before_anything_boots() -> Result<()> {
     let folder = tempfile::tempdir()?;
@@ -82,6 +150,18 @@ fn what_cannot_be_run_is_refused_before_anything_boots() -> Result<()> {
             "neither debian nor busybox",
         ),
         (&["--copy-out=x", "--", "true"], "from the guest's root"),
+        (&["--workload=redsi"], "did you mean redis?"),
+        (&["--workload=redis", "--", "true"], "cannot be used with"),
+        (&["--tiers=fast", "--", "true"], "names no figures"),
+        (&["--tiers-to=x.csv", "--", "true"], "--tiers"),
+        (
+            &["--tiers", "--tiers-to=x", "--", "true"],
+            "neither in .csv nor in .json",
+        ),
+        (
+            &["--tiers", "--no-plugin", "--", "true"],
+            "cannot be used with",
+        ),
         (&["--env=x", "--", "true"], "write NAME=VALUE"),
         (
             &["--package=X", "--", "true"],

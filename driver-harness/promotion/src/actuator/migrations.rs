@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What the machine counts of pages that move, whoever asked for it, in `/proc/vmstat` (mm/vmstat.c, mm/migrate.c,
-//! mm/page_alloc.c).
+//! What the machine counts of pages that move, whoever asked for it, in `/proc/vmstat` (`mm/vmstat.c`, `mm/migrate.c`,
+//! `mm/page_alloc.c`).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;

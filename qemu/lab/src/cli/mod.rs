@@ -19,6 +19,7 @@ mod run;
 mod scenario;
 mod storage;
 mod test;
+mod workloads;
 
 /// Below the help.
 const ENDS: &str = "\
@@ -63,6 +64,8 @@ enum Verb {
     Scenario(scenario::Options),
     /// Runs all tests, those in guests included.
     Test(test::Options),
+    /// Prints the workloads that cargo lab run --workload takes.
+    Workloads(workloads::Options),
     #[command(external_subcommand)]
     Unknown(Vec<OsString>),
 }
@@ -79,6 +82,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Run(options) => run::run(&options),
         Verb::Scenario(options) => scenario::run(&options),
         Verb::Test(options) => test::run(options),
+        Verb::Workloads(options) => workloads::run(&options),
         Verb::Unknown(words) => Err(refuse(&words)),
     }
 }

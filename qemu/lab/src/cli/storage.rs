@@ -60,6 +60,13 @@ impl FromStr for RootFileSystem {
     }
 }
 
+impl RootFileSystem {
+    /// Whether the lab makes it, of packages.
+    pub(super) fn takes_packages(&self) -> bool {
+        matches!(self, Self::Debian | Self::Busybox)
+    }
+}
+
 impl fmt::Display for RootFileSystem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -74,9 +81,8 @@ impl Options {
     /// Looks at what the user gave, before anything is fetched or booted.
     pub(super) fn check(&self, root: &RootFileSystem, platform: &PlatformOptions) -> Result<()> {
         let packages = &platform.guest_packages.packages;
-        let takes_packages = matches!(root, RootFileSystem::Debian | RootFileSystem::Busybox);
         ensure!(
-            packages.is_empty() || takes_packages,
+            packages.is_empty() || root.takes_packages(),
             "--package installs into a userland of the lab's making; install {} in {root} yourself",
             packages.join(", ")
         );

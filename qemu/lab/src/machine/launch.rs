@@ -8,9 +8,10 @@ use anyhow::{Context, Result, ensure};
 
 use super::command_line::CommandLine;
 use super::device_config::device_config;
+use super::device_sockets::DeviceSockets;
 use super::options::MachineOptions;
 use super::plugin_options::check_plugin_options;
-use super::qemu_options::{Console, DeviceSockets, MachineFiles, qemu_options};
+use super::qemu_options::{Console, MachineFiles, qemu_options};
 use super::run_folder::INITRAMFS;
 use super::software::Software;
 use super::terminal_window::TerminalWindow;

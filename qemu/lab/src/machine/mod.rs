@@ -10,6 +10,7 @@ mod command_line;
 mod crash;
 mod device_config;
 mod device_settings;
+mod device_sockets;
 mod failure;
 mod guest;
 mod interactive;
@@ -27,7 +28,7 @@ mod storage;
 mod terminal_window;
 mod wards;
 
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,7 @@ use crate::topology::Topology;
 pub use self::command_line::CommandLine;
 pub use self::device_config::device_config;
 pub use self::device_settings::DeviceSettings;
+pub use self::device_sockets::DeviceSockets;
 pub use self::failure::{Cause, Failure, LogEnd};
 pub use self::guest::Output;
 pub use self::interactive::{DeviceCommand, DryRun, dry_run, run_on_terminal};
@@ -54,8 +56,6 @@ pub use self::storage::{Disk, DiskFormat, Keeping, MOUNTS_PLACE, Mount, Share};
 
 /// A guest without anything to do goes down within this time.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);
-/// The device answers a question for its numbers at once.
-const STATISTICS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A running guest whose agent serves requests.
 ///
@@ -157,15 +157,14 @@ impl Machine {
         let device = devices
             .get(device)
             .with_context(|| format!("There is no device {device} among {}", devices.len()))?;
-        let path = &device.sockets.statistics;
-        let answer = UnixStream::connect(path).and_then(|stream| {
-            stream.set_read_timeout(Some(STATISTICS_TIMEOUT))?;
-            std::io::read_to_string(stream)
-        });
-        let answer =
-            answer.with_context(|| format!("Cannot ask {} on {}", device.name, path.display()))?;
-        serde_json::from_str(&answer)
-            .with_context(|| format!("{} answers no JSON object", device.name))
+        let counted = device.sockets.statistics();
+        counted.with_context(|| format!("{} says nothing", device.name))
+    }
+
+    /// Where the devices listen, in the order of their root ports.
+    pub fn device_sockets(&self) -> Vec<DeviceSockets> {
+        let devices = self.launch.devices.iter();
+        devices.map(|device| device.sockets.clone()).collect()
     }
 
     /// Restarts the guest and waits until its agent is ready again; needs

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use chmu_proof::observation::PORT_NAME;
 use serde_json::json;
 
+use super::device_sockets::DeviceSockets;
 use super::options::{MachineOptions, MemoryAs, Root};
 use super::storage::put_storage;
 use super::terminal_window::TerminalWindow;
@@ -30,19 +31,6 @@ pub(super) struct MachineFiles {
     /// For each device, in the order of root ports.
     pub(super) sockets: Vec<DeviceSockets>,
     pub(super) console: Console,
-}
-
-/// Where a device listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct DeviceSockets {
-    /// For QEMU.
-    pub(super) device: PathBuf,
-    /// For the plugin.
-    pub(super) access: PathBuf,
-    /// For whoever asks for numbers.
-    pub(super) statistics: PathBuf,
-    /// For whoever asks how often each page was accessed; none where nobody may.
-    pub(super) oracle: Option<PathBuf>,
 }
 
 /// Where the guest's serial ports lead.
@@ -146,6 +134,9 @@ pub(super) fn kernel_command_line(topology: &Topology, options: &MachineOptions)
         format!("memmap={size}${:#x}", blocks.start.0),
         // On a busy host the kernel's test of the timer finds no ticks in time, and gives it up.
         "no_timer_check".to_owned(),
+        // There a processor of the guest's may have to wait for half a minute: no lockup of its programs.
+        "watchdog_thresh=60".to_owned(),
+        "rcupdate.rcu_cpu_stall_timeout=300".to_owned(),
         // Only what is under test moves pages.
         "numa_balancing=disable".to_owned(),
         "transparent_hugepage=never".to_owned(),

@@ -4,6 +4,7 @@
 mod command;
 mod copy_out;
 mod promotion;
+mod tiers;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use chmu_lab::machine::{Machine, MachineOptions, Software};
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::topology::Topology;
+use chmu_lab::workloads::Workload;
 
 use super::boot::machine::TopologyChoice;
 use super::boot::{device, machine, qemu};
@@ -29,8 +31,16 @@ const GUEST_TIMEOUT: Duration = Duration::from_secs(120);
 #[derive(Debug, clap::Args)]
 pub(super) struct Options {
     /// The program and its arguments; its outputs are the lab's, and so is its exit code.
-    #[arg(required = true, last = true, value_name = "COMMAND")]
+    #[arg(
+        required_unless_present = "workload",
+        last = true,
+        value_name = "COMMAND"
+    )]
     command: Vec<String>,
+    /// In place of a program one of the lab's workloads, with its packages; cargo lab workloads prints
+    /// them. Or a script of your own that says what it is as these do.
+    #[arg(long, value_name = "NAME", conflicts_with = "command")]
+    workload: Option<Workload>,
     /// What the program sees: debian, busybox, or your own disk image or folder, whose changes are
     /// forgotten.
     #[arg(long, value_name = "WHAT", default_value_t = RootFileSystem::Debian)]
@@ -59,6 +69,8 @@ pub(super) struct Options {
     #[arg(long)]
     keep: bool,
     #[command(flatten)]
+    tiers: tiers::Options,
+    #[command(flatten)]
     storage: storage::Options,
     #[command(flatten)]
     machine: machine::Options,
@@ -78,6 +90,16 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
 }
 
 impl Options {
+    /// What runs in the guest.
+    fn command(&self) -> Vec<String> {
+        match &self.workload {
+            Some(workload) => ["sh", "-c", &workload.script, &workload.name]
+                .map(str::to_owned)
+                .to_vec(),
+            None => self.command.clone(),
+        }
+    }
+
     /// Looks at everything that the user gave, before anything is fetched, built or booted.
     fn check(&self) -> Result<(Topology, MachineOptions)> {
         ensure!(
@@ -96,6 +118,7 @@ impl Options {
         };
         self.device.apply_to(&mut options, &topology)?;
         self.qemu.apply_to(&mut options)?;
+        self.tiers.apply_to(&mut options);
         Ok((topology, options))
     }
 }
@@ -107,6 +130,13 @@ fn run_in_guest(
 ) -> Result<ExitCode> {
     let progress = Progress::new();
     let mut platform = options.platform.clone();
+    if let Some(workload) = &options.workload
+        && options.rootfs.takes_packages()
+    {
+        let packages = &mut platform.guest_packages.packages;
+        packages.extend(workload.packages.iter().cloned());
+    }
+    let tiers_place = options.tiers.open()?;
     let out = copy_out::Folder::for_copies(&options.copies)?;
     let further: Vec<_> = out.iter().map(copy_out::Folder::mount).collect();
     let _disk = options.storage.apply(
@@ -126,11 +156,16 @@ fn run_in_guest(
         Some(promotion) => Some(promotion.start(&mut machine)?),
         None => None,
     };
+    let watching = options.tiers.start(&machine, tiers_place)?;
     // The terminal is the program's from here on.
     drop(progress);
-    let words = options.settings.words(topology, &options.command);
+    let command = options.command();
+    let words = options.settings.words(topology, &command);
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let code = guest_program::stream(&mut machine, &words)?;
+    if let Some(watching) = watching {
+        watching.finish()?;
+    }
     if let Some(promoting) = promoting {
         promoting.finish(&mut machine)?;
     }

@@ -68,8 +68,9 @@ fn the_default_machine_has_these_options() {
             "-plugin /lib/plugin.so,socket=/run/device-0-access.sock",
             "-no-reboot",
             "-append console=ttyS0 oops=panic panic=-1 movable_node nokaslr memmap=64K$0x70000000 \
-             no_timer_check numa_balancing=disable transparent_hugepage=never \
-             damon_stat.enabled=0 chmu.mode=region",
+             no_timer_check watchdog_thresh=60 rcupdate.rcu_cpu_stall_timeout=300 \
+             numa_balancing=disable transparent_hugepage=never damon_stat.enabled=0 \
+             chmu.mode=region",
         ],
     );
     assert!(!lines.iter().any(|line| line.contains("iommu")));
