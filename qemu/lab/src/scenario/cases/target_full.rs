@@ -35,6 +35,8 @@ const SETTINGS: &str = "--threshold 16 --epoch 500ms --no-tune";
 /// some hundred pages, and what is free is what is counted as free.
 const KEEP_BACK: &str = "/proc/sys/vm/percpu_pagelist_high_fraction";
 const KEEP_BACK_LEAST: u64 = 1_000_000;
+/// Pages that a file gave up may be in processors' lists for reclaim, a hundred in each, and are not free before.
+const LET_GO: &str = "echo 1 >/proc/sys/vm/drop_caches";
 /// A file system in the target's memory.
 const FOLDER: &str = "/run/full";
 
@@ -106,7 +108,7 @@ fn fill(bench: &mut Bench<'_>) -> Result<u64> {
         };
         let bytes = pages * PAGE_BYTES;
         bench.shell(&format!(
-            "truncate -s {bytes} {FOLDER}/file && fallocate -l {bytes} {FOLDER}/file"
+            "truncate -s {bytes} {FOLDER}/file && fallocate -l {bytes} {FOLDER}/file && {LET_GO}"
         ))?;
     }
     bail!("Node {NODE} has not the room that was to be tried")
