@@ -50,8 +50,8 @@ impl Process {
     fn look(&mut self) {
         let (from, until) = (self.looked_ns, self.now_ns);
         self.looked_ns = until;
-        let past = self.speeds.iter().filter(|(since, _)| *since <= from);
-        let speed = past.last().map_or(1.0, |(_, speed)| *speed);
+        let mut past = self.speeds.iter().filter(|(since, _)| *since <= from);
+        let speed = past.next_back().map_or(1.0, |(_, speed)| *speed);
         for (page, is_set) in self.pages.iter().zip(&mut self.is_set) {
             *is_set = *is_set
                 || match page {
@@ -231,6 +231,7 @@ struct Made {
 
 impl Made {
     fn process(self) -> Shared {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let period_ns = (1e9 / self.per_second) as u64;
         let hot = |page: u64| match self.in_turn {
             true => Page::InTurn(period_ns, page * period_ns / self.hot),
@@ -275,6 +276,7 @@ impl Made {
     }
 
     /// So much time is enough: some windows in which a hot page is accessed a few times, at some lengths.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     fn enough_ns(self) -> u64 {
         (2e9 + 1500e9 / self.per_second) as u64
     }
