@@ -165,9 +165,11 @@ impl Userland {
             }
             None => File::create(&image).context("Cannot make a disk")?,
         };
-        file.set_len(file.metadata()?.len().saturating_add(room))?;
-        let bytes = builder.install(&image, &download.folder, below.is_none())?;
-        file.set_len(bytes)?;
+        if !download.packages.is_empty() {
+            file.set_len(file.metadata()?.len().saturating_add(room))?;
+            let bytes = builder.install(&image, &download.folder, below.is_none())?;
+            file.set_len(bytes)?;
+        }
         let contents = Contents {
             layout: LAYOUT,
             packages: download.packages.clone(),

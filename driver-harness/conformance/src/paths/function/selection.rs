@@ -92,6 +92,14 @@ fn check(function: PciFunction, path: Path) -> Result<PciFunction, SelectionErro
     if path.suits(&function) {
         return Ok(function);
     }
+    // Whatever has it: nobody is told to take a function from its driver that has no CHMU.
+    if function
+        .identify()
+        .is_ok_and(|identity| !identity.has_units())
+    {
+        let device = function.address;
+        return Err(DeviceError::NoBlock { device }.into());
+    }
     let device = function.address;
     Err(match (path, function.driver) {
         (Path::Region, _) => SelectionError::Vfio(device),
@@ -160,6 +168,27 @@ mod tests {
             (None, Path::Region),
         ] {
             check(function(driver), path).unwrap();
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_bind_a_function_without_units() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut config = vec![0_u8; 4096];
+        config[..4].copy_from_slice(&[0x86, 0x80, 0x34, 0x12]);
+        std::fs::write(folder.path().join("config"), config).unwrap();
+        for (driver, path) in [
+            (None, Path::Guest),
+            (Some("ahci"), Path::Guest),
+            (Some("vfio-pci"), Path::Region),
+        ] {
+            let other = PciFunction {
+                folder: folder.path().into(),
+                ..function(driver)
+            };
+            let error = check(other, path).unwrap_err();
+            let is_said = matches!(error, SelectionError::Device(DeviceError::NoBlock { .. }));
+            assert!(is_said, "{error}");
         }
     }
 

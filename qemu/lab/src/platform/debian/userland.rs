@@ -62,7 +62,7 @@ pub(crate) enum Layer<'a> {
 /// Package files in a folder.
 #[derive(Debug)]
 pub(crate) struct Download {
-    /// As `name version`.
+    /// As `name version`; none where the layer below has all.
     pub(crate) packages: Vec<String>,
     /// Where the files are, ready to be installed by a guest's `dpkg`.
     pub(crate) folder: PathBuf,
@@ -81,12 +81,19 @@ impl Download {
     ) -> Result<Self> {
         let (work, apt) = prepare_apt(cache, lock, progress)?;
         let packages = choose(layer, &apt)?;
+        let folder = work.join("userland.packages");
+        if packages.is_empty() {
+            return Ok(Self {
+                packages: Vec::new(),
+                folder,
+                installed_bytes: 0,
+            });
+        }
         let downloads = work.join("userland.downloads");
         fs::create_dir_all(&downloads).context("Cannot make the download folder")?;
         progress.step(format!("Downloading {} packages", packages.len()));
         apt.download(&packages, &downloads, progress)?;
         progress.step(format!("Unpacking {} packages", packages.len()));
-        let folder = work.join("userland.packages");
         let installed_bytes = expand_all(&downloads, &folder)?;
         let shown = |package: &Package| format!("{} {}", package.name, package.version);
         Ok(Self {
