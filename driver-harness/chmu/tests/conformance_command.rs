@@ -78,7 +78,7 @@ fn programs_get_json_and_junit() {
     assert_eq!(json["facts"]["transport"], "in-process");
     assert_eq!(
         (&json["schema_version"], &json["complete"]),
-        (&2.into(), &true.into())
+        (&3.into(), &true.into())
     );
     assert_eq!(json["totals"]["failed"], 0);
     let names = ["0.0", "0.1"];

@@ -80,7 +80,7 @@ pub(crate) fn fill_levels(device: &DeviceProcess, write: Option<u64>) -> Result<
         device: device.device_socket().to_owned(),
         access: None,
         clock: None,
-        position: 0,
+        position: None,
         read_only: false,
     })?;
     let transport = subject.transport();

@@ -129,7 +129,7 @@ impl Device {
             device: process.device_socket().to_owned(),
             access: Some(process.access_socket()),
             clock: manual_clock.then(|| process.clock_socket()),
-            position: share.position,
+            position: (share.ways > 1).then_some(share.position),
             read_only,
         })?;
         Ok(Self { subject, process })

@@ -4,6 +4,7 @@
 use anyhow::Result;
 use chmu_conformance::case::Case;
 use chmu_conformance::cases;
+use chmu_conformance::paths::socket::{SocketSubject, Sockets};
 
 use crate::device::{ALONE, Device, Share, failures, ran};
 
@@ -72,5 +73,29 @@ fn four_ways() -> Result<()> {
         let ran = passes("default", share, &short_cases())?;
         assert!(ran > 120, "{ran} cases");
     }
+    Ok(())
+}
+
+/// Else accesses of another device would be made, and this one be accused of not counting them.
+#[test]
+fn a_position_that_no_register_tells_is_asked_for() -> Result<()> {
+    let share = Share {
+        ways: 4,
+        position: 2,
+    };
+    let Device { subject, process } = Device::start("default", share, &[])?;
+    drop(subject);
+    let connected = SocketSubject::connect(&Sockets {
+        device: process.device_socket().to_owned(),
+        access: Some(process.access_socket()),
+        clock: None,
+        position: None,
+        read_only: false,
+    });
+    let error = connected.map(drop).unwrap_err();
+    assert!(
+        format!("{error:#}").contains("say it with --position"),
+        "{error:#}"
+    );
     Ok(())
 }

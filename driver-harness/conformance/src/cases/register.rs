@@ -338,6 +338,9 @@ fn status_read_only(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     bench.configure(&setup)?;
     let before = bench.register(offset::STATUS)?;
+    if bench.register(offset::STATUS)? != before {
+        return skip("the status changes by itself");
+    }
     for value in [!clearable(), 0] {
         bench.set_register(offset::STATUS, value)?;
         let situation = format!("after a write of {value:#x}");

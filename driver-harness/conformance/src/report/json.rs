@@ -14,7 +14,7 @@ use crate::outcome::{Mismatch, Mismatches};
 use crate::run::CaseResult;
 
 /// Grows with each change that a reader of an earlier report would stumble over.
-const SCHEMA_VERSION: u32 = 2;
+const SCHEMA_VERSION: u32 = 3;
 
 /// Results of a run.
 #[derive(Debug, Serialize)]
@@ -25,7 +25,9 @@ pub struct Report<'a> {
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     problem: Option<String>,
-    totals: Totals,
+    /// None when not all cases ran: what did might read as a success.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    totals: Option<Totals>,
     seconds: f64,
     instances: Vec<InstanceReport<'a>>,
 }
@@ -34,7 +36,9 @@ pub struct Report<'a> {
 struct InstanceReport<'a> {
     instance: String,
     cases_planned: usize,
-    totals: Totals,
+    /// None when not all of them ran.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    totals: Option<Totals>,
     causes: Vec<CauseReport<'a>>,
     skips: Vec<SkipReason<'a>>,
     profile: BTreeMap<&'static str, &'a str>,
@@ -103,7 +107,7 @@ impl<'a> Report<'a> {
             facts: facts.map(|(name, value)| (&**name, &**value)).collect(),
             complete: ending.early.is_none(),
             problem: ending.problem(),
-            totals: Totals::of(all()),
+            totals: ending.early.is_none().then(|| Totals::of(all())),
             seconds: all().map(|result| result.seconds).sum(),
             instances: instances
                 .iter()
@@ -134,7 +138,8 @@ impl<'a> InstanceReport<'a> {
         Self {
             instance: results.name(),
             cases_planned: description.planned,
-            totals: Totals::of(&results.results),
+            totals: (results.results.len() >= description.planned)
+                .then(|| Totals::of(&results.results)),
             causes: causes.collect(),
             skips: skip_reasons(&results.results),
             profile: profile(&results.results).collect(),
@@ -219,7 +224,7 @@ mod tests {
         let ending = Ending::default();
         let report = Report::new(&description, &catalogue, &instances, &ending);
         let json = serde_json::to_value(report).unwrap();
-        assert_eq!(json["schema_version"], 2);
+        assert_eq!(json["schema_version"], 3);
         assert_eq!(json["complete"], true);
         assert_eq!(json["facts"]["device"], "0000:35:00.0");
         assert_eq!(json["totals"]["failed"], 2);
@@ -265,5 +270,6 @@ mod tests {
             (&json["complete"], &json["problem"]),
             (&false.into(), &"Cannot connect".into())
         );
+        assert!(json.get("totals").is_none(), "{json}");
     }
 }

@@ -104,7 +104,7 @@ pub(super) struct RunOptions {
     /// Where it listens for whoever moves its manual clock [default: a clock that runs].
     #[arg(long, value_name = "PATH", help_heading = "Socket")]
     pub(super) clock_socket: Option<PathBuf>,
-    /// The device's position in interleaved windows, which its registers do not tell [default: 0].
+    /// The device's position in interleaved windows, which its registers do not tell; needed where there are some.
     #[arg(long, value_name = "NUMBER", help_heading = "Socket")]
     pub(super) position: Option<u8>,
     /// The ready-made device [default: full].

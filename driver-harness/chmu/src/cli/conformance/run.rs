@@ -313,7 +313,7 @@ fn open(options: &RunOptions) -> Result<Box<dyn Subject>> {
             device: options.socket.clone().unwrap_or_default(),
             access: options.access_socket.clone(),
             clock: options.clock_socket.clone(),
-            position: options.position.unwrap_or(0),
+            position: options.position,
             read_only: options.read_only,
         })?),
         Transport::Guest => open_function(options, FunctionPath::Guest)?,

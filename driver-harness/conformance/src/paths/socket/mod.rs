@@ -33,7 +33,7 @@ pub struct Sockets {
     /// Whoever moves its manual clock; without it the clock runs by itself.
     pub clock: Option<PathBuf>,
     /// The device's position in interleaved windows, which its registers do not tell.
-    pub position: u8,
+    pub position: Option<u8>,
     /// Nothing of the device is changed, not even to have it answer or interrupt.
     pub read_only: bool,
 }
@@ -85,14 +85,27 @@ impl SocketSubject {
     }
 }
 
-fn read_decoders(transport: &dyn Transport, position: u8) -> Result<Translation, TranslationError> {
+fn read_decoders(
+    transport: &dyn Transport,
+    position: Option<u8>,
+) -> Result<Translation, TranslationError> {
     let places = identify(transport)?.places(block_id::COMPONENT);
     let Some(component) = places.first() else {
         return Err(TranslationError::NoDecoders {
             device: transport.device().to_owned(),
         });
     };
-    decoders::read(transport, *component, |_| Ok(position))
+    decoders::read(transport, *component, |window| {
+        let needed = window.interleave.ways() > 1;
+        // Accesses of another device would be made, and this one accused of not counting them.
+        position
+            .or((!needed).then_some(0))
+            .ok_or_else(|| TranslationError::Decoder {
+                decoder: format!("The window at {} of {}", window.base, transport.device()),
+                reason: "is interleaved, and which of its devices this one is no register tells; say it with --position"
+                    .to_owned(),
+            })
+    })
 }
 
 impl Subject for SocketSubject {
