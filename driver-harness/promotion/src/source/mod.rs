@@ -17,7 +17,6 @@ use crate::severity::Severity;
 
 mod chmu;
 mod damon;
-mod groups;
 mod hint_faults;
 mod list;
 mod perf;
