@@ -555,6 +555,17 @@ pub const FOOLS: &[Fool] = &[
         ..HONEST
     },
     Fool {
+        name: "restless-status",
+        pretends: "reserved bits of its status count the looks at it",
+        requirements: &["CHMU-REGISTER-007", "CHMU-REGISTER-010"],
+        read: |read| {
+            on(read, offset::STATUS, |word| {
+                word | (read.memory.reads & 0xff) << 44
+            })
+        },
+        ..HONEST
+    },
+    Fool {
         name: "no-width",
         pretends: "the counter width reads as zero",
         requirements: &["CHMU-COUNTER-001"],

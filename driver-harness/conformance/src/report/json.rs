@@ -271,5 +271,12 @@ mod tests {
             (&false.into(), &"Cannot connect".into())
         );
         assert!(json.get("totals").is_none(), "{json}");
+        // One that ended in the middle has none that read as a success either.
+        let (mut description, instances) = (description, two_instances());
+        description.planned += 1;
+        let report = Report::new(&description, &catalogue, &instances, &ending);
+        let json = serde_json::to_value(report).unwrap();
+        assert!(json.get("totals").is_none(), "{json}");
+        assert!(json["instances"][1].get("totals").is_none(), "{json}");
     }
 }

@@ -158,9 +158,10 @@ impl<'a> Bench<'a> {
 
     /// What the devices have counted, as far as they answer.
     fn counted(&mut self) -> Value {
-        let devices = 0..self.topology.devices().len();
+        let devices = self.machine.device_sockets();
+        let devices = devices.iter();
         devices
-            .map(|device| self.machine.statistics(device).unwrap_or_default())
+            .map(|device| device.statistics().unwrap_or_default())
             .collect()
     }
 

@@ -12,11 +12,13 @@ use super::counted::Counted;
 use super::figures::Figures;
 
 /// What an instruction takes that misses nothing: four in a nanosecond.
-pub(super) const INSTRUCTION_NS: f64 = 0.25;
+const INSTRUCTION_NS: f64 = 0.25;
 /// Most misses that are under way together.
 pub(super) const MISSES_AT_ONCE: f64 = 4.0;
 /// A line of 64 bytes at 32 GB/s.
 const WRITE_BACK_NS: f64 = 2.0;
+/// One report has a page moved in near this time.
+const MOVE_NS: f64 = 10_000.0;
 
 /// From a time to a time, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -40,9 +42,6 @@ pub struct Modelled {
     /// one miss after the other, and with as many at once as there are at most. None where CXL memory is no slower.
     pub fills_of_a_move: Option<(f64, f64)>,
 }
-
-/// One report has a page moved in near this time.
-const MOVE_NS: f64 = 10_000.0;
 
 impl Modelled {
     /// What these counts take by these figures.

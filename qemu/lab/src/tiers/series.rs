@@ -46,18 +46,12 @@ impl Default for Series {
 impl Series {
     /// Adds a sample that is later than all others.
     pub fn push(&mut self, sample: Sample) {
+        if self.samples.len() >= SAMPLES_MAX {
+            self.samples = self.samples.iter().copied().step_by(2).collect();
+            self.stride *= 2;
+        }
         if self.pushed.is_multiple_of(self.stride) {
-            if self.samples.len() >= SAMPLES_MAX {
-                let mut place = 0_usize;
-                self.samples.retain(|_| {
-                    place += 1;
-                    place % 2 == 1
-                });
-                self.stride *= 2;
-            }
-            if self.pushed.is_multiple_of(self.stride) {
-                self.samples.push(sample);
-            }
+            self.samples.push(sample);
         }
         self.pushed += 1;
         self.last = Some(sample);

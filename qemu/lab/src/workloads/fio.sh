@@ -8,7 +8,7 @@ folder=$(mktemp -d -p /var/tmp)
 trap 'rm -rf "$folder"' EXIT
 job() {
     fio --name=pages --filename="$folder/file" --size=$((64 * SCALE))M --bs=4k --ioengine=psync --direct=0 --invalidate=0 \
-        --rw=randwrite --randseed=1 --verify=crc32c --verify_fatal=1 \
+        --rw=randwrite --randseed=1 --verify=crc32c --verify_fatal=1 --verify_state_save=0 \
         --minimal "$@" >"$folder/result" || { grep -v '^[0-9];' "$folder/result" >&2; return 1; }
 }
 job --do_verify=1

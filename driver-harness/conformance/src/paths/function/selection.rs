@@ -92,15 +92,12 @@ fn check(function: PciFunction, path: Path) -> Result<PciFunction, SelectionErro
     if path.suits(&function) {
         return Ok(function);
     }
-    // Whatever has it: nobody is told to take a function from its driver that has no CHMU.
-    if function
-        .identify()
-        .is_ok_and(|identity| !identity.has_units())
-    {
-        let device = function.address;
+    let identity = function.identify();
+    let device = function.address;
+    // Nobody is told to take a function from its driver that has no CHMU.
+    if identity.is_ok_and(|identity| !identity.has_units()) {
         return Err(DeviceError::NoBlock { device }.into());
     }
-    let device = function.address;
     Err(match (path, function.driver) {
         (Path::Region, _) => SelectionError::Vfio(device),
         (Path::Guest, Some(driver)) => SelectionError::InUse { device, driver },

@@ -32,7 +32,7 @@ pub struct Sockets {
     pub access: Option<PathBuf>,
     /// Whoever moves its manual clock; without it the clock runs by itself.
     pub clock: Option<PathBuf>,
-    /// The device's position in interleaved windows, which its registers do not tell.
+    /// The device's position in interleaved windows, which its registers do not tell; needed where there are some.
     pub position: Option<u8>,
     /// Nothing of the device is changed, not even to have it answer or interrupt.
     pub read_only: bool,
@@ -96,15 +96,16 @@ fn read_decoders(
         });
     };
     decoders::read(transport, *component, |window| {
-        let needed = window.interleave.ways() > 1;
-        // Accesses of another device would be made, and this one accused of not counting them.
-        position
-            .or((!needed).then_some(0))
-            .ok_or_else(|| TranslationError::Decoder {
+        match position {
+            Some(position) => Ok(position),
+            None if window.interleave.ways() == 1 => Ok(0),
+            // Accesses of another device would be made, and this one accused of not counting them.
+            None => Err(TranslationError::Decoder {
                 decoder: format!("The window at {} of {}", window.base, transport.device()),
                 reason: "is interleaved, and which of its devices this one is no register tells; say it with --position"
                     .to_owned(),
-            })
+            }),
+        }
     })
 }
 

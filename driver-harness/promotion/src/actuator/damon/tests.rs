@@ -288,6 +288,28 @@ fn a_batch_is_one_pass_over_its_regions() {
 }
 
 #[test]
+fn into_a_target_that_may_run_full_neighbours_go_in_two_passes() {
+    let kernel = FakeKernel::new();
+    let mut damon = kernel.damon();
+    let zones = |free: u64| {
+        let zones = format!(
+            "Node 0, zone   Normal\n  pages free     {free}\n        high     100\n        protection: (0, 0)\n"
+        );
+        fs::write(kernel.places().procfs.join("zoneinfo"), zones).unwrap();
+    };
+    // What is told to the kernel last is the second pass, or the only one.
+    for (free, last) in [
+        (100 + 3 + MARGIN_PAGES, (0, 0x2000)),
+        (100 + 2 + MARGIN_PAGES, (0x1000, 0x2000)),
+    ] {
+        zones(free);
+        let fates = promote(&mut damon, &batch([5, 1, 0], TARGET));
+        assert_eq!(fates.len(), 3);
+        assert_eq!(kernel.region(0), last, "{free} free pages");
+    }
+}
+
+#[test]
 fn what_stays_three_times_is_pinned() {
     let kernel = FakeKernel::new();
     let mut damon = kernel.damon();

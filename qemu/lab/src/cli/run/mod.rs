@@ -24,6 +24,7 @@ use super::usage_error;
 use command::Settings;
 use copy_out::CopyOut;
 use promotion::Promotion;
+use tiers::Watching;
 
 /// For what the lab itself asks of the guest; a busy host is slow.
 const GUEST_TIMEOUT: Duration = Duration::from_secs(120);
@@ -163,15 +164,15 @@ fn run_in_guest(
     let words = options.settings.words(topology, &command);
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     let code = guest_program::stream(&mut machine, &words)?;
-    if let Some(watching) = watching {
-        watching.finish()?;
-    }
+    // What becomes of the counts is no reason to lose the rest.
+    let counted = watching.map_or(Ok(()), Watching::finish);
     if let Some(promoting) = promoting {
         promoting.finish(&mut machine)?;
     }
     if let Some(out) = &out {
         out.copy(&options.copies, &mut machine)?;
     }
+    counted?;
     guest_program::shut_down(machine)?;
     if let Some(out) = out {
         out.hand_over(&options.copies)?;

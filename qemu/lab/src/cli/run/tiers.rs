@@ -70,8 +70,13 @@ impl Options {
     pub(super) fn open(&self) -> Result<Option<Place<'_>>> {
         let place = self.tiers_to.as_ref().map(|(path, form)| {
             ensure!(!path.is_dir(), "{} is a folder", path.display());
-            let file = File::create(path);
-            let file = file.with_context(|| format!("Cannot write {}", path.display()))?;
+            // What is there stays until there is something new.
+            let open = File::options()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path);
+            let file = open.with_context(|| format!("Cannot write {}", path.display()))?;
             let form = *form;
             Ok(Place { path, form, file })
         });
@@ -109,7 +114,10 @@ impl Watching<'_> {
             Form::Csv => series.csv(),
             Form::Json => serde_json::to_string_pretty(&report)? + "\n",
         };
-        let written = place.file.write_all(text.as_bytes());
+        let written = place
+            .file
+            .set_len(0)
+            .and_then(|()| place.file.write_all(text.as_bytes()));
         written.with_context(|| format!("Cannot write {}", place.path.display()))
     }
 }
