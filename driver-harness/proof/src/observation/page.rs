@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const SECOND_NS: u128 = 1_000_000_000;
 /// Accesses that a move makes by itself, or that come of an earlier page of the same frame: the copy
 /// reads each of a page's 64 lines, zeroing it fills each, and each may be written back later.
-const FOREIGN_ACCESSES: u64 = 3 * 64;
+pub(super) const FOREIGN_ACCESSES: u64 = 3 * 64;
 
 /// A page, from when it was first seen in a frame of the device's memory until it left that frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +31,8 @@ pub struct ObservedPage {
     /// first that did not.
     pub possible: u64,
     /// At most so many of the possible ones fell into any one second. An upper bound: those of two
-    /// neighbouring intervals of at least a second each.
+    /// neighbouring intervals of at least a second each. What a move may have made by itself is not among
+    /// those of the look that found the page gone.
     pub most_in_a_second: u64,
 }
 
@@ -95,7 +96,7 @@ impl ObservedPage {
 
     /// What is missing does not count: a device that lost accesses reports no page for them.
     fn was_hot_for_a_second(&self, rates: Rates) -> bool {
-        self.most_in_a_second >= rates.hot_from && self.most_in_a_second > FOREIGN_ACCESSES
+        self.most_in_a_second >= rates.hot_from
     }
 }
 

@@ -10,6 +10,7 @@ use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
+use super::page::FOREIGN_ACCESSES;
 use super::*;
 
 const SLOW: NodeId = NodeId(1);
@@ -181,16 +182,29 @@ fn a_page_is_hot_or_cold_only_when_nothing_unknown_can_change_it() {
     };
     assert_eq!(burst(240), Seen::Unclear);
     assert_eq!(burst(199), Seen::Cold);
-    // A copy is no burst, however low the rate that is hot.
-    let slow = Rates {
-        hot_from: 20,
-        cold_below: 5,
+}
+
+/// However low the rate that is hot: what a move reads is no heat, and what a page had before is some.
+#[test]
+fn a_copy_is_no_burst_and_a_burst_before_it_is_one() {
+    let rates = Rates {
+        hot_from: 48,
+        cold_below: 12,
     };
-    let copied = ObservedPage {
-        most_in_a_second: 192,
-        ..page(0, 192)
+    let moved = |burst: u64| {
+        let there = [(0x1000, 1000)];
+        let watcher = watch(&[
+            look(1, &there, &[]),
+            look(20, &there, &[(1000, burst)]),
+            look(40, &there, &[(1000, burst)]),
+            look(41, &[(0x1000, 5)], &[(1000, burst + FOREIGN_ACCESSES)]),
+        ]);
+        watcher.pages()[0].seen(rates, 41 * SECOND_NS, Some(0))
     };
-    assert_eq!(copied.seen(slow, end_ns(60), Some(0)), Seen::Cold);
+    assert_eq!(moved(0), Seen::Cold);
+    assert_eq!(moved(47), Seen::Cold);
+    // A device that counts for a second reports it.
+    assert_eq!(moved(48), Seen::Unclear);
 }
 
 /// The most events of `times_ns` within `span_ns` of one of them.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::page::{ObservedPage, Rates, Seen};
 
 /// The version of the file.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]

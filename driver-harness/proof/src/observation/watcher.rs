@@ -7,7 +7,7 @@ use std::ops::Range;
 use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 
-use super::page::{Left, ObservedPage};
+use super::page::{FOREIGN_ACCESSES, Left, ObservedPage};
 
 /// More pages than this are not watched.
 pub(super) const PAGES_MAX: usize = 1 << 20;
@@ -70,20 +70,24 @@ impl Watcher {
             let before = self.counts.get(&page.frame).copied().unwrap_or(0);
             let accesses = counted(page.frame).saturating_sub(before);
             page.possible = page.possible.saturating_add(accesses);
-            pace.now = pace.now.saturating_add(accesses);
-            let within = pace.before.saturating_add(pace.now);
-            page.most_in_a_second = page.most_in_a_second.max(within);
             let frame = Some(&Pfn(page.frame));
             let is_there = |map: &BTreeMap<u64, Pfn>| map.get(&page.address) == frame;
-            match is_there(&look.before) && is_there(&look.after) {
-                true => page.sure = page.sure.saturating_add(accesses),
+            let own = match is_there(&look.before) && is_there(&look.after) {
+                true => {
+                    page.sure = page.sure.saturating_add(accesses);
+                    accesses
+                }
                 false => {
                     page.left = Some(Left {
                         after_ns: self.last_ns,
                         by_ns: look.time_ns,
                     });
+                    accesses.saturating_sub(FOREIGN_ACCESSES)
                 }
-            }
+            };
+            pace.now = pace.now.saturating_add(own);
+            let within = pace.before.saturating_add(pace.now);
+            page.most_in_a_second = page.most_in_a_second.max(within);
         }
         let mut new = Vec::new();
         for (&address, &frame) in &look.before {
