@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
+use super::PAGE_BYTES;
 use super::page_scan::{self, AccessedRun};
 use crate::wait;
 
@@ -30,6 +31,9 @@ const PROTECT: u64 = 1;
 const UFFDIO_API: libc::Ioctl = 0xc018_aa3f_u32 as libc::Ioctl;
 const UFFDIO_REGISTER: libc::Ioctl = 0xc020_aa00_u32 as libc::Ioctl;
 const UFFDIO_RWPROTECT: libc::Ioctl = 0xc018_aa09_u32 as libc::Ioctl;
+/// Pages with less than this between them are protected by one call: it costs less to go over some that are protected
+/// already than to call again.
+const GAP_BYTES: u64 = 64 * PAGE_BYTES;
 /// What a descriptor of a userfaultfd is a link to.
 const LINK: &str = "anon_inode:[userfaultfd]";
 
@@ -245,13 +249,26 @@ impl SharedUserfaultfd {
         page_scan::accessed(&self.page_map).map_err(|source| self.failed(source))
     }
 
-    /// Protects pages that [`SharedUserfaultfd::accessed`] told of.
+    /// Protects pages that [`SharedUserfaultfd::accessed`] told of, and what lies close between them.
     ///
     /// # Errors
     /// As there. Memory that is gone meanwhile is none.
-    pub fn protect(&self, addresses: &Range<u64>) -> Result<(), UserfaultfdError> {
-        self.set(addresses, PROTECT)
-            .map_err(|source| self.failed(source))
+    pub fn protect(&self, runs: &[AccessedRun]) -> Result<(), UserfaultfdError> {
+        let runs: Vec<_> = runs.iter().map(|run| run.addresses.clone()).collect();
+        for wide in page_scan::joined(&runs, GAP_BYTES) {
+            let is_inside = |run: &&Range<u64>| wide.start <= run.start && run.end <= wide.end;
+            let set = |addresses| {
+                self.set(addresses, PROTECT)
+                    .map_err(|source| self.failed(source))
+            };
+            // What lies between may not be registered, and all is refused then.
+            if !set(&wide)? {
+                for run in runs.iter().filter(is_inside) {
+                    set(run)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Ends the protection of all pages.
@@ -259,10 +276,11 @@ impl SharedUserfaultfd {
         let untouched = page_scan::untouched(&self.page_map)?;
         untouched
             .iter()
-            .try_for_each(|addresses| self.set(addresses, 0))
+            .try_for_each(|addresses| self.set(addresses, 0).map(|_| ()))
     }
 
-    fn set(&self, addresses: &Range<u64>, mode: u64) -> io::Result<()> {
+    /// Whether the memory is one userfaultfd's, which has set it.
+    fn set(&self, addresses: &Range<u64>, mode: u64) -> io::Result<bool> {
         for userfaultfd in &self.userfaultfds {
             let mut protect = Protect {
                 start: addresses.start,
@@ -274,7 +292,7 @@ impl SharedUserfaultfd {
             let result =
                 unsafe { libc::ioctl(userfaultfd.as_raw_fd(), UFFDIO_RWPROTECT, &raw mut protect) };
             if result == 0 {
-                continue;
+                return Ok(true);
             }
             match io::Error::last_os_error() {
                 // Memory of another userfaultfd, of none, or none at all; or one that changes just now.
@@ -282,7 +300,7 @@ impl SharedUserfaultfd {
                 error => return Err(error),
             }
         }
-        Ok(())
+        Ok(false)
     }
 
     fn failed(&self, source: io::Error) -> UserfaultfdError {
@@ -359,7 +377,7 @@ mod tests {
         let mut buffer = Buffer::map(64).unwrap();
         (0..64).for_each(|page| buffer.write(page, 0, 1));
         let addresses = buffer.page_addresses();
-        let end = addresses[63] + super::super::PAGE_BYTES;
+        let end = addresses[63] + PAGE_BYTES;
         let registered = Registered::memory(addresses[0]..end);
         let shared = SharedUserfaultfd::of_process(std::process::id());
         let own = File::open("/proc/self/pagemap").unwrap();
@@ -382,7 +400,7 @@ mod tests {
                 .collect()
         };
         assert_eq!(found(&shared).len(), 64, "nothing is protected yet");
-        shared.protect(&(addresses[0]..end)).unwrap();
+        shared.protect(&shared.accessed().unwrap()).unwrap();
         assert_eq!(found(&shared), []);
         assert_eq!(buffer.read(5, 0), 1);
         buffer.write(9, 0, 2);

@@ -17,6 +17,7 @@ use crate::severity::Severity;
 
 mod chmu;
 mod damon;
+mod groups;
 mod hint_faults;
 mod list;
 mod perf;

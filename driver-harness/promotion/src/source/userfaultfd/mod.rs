@@ -3,10 +3,19 @@
 //!
 //! In a window the process's pages are protected, and the first access to each ends that, at the cost of a
 //! fault; what was accessed is then scanned. One bit does not tell a page that is used all the time from one that
-//! was used once, but many windows do: an epoch has [`WINDOWS`] of them, with pauses between, in which pages that
-//! are in use cost nothing. How long a window must be depends on the process: they begin short and get longer until
-//! most pages that are accessed often are accessed in nearly every one.
+//! was used once, but many windows do: an epoch has [`WINDOWS`] of them, up to [`EPOCHS_MAX`] times as many where
+//! these do not tell enough, with pauses between, in which pages that are in use cost nothing.
+//!
+//! How long a window must be depends on the process. In long ones every page is accessed, so windows begin short,
+//! and get longer only until there is a group of pages that is in nearly all (`groups/`). A process may
+//! become faster afterwards, so that its cold pages are in nearly all windows too: each window is followed by one of
+//! a quarter of its length, and where pages are in nearly all of those, an epoch tells nothing and windows get
+//! shorter. What is told was accessed at most about five times less often than what is accessed most. A page is told
+//! when it was hot in two epochs, one after the other.
 
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
 use std::time::Duration;
 
 use chmu_machine::clock;
@@ -15,34 +24,38 @@ use chmu_machine::memory::userfaultfd::{SharedUserfaultfd, UserfaultfdError};
 use chmu_machine::stop::StopFlag;
 use chmu_machine::words;
 
+use super::groups::{Groups, Pace};
 use super::{HotnessSource, SourceError};
 use crate::report::{Facts, Health, Knowledge, Lost, Report, SourceKind, Tuning, WeightKind};
-use windows::Windows;
+use windows::{Unit, Windows};
 
 #[cfg(test)]
 mod tests;
 mod windows;
 
-/// Windows of an epoch.
+/// The shortest window, with which it begins, and the longest.
+const WINDOW: RangeInclusive<Duration> = Duration::from_micros(500)..=Duration::from_millis(1024);
+/// Windows of an epoch,
 const WINDOWS: u64 = 20;
+/// which may be so many times as long.
+const EPOCHS_MAX: u64 = 4;
 /// After so many it is looked at whether they are much too short: few pages tell, and chance has its share.
 const LOOK_AFTER: u64 = 5;
-/// Windows are too short when fewer of the pages in use than one in so many are nearly always seen: at that look,
-/// and at the end of an epoch.
-const ONE_IN_AT_LOOK: usize = 8;
-const ONE_IN_AT_END: usize = 2;
-/// The length of a window at first, and the longest where nobody wishes another.
-const WINDOW: Duration = Duration::from_millis(25);
-const WINDOW_MAX: Duration = Duration::from_millis(800);
-/// The shortest.
-const WINDOW_MIN: Duration = Duration::from_millis(1);
-/// A window that ends later than it was to, by more than one part in so many of its length, tells nothing: pages that
-/// are touched now and then are accessed in long windows too.
-const LATE_PART: u64 = 4;
-/// A pause is as long as a window.
+/// A short window is one part in so many of a window.
+const SHORT_PART: u64 = 4;
+/// Nobody wakes up in time on a busy machine. All pages share a window, so that a longer one does not tell less of
+/// which are accessed more often than others; but windows must be so many times as long as the short ones,
+const CONTRAST: u64 = 3;
+/// and one that is longer than so many times what it was to be, or a short one that is as long as a window, is none.
+const LONGER_MAX: [u64; 2] = [3, SHORT_PART];
+/// Windows of this length cannot be had when so many in a row were none, or so many short ones.
+const LATE_MAX: [u64; 2] = [5, 12];
+/// How late a window ends at least is expected from those before: one that ended later counts for one part in so many.
+const LATENESS_PART: u64 = 16;
+/// So many short windows of an epoch tell enough.
+const SHORT_LEAST: u64 = 10;
+/// From a window to the next is twice its length.
 const PERIOD_WINDOWS: u64 = 2;
-/// Windows of an epoch that must find a page accessed: three quarters.
-const THRESHOLD: u64 = 15;
 
 /// A process's pages with their accessed bits, and the time.
 pub(super) trait AccessedBits: std::fmt::Debug + Send {
@@ -64,7 +77,7 @@ impl AccessedBits for SharedUserfaultfd {
     }
 
     fn clear(&mut self, runs: &[AccessedRun]) -> Result<(), UserfaultfdError> {
-        runs.iter().try_for_each(|run| self.protect(&run.addresses))
+        self.protect(runs)
     }
 
     fn has_ended(&self) -> bool {
@@ -87,19 +100,45 @@ pub struct UserfaultfdSource {
     bits: Box<dyn AccessedBits>,
     process_id: u32,
     facts: Facts,
-    window_ns: u64,
-    /// Somebody wished for this length of windows.
-    is_wished: bool,
-    threshold: u64,
-    windows: Windows,
-    /// No access of this epoch's windows was made before.
-    epoch_begin_ns: u64,
-    /// When the next window begins, or the one that runs ends.
+    pace: Pace,
+    /// Windows of an epoch that must find a page accessed, where somebody wished for a number.
+    threshold: Option<u64>,
+    phase: Phase,
+    /// When the phase began, and when it is to end.
+    began_ns: u64,
     next_ns: u64,
-    is_open: bool,
-    /// Windows in a row that ended too late.
-    late: u64,
+    /// How long a window was to be slept through.
+    wait_ns: u64,
+    /// Of this epoch: the windows, and the short ones.
+    windows: Windows,
+    short: Windows,
+    /// How many windows there were when they were last judged.
+    judged: u64,
+    epoch_begin_ns: u64,
+    before: Option<Before>,
+    /// No access that the next report tells of was made before.
+    earliest_ns: u64,
+    /// Windows in a row that ended too late, and short ones.
+    late: [u64; 2],
+    /// How late windows and short ones end at least.
+    lateness_ns: [u64; 2],
+    is_late_said: bool,
     health: Health,
+}
+
+/// What goes on until the next look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Pause,
+    Window,
+    ShortWindow,
+}
+
+/// The epoch before, with windows of the same length.
+#[derive(Debug)]
+struct Before {
+    hot: BTreeMap<Unit, u64>,
+    short: Windows,
 }
 
 impl UserfaultfdSource {
@@ -108,13 +147,16 @@ impl UserfaultfdSource {
     /// # Errors
     /// When the kernel cannot do it, the process has none to share, or its rights forbid it.
     pub fn of_process(process_id: u32) -> Result<UserfaultfdSource, SourceError> {
+        if !Path::new("/proc").join(process_id.to_string()).exists() {
+            return Err(SourceError::NoProcess { process_id });
+        }
         let bits = SharedUserfaultfd::of_process(process_id)?;
         Ok(UserfaultfdSource::new(Box::new(bits), process_id))
     }
 
     fn new(bits: Box<dyn AccessedBits>, process_id: u32) -> UserfaultfdSource {
         let now_ns = bits.now_ns();
-        let window_ns = nanoseconds(WINDOW);
+        let pace = Pace::new(&WINDOW);
         UserfaultfdSource {
             bits,
             process_id,
@@ -122,110 +164,259 @@ impl UserfaultfdSource {
                 name: format!("userfaultfd:{process_id}"),
                 kind: SourceKind::AccessedBits,
                 unit_bytes: None,
-                granted_epoch_ns: Some(epoch_ns(window_ns)),
+                granted_epoch_ns: Some(epoch_ns(pace.window_ns())),
                 wished_epoch_ns: None,
                 knows: Knowledge {
                     processes: true,
                     ..Knowledge::default()
                 },
-                counts: counts(window_ns),
+                counts: counts(pace.window_ns()),
             },
-            window_ns,
-            is_wished: false,
-            threshold: THRESHOLD,
-            windows: Windows::default(),
-            epoch_begin_ns: now_ns,
+            pace,
+            threshold: None,
+            phase: Phase::Pause,
+            began_ns: now_ns,
             next_ns: now_ns,
-            is_open: false,
-            late: 0,
+            wait_ns: 0,
+            windows: Windows::default(),
+            short: Windows::default(),
+            judged: 0,
+            epoch_begin_ns: now_ns,
+            before: None,
+            earliest_ns: now_ns,
+            late: [0; 2],
+            lateness_ns: [0; 2],
+            is_late_said: false,
             health: Health::Good,
         }
     }
 
     /// Begins or ends a window; what an epoch found, when it is over.
     fn step(&mut self) -> Result<Option<Report>, UserfaultfdError> {
-        let begin_ns = self.bits.now_ns();
         let runs = self.bits.accessed()?;
-        if !self.is_open {
-            if self.windows.count == 0 {
-                self.epoch_begin_ns = begin_ns;
+        let window_ns = self.pace.window_ns();
+        let length_ns = self.bits.now_ns().saturating_sub(self.began_ns);
+        match self.phase {
+            Phase::Pause => {
+                if self.windows.count == 0 && self.short.count == 0 {
+                    self.epoch_begin_ns = self.bits.now_ns();
+                }
+                self.begin(&runs, Phase::Window, window_ns)?;
+                Ok(None)
             }
-            self.bits.clear(&runs)?;
-            self.is_open = true;
-            self.next_ns = self.bits.now_ns().saturating_add(self.window_ns);
-            return Ok(None);
-        }
-        let is_late = begin_ns.saturating_sub(self.next_ns) > self.window_ns / LATE_PART;
-        self.is_open = false;
-        let pause_ns = self.window_ns.saturating_mul(PERIOD_WINDOWS - 1);
-        self.next_ns = self.bits.now_ns().saturating_add(pause_ns);
-        if is_late {
-            self.note_late();
-            return Ok(None);
-        }
-        self.late = 0;
-        self.windows.add(&runs);
-        if self.windows.count == LOOK_AFTER && self.lengthen(ONE_IN_AT_LOOK) {
-            self.windows = Windows::default();
-        }
-        match self.windows.count {
-            WINDOWS => Ok(Some(self.end_epoch())),
-            _ => Ok(None),
+            Phase::Window => {
+                if self.is_one(length_ns, window_ns) {
+                    self.windows.add(&runs, length_ns);
+                }
+                self.begin(&runs, Phase::ShortWindow, window_ns / SHORT_PART)?;
+                Ok(None)
+            }
+            Phase::ShortWindow => {
+                if self.is_one(length_ns, window_ns / SHORT_PART) {
+                    self.short.add(&runs, length_ns);
+                }
+                self.phase = Phase::Pause;
+                let pause_ns = window_ns.saturating_mul(PERIOD_WINDOWS - 1);
+                let pause_ns = pause_ns.saturating_sub(window_ns / SHORT_PART);
+                self.next_ns = self.bits.now_ns().saturating_add(pause_ns);
+                Ok(self.judge())
+            }
         }
     }
 
-    /// The machine is too busy to end a window in time.
+    /// Begins a window of either kind.
+    fn begin(
+        &mut self,
+        runs: &[AccessedRun],
+        phase: Phase,
+        length_ns: u64,
+    ) -> Result<(), UserfaultfdError> {
+        self.began_ns = self.bits.now_ns();
+        self.bits.clear(runs)?;
+        self.phase = phase;
+        let lateness_ns = self.lateness_ns[self.kind()];
+        let wait_ns = length_ns.saturating_sub(lateness_ns).max(length_ns / 4);
+        self.wait_ns = wait_ns;
+        self.next_ns = self
+            .began_ns
+            .saturating_add(wait_ns)
+            .max(self.bits.now_ns());
+        Ok(())
+    }
+
+    /// Which of the two kinds of windows is open.
+    fn kind(&self) -> usize {
+        usize::from(self.phase == Phase::ShortWindow)
+    }
+
+    /// Whether a window that was so long is one of the length that it was to have.
+    fn is_one(&mut self, length_ns: u64, wanted_ns: u64) -> bool {
+        let kind = self.kind();
+        let lateness_ns = length_ns.saturating_sub(self.wait_ns);
+        let known_ns = self.lateness_ns[kind];
+        let more_ns = lateness_ns.saturating_sub(known_ns) / LATENESS_PART;
+        self.lateness_ns[kind] = lateness_ns.min(known_ns + more_ns);
+        let is_one = length_ns <= wanted_ns.saturating_mul(LONGER_MAX[kind]);
+        self.late[kind] = match is_one {
+            true => 0,
+            false => self.late[kind] + 1,
+        };
+        is_one
+    }
+
+    /// The machine is too busy to end windows in time.
     fn note_late(&mut self) {
-        self.late += 1;
-        if self.late == WINDOWS {
+        self.late = [0; 2];
+        if self.pace.flee() {
+            self.log("windows end too late, and get longer");
+            self.take_window();
+            return;
+        }
+        self.forget();
+        if !self.is_late_said {
+            self.is_late_said = true;
             log::warn!(
-                "{}: {WINDOWS} windows in a row ended too late to tell hot pages, as the machine is busy; a longer \
-                 --epoch makes them longer",
+                "{}: windows end too late to tell hot pages, as the machine is busy",
                 self.facts.name
             );
         }
     }
 
-    /// Tells what the windows found, and begins others.
-    fn end_epoch(&mut self) -> Report {
+    /// Looks at the windows so far; what they found, when they tell enough.
+    fn judge(&mut self) -> Option<Report> {
+        if self
+            .late
+            .iter()
+            .zip(LATE_MAX)
+            .any(|(late, most)| *late >= most)
+        {
+            self.note_late();
+            return None;
+        }
+        let count = self.windows.count;
+        let windows = self.windows.shape();
+        if count == LOOK_AFTER && windows.are_much_too_short() {
+            self.lengthen();
+            return None;
+        }
+        if count == self.judged || !count.is_multiple_of(WINDOWS) {
+            return None;
+        }
+        self.judged = count;
+        self.pace.note_decision();
+        let short = self.short.shape();
+        let has_short = self.short.count >= SHORT_LEAST;
+        let has_contrast = self.short.length_ns() * CONTRAST <= self.windows.length_ns();
+        let is_asked_for = self.threshold.is_some() && self.pace.is_wished();
+        if has_short && !has_contrast && !is_asked_for {
+            self.note_late();
+            return None;
+        }
+        let is_last = count >= WINDOWS * EPOCHS_MAX;
+        let groups = match has_short {
+            true => windows.groups(&short, is_last),
+            false => Groups::Unclear,
+        };
+        match (groups, self.threshold) {
+            (_, Some(least)) if self.pace.is_wished() => return self.tell(least),
+            (Groups::TooShort, _) => self.lengthen(),
+            (Groups::TooLong, _) => self.shorten(),
+            (Groups::Apart { least }, None) => return self.tell(least),
+            (_, Some(least)) if has_short => return self.tell(least),
+            _ if is_last => {
+                self.log("windows do not tell groups of pages apart");
+                self.forget();
+            }
+            _ => {}
+        }
+        None
+    }
+
+    /// Ends an epoch in which pages were hot that `least` windows found accessed: tells those that were hot in the
+    /// one before, too.
+    fn tell(&mut self, least: u64) -> Option<Report> {
+        let hot = self.windows.hot(least);
+        let overflow = self.windows.overflow;
+        let begin_ns = self.epoch_begin_ns;
+        let short = std::mem::take(&mut self.short);
+        self.windows = Windows::default();
+        self.judged = 0;
+        let is_asked_for = self.threshold.is_some() && self.pace.is_wished();
+        let told = match self.before.take() {
+            _ if is_asked_for => {
+                self.earliest_ns = begin_ns;
+                hot.clone()
+            }
+            Some(mut before) => {
+                before.short.extend(&short);
+                if before.short.shape().are_too_long(hot.len() as u64) {
+                    self.shorten();
+                    return None;
+                }
+                let both = hot.iter().filter(|(unit, _)| before.hot.contains_key(unit));
+                both.map(|(&unit, &hits)| (unit, hits)).collect()
+            }
+            None => BTreeMap::new(),
+        };
         let report = Report {
-            extents: self
-                .windows
-                .hot(self.threshold, self.process_id, self.facts.counts),
+            extents: windows::extents(&told, self.process_id, self.facts.counts),
             lost: Lost {
-                overflow: self.windows.overflow,
+                overflow,
                 ..Lost::default()
             },
             ..self.nothing()
         };
-        self.lengthen(ONE_IN_AT_END);
-        self.windows = Windows::default();
-        self.epoch_begin_ns = self.bits.now_ns();
-        report
+        self.earliest_ns = begin_ns;
+        self.before = Some(Before { hot, short });
+        Some(report)
     }
 
-    /// Makes windows longer where these tell too little; whether it did.
-    fn lengthen(&mut self, one_in: usize) -> bool {
-        let longer_ns = self.window_ns.saturating_mul(2);
-        let is_possible = !self.is_wished && longer_ns <= nanoseconds(WINDOW_MAX);
-        let threshold = (self.threshold * self.windows.count).div_ceil(WINDOWS);
-        let lengthens = is_possible && self.windows.are_short(threshold, one_in);
-        if lengthens {
-            self.set_window(longer_ns);
+    fn lengthen(&mut self) {
+        self.log("no page is accessed in nearly all windows");
+        match self.pace.lengthen() {
+            true => self.take_window(),
+            false => self.forget(),
         }
-        lengthens
     }
 
-    fn set_window(&mut self, window_ns: u64) {
-        self.window_ns = window_ns;
+    fn shorten(&mut self) {
+        self.log("pages that are accessed less often are in many windows too");
+        match self.pace.shorten() {
+            true => self.take_window(),
+            false => self.forget(),
+        }
+    }
+
+    /// Takes over another length of windows.
+    fn take_window(&mut self) {
+        let window_ns = self.pace.window_ns();
         self.facts.granted_epoch_ns = Some(epoch_ns(window_ns));
         self.facts.counts = counts(window_ns);
+        self.forget();
+    }
+
+    /// Begins anew: what was counted until now counts no more.
+    fn forget(&mut self) {
+        self.windows = Windows::default();
+        self.short = Windows::default();
+        self.judged = 0;
+        self.before = None;
+        self.epoch_begin_ns = self.bits.now_ns();
+        self.earliest_ns = self.epoch_begin_ns;
+    }
+
+    fn log(&self, what: &str) {
+        log::debug!(
+            "{}: {what}, at {:?}; this epoch tells nothing",
+            self.facts.name,
+            Duration::from_nanos(self.pace.window_ns())
+        );
     }
 
     fn nothing(&self) -> Report {
         Report {
             handed_out_ns: self.bits.now_ns(),
-            earliest_access_ns: self.epoch_begin_ns,
+            earliest_access_ns: self.earliest_ns,
             ..Report::default()
         }
     }
@@ -263,16 +454,16 @@ impl HotnessSource for UserfaultfdSource {
 
     fn retune(&mut self, wish: &Tuning) -> Result<Tuning, SourceError> {
         if let Some(wished_ns) = wish.epoch_ns {
-            let window_ns = wished_ns / WINDOWS / PERIOD_WINDOWS;
-            self.set_window(window_ns.max(nanoseconds(WINDOW_MIN)));
+            self.pace.wish(wished_ns / WINDOWS / PERIOD_WINDOWS);
             self.facts.wished_epoch_ns = Some(wished_ns);
-            self.is_wished = true;
         }
-        self.threshold = wish.threshold.unwrap_or(self.threshold).clamp(1, WINDOWS);
+        let wished = wish.threshold.map(|threshold| threshold.clamp(1, WINDOWS));
+        self.threshold = wished.or(self.threshold);
         // What was counted with other settings counts no more.
-        self.windows = Windows::default();
+        self.take_window();
+        self.phase = Phase::Pause;
         Ok(Tuning {
-            threshold: Some(self.threshold),
+            threshold: self.threshold,
             epoch_ns: self.facts.granted_epoch_ns,
             ..Tuning::default()
         })
@@ -291,8 +482,4 @@ fn counts(window_ns: u64) -> WeightKind {
     WeightKind::Intervals {
         interval_ns: window_ns,
     }
-}
-
-fn nanoseconds(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

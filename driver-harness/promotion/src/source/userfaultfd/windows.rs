@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use chmu_machine::memory::{AccessedRun, PAGE_BYTES};
 
 use crate::report::{HotExtent, Place, Weight, WeightKind};
+use crate::source::groups::Shape;
 
 /// Pages of a huge page-table entry.
 const HUGE_PAGES: u64 = 512;
@@ -14,7 +15,7 @@ const BITS_MAX: usize = 1 << 20;
 
 /// What is known by one bit: a page, or a huge one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Unit {
+pub(super) struct Unit {
     address: u64,
     pages: u64,
 }
@@ -24,15 +25,18 @@ struct Unit {
 pub(super) struct Windows {
     /// How many there were.
     pub(super) count: u64,
+    /// How long all of them were.
+    pub(super) total_ns: u64,
     hits: BTreeMap<Unit, u64>,
     /// There were more pages than are kept.
     pub(super) overflow: bool,
 }
 
 impl Windows {
-    /// Adds a window, in which these pages were accessed; no page is in two runs.
-    pub(super) fn add(&mut self, runs: &[AccessedRun]) {
+    /// Adds a window of this length, in which these pages were accessed; no page is in two runs.
+    pub(super) fn add(&mut self, runs: &[AccessedRun], length_ns: u64) {
         self.count += 1;
+        self.total_ns = self.total_ns.saturating_add(length_ns);
         for unit in runs.iter().flat_map(units) {
             if self.hits.len() >= BITS_MAX && !self.hits.contains_key(&unit) {
                 self.overflow = true;
@@ -42,45 +46,66 @@ impl Windows {
         }
     }
 
-    /// Whether fewer than one in `one_in` of the pages that are often accessed, in half of `threshold` windows, are
-    /// in `threshold` of them.
-    pub(super) fn are_short(&self, threshold: u64, one_in: usize) -> bool {
-        let seen_in = |windows: u64| self.hits.values().filter(|&&hits| hits >= windows).count();
-        let (often, nearly_always) = (seen_in(threshold.div_ceil(2)), seen_in(threshold));
-        !self.hits.is_empty() && (often == 0 || nearly_always * one_in < often)
+    /// How long one of them was.
+    pub(super) fn length_ns(&self) -> u64 {
+        self.total_ns.checked_div(self.count).unwrap_or(0)
     }
 
-    /// What at least `threshold` windows found accessed; neighbours of the same weight are one extent.
-    pub(super) fn hot(&self, threshold: u64, process_id: u32, kind: WeightKind) -> Vec<HotExtent> {
-        let mut hot: Vec<(Unit, u64)> = Vec::new();
-        for (&unit, &hits) in self.hits.iter().filter(|&(_, &hits)| hits >= threshold) {
-            match hot.last_mut() {
-                Some((last, same))
-                    if *same == hits
-                        && unit.pages == 1
-                        && last.pages % HUGE_PAGES != 0
-                        && last.address + last.pages * PAGE_BYTES == unit.address =>
-                {
-                    last.pages += 1;
-                }
-                _ => hot.push((unit, hits)),
-            }
-        }
-        let extent = |(unit, hits): (Unit, u64)| HotExtent {
-            place: Place::Addresses {
-                process_id,
-                start: unit.address,
-                pages: unit.pages,
-            },
-            weight: Weight { kind, value: hits },
-            sharing_pages: match unit.pages {
-                HUGE_PAGES => HUGE_PAGES,
-                _ => 1,
-            },
-            unit: None,
-        };
-        hot.into_iter().map(extent).collect()
+    /// How often pages were accessed.
+    pub(super) fn shape(&self) -> Shape {
+        Shape::of(self.count, self.hits.values().copied())
     }
+
+    /// Adds what other windows found.
+    pub(super) fn extend(&mut self, others: &Windows) {
+        self.count += others.count;
+        self.total_ns = self.total_ns.saturating_add(others.total_ns);
+        for (&unit, &hits) in &others.hits {
+            *self.hits.entry(unit).or_default() += hits;
+        }
+    }
+
+    /// What at least `threshold` windows found accessed, and how many did.
+    pub(super) fn hot(&self, threshold: u64) -> BTreeMap<Unit, u64> {
+        let hot = self.hits.iter().filter(|&(_, &hits)| hits >= threshold);
+        hot.map(|(&unit, &hits)| (unit, hits)).collect()
+    }
+}
+
+/// Extents of a process, of so many windows each; neighbours of the same weight are one.
+pub(super) fn extents(
+    hot: &BTreeMap<Unit, u64>,
+    process_id: u32,
+    kind: WeightKind,
+) -> Vec<HotExtent> {
+    let mut joined: Vec<(Unit, u64)> = Vec::new();
+    for (&unit, &hits) in hot {
+        match joined.last_mut() {
+            Some((last, same))
+                if *same == hits
+                    && unit.pages == 1
+                    && last.pages % HUGE_PAGES != 0
+                    && last.address + last.pages * PAGE_BYTES == unit.address =>
+            {
+                last.pages += 1;
+            }
+            _ => joined.push((unit, hits)),
+        }
+    }
+    let extent = |(unit, hits): (Unit, u64)| HotExtent {
+        place: Place::Addresses {
+            process_id,
+            start: unit.address,
+            pages: unit.pages,
+        },
+        weight: Weight { kind, value: hits },
+        sharing_pages: match unit.pages {
+            HUGE_PAGES => HUGE_PAGES,
+            _ => 1,
+        },
+        unit: None,
+    };
+    joined.into_iter().map(extent).collect()
 }
 
 /// What the bits of a run stand for.
@@ -129,10 +154,10 @@ mod tests {
         ) {
             let mut windows = Windows::default();
             for pages in &accessed {
-                windows.add(&runs_of(pages));
+                windows.add(&runs_of(pages), 1);
             }
             let mut told = BTreeMap::new();
-            for extent in windows.hot(threshold, 4, KIND) {
+            for extent in extents(&windows.hot(threshold), 4, KIND) {
                 let Place::Addresses { process_id: 4, start, pages } = extent.place else { panic!() };
                 prop_assert_eq!((extent.sharing_pages, extent.weight.kind), (1, KIND));
                 for page in 0..pages {
@@ -155,9 +180,9 @@ mod tests {
             is_huge: true,
         };
         let mut windows = Windows::default();
-        windows.add(&[huge(0, 2)]);
-        windows.add(&[huge(0, 1)]);
-        let hot = windows.hot(1, 4, KIND);
+        windows.add(&[huge(0, 2)], 1);
+        windows.add(&[huge(0, 1)], 1);
+        let hot = extents(&windows.hot(1), 4, KIND);
         let told: Vec<_> = hot
             .iter()
             .map(|extent| {
@@ -169,7 +194,7 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [(512, 512, 2), (512, 512, 1)]);
-        assert_eq!(windows.hot(2, 4, KIND).len(), 1);
+        assert_eq!(extents(&windows.hot(2), 4, KIND).len(), 1);
     }
 
     #[test]
@@ -180,11 +205,10 @@ mod tests {
             addresses: 0..pages * PAGE_BYTES,
             is_huge: false,
         }];
-        windows.add(&all);
-        windows.add(&all);
+        windows.add(&all, 1);
+        windows.add(&all, 1);
         assert!(windows.overflow);
-        let kept: u64 = windows
-            .hot(2, 4, KIND)
+        let kept: u64 = extents(&windows.hot(2), 4, KIND)
             .iter()
             .map(|extent| extent.place.pages())
             .sum();
