@@ -23,10 +23,6 @@ use super::{DamonError, Places};
 const REGIONS: Range<u64> = 10..1000;
 /// Regions of one reading that are looked at: more than there can be.
 const REGIONS_READ_MAX: usize = 4096;
-/// The shortest time between two looks at a page.
-const SAMPLE_MIN: Duration = Duration::from_millis(1);
-/// Looks in one aggregation interval, DAMON's own default.
-const LOOKS: u32 = 20;
 
 /// What is watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +31,8 @@ pub(crate) enum Watched {
     Frames(Vec<Range<u64>>),
     /// A process.
     Process(u32),
+    /// Ranges of addresses of a process.
+    Addresses(u32, Vec<Range<u64>>),
 }
 
 /// How it is watched.
@@ -58,15 +56,6 @@ pub(crate) enum Shown {
 }
 
 impl Attributes {
-    /// With an aggregation interval close to this.
-    pub(crate) fn of_epoch(epoch: Duration, threshold: u64) -> Attributes {
-        Attributes {
-            sample: (epoch / LOOKS).max(SAMPLE_MIN),
-            looks: LOOKS,
-            shown: Shown::Hot(threshold.clamp(1, LOOKS.into())),
-        }
-    }
-
     /// Looks in an aggregation interval that must find an access.
     pub(crate) fn threshold(&self) -> u64 {
         match self.shown {
@@ -100,7 +89,7 @@ pub(crate) struct Monitor {
     regions: PathBuf,
     attributes: Attributes,
     /// Dropped after it was switched off.
-    worker: Worker,
+    _worker: Worker,
 }
 
 impl Monitor {
@@ -125,31 +114,12 @@ impl Monitor {
             state: ControlFile::to_write(&folder.join("state"))?,
             regions: context.join("schemes/0/tried_regions"),
             attributes,
-            worker,
+            _worker: worker,
         };
         match monitor.state.write("on") {
             Err(error) if control::is_busy(&error) => Err(DamonError::Busy(error)),
             result => Ok(result.map(|()| monitor)?),
         }
-    }
-
-    pub(crate) fn attributes(&self) -> &Attributes {
-        &self.attributes
-    }
-
-    /// Whether it watches still: it ends with its process, or when somebody switches it off.
-    pub(crate) fn is_on(&self) -> bool {
-        sysfs_file::text(&self.state_path).is_ok_and(|state| state == "on")
-    }
-
-    /// Sets other attributes, which DAMON takes over while it runs.
-    pub(crate) fn retune(&mut self, attributes: Attributes) -> Result<(), DamonError> {
-        let context = self.worker.folder().join("contexts/0");
-        set_intervals(&context, &attributes)?;
-        set_threshold(&context.join("schemes/0"), &attributes)?;
-        self.state.write("commit")?;
-        self.attributes = attributes;
-        Ok(())
     }
 
     /// The regions that are shown of the last aggregation interval; waits for its end.
@@ -202,6 +172,7 @@ fn set_watched(context: &Path, watched: &Watched) -> Result<(), DamonError> {
     let operations = match watched {
         Watched::Frames(_) => "paddr",
         Watched::Process(_) => "vaddr",
+        Watched::Addresses(..) => "fvaddr",
     };
     // Newer kernels say what DAMON can work on.
     if let Ok(found) = sysfs_file::text(&context.join("avail_operations"))
@@ -213,20 +184,23 @@ fn set_watched(context: &Path, watched: &Watched) -> Result<(), DamonError> {
     control::write(&context.join("operations"), operations)?;
     control::write(&context.join("targets/nr_targets"), "1")?;
     let target = context.join("targets/0");
-    match watched {
-        Watched::Process(process_id) => {
-            control::write(&target.join("pid_target"), &process_id.to_string())?;
-        }
-        Watched::Frames(ranges) => {
-            let regions = target.join("regions");
-            control::write(&regions.join("nr_regions"), &ranges.len().to_string())?;
-            for (number, range) in ranges.iter().enumerate() {
-                let region = regions.join(number.to_string());
-                for (name, frame) in [("start", range.start), ("end", range.end)] {
-                    let address = frame.saturating_mul(PAGE_BYTES);
-                    control::write(&region.join(name), &address.to_string())?;
-                }
-            }
+    if let Watched::Process(process_id) | Watched::Addresses(process_id, _) = watched {
+        control::write(&target.join("pid_target"), &process_id.to_string())?;
+    }
+    let bytes = |range: &Range<u64>| {
+        range.start.saturating_mul(PAGE_BYTES)..range.end.saturating_mul(PAGE_BYTES)
+    };
+    let ranges = match watched {
+        Watched::Process(_) => Vec::new(),
+        Watched::Addresses(_, ranges) => ranges.clone(),
+        Watched::Frames(ranges) => ranges.iter().map(bytes).collect(),
+    };
+    let regions = target.join("regions");
+    control::write(&regions.join("nr_regions"), &ranges.len().to_string())?;
+    for (number, range) in ranges.iter().enumerate() {
+        let region = regions.join(number.to_string());
+        for (name, address) in [("start", range.start), ("end", range.end)] {
+            control::write(&region.join(name), &address.to_string())?;
         }
     }
     Ok(())
@@ -240,7 +214,7 @@ fn set_attributes(
     set_intervals(context, attributes)?;
     let update_us = match watched {
         Watched::Frames(_) => MARK_UPDATE_US,
-        Watched::Process(_) => MARK_WATCH_US,
+        Watched::Process(_) | Watched::Addresses(..) => MARK_WATCH_US,
     };
     let folder = context.join("monitoring_attrs");
     control::write(&folder.join("intervals/update_us"), &update_us.to_string())?;

@@ -116,10 +116,11 @@ impl Shape {
         is_alone.then_some(strays)
     }
 
-    /// What these windows tell, beside those of a quarter of their length. `is_last` when no more will be added.
-    pub(super) fn groups(&self, short: &Shape, is_last: bool) -> Groups {
+    /// What these windows tell, beside those of a quarter of their length where there are any. `is_last` when no more
+    /// will be added.
+    pub(super) fn groups(&self, short: Option<&Shape>, is_last: bool) -> Groups {
         let hot = self.from(LEAST);
-        let far_too_hot = short.in_nearly_all();
+        let far_too_hot = short.map_or(0, Shape::in_nearly_all);
         if far_too_hot * CHANCE_PART > hot {
             return Groups::TooLong;
         }

@@ -314,7 +314,7 @@ impl UserfaultfdSource {
         }
         let is_last = count >= WINDOWS * EPOCHS_MAX;
         let groups = match has_short {
-            true => windows.groups(&short, is_last),
+            true => windows.groups(Some(&short), is_last),
             false => Groups::Unclear,
         };
         match (groups, self.threshold) {
