@@ -22,6 +22,7 @@ mod scenarios;
 mod script;
 mod shell;
 mod signals;
+mod sources;
 mod targets;
 mod tools;
 mod userland;
