@@ -204,7 +204,8 @@ fn processes(guest: &mut Guest) -> Result<()> {
         "promote",
         &source,
         "--dry-run",
-        "--seconds=30",
+        "--until-stable",
+        "--seconds=100",
         "-o",
         "json",
     ];

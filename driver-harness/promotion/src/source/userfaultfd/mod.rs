@@ -10,8 +10,9 @@
 //! and get longer only until there is a group of pages that is in nearly all (`groups/`). A process may
 //! become faster afterwards, so that its cold pages are in nearly all windows too: each window is followed by one of
 //! a quarter of its length, and where pages are in nearly all of those, an epoch tells nothing and windows get
-//! shorter. What is told was accessed at most about five times less often than what is accessed most. A page is told
-//! when it was hot in two epochs, one after the other.
+//! shorter. What is told was accessed at most about five times less often than what is accessed most. Where windows
+//! cannot get shorter, as on a busy machine, pages in nearly all of the short ones are hot, and who is accessed more
+//! often cannot be known. A page is told when it was hot in two epochs, one after the other.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -54,8 +55,10 @@ const LATE_MAX: [u64; 2] = [5, 12];
 const LATENESS_PART: u64 = 16;
 /// So many short windows of an epoch tell enough.
 const SHORT_LEAST: u64 = 10;
-/// From a window to the next is twice its length.
+/// From a window to the next is twice its length, half of that more or less.
 const PERIOD_WINDOWS: u64 = 2;
+/// 2^32 divided by the golden ratio: multiples of it, modulo 2^32, lie as far from each other as can be.
+const GOLDEN_STEP: u32 = 0x9e37_79b9;
 
 /// A process's pages with their accessed bits, and the time.
 pub(super) trait AccessedBits: std::fmt::Debug + Send {
@@ -109,6 +112,8 @@ pub struct UserfaultfdSource {
     next_ns: u64,
     /// How long a window was to be slept through.
     wait_ns: u64,
+    /// Where in a range the last pause ended, in parts of 2^32.
+    step: u32,
     /// Of this epoch: the windows, and the short ones.
     windows: Windows,
     short: Windows,
@@ -178,6 +183,7 @@ impl UserfaultfdSource {
             began_ns: now_ns,
             next_ns: now_ns,
             wait_ns: 0,
+            step: 0,
             windows: Windows::default(),
             short: Windows::default(),
             judged: 0,
@@ -216,12 +222,20 @@ impl UserfaultfdSource {
                     self.short.add(&runs, length_ns);
                 }
                 self.phase = Phase::Pause;
-                let pause_ns = window_ns.saturating_mul(PERIOD_WINDOWS - 1);
-                let pause_ns = pause_ns.saturating_sub(window_ns / SHORT_PART);
-                self.next_ns = self.bits.now_ns().saturating_add(pause_ns);
+                self.next_ns = self.bits.now_ns().saturating_add(self.pause_ns());
                 Ok(self.judge())
             }
         }
+    }
+
+    /// How long the next pause is: never the same for long, or windows would keep step with a process that does
+    /// all it does in turn.
+    fn pause_ns(&mut self) -> u64 {
+        let window_ns = self.pace.window_ns();
+        let mean_ns = window_ns.saturating_mul(PERIOD_WINDOWS - 1) - window_ns / SHORT_PART;
+        self.step = self.step.wrapping_add(GOLDEN_STEP);
+        let part_ns = (u128::from(window_ns) * u128::from(self.step)) >> u32::BITS;
+        (mean_ns - window_ns / 2).saturating_add(u64::try_from(part_ns).unwrap_or(window_ns))
     }
 
     /// Begins a window of either kind.
@@ -307,12 +321,11 @@ impl UserfaultfdSource {
         let short = self.short.shape();
         let has_short = self.short.count >= SHORT_LEAST;
         let has_contrast = self.short.length_ns() * CONTRAST <= self.windows.length_ns();
-        let is_asked_for = self.threshold.is_some() && self.pace.is_wished();
-        if has_short && !has_contrast && !is_asked_for {
+        if has_short && !has_contrast && !self.is_asked_for() {
             self.note_late();
             return None;
         }
-        let is_last = count >= WINDOWS * EPOCHS_MAX;
+        let is_last = self.is_last();
         let groups = match has_short {
             true => windows.groups(Some(&short), is_last),
             false => Groups::Unclear,
@@ -320,7 +333,7 @@ impl UserfaultfdSource {
         match (groups, self.threshold) {
             (_, Some(least)) if self.pace.is_wished() => return self.tell(least),
             (Groups::TooShort, _) => self.lengthen(),
-            (Groups::TooLong, _) => self.shorten(),
+            (Groups::TooLong, _) => return self.shorten(),
             (Groups::Apart { least }, None) => return self.tell(least),
             (_, Some(least)) if has_short => return self.tell(least),
             _ if is_last => {
@@ -332,43 +345,52 @@ impl UserfaultfdSource {
         None
     }
 
-    /// Ends an epoch in which pages were hot that `least` windows found accessed: tells those that were hot in the
-    /// one before, too.
+    /// Ends an epoch in which pages were hot that `least` windows found accessed.
     fn tell(&mut self, least: u64) -> Option<Report> {
         let hot = self.windows.hot(least);
-        let overflow = self.windows.overflow;
-        let begin_ns = self.epoch_begin_ns;
-        let short = std::mem::take(&mut self.short);
-        self.windows = Windows::default();
-        self.judged = 0;
-        let is_asked_for = self.threshold.is_some() && self.pace.is_wished();
-        let told = match self.before.take() {
-            _ if is_asked_for => {
-                self.earliest_ns = begin_ns;
-                hot.clone()
-            }
-            Some(mut before) => {
-                before.short.extend(&short);
-                if before.short.shape().are_too_long(hot.len() as u64) {
-                    self.shorten();
-                    return None;
-                }
-                let both = hot.iter().filter(|(unit, _)| before.hot.contains_key(unit));
-                both.map(|(&unit, &hits)| (unit, hits)).collect()
-            }
-            None => BTreeMap::new(),
-        };
+        if self.is_asked_for() {
+            self.earliest_ns = self.epoch_begin_ns;
+            return Some(self.end_epoch(hot.clone(), &hot));
+        }
+        let are_too_long = self.before.as_ref().is_some_and(|before| {
+            let short = before.short.shape_with(&self.short);
+            short.are_too_long(hot.len() as u64)
+        });
+        match are_too_long {
+            true => self.shorten(),
+            false => Some(self.tell_hot_twice(hot)),
+        }
+    }
+
+    /// Somebody wished for the length of windows and for how many of them make a page hot.
+    fn is_asked_for(&self) -> bool {
+        self.threshold.is_some() && self.pace.is_wished()
+    }
+
+    /// Ends an epoch in which these pages were hot: tells those that were in the one before, too.
+    fn tell_hot_twice(&mut self, hot: BTreeMap<Unit, u64>) -> Report {
+        let before = self.before.take().map(|before| before.hot);
+        let before = before.unwrap_or_default();
+        let both = hot.iter().filter(|(unit, _)| before.contains_key(unit));
+        let told = both.map(|(&unit, &hits)| (unit, hits)).collect();
+        self.end_epoch(hot, &told)
+    }
+
+    fn end_epoch(&mut self, hot: BTreeMap<Unit, u64>, told: &BTreeMap<Unit, u64>) -> Report {
+        let windows = std::mem::take(&mut self.windows);
         let report = Report {
-            extents: windows::extents(&told, self.process_id, self.facts.counts),
+            extents: windows::extents(told, self.process_id, self.facts.counts),
             lost: Lost {
-                overflow,
+                overflow: windows.overflow,
                 ..Lost::default()
             },
             ..self.nothing()
         };
-        self.earliest_ns = begin_ns;
+        self.earliest_ns = self.epoch_begin_ns;
+        let short = std::mem::take(&mut self.short);
         self.before = Some(Before { hot, short });
-        Some(report)
+        self.judged = 0;
+        report
     }
 
     fn lengthen(&mut self) {
@@ -379,12 +401,27 @@ impl UserfaultfdSource {
         }
     }
 
-    fn shorten(&mut self) {
-        self.log("pages that are accessed less often are in many windows too");
-        match self.pace.shorten() {
-            true => self.take_window(),
-            false => self.forget(),
+    /// Windows are too long. Where no shorter ones can be had, the short ones tell which pages are hot.
+    fn shorten(&mut self) -> Option<Report> {
+        if self.pace.shorten() {
+            self.log("pages that are accessed less often are in many windows too");
+            self.take_window();
+            return None;
         }
+        if let Groups::Apart { least } = self.short.shape().groups(None, true) {
+            let hot = self.windows.among(&self.short.hot(least));
+            return Some(self.tell_hot_twice(hot));
+        }
+        if self.is_last() {
+            self.log("pages that are accessed less often are in many short windows too");
+            self.forget();
+        }
+        None
+    }
+
+    /// No more windows are added to an epoch.
+    fn is_last(&self) -> bool {
+        self.windows.count >= WINDOWS * EPOCHS_MAX
     }
 
     /// Takes over another length of windows.

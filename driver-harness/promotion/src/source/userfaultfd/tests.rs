@@ -325,17 +325,46 @@ fn neither_are_they_among_many() {
 }
 
 /// A busy machine wakes sleepers up some milliseconds late, half of the time.
-#[test]
-fn a_busy_machine_makes_no_page_hot() {
+fn busy() -> impl FnMut() -> Vec<u64> {
     let mut random = Random::default();
-    let mut late = || {
+    move || {
         let late = (0..997).map(|_| match random.below(2) {
             0 => 0,
             _ => random.below(8_000_000),
         });
         late.collect()
-    };
-    all_rates((128, 600), &[3.0, 8.0, 20.0, 60.0], 4, &mut late);
+    }
+}
+
+#[test]
+fn a_busy_machine_makes_no_page_hot() {
+    all_rates((128, 600), &[3.0, 8.0, 20.0, 60.0], 4, &mut busy());
+}
+
+/// Pages that are accessed in each of the shortest windows that there are.
+const OFTEN: [f64; 4] = [500.0, 5000.0, 20_000.0, 100_000.0];
+
+#[test]
+fn pages_that_are_accessed_all_the_time_are_told_on_a_busy_machine_too() {
+    let mut busy = busy();
+    for (per_second, in_turn) in OFTEN
+        .into_iter()
+        .flat_map(|rate| [(rate, false), (rate, true)])
+    {
+        for (hot, pages, late) in [(64, 64, busy()), (64, 64, Vec::new()), (128, 600, busy())] {
+            let made = Made {
+                hot,
+                pages,
+                per_second,
+                // Cold pages are accessed 20 times in a second.
+                ratio: per_second / 20.0,
+                in_turn,
+            };
+            let process = made.process();
+            process.lock().unwrap().late_ns = late;
+            made.is_told(&process, &mut source(&process), 20_000_000_000);
+        }
+    }
 }
 
 /// What was hot stays hot, and what was not does not become it, when all gets faster or slower.

@@ -56,13 +56,22 @@ impl Windows {
         Shape::of(self.count, self.hits.values().copied())
     }
 
-    /// Adds what other windows found.
-    pub(super) fn extend(&mut self, others: &Windows) {
-        self.count += others.count;
-        self.total_ns = self.total_ns.saturating_add(others.total_ns);
-        for (&unit, &hits) in &others.hits {
-            *self.hits.entry(unit).or_default() += hits;
+    /// How often pages were accessed in these and others.
+    pub(super) fn shape_with(&self, others: &Windows) -> Shape {
+        let mut hits = self.hits.clone();
+        for (&unit, &more) in &others.hits {
+            *hits.entry(unit).or_default() += more;
         }
+        Shape::of(self.count + others.count, hits.into_values())
+    }
+
+    /// How many windows found these accessed, of those that any did.
+    pub(super) fn among(&self, units: &BTreeMap<Unit, u64>) -> BTreeMap<Unit, u64> {
+        let known = self
+            .hits
+            .iter()
+            .filter(|(unit, _)| units.contains_key(unit));
+        known.map(|(&unit, &hits)| (unit, hits)).collect()
     }
 
     /// What at least `threshold` windows found accessed, and how many did.
