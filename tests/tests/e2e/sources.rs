@@ -19,8 +19,9 @@ const STREAM: &str = "/run/stream.jsonl";
 const PAGES: [&str; 2] = ["--pages=4096", "--hot-pages=512"];
 /// So few that a guest visits each of them often.
 const FEW_PAGES: [&str; 2] = ["--pages=1024", "--hot-pages=128"];
-/// How often a condition is looked at in one request.
-const LOOKS: u32 = 20;
+/// How often a condition is looked at in one request, and how far apart: each look takes time from those that watch.
+const LOOKS: u32 = 4;
+const PAUSE_SECONDS: u32 = 4;
 
 #[test]
 fn each_source_finds_the_hot_pages_and_no_others() -> Result<()> {
@@ -226,7 +227,7 @@ impl Promotion {
         let process_id = self.process_id;
         let script = format!(
             "for look in $(seq {LOOKS}); do if {condition}; then exit 0; fi; kill -0 {process_id} || exit 2; \
-             sleep 0.5; done; exit 1"
+             sleep {PAUSE_SECONDS}; done; exit 1"
         );
         loop {
             match guest
