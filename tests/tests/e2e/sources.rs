@@ -129,7 +129,7 @@ fn several_at_once(guest: &mut Guest) -> Result<()> {
     // Slow enough that pages are left for both.
     let promotion = Promotion::start(
         guest,
-        &[&sources[..], &["--max-pages-per-second=4"]].concat(),
+        &[&sources[..], &["--max-pages-per-second=1"]].concat(),
     )?;
     let both =
         format!("grep '\"e\":\"moved\"' {LEDGER} | grep -q '\"origin\":\\[\"[^]]*,[^]]*\\]'");
@@ -236,7 +236,10 @@ impl Promotion {
             {
                 0 => return Ok(()),
                 1 => {}
-                _ => bail!("The promotion ended before `{condition}` was true"),
+                _ => {
+                    let output = guest.wait(process_id, PROGRAM_TIMEOUT)?;
+                    bail!("The promotion ended before `{condition}` was true: {output:?}")
+                }
             }
         }
     }

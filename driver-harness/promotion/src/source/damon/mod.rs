@@ -35,6 +35,8 @@ const SAMPLE_MIN: Duration = Duration::from_millis(1);
 const BUSY_SAMPLE_MAX: Duration = Duration::from_millis(128);
 /// Looks of one question.
 const LOOKS: u64 = 20;
+/// With more answers in a row that come too late looks must be further apart.
+const LATE_MAX: u32 = 3;
 /// Questions about the same pages.
 const QUESTIONS_MAX: u64 = 4;
 /// Pages that are asked for in one round, and in one question: half of the regions that DAMON keeps apart.
@@ -65,6 +67,8 @@ struct Round {
     units: Vec<Unit>,
     /// Looks that each page had.
     count: u64,
+    /// Answers in a row that came too late; such a question is asked again.
+    late: u32,
     hits: BTreeMap<Unit, u64>,
 }
 
@@ -86,6 +90,7 @@ impl Round {
             questions: apart(&units),
             units,
             count: 0,
+            late: 0,
             hits: BTreeMap::new(),
         }
     }
@@ -159,9 +164,14 @@ impl DamonSource {
         if let Some(units) = round.questions.pop() {
             match self.looks.look(&units, sample, stop)? {
                 Some(found) => {
+                    round.late = 0;
                     for (unit, more) in found {
                         *round.hits.entry(unit).or_default() += more;
                     }
+                }
+                None if round.late < LATE_MAX => {
+                    round.late += 1;
+                    round.questions.push(units);
                 }
                 None => {
                     self.round = None;
