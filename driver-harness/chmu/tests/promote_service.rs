@@ -144,7 +144,7 @@ fn where_nothing_runs_a_sentence_says_so() {
 
 #[test]
 fn each_way_to_be_told_to_stop_is_a_clean_end() {
-    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
         let mut run = Run::start(&["--metrics", "m.prom", "--ledger", "ledger"], |_, _| {});
         run.wait_for(has_moved);
         run.signal(signal);

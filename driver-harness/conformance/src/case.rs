@@ -4,6 +4,17 @@
 use crate::bench::Bench;
 use crate::outcome::Outcome;
 
+/// How much of a device must be found before a case can run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Its configuration space.
+    Function,
+    /// The headers of its CHMU blocks.
+    Blocks,
+    /// An instance.
+    Instance,
+}
+
 /// One case: a name and what it does with a device.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
@@ -13,11 +24,18 @@ pub struct Case {
     pub explanation: &'static str,
     /// It reads registers only.
     pub reads_only: bool,
+    /// What it looks at.
+    pub reach: Reach,
     /// Runs it. All instances are disabled and reset before.
     pub run: fn(&mut Bench<'_>) -> Outcome,
 }
 
 impl Case {
+    /// The same, also where no more than this can be found of a device.
+    pub const fn within(self, reach: Reach) -> Case {
+        Case { reach, ..self }
+    }
+
     /// The part of the name that it shares with cases about the same thing.
     pub fn area(&self) -> &'static str {
         area(self.name)
@@ -39,6 +57,7 @@ pub const fn case(
         name,
         explanation,
         reads_only: false,
+        reach: Reach::Instance,
         run,
     }
 }
@@ -53,6 +72,7 @@ pub const fn reading_case(
         name,
         explanation,
         reads_only: true,
+        reach: Reach::Instance,
         run,
     }
 }

@@ -13,7 +13,7 @@ use super::bench::{Bench, BlockPlace, InstancePlace, OPERATION_WAIT};
 use super::catalogue::{Catalogue, Requirement};
 use super::judge::{Verdict, judge};
 use super::subject::Subject;
-use crate::case::Case;
+use crate::case::{Case, Reach};
 use crate::guard::{Guard, Halt, Watch};
 use crate::outcome::{Skip, Stop};
 use crate::restore::{keep, restore};
@@ -76,6 +76,19 @@ pub enum RunError {
          program, or disable the instance, and run again"
     )]
     InUse {
+        /// The device.
+        device: String,
+        /// The block.
+        block: usize,
+        /// The instance.
+        instance: u8,
+    },
+    /// Nothing answers.
+    #[error(
+        "Instance {instance} of CHMU block {block} of {device} reads as all ones: its memory is not decoded, or the \
+         device is gone"
+    )]
+    Silent {
         /// The device.
         device: String,
         /// The block.
@@ -174,8 +187,11 @@ pub fn run(
     options: &RunOptions<'_>,
     mut progress: impl FnMut(&CaseResult),
 ) -> Result<Vec<CaseResult>, RunError> {
-    let blocks = read_blocks(subject, blocks)?;
-    let under_test = choose_instance(subject, &blocks, options.instance)?;
+    let (blocks, found) = find(subject, blocks, options.instance)?;
+    let (under_test, reach) = match &found {
+        Ok(place) => (*place, Reach::Instance),
+        Err((reach, _)) => (InstancePlace::NONE, *reach),
+    };
     let catalogue = Catalogue::load().map_err(|error| RunError::Quiet(error.to_string()))?;
     let identity = identity(subject.transport())?;
     let watch = Watch::new(options.stop, options.log_accesses);
@@ -200,7 +216,10 @@ pub fn run(
         let requirements: Vec<&Requirement> = catalogue.checked_by(case.name).collect();
         let start = Instant::now();
         watch.begin_case(options.case_budget);
-        let mut verdict = run_case(&mut bench, case, &requirements, options, &mut unrest);
+        let mut verdict = match case.reach <= reach {
+            true => run_case(&mut bench, case, &requirements, options, &mut unrest),
+            false => out_of_reach(),
+        };
         match watch.end_case() {
             Some(Halt::Stopped) => {
                 early = Some(EarlyEnd::Stopped(case.name));
@@ -242,14 +261,25 @@ pub fn run(
         reason.push_str(NOTHING_PUT_BACK);
         left.clear();
     }
-    match early.is_none() && left.is_empty() {
-        true => Ok(results),
-        false => Err(RunError::Ended {
+    if early.is_some() || !left.is_empty() {
+        return Err(RunError::Ended {
             early,
             left,
             results,
-        }),
+        });
     }
+    match found {
+        // Why there is nothing to test is said by no case.
+        Err((_, error)) if !results.iter().any(|result| result.verdict.is_failure()) => Err(error),
+        _ => Ok(results),
+    }
+}
+
+fn out_of_reach() -> Verdict {
+    Verdict::Skipped(Skip {
+        reason: "no instance of a CHMU can be reached".into(),
+        unlocked_by: None,
+    })
 }
 
 /// Vendor and device as configuration space has them, by which a device is known not to be there any more.
@@ -325,39 +355,45 @@ fn rest(bench: &mut Bench<'_>, case: &Case, unrest: &mut Option<String>) -> Resu
     }
 }
 
-fn read_blocks(subject: &dyn Subject, blocks: &[BarOffset]) -> Result<Vec<BlockPlace>, RunError> {
-    let transport = subject.transport();
-    if blocks.is_empty() {
-        return Err(RunError::NoBlock(transport.device().to_owned()));
-    }
-    let read = |(block, start): (usize, &BarOffset)| BlockPlace::read(transport, block, *start);
-    Ok(blocks
-        .iter()
-        .enumerate()
-        .map(read)
-        .collect::<Result<_, _>>()?)
-}
+/// The blocks, and the instance to test; without one how far a device can be looked at, and why no further.
+type Found = (Vec<BlockPlace>, Result<InstancePlace, (Reach, RunError)>);
 
-fn choose_instance(
+fn find(
     subject: &dyn Subject,
-    blocks: &[BlockPlace],
+    blocks: &[BarOffset],
     wanted: Option<(usize, u8)>,
-) -> Result<InstancePlace, RunError> {
-    let mut all = blocks.iter().flat_map(BlockPlace::instances);
-    match wanted {
-        None => all
-            .next()
-            .ok_or_else(|| RunError::NoBlock(subject.transport().device().to_owned())),
-        Some((block, instance)) => all
+) -> Result<Found, RunError> {
+    let transport = subject.transport();
+    let no_block = || RunError::NoBlock(transport.device().to_owned());
+    let read = |(block, start): (usize, &BarOffset)| BlockPlace::read(transport, block, *start);
+    let read: Result<Vec<_>, _> = blocks.iter().enumerate().map(read).collect();
+    let blocks = match read {
+        Ok(blocks) if !blocks.is_empty() => blocks,
+        Ok(blocks) => return Ok((blocks, Err((Reach::Function, no_block())))),
+        Err(error) => return Ok((Vec::new(), Err((Reach::Function, error.into())))),
+    };
+    let mut all = blocks.iter().flat_map(BlockPlace::instances).peekable();
+    let found = match (all.peek().copied(), wanted) {
+        (None, _) => Err((Reach::Blocks, no_block())),
+        (Some(first), None) => Ok(first),
+        (Some(_), Some((block, instance))) => Ok(all
             .find(|place| (place.block, place.instance) == (block, instance))
-            .ok_or(RunError::NoInstance { block, instance }),
-    }
+            .ok_or(RunError::NoInstance { block, instance })?),
+    };
+    Ok((blocks, found))
 }
 
 fn refuse_a_device_in_use(bench: &mut Bench<'_>) -> Result<(), RunError> {
     for place in bench.instances() {
         let transport = bench.subject().transport();
         let status = transport.read(place.start.plus(offset::STATUS), Width::Eight)?;
+        if status == u64::MAX {
+            return Err(RunError::Silent {
+                device: transport.device().to_owned(),
+                block: place.block,
+                instance: place.instance,
+            });
+        }
         if Status::from(status).enabled() {
             return Err(RunError::InUse {
                 device: transport.device().to_owned(),

@@ -81,6 +81,7 @@ pub(crate) fn fill_levels(device: &DeviceProcess, write: Option<u64>) -> Result<
         access: None,
         clock: None,
         position: None,
+        tee_windows: Vec::new(),
         read_only: false,
     })?;
     let transport = subject.transport();
@@ -109,7 +110,7 @@ fn device() -> Result<DeviceProcess> {
 
 #[test]
 fn a_signal_ends_the_run_and_every_instance_is_put_back() -> Result<()> {
-    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
+    for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT] {
         let device = device()?;
         let before = fill_levels(&device, Some(5))?;
         assert_eq!(before, [5, 6, 7, 8, 9]);

@@ -52,12 +52,14 @@ pub(crate) enum TheClock {
 struct Use {
     manual_clock: bool,
     read_only: bool,
+    tee_windows: &'static [u8],
 }
 
 impl Use {
     const MANUAL: Self = Self {
         manual_clock: true,
         read_only: false,
+        tee_windows: &[],
     };
 }
 
@@ -92,6 +94,15 @@ impl Device {
         Self::start_config(&format!("memory = \"512M\"\n{blocks}"), ALONE, &[], usage)
     }
 
+    /// Starts a device with this configuration file, whose windows of these numbers are for TEE requests.
+    pub(crate) fn start_with_tee(config: &str, tee_windows: &'static [u8]) -> Result<Self> {
+        let usage = Use {
+            tee_windows,
+            ..Use::MANUAL
+        };
+        Self::start_config(config, ALONE, &[], usage)
+    }
+
     /// Starts a device whose clock runs.
     pub(crate) fn start_running(profile: &str) -> Result<Self> {
         let running = Use {
@@ -112,6 +123,7 @@ impl Device {
         Use {
             manual_clock,
             read_only,
+            tee_windows,
         }: Use,
     ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -130,6 +142,7 @@ impl Device {
             access: Some(process.access_socket()),
             clock: manual_clock.then(|| process.clock_socket()),
             position: (share.ways > 1).then_some(share.position),
+            tee_windows: tee_windows.to_vec(),
             read_only,
         })?;
         Ok(Self { subject, process })

@@ -101,6 +101,57 @@ impl Odd {
     }
 }
 
+/// A window for everybody and one for TEE requests, and instances that track the former only, and both.
+const WITH_TEE: &str = "memory = \"1G\"
+[[decoder]]
+size = \"512M\"
+[[decoder]]
+base = 0x180000000
+size = \"512M\"
+tee = true
+[[block]]
+[[block.instance]]
+trackable_requests = [\"non-tee-read-write\"]
+[[block.instance]]
+";
+
+/// Which window is for TEE requests no register tells, but whoever runs the suite may.
+#[test]
+fn a_tee_window_that_is_named_is_used_for_tee_requests() -> Result<()> {
+    for instance in [0, 1] {
+        for strict in [false, true] {
+            let mut device = Device::start_with_tee(WITH_TEE, &[1])?;
+            let options = RunOptions {
+                instance: Some((0, instance)),
+                strict,
+                narrow_accesses: true,
+                ..RunOptions::default()
+            };
+            let results = run_on(&mut device.subject, &short_cases(), &options)?;
+            assert_eq!(failures(&results), [], "{instance}, strict {strict}");
+            let ran = ran(&results);
+            for (case, tracker) in [
+                ("filter/non-tee-leaves-tee-out", 0),
+                ("filter/all-includes-tee", 1),
+            ] {
+                assert_eq!(
+                    ran.contains(&case),
+                    tracker <= instance,
+                    "{case}, {instance}"
+                );
+            }
+        }
+    }
+    let error = Device::start_with_tee(WITH_TEE, &[2])
+        .map(drop)
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("There is no window 2"),
+        "{error}"
+    );
+    Ok(())
+}
+
 fn cases_of(areas: &[&str]) -> Vec<Case> {
     let areas: Vec<_> = areas.iter().map(|&area| area.to_owned()).collect();
     cases::matching(&areas)

@@ -90,6 +90,7 @@ fn a_position_that_no_register_tells_is_asked_for() -> Result<()> {
         access: Some(process.access_socket()),
         clock: None,
         position: None,
+        tee_windows: Vec::new(),
         read_only: false,
     });
     let error = connected.map(drop).unwrap_err();

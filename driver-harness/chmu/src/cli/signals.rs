@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use chmu_machine::stop::{StopFlag, is_ignored};
 use chmu_machine::wait;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::{flag, low_level};
 
 /// Whoever waits for something that no descriptor tells of looks for a signal this often.
 pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
-/// From its creation on no SIGTERM, SIGINT, SIGHUP, SIGUSR1 or SIGUSR2 ends the process. An inherited ignore
-/// of SIGINT or SIGHUP stays.
+/// From its creation on no SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1 or SIGUSR2 ends the process. An inherited
+/// ignore of SIGINT, SIGHUP or SIGQUIT stays.
 ///
 /// A pipe wakes who sleeps: kernels without networks have pipes, too.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ pub(super) struct Signals {
 impl Signals {
     pub(super) fn catch() -> io::Result<Signals> {
         let stop = StopFlag::new()?;
-        for signal in [SIGTERM, SIGINT, SIGHUP] {
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
             // A program behind nohup outlives its terminal, and a script's in the background its Ctrl-C.
             if signal != SIGTERM && is_ignored(signal)? {
                 continue;
@@ -57,7 +57,7 @@ impl Signals {
         })
     }
 
-    /// Raised by SIGTERM, SIGINT and SIGHUP.
+    /// Raised by SIGTERM, SIGINT, SIGHUP and SIGQUIT.
     pub(super) fn stop(&self) -> &StopFlag {
         &self.stop
     }

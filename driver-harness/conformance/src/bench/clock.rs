@@ -20,6 +20,8 @@ use crate::outcome::{Stop, skip};
 
 /// What it ends with when the machine is slow.
 const LONGEST_EPOCH: Duration = Duration::from_millis(6400);
+/// After a reset a function answers within this (PCIe r6.0 6.6.2: 100 ms, and up to a second of "retry").
+const READY_WAIT: Duration = Duration::from_secs(1);
 /// Between two looks at a list or a status.
 const LISTING_STEP: Duration = Duration::from_millis(1);
 
@@ -162,6 +164,19 @@ impl Bench<'_> {
             }
             self.pass(LISTING_STEP)?;
         }
+    }
+
+    /// Waits until the function answers after a reset, as the first header no longer reads as all ones; at most
+    /// [`READY_WAIT`].
+    pub fn await_answers(&mut self) -> Result<(), Stop> {
+        let Some(header) = self.blocks.first().map(|block| block.start) else {
+            return Ok(());
+        };
+        let deadline = self.now() + READY_WAIT;
+        while self.read_at(header, Width::Eight)? == u64::MAX && self.now() < deadline {
+            self.pass(LISTING_STEP)?;
+        }
+        Ok(())
     }
 
     /// Between which two moments the first epoch of the instance under test began, as long as no end

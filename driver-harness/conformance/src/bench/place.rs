@@ -67,3 +67,12 @@ pub struct InstancePlace {
     /// Its first register.
     pub start: BarOffset,
 }
+
+impl InstancePlace {
+    /// Stands where there is no instance; the cases that run then look at none.
+    pub(crate) const NONE: Self = Self {
+        block: 0,
+        instance: 0,
+        start: BarOffset { bar: 0, offset: 0 },
+    };
+}

@@ -69,7 +69,7 @@ impl Bench<'_> {
             (false, _) => Ok(ranges),
             (true, true) => skip_until(
                 "the traffic source has no TEE requests",
-                "--transport in-process, which alone makes them",
+                "--transport in-process, or socket and --tee-window",
             ),
             (true, false) => skip_until(
                 "the traffic source reaches nothing of the device's memory",

@@ -5,7 +5,7 @@ use chmu_driver::transport::{BarOffset, Width};
 use chmu_spec::chmu::{BLOCK_HEADER_BYTES, BLOCK_VERSION, INSTANCE_REGISTERS_BYTES, offset};
 
 use crate::bench::Bench;
-use crate::case::{Case, case, reading_case};
+use crate::case::{Case, Reach, case, reading_case};
 use crate::outcome::{Outcome, Passed, Stop, each, expect, expect_bits, expect_equal, fail};
 
 pub(super) const CASES: &[Case] = &[
@@ -13,47 +13,56 @@ pub(super) const CASES: &[Case] = &[
         "discovery/locator-present",
         "Looks through the extended capabilities for the Register Locator.",
         locator_present,
-    ),
+    )
+    .within(Reach::Function),
     reading_case(
         "discovery/block-listed",
         "Counts the Register Locator's entries with block id 5.",
         block_listed,
-    ),
+    )
+    .within(Reach::Function),
     reading_case(
         "discovery/bar-exists",
         "Asks for the size of each BAR that a CHMU entry names.",
         bar_exists,
-    ),
+    )
+    .within(Reach::Function),
     reading_case(
         "discovery/block-inside-bar",
         "Compares header, instance count and instance length with the size of the BAR.",
         block_inside_bar,
-    ),
+    )
+    .within(Reach::Function),
     reading_case(
         "discovery/entries-distinct",
         "Compares the places of all Register Locator entries.",
         entries_distinct,
-    ),
+    )
+    .within(Reach::Function),
     reading_case(
         "discovery/block-version",
         "Reads the version in each block header.",
         block_version,
-    ),
+    )
+    .within(Reach::Blocks),
     reading_case(
         "discovery/instances-present",
         "Reads the instance count in each block header.",
         instances_present,
-    ),
+    )
+    .within(Reach::Blocks),
     reading_case(
         "discovery/instance-length",
         "Reads the instance length in each block header.",
         instance_length,
-    ),
+    )
+    .within(Reach::Blocks),
     reading_case(
         "discovery/header-reserved",
         "Reads the bits of each block header that have no meaning.",
         header_reserved,
-    ),
+    )
+    .within(Reach::Blocks),
     case(
         "discovery/header-read-only",
         "Writes zeros and ones to each block header and reads it back.",
@@ -221,6 +230,18 @@ fn bar_exists(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn block_inside_bar(bench: &mut Bench<'_>) -> Outcome {
+    // Where a header lies outside, nothing more can be read of any block.
+    each(chmu_blocks(bench)?, |place| {
+        let Ok(size) = bench.subject().transport().bar_bytes(place.bar) else {
+            return Ok(());
+        };
+        expect(
+            place.plus(BLOCK_HEADER_BYTES).offset <= size || size == 0,
+            format!("place of a CHMU header in BAR{}", place.bar),
+            format!("{:#x}", place.offset),
+            format!("{:#x} at most", size.saturating_sub(BLOCK_HEADER_BYTES)),
+        )
+    })?;
     each(bench.blocks(), |block| {
         let length = u64::from(block.instance_length) * u64::from(block.instances);
         let end = block.start.plus(BLOCK_HEADER_BYTES + length).offset;

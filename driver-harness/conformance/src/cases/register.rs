@@ -6,6 +6,7 @@ use chmu_spec::chmu::{Configuration0, Mode, Status, offset};
 
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
+use crate::cases::reset::reset_function;
 use crate::outcome::{
     Findings, Outcome, Passed, Stop, each, expect_bits, expect_equal, expect_register, fail, skip,
 };
@@ -393,12 +394,7 @@ fn tail_read_only(bench: &mut Bench<'_>) -> Outcome {
 fn power_on_values(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     bench.configure(&setup)?;
-    if !bench.subject().reset_function().map_err(Stop::Broken)? {
-        return skip(format!(
-            "the {} path cannot reset the function",
-            bench.subject().path()
-        ));
-    }
+    reset_function(bench)?;
     let status = bench.status()?;
     let fields = [
         ("enabled", u16::from(status.enabled())),

@@ -40,10 +40,10 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// Resets the function; skips the case where the path cannot.
-fn reset_function(bench: &mut Bench<'_>) -> Result<(), Stop> {
+pub(super) fn reset_function(bench: &mut Bench<'_>) -> Result<(), Stop> {
     let path = bench.subject().path();
     match bench.subject().reset_function().map_err(Stop::Broken)? {
-        true => Ok(()),
+        true => bench.await_answers(),
         false => skip(format!("the {path} path cannot reset the function")),
     }
 }

@@ -27,7 +27,7 @@ pub fn to_xml(
 ) -> Result<String, quick_junit::SerializeError> {
     let mut report = Report::new(NAME);
     let mut run = TestSuite::new(NAME);
-    add_facts(&mut run, description);
+    add_facts(&mut run, description, |_| true);
     if let Some(problem) = ending.problem() {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
         status.set_message(problem);
@@ -42,7 +42,12 @@ pub fn to_xml(
         for results in instance.results.chunk_by(same_area) {
             let area = results.first().map_or("", |result| area(result.case));
             let mut suite = TestSuite::new(format!("{area} {name}"));
-            add_facts(&mut suite, description);
+            // What other instances can do would be repeated for each of up to 255.
+            let of_others = |fact: &str| {
+                fact.strip_prefix("instance ")
+                    .is_some_and(|one| !one.starts_with(&format!("{name} ")))
+            };
+            add_facts(&mut suite, description, |fact| !of_others(fact));
             suite.add_property(("instance", name.as_str()));
             let test_cases = results.iter().map(|result| {
                 let repeat = description.repeat(instance.instance, result.case);
@@ -57,8 +62,12 @@ pub fn to_xml(
     report.to_string()
 }
 
-fn add_facts(suite: &mut TestSuite, description: &RunDescription) {
-    for (name, value) in &description.facts {
+fn add_facts(
+    suite: &mut TestSuite,
+    description: &RunDescription,
+    is_wanted: impl Fn(&str) -> bool,
+) {
+    for (name, value) in description.facts.iter().filter(|(name, _)| is_wanted(name)) {
         suite.add_property((name.as_str(), value.as_str()));
     }
 }

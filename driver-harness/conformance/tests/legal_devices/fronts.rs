@@ -388,3 +388,39 @@ impl Front for Moved {
         self.layout.learn(device);
     }
 }
+
+/// Reads as all ones for so long after a reset of the function.
+#[derive(Debug)]
+pub(crate) struct SlowToWake {
+    takes_ns: u64,
+    /// When it is awake; nobody has reset it yet without.
+    awake_ns: Mutex<Option<u64>>,
+}
+
+impl SlowToWake {
+    pub(crate) fn new(takes_ns: u64) -> Self {
+        Self {
+            takes_ns,
+            awake_ns: Mutex::default(),
+        }
+    }
+}
+
+impl Front for SlowToWake {
+    fn read(&self, device: &InProcessDevice, place: BarOffset, width: Width) -> Outcome<u64> {
+        match device.clock_ns() < lock(&self.awake_ns).unwrap_or(0) {
+            true => Ok(part(u64::MAX, 0, width)),
+            false => device.read(place, width),
+        }
+    }
+
+    fn was_reset(&self, device: &InProcessDevice) {
+        let mut awake_ns = lock(&self.awake_ns);
+        let is_on = awake_ns.is_some();
+        *awake_ns = Some(if is_on {
+            device.clock_ns() + self.takes_ns
+        } else {
+            0
+        });
+    }
+}

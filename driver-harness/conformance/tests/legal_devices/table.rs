@@ -9,7 +9,7 @@ use chmu_spec::request::{RequestFilter, RequestFilters};
 use chmu_spec::unit_size::UnitSize;
 
 use crate::fronts::{
-    Factors, FixedRanges, Hardwired, Moved, Same, SlowTail, StatusWithInterrupts, Tail,
+    Factors, FixedRanges, Hardwired, Moved, Same, SlowTail, SlowToWake, StatusWithInterrupts, Tail,
 };
 
 /// What devices differ in from the model.
@@ -557,6 +557,21 @@ pub(crate) const LEGAL: &[Legal] = &[
         area: Area::Registers,
         front: || Box::new(StatusWithInterrupts::default()),
         surroundings: BY_HAND,
+        ..USUAL
+    },
+    Legal {
+        name: "all ones for 80 ms after a reset",
+        area: Area::Registers,
+        front: || Box::new(SlowToWake::new(80_000_000)),
+        strict: true,
+        ..USUAL
+    },
+    Legal {
+        name: "all ones for 900 ms after a reset, on a clock that is moved",
+        area: Area::Registers,
+        front: || Box::new(SlowToWake::new(900_000_000)),
+        surroundings: BY_HAND,
+        strict: true,
         ..USUAL
     },
 ];

@@ -107,6 +107,10 @@ pub(super) struct RunOptions {
     /// The device's position in interleaved windows, which its registers do not tell; needed where there are some.
     #[arg(long, value_name = "NUMBER", help_heading = "Socket")]
     pub(super) position: Option<u8>,
+    /// The number of an HDM decoder, from 0, whose window is accessed by TEE requests only, which no register tells;
+    /// given several times, there are several.
+    #[arg(long = "tee-window", value_name = "NUMBER", help_heading = "Socket")]
+    pub(super) tee_windows: Vec<u8>,
     /// The ready-made device [default: full].
     #[arg(long, value_name = "NAME", value_parser = profile, help_heading = "In-process")]
     pub(super) profile: Option<Profile>,
@@ -312,6 +316,9 @@ impl RunOptions {
         add("--access-socket", path(&self.access_socket), SOCKET);
         add("--clock-socket", path(&self.clock_socket), SOCKET);
         add("--position", number(self.position.map(u64::from)), SOCKET);
+        for window in &self.tee_windows {
+            add("--tee-window", Some(window.to_string()), SOCKET);
+        }
         let name = self.profile.map(|profile| profile.name().to_owned());
         add("--profile", name, IN_PROCESS);
         add("--ways", number(self.ways.map(u64::from)), IN_PROCESS);

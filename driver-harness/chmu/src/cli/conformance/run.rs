@@ -26,12 +26,12 @@ use chmu_conformance::report::{
 use chmu_conformance::run::{self, RunError, left_behind};
 use chmu_conformance::subject::Subject;
 use chmu_cxl::Profile;
-use chmu_driver::device::block_places;
+use chmu_driver::device::{DeviceError, block_places};
 use chmu_driver::transport::BarOffset;
 use chmu_machine::stop::is_ignored;
 use chmu_machine::words;
 use log::Level;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag;
 
 use super::super::exit_code::{NOT_JUDGED, NOTHING_RAN};
@@ -47,6 +47,8 @@ const MIB: u64 = 1 << 20;
 const CASE_TIME: Duration = Duration::from_secs(60);
 /// What is said where the system gives no more memory.
 const MEMORY_REFUSED: &str = "the kernel refuses this process memory";
+/// What a function without a block breaks, if it should have one.
+const NO_BLOCK: &str = "; if it is one, it breaks CHMU-DISCOVERY-001 or CHMU-DISCOVERY-002";
 /// Some case failed.
 const FAILED: u8 = 1;
 /// What shells say of a program that SIGINT ended.
@@ -78,8 +80,12 @@ fn start(options: &RunOptions, cases: &[Case]) -> Result<ExitCode> {
     };
     let opened = reserve::set_aside(&stop).and_then(|()| open(options));
     let opened = opened.and_then(|mut subject| {
-        let blocks = block_places(subject.transport())?;
-        let instances = instances(&*subject, &blocks, options)?;
+        let blocks = match block_places(subject.transport()) {
+            // Cases say why.
+            Err(DeviceError::NoBlock { .. }) => Vec::new(),
+            places => places?,
+        };
+        let instances = instances(&*subject, &blocks, options);
         description.facts.extend(of_device(&mut *subject, &blocks));
         let device = subject.transport().device().to_owned();
         description.repeat_command = options.repeat_command(&program, Some(&device));
@@ -102,7 +108,7 @@ fn start(options: &RunOptions, cases: &[Case]) -> Result<ExitCode> {
 /// Set by the signals that end a run.
 fn catch_signals() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    for signal in [SIGINT, SIGTERM, SIGHUP, SIGQUIT] {
         if signal != SIGTERM && is_ignored(signal)? {
             continue;
         }
@@ -152,7 +158,10 @@ type Stream<'a> = Ktap<'a, Stdout>;
 impl<'a> Judge<'a> {
     /// Reports that nothing ran, and why.
     fn refuse(&mut self, error: anyhow::Error) -> Result<ExitCode> {
-        let early = words::describe(&*error);
+        let mut early = words::describe(&*error);
+        if matches!(error.downcast_ref(), Some(DeviceError::NoBlock { .. })) {
+            early.push_str(NO_BLOCK);
+        }
         let ending = Ending {
             early: Some(early),
             left: None,
@@ -314,6 +323,7 @@ fn open(options: &RunOptions) -> Result<Box<dyn Subject>> {
             access: options.access_socket.clone(),
             clock: options.clock_socket.clone(),
             position: options.position,
+            tee_windows: options.tee_windows.clone(),
             read_only: options.read_only,
         })?),
         Transport::Guest => open_function(options, FunctionPath::Guest)?,
@@ -337,23 +347,27 @@ fn open_function(options: &RunOptions, path: FunctionPath) -> Result<Box<dyn Sub
     })?))
 }
 
-/// The instances to test: one, or all there are.
+/// The instances to test: one, or all there are. Where none can be reached the first is named all the same: its run
+/// says why.
 fn instances(
     subject: &dyn Subject,
     blocks: &[BarOffset],
     options: &RunOptions,
-) -> Result<Vec<(usize, u8)>> {
+) -> Vec<(usize, u8)> {
     if let Some(instance) = options.instance {
-        return Ok(vec![instance.0]);
+        return vec![instance.0];
     }
-    let mut instances = Vec::new();
-    for (block, start) in blocks.iter().enumerate() {
-        let block = BlockPlace::read(subject.transport(), block, *start)?;
-        let places = block.instances();
-        instances.extend(places.map(|place| (place.block, place.instance)));
-    }
+    let read = |(block, start): (usize, &BarOffset)| {
+        BlockPlace::read(subject.transport(), block, *start).ok()
+    };
+    let blocks = blocks.iter().enumerate().filter_map(read);
+    let places = blocks.flat_map(|block| block.instances());
+    let mut instances: Vec<_> = places.map(|place| (place.block, place.instance)).collect();
     if !options.all_instances {
         instances.truncate(1);
     }
-    Ok(instances)
+    if instances.is_empty() {
+        instances.push((0, 0));
+    }
+    instances
 }

@@ -34,6 +34,9 @@ pub struct Sockets {
     pub clock: Option<PathBuf>,
     /// The device's position in interleaved windows, which its registers do not tell; needed where there are some.
     pub position: Option<u8>,
+    /// Numbers of the windows, in the order of the HDM decoders, that are accessed by TEE requests only; no register
+    /// tells.
+    pub tee_windows: Vec<u8>,
     /// Nothing of the device is changed, not even to have it answer or interrupt.
     pub read_only: bool,
 }
@@ -70,7 +73,9 @@ impl SocketSubject {
             let connected = Arc::new(connected);
             producer = Some(Arc::clone(&connected));
             let registers = Arc::clone(&transport);
-            traffic = Some(RecordTraffic::new(connected, ring, registers, translation));
+            let tee_windows = &sockets.tee_windows;
+            let made = RecordTraffic::new(connected, ring, registers, translation, tee_windows)?;
+            traffic = Some(made);
         }
         let clock = sockets.clock.as_deref().map(ManualClock::connect);
         Ok(Self {

@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use chmu_driver::translation::Translation;
 use chmu_driver::transport::socket::SocketTransport;
 use chmu_driver::transport::{Transport, Width};
@@ -27,24 +27,44 @@ pub(super) struct RecordTraffic {
     producer: Arc<Producer>,
     ring: RingProducer,
     translation: Translation,
-    reachable: Vec<Range<Dpa>>,
+    /// What traffic reaches by requests that are none of a TEE, and by those that are.
+    reachable: [Vec<Range<Dpa>>; 2],
 }
 
 impl RecordTraffic {
-    /// Traffic through the first ring of `producer`.
+    /// Traffic through the first ring of `producer`. What is accessed through windows of these numbers is accessed
+    /// by TEE requests.
+    ///
+    /// # Errors
+    /// When there is no window of such a number.
     pub(super) fn new(
         producer: Arc<Producer>,
         ring: RingProducer,
         transport: Arc<SocketTransport>,
         translation: Translation,
-    ) -> Self {
-        Self {
+        tee_windows: &[u8],
+    ) -> Result<Self> {
+        let ranges = translation.dpa_ranges();
+        if let Some(number) = tee_windows
+            .iter()
+            .find(|number| usize::from(**number) >= ranges.len())
+        {
+            bail!(
+                "There is no window {number} that TEE requests could go through; the device has {}",
+                ranges.len()
+            );
+        }
+        let mut reachable = [Vec::new(), Vec::new()];
+        for (number, range) in (0..).zip(ranges) {
+            reachable[usize::from(tee_windows.contains(&number))].push(range);
+        }
+        Ok(Self {
             transport,
             producer,
             ring,
-            reachable: translation.dpa_ranges(),
             translation,
-        }
+            reachable,
+        })
     }
 
     fn push(&mut self, hpa: Hpa, kind: AccessKind) -> Result<()> {
@@ -74,11 +94,7 @@ fn addresses(window: &DecoderWindow, dpa: Dpa) -> Option<(Hpa, Option<Hpa>)> {
 
 impl Traffic for RecordTraffic {
     fn reachable(&self, tee: bool) -> &[Range<Dpa>] {
-        // Which windows belong to trusted execution environments is in no register.
-        match tee {
-            true => &[],
-            false => &self.reachable,
-        }
+        &self.reachable[usize::from(tee)]
     }
 
     fn is_exact(&self) -> bool {
