@@ -24,12 +24,34 @@ const LOOKS: u32 = 4;
 const PAUSE_SECONDS: u32 = 4;
 
 #[test]
-fn each_source_finds_the_hot_pages_and_no_others() -> Result<()> {
+fn a_list_and_accessed_bits_of_the_process_itself_find_the_hot_pages_and_no_others() -> Result<()> {
     let mut guest = Guest::boot(&Setup::default())?;
     wrong_ones_are_refused(&mut guest)?;
     a_stream(&mut guest)?;
     accessed_bits_by_userfaultfd(&mut guest)?;
-    damon(&mut guest)?;
+    guest.finish()
+}
+
+#[test]
+fn damon_finds_hot_pages_and_no_others() -> Result<()> {
+    let mut guest = Guest::boot(&Setup::default())?;
+    let workload = Workload::start(&mut guest, &FEW_PAGES)?;
+    is_promoted(&mut guest, workload, "--source=damon", "0.5")?;
+    guest.finish()
+}
+
+#[test]
+fn damon_finds_hot_pages_of_a_process_and_no_others() -> Result<()> {
+    let mut guest = Guest::boot(&Setup::default())?;
+    let workload = Workload::start(&mut guest, &FEW_PAGES)?;
+    let source = format!("--source=accessed:{}", workload.process_id);
+    is_promoted(&mut guest, workload, &source, "0.5")?;
+    guest.finish()
+}
+
+#[test]
+fn a_device_and_damon_together_move_a_page_once() -> Result<()> {
+    let mut guest = Guest::boot(&Setup::default())?;
     several_at_once(&mut guest)?;
     guest.finish()
 }
@@ -99,14 +121,6 @@ fn accessed_bits_by_userfaultfd(guest: &mut Guest) -> Result<()> {
     let workload = Workload::start(guest, &[&PAGES[..], &["--userfaultfd"]].concat())?;
     let source = format!("--source=userfaultfd:{}", workload.process_id);
     is_promoted(guest, workload, &source, "0.95")
-}
-
-fn damon(guest: &mut Guest) -> Result<()> {
-    let workload = Workload::start(guest, &FEW_PAGES)?;
-    is_promoted(guest, workload, "--source=damon", "0.5")?;
-    let workload = Workload::start(guest, &FEW_PAGES)?;
-    let source = format!("--source=accessed:{}", workload.process_id);
-    is_promoted(guest, workload, &source, "0.5")
 }
 
 /// Promotes a workload's pages until so many of the hot ones are promoted, and has all of it proved.

@@ -20,7 +20,7 @@ use crate::outcome::{Stop, skip};
 
 /// What it ends with when the machine is slow.
 const LONGEST_EPOCH: Duration = Duration::from_millis(6400);
-/// After a reset a function answers within this (PCIe r6.0 6.6.2: 100 ms, and up to a second of "retry").
+/// After a reset a function answers within this (PCI Express 6.6.2: 100 ms, and up to a second while it asks for retries).
 const READY_WAIT: Duration = Duration::from_secs(1);
 /// Between two looks at a list or a status.
 const LISTING_STEP: Duration = Duration::from_millis(1);

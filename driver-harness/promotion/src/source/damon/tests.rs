@@ -206,7 +206,7 @@ impl Looks for Pages {
         assert!(units.len() <= QUESTION_UNITS);
         assert!(units.windows(2).all(|pair| pair[0].end() < pair[1].start));
         self.questions += 1;
-        self.now_ns += sample.as_nanos() as u64 * LOOKS;
+        self.now_ns += nanoseconds(sample) * LOOKS;
         if self.is_late && self.questions.is_multiple_of(3) {
             return Ok(None);
         }
