@@ -14,6 +14,19 @@ pub fn count(number: u64, one: &str, several: &str) -> String {
     }
 }
 
+/// A number with its digits in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// `never`, `once`, `3 times`.
 pub fn times(number: u64) -> String {
     match number {

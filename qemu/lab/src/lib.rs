@@ -4,6 +4,7 @@
 pub mod acpi;
 mod archive;
 pub mod cache;
+pub mod compare;
 mod compression;
 pub mod doctor;
 mod elf;
@@ -16,6 +17,7 @@ pub mod output;
 pub mod platform;
 pub mod programs;
 pub mod scenario;
+mod script_header;
 pub mod size;
 pub mod test_run;
 pub mod tiers;

@@ -5,6 +5,7 @@
 mod actuator;
 mod boot;
 mod command_line;
+mod compare;
 mod conformance;
 mod dax;
 mod demo;

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, Parser, Subcommand};
 
 mod boot;
+mod compare;
 mod demo;
 mod doctor;
 mod fetch;
@@ -50,6 +51,8 @@ enum Verb {
     Demo(demo::Options),
     /// Boots a guest with the device on this terminal, for a kernel or driver of your own.
     Boot(Box<boot::Options>),
+    /// Runs the same workloads under several ways to move pages between tiers, and compares them.
+    Compare(Box<compare::Options>),
     /// Says what this machine has, what it lacks and how to get it.
     Doctor(doctor::Options),
     /// Fetches QEMU, a kernel and busybox, so that later runs need no network.
@@ -75,6 +78,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
         Verb::Demo(options) => demo::run(&options),
         Verb::Boot(options) => boot::run(&options),
+        Verb::Compare(options) => compare::run(&options),
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Fetch(options) => fetch::run(&options),
         Verb::KernelConfig => kernel_config::run(),

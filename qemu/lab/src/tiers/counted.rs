@@ -105,6 +105,16 @@ impl Counted {
         }
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn plus(self, other: Counted) -> Counted {
+        Counted {
+            instructions: self.instructions.saturating_add(other.instructions),
+            cxl: self.cxl.plus(other.cxl),
+            other: self.other.plus(other.other),
+        }
+    }
+
     /// The devices' share of all lines filled; none while nothing was filled.
     pub fn cxl_share(self) -> Option<f64> {
         let all = self.cxl.reads.saturating_add(self.other.reads);

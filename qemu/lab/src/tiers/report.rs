@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use chmu_machine::words::grouped;
 use serde::Serialize;
 
 use super::counted::Counted;
@@ -123,19 +124,6 @@ fn bar(share: Option<f64>) -> char {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
     let height = (share.clamp(0.0, 1.0) * 8.0) as usize;
     BARS[height.min(BARS.len() - 1)]
-}
-
-/// A number with its digits in groups of three.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]

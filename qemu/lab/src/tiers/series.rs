@@ -74,7 +74,7 @@ impl Series {
     }
 
     /// What was counted between samples: when each time ended, and what came in it.
-    fn intervals(&self) -> impl Iterator<Item = (u64, Counted)> {
+    pub(crate) fn intervals(&self) -> impl Iterator<Item = (u64, Counted)> {
         let mut before = Counted::default();
         self.samples().map(move |sample| {
             let counted = sample.counted.since(before);

@@ -12,6 +12,8 @@ use std::str::FromStr;
 use chmu_machine::names::instead;
 use serde::Serialize;
 
+use crate::script_header;
+
 /// By name.
 const ALL: [(&str, &str); 6] = [
     ("fio", include_str!("fio.sh")),
@@ -83,23 +85,12 @@ impl Workload {
     }
 
     fn read(name: &str, script: &str) -> Result<Workload, WorkloadError> {
-        let header = script
-            .lines()
-            .map_while(|line| line.strip_prefix('#'))
-            .filter_map(|line| line.split_once(':'));
-        let header: Vec<_> = header
-            .map(|(key, value)| (key.trim(), value.trim()))
-            .collect();
         let text = |key: &'static str| {
-            let found = header.iter().find(|(name, _)| *name == key);
-            let text = found
-                .map(|(_, value)| *value)
-                .filter(|text| !text.is_empty());
-            text.map(str::to_owned)
-                .ok_or_else(|| WorkloadError::Header {
-                    name: name.to_owned(),
-                    missing: key,
-                })
+            let text = script_header::field(script, key).map(str::to_owned);
+            text.ok_or_else(|| WorkloadError::Header {
+                name: name.to_owned(),
+                missing: key,
+            })
         };
         let packages = text("packages")?;
         Ok(Workload {

@@ -1,0 +1,4 @@
+# summary: nobody moves a page
+# place: slow
+: >"$READY"
+exec sleep 1000000

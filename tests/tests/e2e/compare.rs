@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! `cargo lab compare`: each policy is seen for what it does, a user's own too.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use anyhow::{Context, Result};
+use chmu_tests::lab_program::lab_program;
+use serde_json::Value;
+
+/// Moves as many cold pages as there are hot ones, and no other.
+const COLD: &str = r#"# summary: the wrong pages
+set -eu
+state() { tr -d ' \n' <"$STATE"; }
+field() { state | sed "s/.*\"$1\":\\([0-9]*\\)[,}].*/\\1/"; }
+state | sed 's/.*"hot_pages":\[\([0-9,]*\)\].*/\1/' | tr , '\n' >/run/hot
+seq 0 4095 | grep -vxFf /run/hot | head -n 512 | awk -v pid="$(field process_id)" -v start="$(field address)" '
+    BEGIN { printf "{\"t\":1,\"hot\":[" }
+    { printf "%s{\"pid\":%d,\"address\":%.0f,\"weight\":100}", (NR > 1 ? "," : ""), pid, start + $1 * 4096 }
+    END { print "]}" }' >/run/cold
+: >"$READY"
+chmu promote --source stream:/run/cold --actuator move-pages >/dev/null
+exec sleep 1000000
+"#;
+/// Is gone before the workload is.
+const SHORT: &str =
+    "# summary: nothing for long\n: >\"$READY\"\nsleep 1\necho is gone >&2\nexit 3\n";
+
+fn compare(options: &[&str]) -> Result<Output> {
+    Ok(Command::new(lab_program()?)
+        .args([&["compare", "--quick"], options].concat())
+        .output()?)
+}
+
+/// Of the rows of a comparison the one of a policy.
+fn row<'a>(result: &'a Value, workload: &str, policy: &str) -> Result<&'a Value> {
+    let rows = result["rows"].as_array().context("no rows")?;
+    let mut rows = rows.iter();
+    let row = rows.find(|row| row["workload"] == workload && row["policy"] == policy);
+    row.with_context(|| format!("There is no row for {workload} under {policy}"))
+}
+
+fn median(row: &Value, figure: &str) -> Result<f64> {
+    row[figure]["median"]
+        .as_f64()
+        .with_context(|| format!("no {figure}: {row}"))
+}
+
+#[test]
+fn policies_are_seen_for_what_they_do() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let csv = folder.path().join("trials.csv");
+    let csv_option = format!("--csv={}", csv.display());
+    let output = compare(&["-o", "json", "--workload=uniform", &csv_option])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let result: Value = serde_json::from_slice(&output.stdout)?;
+    let row = |policy| row(&result, "uniform", policy);
+    let (none, dram, chmu, oracle) = (row("none")?, row("dram")?, row("chmu")?, row("oracle")?);
+    assert_eq!(median(none, "pages_moved")?, 0.0, "{none}");
+    assert!(median(none, "end_share")? > 0.5, "{none}");
+    assert!(median(dram, "end_share")? < 0.1, "{dram}");
+    for one in [chmu, oracle] {
+        assert_eq!(median(one, "wrong_pages")?, 0.0, "{one}");
+        assert!(median(one, "hot_part")? > 0.9, "{one}");
+        assert!(
+            median(one, "end_share")? < median(none, "end_share")? / 4.0,
+            "{one}"
+        );
+        assert!(median(one, "gap_closed")? > 0.25, "{one}");
+    }
+    assert!(row("numa-balancing")?["end_share"].is_object());
+    let trials = result["trials"].as_array().context("no trials")?.len();
+    assert_eq!(fs::read_to_string(csv)?.lines().count(), trials + 1);
+    Ok(())
+}
+
+#[test]
+fn a_policy_that_moves_wrong_pages_wins_nothing_and_one_that_ends_has_failed() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let file = |name: &str, script: &str| -> Result<String> {
+        let path = folder.path().join(name);
+        fs::write(&path, script)?;
+        Ok(format!("--policy={}", path.display()))
+    };
+    let (cold, short) = (file("cold.sh", COLD)?, file("short.sh", SHORT)?);
+    let output = compare(&["-o", "json", "--workload=uniform", &cold, &short])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let result: Value = serde_json::from_slice(&output.stdout)?;
+    let of = |option: &str| row(&result, "uniform", option.trim_start_matches("--policy="));
+    let wrong = of(&cold)?;
+    assert_eq!(median(wrong, "wrong_pages")?, 512.0, "{wrong}");
+    assert_eq!(median(wrong, "hot_part")?, 0.0, "{wrong}");
+    assert!(median(wrong, "gap_closed")? < 0.25, "{wrong}");
+    let reason = of(&short)?["reason"]
+        .as_str()
+        .context("no reason")?
+        .to_owned();
+    assert!(reason.contains("ends with 3: is gone"), "{reason}");
+    Ok(())
+}
