@@ -33,14 +33,6 @@ fn a_list_and_accessed_bits_of_the_process_itself_find_the_hot_pages_and_no_othe
 }
 
 #[test]
-fn damon_finds_hot_pages_and_no_others() -> Result<()> {
-    let mut guest = Guest::boot(&Setup::default())?;
-    let workload = Workload::start(&mut guest, &FEW_PAGES)?;
-    is_promoted(&mut guest, workload, "--source=damon", "0.5")?;
-    guest.finish()
-}
-
-#[test]
 fn damon_finds_hot_pages_of_a_process_and_no_others() -> Result<()> {
     let mut guest = Guest::boot(&Setup::default())?;
     let workload = Workload::start(&mut guest, &FEW_PAGES)?;
@@ -138,7 +130,7 @@ fn is_promoted(guest: &mut Guest, workload: Workload, source: &str, recall: &str
 
 /// What both a device and DAMON see is promoted once, and both are named for it.
 fn several_at_once(guest: &mut Guest) -> Result<()> {
-    let workload = Workload::start(guest, &PAGES)?;
+    let workload = Workload::start(guest, &FEW_PAGES)?;
     let sources = ["--source=chmu", "--source=damon"];
     // Slow enough that pages are left for both.
     let promotion = Promotion::start(

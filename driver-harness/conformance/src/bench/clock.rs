@@ -167,7 +167,7 @@ impl Bench<'_> {
     }
 
     /// Waits until the function answers after a reset, as the first header no longer reads as all ones; at most
-    /// [`READY_WAIT`].
+    /// a second.
     pub fn await_answers(&mut self) -> Result<(), Stop> {
         let Some(header) = self.blocks.first().map(|block| block.start) else {
             return Ok(());
