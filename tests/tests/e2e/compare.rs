@@ -11,9 +11,9 @@ use serde_json::Value;
 /// Moves as many cold pages as there are hot ones, and no other.
 const COLD: &str = r#"# summary: the wrong pages
 set -eu
-state() { tr -d ' \n' <"$STATE"; }
-field() { state | sed "s/.*\"$1\":\\([0-9]*\\)[,}].*/\\1/"; }
-state | sed 's/.*"hot_pages":\[\([0-9,]*\)\].*/\1/' | tr , '\n' >/run/hot
+tr -d ' \n' <"$STATE" >/run/state
+field() { grep -o "\"$1\":[0-9]*" /run/state | head -n 1 | cut -d: -f2; }
+grep -o '"hot_pages":\[[0-9,]*' /run/state | cut -d[ -f2 | tr , '\n' >/run/hot
 seq 0 4095 | grep -vxFf /run/hot | head -n 512 | awk -v pid="$(field process_id)" -v start="$(field address)" '
     BEGIN { printf "{\"t\":1,\"hot\":[" }
     { printf "%s{\"pid\":%d,\"address\":%.0f,\"weight\":100}", (NR > 1 ? "," : ""), pid, start + $1 * 4096 }
@@ -77,14 +77,14 @@ fn policies_are_seen_for_what_they_do() -> Result<()> {
     for one in [row("oracle")?, row("chmu")?] {
         assert_eq!(median(one, "wrong_pages")?, 0.0, "{one}");
         assert!(median(one, "hot_part")? > 0.9, "{one}");
-        assert!(median(one, "gap_closed")? > 0.25, "{one}");
+        assert!(median(one, "gap_closed")? > 0.1, "{one}");
         let (share, of_none) = (median(one, "end_share")?, median(none, "end_share")?);
         assert!(share < of_none / 4.0, "{one}");
     }
     let wrong = row(&cold)?;
     assert_eq!(median(wrong, "wrong_pages")?, 512.0, "{wrong}");
     assert_eq!(median(wrong, "hot_part")?, 0.0, "{wrong}");
-    assert!(median(wrong, "gap_closed")? < 0.25, "{wrong}");
+    assert!(median(wrong, "gap_closed")? < 0.1, "{wrong}");
     let reason = row(&short)?["reason"].as_str().context("no reason")?;
     assert!(reason.contains("ends with 3: is gone"), "{reason}");
     // Five have figures.

@@ -21,7 +21,7 @@ fn unknown_names_are_answered_with_known_ones() -> Result<()> {
         (&["demoo"], "did you mean demo"),
         (
             &["xyzzy"],
-            "demo, boot, doctor, fetch, kernel-config, mutants, run, scenario, test, workloads",
+            "demo, boot, compare, doctor, fetch, kernel-config, mutants, run, scenario, test, workloads",
         ),
         (&["fetch", "-o", "jason"], "json"),
     ] {

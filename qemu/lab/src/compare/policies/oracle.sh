@@ -1,9 +1,9 @@
 # summary: the workload itself says which pages are hot, and these are moved at once
 # place: slow
 set -eu
-field() { sed "s/.*\"$1\":\\([0-9]*\\)[,}].*/\\1/" /run/state; }
+field() { grep -o "\"$1\":[0-9]*" /run/state | head -n 1 | cut -d: -f2; }
 hot() {
-    sed 's/.*"hot_pages":\[\([0-9,]*\)\].*/\1/' /run/state | awk -F, -v t="$1" -v pid="$(field process_id)" \
+    grep -o '"hot_pages":\[[0-9,]*' /run/state | cut -d[ -f2 | awk -F, -v t="$1" -v pid="$(field process_id)" \
         -v start="$(field address)" -v bytes="$(field page_bytes)" '{
             printf "{\"t\":%s,\"hot\":[", t
             for (i = 1; i <= NF; i++)
@@ -27,13 +27,10 @@ while :; do
         seen=$file
         tr -d ' \n' <"$STATE" >/run/state
         now=$(field hot_since_ns)
-        case $now in
-        "$told" | *[!0-9]*) ;;
-        *)
+        if [ "$now" != "$told" ]; then
             hot "$now" >&3
             told=$now
-            ;;
-        esac
+        fi
     fi
     sleep 0.1
 done
