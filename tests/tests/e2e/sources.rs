@@ -33,6 +33,7 @@ fn a_list_and_accessed_bits_of_the_process_itself_find_the_hot_pages_and_no_othe
 }
 
 #[test]
+#[ignore = "takes minutes: DAMON is asked for pages one by one; cargo lab test --run-ignored only"]
 fn damon_finds_hot_pages_of_a_process_and_no_others() -> Result<()> {
     let mut guest = Guest::boot(&Setup::default())?;
     let workload = Workload::start(&mut guest, &FEW_PAGES)?;
@@ -42,6 +43,7 @@ fn damon_finds_hot_pages_of_a_process_and_no_others() -> Result<()> {
 }
 
 #[test]
+#[ignore = "takes minutes: DAMON is asked for pages one by one; cargo lab test --run-ignored only"]
 fn a_device_and_damon_together_move_a_page_once() -> Result<()> {
     let mut guest = Guest::boot(&Setup::default())?;
     several_at_once(&mut guest)?;
