@@ -16,7 +16,7 @@ use chmu_spec::hotlist::{Entry, next_index};
 use super::running::{Awaited, Running, SHORTEST_EPOCH, Seen, TOLERANCE};
 use super::setup::Setup;
 use super::{Bench, CROWDED_OUT, LISTING_WAIT};
-use crate::outcome::{Stop, skip};
+use crate::outcome::{Stop, fail, skip};
 
 /// What it ends with when the machine is slow.
 const LONGEST_EPOCH: Duration = Duration::from_millis(6400);
@@ -166,14 +166,18 @@ impl Bench<'_> {
         }
     }
 
-    /// Waits until the function answers after a reset, as the first header no longer reads as all ones; at most
+    /// Waits until the function answers after a reset, as the first header no longer reads as all ones; fails after
     /// a second.
     pub fn await_answers(&mut self) -> Result<(), Stop> {
         let Some(header) = self.blocks.first().map(|block| block.start) else {
             return Ok(());
         };
         let deadline = self.now() + READY_WAIT;
-        while self.read_at(header, Width::Eight)? == u64::MAX && self.now() < deadline {
+        while self.read_at(header, Width::Eight)? == u64::MAX {
+            if self.now() >= deadline {
+                let what = format!("the first CHMU header {READY_WAIT:?} after a reset");
+                return fail(what, "all ones", "its value");
+            }
             self.pass(LISTING_STEP)?;
         }
         Ok(())

@@ -7,17 +7,29 @@ mod table;
 use chmu_conformance::cases;
 use chmu_conformance::judge::Verdict;
 use chmu_conformance::paths::in_process::{InProcessSubject, Pace, Stalls, function_config};
-use chmu_conformance::run::{CaseResult, RunOptions, run};
+use chmu_conformance::run::{CaseResult, RunError, RunOptions, run};
 use chmu_conformance::subject::Subject;
 use chmu_driver::device::block_places;
 
-use table::{Area, LEGAL, Legal, delayed, long, per_counter, stalled, usual};
+use fronts::SlowToWake;
+use table::{Area, BY_HAND, LEGAL, Legal, USUAL, delayed, long, per_counter, stalled, usual};
 
 /// How often each busy machine is tried.
 const SEEDS: u64 = 40;
 
-/// Runs the whole suite on an instance.
+/// Runs the whole suite on an instance, to its end.
 fn results(legal: &Legal, instance: (usize, u8), strict: bool) -> Vec<CaseResult> {
+    match outcome(legal, instance, strict) {
+        Ok(results) => results,
+        Err(error) => panic!("{}: {error}", legal.name),
+    }
+}
+
+fn outcome(
+    legal: &Legal,
+    instance: (usize, u8),
+    strict: bool,
+) -> Result<Vec<CaseResult>, RunError> {
     let config = function_config((legal.blocks)(), legal.interrupts, 1);
     let surroundings = legal.surroundings;
     let subject = InProcessSubject::in_surroundings(&config, surroundings, (legal.front)());
@@ -32,10 +44,7 @@ fn results(legal: &Legal, instance: (usize, u8), strict: bool) -> Vec<CaseResult
     // The long one is run on each ready-made device elsewhere.
     let mut cases = cases::all();
     cases.retain(|case| case.name != "stress/wraps-over-and-over");
-    match run(&mut subject, &blocks, &cases, &options, |_| ()) {
-        Ok(results) => results,
-        Err(error) => panic!("{}: {error}", legal.name),
-    }
+    run(&mut subject, &blocks, &cases, &options, |_| ())
 }
 
 /// What an honest device is accused of, a line each.
@@ -142,6 +151,23 @@ fn devices_with_other_capabilities_are_not_accused() {
 #[test]
 fn devices_with_other_layouts_and_registers_are_not_accused() {
     none_is_accused(Area::Registers);
+}
+
+/// Who waits for ever for a function to wake up takes a dead one for honest.
+#[test]
+fn a_function_that_does_not_wake_up_after_a_reset_is_accused() {
+    let dead = Legal {
+        front: || Box::new(SlowToWake::new(3_600_000_000_000)),
+        surroundings: BY_HAND,
+        ..USUAL
+    };
+    // Nor can it be put back.
+    let results = outcome(&dead, (0, 0), false).unwrap_err().into_results();
+    let failed = results.iter().find(|result| result.verdict.is_failure());
+    assert_eq!(
+        failed.map(|result| result.case),
+        Some("reset/decoders-stay")
+    );
 }
 
 /// What nobody but an emulator can promise is needed by few cases.

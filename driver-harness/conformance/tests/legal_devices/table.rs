@@ -44,14 +44,14 @@ const RUNNING: Surroundings = Surroundings {
     others: Others::NONE,
     resets: true,
 };
-const BY_HAND: Surroundings = Surroundings {
+pub(crate) const BY_HAND: Surroundings = Surroundings {
     clock: Clock::ByHand,
     ..RUNNING
 };
 const FIRST: &[(usize, u8)] = &[(0, 0)];
 const BOTH: &[(usize, u8)] = &[(0, 0), (0, 1)];
 
-const USUAL: Legal = Legal {
+pub(crate) const USUAL: Legal = Legal {
     name: "",
     area: Area::Capabilities,
     blocks: || vec![vec![usual()]],
