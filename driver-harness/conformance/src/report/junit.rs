@@ -43,11 +43,10 @@ pub fn to_xml(
             let area = results.first().map_or("", |result| area(result.case));
             let mut suite = TestSuite::new(format!("{area} {name}"));
             // What other instances can do would be repeated for each of up to 255.
-            let of_others = |fact: &str| {
-                fact.strip_prefix("instance ")
-                    .is_some_and(|one| !one.starts_with(&format!("{name} ")))
-            };
-            add_facts(&mut suite, description, |fact| !of_others(fact));
+            let own = format!("instance {name} ");
+            add_facts(&mut suite, description, |fact| {
+                !fact.starts_with("instance ") || fact.starts_with(&own)
+            });
             suite.add_property(("instance", name.as_str()));
             let test_cases = results.iter().map(|result| {
                 let repeat = description.repeat(instance.instance, result.case);

@@ -211,27 +211,21 @@ fn set_attributes(
     watched: &Watched,
     attributes: &Attributes,
 ) -> Result<(), SysfsError> {
-    set_intervals(context, attributes)?;
     let update_us = match watched {
         Watched::Frames(_) => MARK_UPDATE_US,
         Watched::Process(_) | Watched::Addresses(..) => MARK_WATCH_US,
     };
     let folder = context.join("monitoring_attrs");
-    control::write(&folder.join("intervals/update_us"), &update_us.to_string())?;
+    for (name, time_us) in [
+        ("sample_us", attributes.sample.as_micros()),
+        ("aggr_us", attributes.epoch().as_micros()),
+        ("update_us", update_us.into()),
+    ] {
+        control::write(&folder.join("intervals").join(name), &time_us.to_string())?;
+    }
     // The maximum first: it must not be below the minimum at any time.
     control::write(&folder.join("nr_regions/max"), &REGIONS.end.to_string())?;
     control::write(&folder.join("nr_regions/min"), &REGIONS.start.to_string())
-}
-
-fn set_intervals(context: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
-    let folder = context.join("monitoring_attrs/intervals");
-    for (name, time) in [
-        ("sample_us", attributes.sample),
-        ("aggr_us", attributes.epoch()),
-    ] {
-        control::write(&folder.join(name), &time.as_micros().to_string())?;
-    }
-    Ok(())
 }
 
 /// The scheme does nothing to the regions that are shown.
@@ -250,11 +244,8 @@ fn set_scheme(schemes: &Path, attributes: &Attributes) -> Result<(), SysfsError>
         control::write(&quantity.join("min"), &range.start().to_string())?;
         control::write(&quantity.join("max"), &range.end().to_string())?;
     }
-    control::write(&pattern.join("nr_accesses/max"), &looks.to_string())?;
-    set_threshold(&scheme, attributes)
-}
-
-fn set_threshold(scheme: &Path, attributes: &Attributes) -> Result<(), SysfsError> {
-    let least = scheme.join("access_pattern/nr_accesses/min");
-    control::write(&least, &attributes.threshold().to_string())
+    for (end, looks) in [("max", looks.into()), ("min", attributes.threshold())] {
+        control::write(&pattern.join("nr_accesses").join(end), &looks.to_string())?;
+    }
+    Ok(())
 }

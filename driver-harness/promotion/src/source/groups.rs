@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What the numbers of windows of time in which pages were accessed tell together, and how long windows must be.
+//! What the numbers of windows of time in which pages were accessed tell together.
 //!
 //! Pages that are accessed about equally often make a heap: in few of the windows when these are short, in all of
 //! them when they are long. Windows serve when the heap of the hottest pages is at the top and the next one is far
 //! below. The slope of a heap falls faster and faster (its logarithm is concave), so that what it has at one
 //! distance bounds what it has beyond.
-
-mod pace;
-
-pub(super) use pace::Pace;
 
 /// Parts of all windows that are told apart.
 const PARTS: u64 = 20;

@@ -18,7 +18,7 @@ mod watcher;
 
 pub use fresh::FreshError;
 pub use oracle::{Oracle, OracleError, OracleState, PORT_NAME, ports};
-pub use page::{Left, ObservedPage, Rates, Seen};
+pub use page::{FOREIGN_ACCESSES, Left, ObservedPage, Rates, Seen};
 pub use session::{Session, SessionError};
 pub use truth::{Observation, ObservationError, ObservedNode};
 pub use watcher::{Look, Watcher};

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 const SECOND_NS: u128 = 1_000_000_000;
 /// Accesses that a move makes by itself, or that come of an earlier page of the same frame: the copy
 /// reads each of a page's 64 lines, zeroing it fills each, and each may be written back later.
-pub(super) const FOREIGN_ACCESSES: u64 = 3 * 64;
+pub const FOREIGN_ACCESSES: u64 = 3 * 64;
 
 /// A page, from when it was first seen in a frame of the device's memory until it left that frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,6 @@ use chmu_machine::node::NodeId;
 use chmu_spec::address::Pfn;
 use proptest::prelude::*;
 
-use super::page::FOREIGN_ACCESSES;
 use super::*;
 
 const SLOW: NodeId = NodeId(1);

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo lab compare`.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use chmu_lab::compare::{self, PATTERNS, Pattern, Plan, Policy};
 use chmu_lab::machine::Software;
 use chmu_lab::output::Format;
@@ -14,6 +12,7 @@ use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::tiers::Figures;
 
+use super::result_file::ResultFile;
 use super::usage_error;
 
 /// What --quick compares.
@@ -96,19 +95,13 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let checked = options.platform.check_values();
     checked.map_err(|error| usage_error("compare", &error))?;
     let plan = options.plan()?;
-    // Who cannot write there hears of it before guests boot.
-    let csv = options.csv.as_ref().map(|path| {
-        let file = File::create(path);
-        file.with_context(|| format!("Cannot write {}", path.display()))
-    });
-    let csv = csv.transpose()?;
+    let csv = options.csv.as_deref().map(ResultFile::open).transpose()?;
     let progress = Progress::new();
     let (_, software) = Software::obtain(&options.platform, None, &progress)?;
     let comparison = compare::compare(&plan, &software, &progress)?;
     drop(progress);
-    if let Some(mut file) = csv {
-        file.write_all(comparison.csv().as_bytes())
-            .context("Cannot write the table of trials")?;
+    if let Some(file) = csv {
+        file.write(&comparison.csv())?;
     }
     options.output.print(&comparison)?;
     Ok(match comparison.is_complete() {

@@ -16,6 +16,7 @@ mod guest_program;
 mod kernel_config;
 mod mutants;
 mod names;
+mod result_file;
 mod run;
 mod scenario;
 mod storage;

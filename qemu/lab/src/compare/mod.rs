@@ -7,6 +7,7 @@ mod policy;
 mod result;
 mod spread;
 mod steady;
+mod table;
 mod trial;
 
 use anyhow::Result;

@@ -6,7 +6,6 @@
 //! process and `$STATE` the file in which it says which of its pages are hot, which only an oracle may read.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use chmu_machine::names::instead;
@@ -21,8 +20,20 @@ const ALL: [(&str, &str); 7] = [
     ("oracle", include_str!("policies/oracle.sh")),
     ("numa-balancing", include_str!("policies/numa-balancing.sh")),
     ("damon", include_str!("policies/damon.sh")),
-    ("userfaultfd", include_str!("policies/userfaultfd.sh")),
-    ("chmu", include_str!("policies/chmu.sh")),
+    (
+        "userfaultfd",
+        concat!(
+            include_str!("policies/userfaultfd.sh"),
+            include_str!("policies/engine.sh")
+        ),
+    ),
+    (
+        "chmu",
+        concat!(
+            include_str!("policies/chmu.sh"),
+            include_str!("policies/engine.sh")
+        ),
+    ),
 ];
 
 /// Against which others are measured: pages that nobody moves, and pages that need not be moved.
@@ -130,10 +141,7 @@ impl FromStr for Policy {
     type Err = PolicyError;
 
     fn from_str(name: &str) -> Result<Self, PolicyError> {
-        if let Some((name, script)) = ALL.iter().find(|(known, _)| *known == name) {
-            return Policy::read(name, script);
-        }
-        let script = std::fs::read_to_string(Path::new(name));
+        let script = script_header::script(name, &ALL);
         let script = script.map_err(|source| PolicyError::Unknown {
             name: name.to_owned(),
             source,

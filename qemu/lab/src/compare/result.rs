@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What came of all trials.
 
-use std::fmt::{self, Write};
+use std::fmt::Write;
 
-use chmu_machine::words::grouped;
 use serde::Serialize;
 
 use super::policy::BOUNDS;
@@ -14,9 +13,6 @@ use crate::tiers::{Figures, Modelled};
 
 /// The form of the JSON.
 const VERSION: u32 = 1;
-/// Where nothing can be said.
-const NOTHING: &str = "-";
-
 /// What came of all trials, for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
@@ -114,7 +110,7 @@ impl Comparison {
                 text,
                 "{},{},{},{},{},{},{},{},{share},{},{},{},{},{}",
                 trial.workload,
-                trial.policy,
+                quoted(&trial.policy),
                 trial.seed,
                 counted.instructions,
                 counted.cxl.reads,
@@ -158,59 +154,26 @@ impl Row {
             (none > dram).then(|| (none - time(one)) / (none - dram))
         };
         let more = |(seed, one): &(u64, &Measured)| {
-            let none = ratio(beside(BOUNDS[0], *seed)?.counted.instructions, 1);
-            (none > 0.0).then(|| ratio(one.counted.instructions, 1) / none - 1.0)
+            let none = float(beside(BOUNDS[0], *seed)?.counted.instructions);
+            (none > 0.0).then(|| float(one.counted.instructions) / none - 1.0)
         };
         Row {
             workload: pattern.name,
             policy: policy.name.clone(),
             end_share: spread(&|one| one.end_share),
-            fills_until_steady: spread(&|one| Some(ratio(one.fills_until_steady?, 1))),
-            pages_moved: spread(&|one| Some(ratio(one.pages_moved, 1))),
-            wrong_pages: spread(&|one| Some(ratio(one.wrong_pages?, 1))),
-            hot_part: spread(&|one| Some(ratio(one.hot_pages_on_fast?, one.hot_pages.max(1)))),
+            fills_until_steady: spread(&|one| Some(float(one.fills_until_steady?))),
+            pages_moved: spread(&|one| Some(float(one.pages_moved))),
+            wrong_pages: spread(&|one| Some(float(one.wrong_pages?))),
+            hot_part: spread(&|one| {
+                Some(float(one.hot_pages_on_fast?) / float(one.hot_pages.max(1)))
+            }),
             modelled_ns: spread(&|one| Some(time(one))),
             gap_closed: Spread::of(all.iter().filter_map(gap)),
             more_instructions: Spread::of(all.iter().filter_map(more)),
             reason,
         }
     }
-
-    fn cells(&self) -> [String; 9] {
-        let cell = |spread: &Option<Spread>, word: &dyn Fn(f64) -> String| {
-            let spread = spread.as_ref();
-            spread.map_or_else(|| NOTHING.to_owned(), |spread| spread.words(word))
-        };
-        let percent = |part: f64| format!("{:.0} %", part * 100.0);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-        let count = |number: f64| grouped(number as u64);
-        [
-            self.policy.clone(),
-            cell(&self.end_share, &percent),
-            cell(&self.gap_closed, &percent),
-            cell(&self.fills_until_steady, &count),
-            cell(&self.pages_moved, &count),
-            cell(&self.wrong_pages, &count),
-            cell(&self.hot_part, &percent),
-            cell(&self.modelled_ns, &|ns| format!("{:.2} s", ns / 1e9)),
-            cell(&self.more_instructions, &|part| {
-                format!("{:+.0} %", part * 100.0)
-            }),
-        ]
-    }
 }
-
-const HEADS: [&str; 9] = [
-    "policy",
-    "CXL's share",
-    "gap closed",
-    "lines until 90 %",
-    "pages moved",
-    "wrong",
-    "hot on DRAM",
-    "modelled",
-    "instructions",
-];
 
 impl Trial {
     fn measured(&self) -> Option<&Measured> {
@@ -230,57 +193,16 @@ impl Trial {
 }
 
 #[expect(clippy::cast_precision_loss)]
-fn ratio(count: u64, of: u64) -> f64 {
-    count as f64 / of as f64
+fn float(count: u64) -> f64 {
+    count as f64
 }
 
-/// A table for each workload.
-impl fmt::Display for Comparison {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for pattern in &self.workloads {
-            writeln!(f, "{}: {}", pattern.name, pattern.summary)?;
-            let rows: Vec<_> = self
-                .rows
-                .iter()
-                .filter(|row| row.workload == pattern.name)
-                .collect();
-            let cells: Vec<_> = rows.iter().map(|row| row.cells()).collect();
-            let widths: Vec<_> = (0..HEADS.len())
-                .map(|column| {
-                    let cells = cells.iter().map(|row| row[column].chars().count());
-                    cells.chain([HEADS[column].len()]).max().unwrap_or(0)
-                })
-                .collect();
-            line(f, &HEADS.map(str::to_owned), &widths)?;
-            for (row, cells) in rows.iter().zip(&cells) {
-                line(f, cells, &widths)?;
-                if let Some(reason) = &row.reason {
-                    writeln!(f, "  {:width$}  {reason}", "", width = widths[0])?;
-                }
-            }
-            writeln!(f)?;
-        }
-        let (seeds, times) = (self.seeds, &self.figures);
-        writeln!(
-            f,
-            "Linux {}; the middle of {seeds} seeds, with the least and the most. CXL's share: of the lines filled in the \
-             last fifth. Modelled: {} ns from a miss to a line of DRAM, {} ns to one of CXL memory, one miss after the \
-             other; what there is to win is the gap between none and dram.",
-            self.kernel, times.other_ns, times.cxl_ns
-        )
+/// A user's policy is called by its path, in which there may be anything.
+fn quoted(name: &str) -> String {
+    match name.contains([',', '"', '\n']) {
+        true => format!("\"{}\"", name.replace('"', "\"\"")),
+        false => name.to_owned(),
     }
-}
-
-fn line(f: &mut fmt::Formatter<'_>, cells: &[String; 9], widths: &[usize]) -> fmt::Result {
-    let mut text = String::from(" ");
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        // Names to the left, figures to the right.
-        let _ = match column {
-            0 => write!(text, " {cell:width$}"),
-            _ => write!(text, "  {cell:>width$}"),
-        };
-    }
-    writeln!(f, "{}", text.trim_end())
 }
 
 #[cfg(test)]
@@ -300,7 +222,7 @@ mod tests {
                     cxl: requests(cxl),
                     other: requests(1_000_000 - cxl),
                 },
-                end_share: Some(ratio(cxl, 1_000_000)),
+                end_share: Some(float(cxl) / 1e6),
                 fills_until_steady: (moved > 0).then_some(200_000),
                 pages_moved: moved,
                 hot_pages: 512,
@@ -347,6 +269,7 @@ mod tests {
         assert_eq!((none, dram), (0.0, 1.0));
         assert!(comparison.is_complete());
         assert_eq!(comparison.csv().lines().count(), 7);
+        assert_eq!(quoted("a, \"b\".sh"), "\"a, \"\"b\"\".sh\"");
     }
 
     #[test]

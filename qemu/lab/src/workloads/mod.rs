@@ -6,7 +6,6 @@
 //! environment makes it that many times as large, and `BREAK` makes something wrong that it must find.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use chmu_machine::names::instead;
@@ -109,11 +108,8 @@ impl FromStr for Workload {
     type Err = WorkloadError;
 
     fn from_str(name: &str) -> Result<Self, WorkloadError> {
-        if let Some((name, script)) = ALL.iter().find(|(known, _)| *known == name) {
-            return Workload::read(name, script);
-        }
-        let read = std::fs::read_to_string(Path::new(name));
-        let script = read.map_err(|source| WorkloadError::Unknown {
+        let script = script_header::script(name, &ALL);
+        let script = script.map_err(|source| WorkloadError::Unknown {
             name: name.to_owned(),
             source,
         })?;

@@ -4,7 +4,7 @@
 //! DAMON looks at one page of each region for all of it, which says where memory is in use, and little of scattered
 //! pages. So it is asked twice: first over all memory for regions in which anything was accessed, then over the
 //! pages of these, each by a region of its own, for how many of twenty looks found it accessed. Hot are the pages that
-//! nearly all found so while others are apart (`groups/`); while there are none, looks come further apart. Pages that
+//! nearly all found so while others are apart (`groups.rs`); while there are none, looks come further apart. Pages that
 //! were hot are asked for once more, and, where looks were further apart than need be, with half of that time: where
 //! nearly all of these find them accessed as well, all has got faster since, and nothing is told.
 

@@ -7,7 +7,7 @@
 //! these do not tell enough, with pauses between, in which pages that are in use cost nothing.
 //!
 //! How long a window must be depends on the process. In long ones every page is accessed, so windows begin short,
-//! and get longer only until there is a group of pages that is in nearly all (`groups/`). A process may
+//! and get longer only until there is a group of pages that is in nearly all (`groups.rs`). A process may
 //! become faster afterwards, so that its cold pages are in nearly all windows too: each window is followed by one of
 //! a quarter of its length, and where pages are in nearly all of those, an epoch tells nothing and windows get
 //! shorter. What is told was accessed at most about five times less often than what is accessed most. Where windows
@@ -25,11 +25,13 @@ use chmu_machine::memory::userfaultfd::{SharedUserfaultfd, UserfaultfdError};
 use chmu_machine::stop::StopFlag;
 use chmu_machine::words;
 
-use super::groups::{Groups, Pace};
+use super::groups::Groups;
 use super::{HotnessSource, SourceError};
 use crate::report::{Facts, Health, Knowledge, Lost, Report, SourceKind, Tuning, WeightKind};
+use pace::Pace;
 use windows::{Unit, Windows};
 
+mod pace;
 #[cfg(test)]
 mod tests;
 mod windows;

@@ -10,7 +10,7 @@ const BARRED: u64 = 8;
 /// Lengths of windows: the shortest that serve. What cannot be known from windows, how much longer than that they
 /// are, needs no guess when they are only lengthened where they tell nothing.
 #[derive(Debug)]
-pub(in crate::source) struct Pace {
+pub(super) struct Pace {
     window_ns: u64,
     /// The shortest, with which it begins, and the longest, where nobody wishes others.
     bounds_ns: RangeInclusive<u64>,
@@ -23,7 +23,7 @@ pub(in crate::source) struct Pace {
 }
 
 impl Pace {
-    pub(in crate::source) fn new(bounds: &RangeInclusive<Duration>) -> Pace {
+    pub(super) fn new(bounds: &RangeInclusive<Duration>) -> Pace {
         let bounds_ns = nanoseconds(*bounds.start())..=nanoseconds(*bounds.end());
         Pace {
             window_ns: *bounds_ns.start(),
@@ -34,28 +34,28 @@ impl Pace {
         }
     }
 
-    pub(in crate::source) fn window_ns(&self) -> u64 {
+    pub(super) fn window_ns(&self) -> u64 {
         self.window_ns
     }
 
-    pub(in crate::source) fn is_wished(&self) -> bool {
+    pub(super) fn is_wished(&self) -> bool {
         self.is_wished
     }
 
-    pub(in crate::source) fn wish(&mut self, window_ns: u64) {
+    pub(super) fn wish(&mut self, window_ns: u64) {
         self.window_ns = window_ns.max(*self.bounds_ns.start());
         self.is_wished = true;
     }
 
     /// Windows were judged.
-    pub(in crate::source) fn note_decision(&mut self) {
+    pub(super) fn note_decision(&mut self) {
         for bound in [&mut self.ceiling, &mut self.floor] {
             *bound = bound.and_then(|(length, left)| Some((length, left.checked_sub(1)?)));
         }
     }
 
     /// Windows are too short; whether they are longer now.
-    pub(in crate::source) fn lengthen(&mut self) -> bool {
+    pub(super) fn lengthen(&mut self) -> bool {
         let longer_ns = self.window_ns.saturating_mul(2);
         let is_barred = self
             .ceiling
@@ -64,7 +64,7 @@ impl Pace {
     }
 
     /// Windows are too long; whether they are shorter now.
-    pub(in crate::source) fn shorten(&mut self) -> bool {
+    pub(super) fn shorten(&mut self) -> bool {
         let shorter_ns = self.window_ns / 2;
         let is_barred = self.floor.is_some_and(|(late_ns, _)| shorter_ns <= late_ns);
         let too_long_ns = self.window_ns;
@@ -76,7 +76,7 @@ impl Pace {
     }
 
     /// Windows of this length end too late; whether they are longer now.
-    pub(in crate::source) fn flee(&mut self) -> bool {
+    pub(super) fn flee(&mut self) -> bool {
         let late_ns = self.window_ns;
         let flees = self.set(late_ns.saturating_mul(2));
         if flees {

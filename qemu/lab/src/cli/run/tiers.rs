@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What each tier serves meanwhile.
 
-use std::fs::File;
-use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 use chmu::program;
 use chmu_lab::machine::{Machine, MachineOptions};
 use chmu_lab::tiers::{Figures, Recorder, Report};
+
+use super::super::result_file::ResultFile;
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -30,8 +30,11 @@ pub(super) struct Options {
     tiers_to: Option<(PathBuf, Form)>,
 }
 
+/// Where the result goes, and in which form.
+type Place = (ResultFile, Form);
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Csv,
     Json,
 }
@@ -45,20 +48,12 @@ fn form_of(text: &str) -> Result<(PathBuf, Form), String> {
     }
 }
 
-/// Where the result goes, open already: who cannot write there hears of it before the guest boots.
-#[derive(Debug)]
-pub(super) struct Place<'a> {
-    path: &'a Path,
-    form: Form,
-    file: File,
-}
-
 /// Tiers that are being watched.
 #[derive(Debug)]
-pub(super) struct Watching<'a> {
+pub(super) struct Watching {
     recorder: Recorder,
     figures: Figures,
-    place: Option<Place<'a>>,
+    place: Option<Place>,
 }
 
 impl Options {
@@ -67,28 +62,18 @@ impl Options {
     }
 
     /// Opens the file for the result, if there is to be one.
-    pub(super) fn open(&self) -> Result<Option<Place<'_>>> {
-        let place = self.tiers_to.as_ref().map(|(path, form)| {
-            ensure!(!path.is_dir(), "{} is a folder", path.display());
-            // What is there stays until there is something new.
-            let open = File::options()
-                .write(true)
-                .create(true)
-                .truncate(false)
-                .open(path);
-            let file = open.with_context(|| format!("Cannot write {}", path.display()))?;
-            let form = *form;
-            Ok(Place { path, form, file })
-        });
+    pub(super) fn open(&self) -> Result<Option<Place>> {
+        let place = self.tiers_to.as_ref();
+        let place = place.map(|(path, form)| Ok((ResultFile::open(path)?, *form)));
         place.transpose()
     }
 
     /// Begins, if anybody wants to know.
-    pub(super) fn start<'a>(
+    pub(super) fn start(
         &self,
         machine: &Machine,
-        place: Option<Place<'a>>,
-    ) -> Result<Option<Watching<'a>>> {
+        place: Option<Place>,
+    ) -> Result<Option<Watching>> {
         let Some(figures) = self.tiers.clone() else {
             return Ok(None);
         };
@@ -101,23 +86,18 @@ impl Options {
     }
 }
 
-impl Watching<'_> {
+impl Watching {
     /// Tells the user what was counted, on stderr: stdout is the program's.
     pub(super) fn finish(self) -> Result<()> {
         let series = self.recorder.finish()?;
         let report = Report::new(&series, self.figures);
         report.to_string().lines().for_each(program::say);
-        let Some(mut place) = self.place else {
+        let Some((file, form)) = self.place else {
             return Ok(());
         };
-        let text = match place.form {
+        file.write(&match form {
             Form::Csv => series.csv(),
             Form::Json => serde_json::to_string_pretty(&report)? + "\n",
-        };
-        let written = place
-            .file
-            .set_len(0)
-            .and_then(|()| place.file.write_all(text.as_bytes()));
-        written.with_context(|| format!("Cannot write {}", place.path.display()))
+        })
     }
 }

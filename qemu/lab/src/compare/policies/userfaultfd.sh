@@ -4,11 +4,3 @@
 # needs: chmu workload --userfaultfd --pages 1 --hot-pages 1 --rounds 1
 set -eu
 chmu promote --source "userfaultfd:$PROCESS" --seconds 1000000 --ledger /run/policy.jsonl >/dev/null &
-engine=$!
-trap 'kill $engine; wait $engine || :; exit 0' TERM
-until chmu status >/dev/null 2>&1; do
-    kill -0 $engine
-    sleep 0.1
-done
-: >"$READY"
-wait $engine

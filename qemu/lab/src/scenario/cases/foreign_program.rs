@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
-use chmu_proof::observation::{Observation, ObservedPage, Rates, Seen};
+use chmu_proof::observation::{FOREIGN_ACCESSES, Observation, ObservedPage, Rates, Seen};
 use chmu_proof::verdict::{Claim, Verdict};
 use chmu_proof::{Outcome, Reason};
 use serde_json::{Value, json};
@@ -40,9 +40,6 @@ const BY_HAND: &str = "/run/foreign-by-hand.jsonl";
 const HOT_PAGES_LEAST: usize = 100;
 /// Cold pages that are moved by hand.
 const COLD_PAGES: usize = 8;
-/// Accesses in an epoch that are no heat: a move reads each line of a page, zeroing fills each, and each
-/// may be written back later.
-const FOREIGN_ACCESSES: u64 = 3 * 64;
 /// The longest epoch that the device grants.
 const EPOCH_SECONDS_MOST: u64 = 10;
 /// Pages that are neither hot nor cold, as code and stack are, may be this part of what moves.
