@@ -68,11 +68,8 @@ pub enum ConfigError {
     /// The shortest epoch is longer than the longest.
     #[error("The minimum epoch is longer than the maximum epoch")]
     Epochs,
-    /// Down-sampling cannot be switched off.
-    #[error(
-        "A CHMU supports down-sampling factor 1, which counts every request: it is what drivers \
-         use unless told otherwise, so add 1 to the factors"
-    )]
+    /// No down-sampling factor can be chosen.
+    #[error("A CHMU supports at least one down-sampling factor; 1 counts every request")]
     DownSampling,
     /// Operations that take longer than anybody waits.
     #[error("Enable, disable and reset take 10 s at most, not {0} ns; drivers wait 100 ms")]
@@ -102,10 +99,7 @@ impl Capabilities {
                 self.minimum_epoch.nanoseconds() <= self.maximum_epoch.nanoseconds(),
                 ConfigError::Epochs,
             ),
-            (
-                self.down_sampling_factors & 1 == 1,
-                ConfigError::DownSampling,
-            ),
+            (self.down_sampling_factors != 0, ConfigError::DownSampling),
             (
                 self.operation_delay_ns <= LONGEST_OPERATION_NS,
                 ConfigError::OperationDelay(self.operation_delay_ns),

@@ -59,7 +59,7 @@ postponed_insertion = true
 [[block.instance]]
 unit_sizes = ["64K"]
 hotlist_entries = 16
-down_sampling_factors = [1, 16, 64]
+down_sampling_factors = [16, 64]
 overlapping_ranges = false
 trackable_requests = ["non-tee-read", "non-tee-write"]
 counter_widths = 5

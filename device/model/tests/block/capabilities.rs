@@ -129,7 +129,7 @@ fn configurations_that_no_block_can_have_are_refused() {
         ConfigError::Epochs
     );
     assert_eq!(
-        refused(|one| one.down_sampling_factors = 2),
+        refused(|one| one.down_sampling_factors = 0),
         ConfigError::DownSampling
     );
 }

@@ -232,23 +232,13 @@ impl Front for FixedRanges {
     }
 }
 
-/// The capabilities list these down-sampling factors only.
-#[derive(Debug)]
-pub(crate) struct Factors {
+/// The capabilities list no down-sampling factor, and every request counts.
+#[derive(Debug, Default)]
+pub(crate) struct NoFactors {
     layout: Layout,
-    bits: u16,
 }
 
-impl Factors {
-    pub(crate) fn new(bits: u16) -> Self {
-        Self {
-            layout: Layout::default(),
-            bits,
-        }
-    }
-}
-
-impl Front for Factors {
+impl Front for NoFactors {
     fn read(&self, device: &InProcessDevice, place: BarOffset, width: Width) -> Outcome<u64> {
         let Some((_, at)) = self.layout.register(place).filter(|(_, at)| at & !7 == 8) else {
             return device.read(place, width);
@@ -258,7 +248,7 @@ impl Front for Factors {
             ..place
         };
         let word = device.read(word_place, Width::Eight)?;
-        let word = word & !(0xffff << 32) | u64::from(self.bits) << 32;
+        let word = word & !(0xffff << 32);
         Ok(part(word, at, width))
     }
 

@@ -9,7 +9,8 @@ use chmu_spec::request::{RequestFilter, RequestFilters};
 use chmu_spec::unit_size::UnitSize;
 
 use crate::fronts::{
-    Factors, FixedRanges, Hardwired, Moved, Same, SlowTail, SlowToWake, StatusWithInterrupts, Tail,
+    FixedRanges, Hardwired, Moved, NoFactors, Same, SlowTail, SlowToWake, StatusWithInterrupts,
+    Tail,
 };
 
 /// What devices differ in from the model.
@@ -88,6 +89,13 @@ fn wide(bits: u8) -> Vec<Vec<Capabilities>> {
 pub(crate) fn long(hotlist_entries: u16) -> Vec<Vec<Capabilities>> {
     vec![vec![Capabilities {
         hotlist_entries,
+        ..usual()
+    }]]
+}
+
+fn sampling(down_sampling_factors: u16) -> Vec<Vec<Capabilities>> {
+    vec![vec![Capabilities {
+        down_sampling_factors,
         ..usual()
     }]]
 }
@@ -451,19 +459,19 @@ pub(crate) const LEGAL: &[Legal] = &[
     },
     Legal {
         name: "down-sampling of 4 and 8 only",
-        front: || Box::new(Factors::new(1 << 2 | 1 << 3)),
+        blocks: || sampling(1 << 2 | 1 << 3),
         surroundings: BY_HAND,
         ..USUAL
     },
     Legal {
         name: "down-sampling of 16384 and 32768 only",
-        front: || Box::new(Factors::new(1 << 14 | 1 << 15)),
+        blocks: || sampling(1 << 14 | 1 << 15),
         surroundings: BY_HAND,
         ..USUAL
     },
     Legal {
         name: "no down-sampling at all",
-        front: || Box::new(Factors::new(0)),
+        front: || Box::new(NoFactors::default()),
         surroundings: BY_HAND,
         ..USUAL
     },

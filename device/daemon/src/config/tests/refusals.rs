@@ -229,7 +229,7 @@ fn contradictions_point_to_the_key() {
     );
     assert_eq!(place(&format!("{instance}unit_sizes = []\n")), (4, 14));
     assert_eq!(
-        place(&format!("{instance}down_sampling_factors = [2]\n")),
+        place(&format!("{instance}down_sampling_factors = []\n")),
         (4, 25)
     );
     assert_eq!(
