@@ -173,3 +173,30 @@ fn a_dry_run_prints_what_would_move() {
     assert_eq!(rows.len(), 6, "{text}");
     assert_eq!(rows[1][..4], ["0x100004", "1", "1", "0"], "{text}");
 }
+
+/// A shell opens both: the ledger would be written into what is still to be read.
+#[test]
+fn standard_input_is_not_overwritten_by_the_ledger() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stream");
+    fs::write(&path, STREAM).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_chmu"))
+        .args([
+            "promote",
+            "--source",
+            "stream:-",
+            "--dry-run",
+            "--ledger",
+            "stream",
+        ])
+        .current_dir(folder.path())
+        .stdin(fs::File::open(&path).unwrap())
+        .output()
+        .unwrap();
+    let complaint = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        complaint.contains("--source and --ledger both name stream"),
+        "{complaint}"
+    );
+    assert_eq!(fs::read_to_string(&path).unwrap(), STREAM);
+}

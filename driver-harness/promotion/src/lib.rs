@@ -25,7 +25,7 @@ mod summary;
 pub mod telemetry;
 mod worker;
 
-pub use aggregate::SourceId;
+pub use aggregate::{ACCESS as HEAT_OF_AN_ACCESS, SourceId};
 pub use batch::{Batch, Candidate, Direction, Fate, Folio, Route};
 pub use chmu_machine::stop::StopFlag;
 pub use engine::tuner;

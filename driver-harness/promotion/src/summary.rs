@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::batch::Route;
 use crate::ledger::{Action, Begin, Event, Judged, Moved, SourceSaid, Tuned, TunedSetting};
 use crate::rejection::Rejection;
+use crate::report::Health;
 
 #[cfg(test)]
 mod tests;
@@ -41,6 +42,8 @@ pub struct Summary {
     pub epoch_ns: u64,
     /// Length of an epoch as it was asked for; none where nothing has epochs.
     pub wished_epoch_ns: Option<u64>,
+    /// Sources that ended before the run did, with why.
+    pub sources_ended: BTreeMap<String, String>,
     /// Hot units reported.
     pub units_reported: u64,
     /// Reports at which the source had found more units than it could tell.
@@ -227,6 +230,12 @@ impl Recorder {
 
     fn reported(&mut self, said: &SourceSaid, now_ns: u64) {
         let summary = &mut self.summary;
+        if let Health::Gone(reason) = &said.health {
+            let ended = &mut summary.sources_ended;
+            ended
+                .entry(said.source.clone())
+                .or_insert_with(|| reason.clone());
+        }
         add(&mut summary.units_reported, said.units);
         add(&mut summary.unmapped_units, said.lost.outside_memory);
         summary.reports_with_lost_units += u64::from(said.lost.overflow);
@@ -376,6 +385,9 @@ impl Summary {
         for (reason, pages) in &self.ignored {
             let pages = words::count(*pages, "page", "pages");
             writeln!(f, "  not taken into account, {reason}: {pages}")?;
+        }
+        for (source, reason) in &self.sources_ended {
+            writeln!(f, "  {source} ended before the run did: {reason}")?;
         }
         Ok(())
     }

@@ -16,6 +16,8 @@ pub mod machine;
 pub mod output;
 pub mod platform;
 pub mod programs;
+pub mod report;
+pub mod runs;
 pub mod scenario;
 mod script_header;
 pub mod size;

@@ -41,10 +41,24 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct UnitReport {
     unit: String,
-    /// It counted, for nobody.
-    was_enabled: bool,
-    /// Registers held another configuration than after power-on.
-    was_configured: bool,
+    #[serde(flatten)]
+    outcome: UnitOutcome,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum UnitOutcome {
+    PutBack {
+        /// It counted, for nobody.
+        was_enabled: bool,
+        /// Registers held another configuration than after power-on.
+        was_configured: bool,
+    },
+    /// It is as it was.
+    Left {
+        /// Why.
+        left: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -54,40 +68,60 @@ enum DamonReport {
     Clean,
     /// A worker was removed, which still ran if so.
     TakenBack { was_running: bool },
+    /// It is as it was; why.
+    Left(String),
+}
+
+impl Report {
+    fn is_complete(&self) -> bool {
+        let mut units = self.units.iter();
+        let is_left = units.any(|unit| matches!(unit.outcome, UnitOutcome::Left { .. }));
+        !is_left && !matches!(self.damon, DamonReport::Left(_))
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for unit in &self.units {
-            let found = match (unit.was_enabled, unit.was_configured) {
-                (true, _) => "counted; it is off and has its first configuration",
-                (false, true) => "was configured; it has its first configuration",
-                (false, false) => "is as after power-on",
-            };
-            writeln!(f, "{} {found}", unit.unit)?;
+        for UnitReport { unit, outcome } in &self.units {
+            match outcome {
+                UnitOutcome::PutBack {
+                    was_enabled: true, ..
+                } => writeln!(
+                    f,
+                    "{unit} counted; it is off and has its first configuration"
+                )?,
+                UnitOutcome::PutBack {
+                    was_configured: true,
+                    ..
+                } => writeln!(f, "{unit} was configured; it has its first configuration")?,
+                UnitOutcome::PutBack { .. } => writeln!(f, "{unit} is as after power-on")?,
+                UnitOutcome::Left { left } => writeln!(f, "{unit} is left as it was: {left}")?,
+            }
         }
         if self.units.is_empty() {
             writeln!(f, "{} to put back", words::count(0, "unit", "units"))?;
         }
-        f.write_str(match self.damon {
-            DamonReport::Clean => "DAMON has nothing of ours",
-            DamonReport::TakenBack { was_running: true } => {
-                "DAMON still ran for a run that was killed; it is off and its worker removed"
-            }
+        match &self.damon {
+            DamonReport::Clean => f.write_str("DAMON has nothing of ours"),
+            DamonReport::TakenBack { was_running: true } => f.write_str(
+                "DAMON still ran for a run that was killed; it is off and its worker removed",
+            ),
             DamonReport::TakenBack { was_running: false } => {
-                "DAMON had a worker of a run that was killed; it is removed"
+                f.write_str("DAMON had a worker of a run that was killed; it is removed")
             }
-        })
+            DamonReport::Left(reason) => write!(f, "DAMON is left as it was: {reason}"),
+        }
     }
 }
 
+/// Each is put back whatever becomes of the others. What a chmu that runs has for itself refuses.
 pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
-    // A chmu that promotes keeps DAMON for itself: nothing is touched while one does.
-    let damon = match damon::reset(&Places::default())? {
-        Remains::None => DamonReport::Clean,
-        Remains::TakenBack { running } => DamonReport::TakenBack {
+    let damon = match damon::reset(&Places::default()) {
+        Ok(Remains::None) => DamonReport::Clean,
+        Ok(Remains::TakenBack { running }) => DamonReport::TakenBack {
             was_running: running > 0,
         },
+        Err(error) => DamonReport::Left(words::describe(&error)),
     };
     let selection = Selection {
         device: options.device,
@@ -95,22 +129,34 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         opening: options.reach.opening(),
     };
     let registry = Registry::default();
-    let mut units = Vec::new();
-    for mut unit in open_all_units(Path::new("/sys"), &selection)? {
-        registry.claim(&mut unit, options.take_over)?;
-        units.push(put_back(&mut unit)?);
-    }
-    options.output.print(&Report { units, damon })?;
-    Ok(ExitCode::SUCCESS)
+    let units = open_all_units(Path::new("/sys"), &selection)?;
+    let units = units.into_iter().map(|mut unit| UnitReport {
+        unit: unit.name().to_owned(),
+        outcome: put_back(&registry, &mut unit, options.take_over),
+    });
+    let report = Report {
+        units: units.collect(),
+        damon,
+    };
+    options.output.print(&report)?;
+    Ok(match report.is_complete() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
-fn put_back(unit: &mut Unit) -> anyhow::Result<UnitReport> {
-    let was_enabled = unit.status()?.enabled();
-    let was_configured = unit.restore()?;
-    Ok(UnitReport {
-        unit: unit.name().to_owned(),
-        was_enabled,
-        was_configured,
+fn put_back(registry: &Registry, unit: &mut Unit, take_over: bool) -> UnitOutcome {
+    let mut put_back = || -> anyhow::Result<UnitOutcome> {
+        registry.claim(unit, take_over)?;
+        let was_enabled = unit.status()?.enabled();
+        let was_configured = unit.restore()?;
+        Ok(UnitOutcome::PutBack {
+            was_enabled,
+            was_configured,
+        })
+    };
+    put_back().unwrap_or_else(|error| UnitOutcome::Left {
+        left: format!("{error:#}"),
     })
 }
 
@@ -122,8 +168,10 @@ mod tests {
     fn what_was_found_and_done_is_said() {
         let unit = |was_enabled, was_configured| UnitReport {
             unit: "cxl_hmu_mem0.0.0".into(),
-            was_enabled,
-            was_configured,
+            outcome: UnitOutcome::PutBack {
+                was_enabled,
+                was_configured,
+            },
         };
         let report = Report {
             units: vec![unit(true, true), unit(false, true), unit(false, false)],
@@ -142,7 +190,33 @@ mod tests {
         };
         let text = nothing.to_string();
         assert_eq!(text, "no unit to put back\nDAMON has nothing of ours");
-        let json = serde_json::to_value(&nothing).unwrap();
-        assert_eq!(json["damon"], "clean");
+        assert!(report.is_complete() && nothing.is_complete());
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["units"][1]["was_configured"], true);
+        assert_eq!(serde_json::to_value(&nothing).unwrap()["damon"], "clean");
+    }
+
+    #[test]
+    fn what_is_left_as_it_was_is_said_and_fails() {
+        let mut report = Report {
+            units: Vec::new(),
+            damon: DamonReport::Left("another program runs it".into()),
+        };
+        assert!(!report.is_complete());
+        report.damon = DamonReport::Clean;
+        report.units.push(UnitReport {
+            unit: "cxl_hmu_mem0.0.0".into(),
+            outcome: UnitOutcome::Left {
+                left: "process 7 has it".into(),
+            },
+        });
+        assert!(!report.is_complete());
+        let text = report.to_string();
+        assert_eq!(
+            text,
+            "cxl_hmu_mem0.0.0 is left as it was: process 7 has it\nDAMON has nothing of ours"
+        );
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["units"][0]["left"], "process 7 has it");
     }
 }

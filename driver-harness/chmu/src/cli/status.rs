@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu status`: how a running `chmu promote` is.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use chmu::program;
@@ -30,29 +30,34 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(path) => vec![path.clone()],
         None => usual_places(),
     };
-    match ask_each(&places) {
-        Ok(status) => options.output.print(&status)?,
-        Err(error @ AskError::NothingRuns(_)) => {
-            program::say(format_args!(
-                "{error}; start one, or name its socket with --socket"
-            ));
-            return Ok(ExitCode::from(NEGATIVE_RESULT));
+    match ask_each(&places)? {
+        Some(status) => {
+            options.output.print(&status)?;
+            Ok(ExitCode::SUCCESS)
         }
-        Err(error) => return Err(error.into()),
+        None => {
+            let places: Vec<_> = places
+                .iter()
+                .map(|path| path.display().to_string())
+                .collect();
+            program::say(format_args!(
+                "No chmu promote runs here: nothing answers at {}; start one, or name its socket with --socket",
+                places.join(" or ")
+            ));
+            Ok(ExitCode::from(NEGATIVE_RESULT))
+        }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// Asks at one place after the other until something answers.
-fn ask_each(places: &[PathBuf]) -> Result<Status, AskError> {
-    let mut nothing = AskError::NothingRuns(Path::new(RUNTIME).join(SOCKET));
+fn ask_each(places: &[PathBuf]) -> Result<Option<Status>, AskError> {
     for path in places {
         match ask(path) {
-            Err(error @ AskError::NothingRuns(_)) => nothing = error,
-            answer => return answer,
+            Err(AskError::NothingRuns(_)) => {}
+            answer => return answer.map(Some),
         }
     }
-    Err(nothing)
+    Ok(None)
 }
 
 /// Where a run of this user listens when it is not told where; none where it has no place to.

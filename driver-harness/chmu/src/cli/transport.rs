@@ -32,9 +32,13 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// Whether the user gave any of it.
-    pub(super) fn is_given(&self) -> bool {
-        self.transport.is_some() || self.risk_memory_loss
+    /// An option that the user gave.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        match (self.transport.is_some(), self.risk_memory_loss) {
+            (true, _) => Some("--transport"),
+            (false, true) => Some("--risk-memory-loss"),
+            (false, false) => None,
+        }
     }
 
     /// How to open what the user selects.

@@ -71,7 +71,6 @@ impl UnitOptions {
         let options = [
             ("--device", self.device.is_some()),
             ("--unit", self.unit.is_some()),
-            ("--transport", self.reach.is_given()),
             ("--unit-size", self.unit_size.is_some()),
             ("--threshold", self.threshold.is_some()),
             ("--epoch", self.epoch.is_some()),
@@ -80,7 +79,7 @@ impl UnitOptions {
             ("--take-over", self.take_over),
         ];
         let given = options.into_iter().find(|(_, is_given)| *is_given);
-        given.map(|(option, _)| option)
+        given.map(|(option, _)| option).or(self.reach.given())
     }
 
     /// Settings that the user named, and so are not to be adapted.

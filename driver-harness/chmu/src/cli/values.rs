@@ -52,6 +52,14 @@ pub(super) fn epoch(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time in which something halves, or for which something is remembered.
+pub(super) fn lasting(text: &str) -> Result<Duration, String> {
+    match duration::parse(text)? {
+        Duration::ZERO => Err("no time at all is none; write one such as 2s".into()),
+        time => Ok(time),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,7 +19,7 @@
 use crate::report::{Weight, WeightKind};
 
 /// Parts of an access that heats are counted in.
-pub(crate) const ACCESS: u64 = 1000;
+pub const ACCESS: u64 = 1000;
 /// Bits after the point of a logarithm.
 const FRACTION_BITS: u32 = 40;
 /// Bits after the point of a number between 1 and 2.

@@ -18,7 +18,8 @@ mod shares;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use heat::{ACCESS, HalfLife, Heat};
+pub use heat::ACCESS;
+pub(crate) use heat::{HalfLife, Heat};
 pub(crate) use shares::{Ignored, Shares};
 
 /// Folios whose heat is remembered.

@@ -283,6 +283,20 @@ impl StreamSource {
                 "it has version {found}, and this program reads version {VERSION}"
             )));
         }
+        if header.stream.chars().any(char::is_control) {
+            return Err(self
+                .wrong("its name has characters that are not printed; write letters".to_owned()));
+        }
+        let is_nothing = match header.counts {
+            WeightKind::Accesses => false,
+            WeightKind::Intervals { interval_ns } => interval_ns == 0,
+            WeightKind::Samples { period } => period == 0,
+        };
+        if is_nothing {
+            return Err(self.wrong(
+                "an interval or a period of 0 counts nothing; write at least 1".to_owned(),
+            ));
+        }
         self.facts.name = header.stream;
         self.facts.counts = header.counts;
         self.facts.granted_epoch_ns = header.epoch_ns;

@@ -145,6 +145,7 @@ impl Judge<'_> {
             FaultKind::CauseMissing => Reason::LedgerCauseMissing,
             FaultKind::FateMissing => Reason::LedgerFateMissing,
             FaultKind::FateInvented => Reason::LedgerFateInvented,
+            FaultKind::Policy => Reason::LedgerPolicy,
         };
         self.findings.add(reason, || Example {
             line: Some(fault.line as u64),

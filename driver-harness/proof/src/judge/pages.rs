@@ -370,7 +370,9 @@ impl Judge<'_> {
     /// The engine was killed while the page was on its way to this node.
     fn arrived_unsaid(&self, page: &Page, node: NodeId) -> bool {
         let route = || self.moves?.on_its_way(page.start?);
-        self.demands.killed && route().is_some_and(|route| route.target == node)
+        let ledger = self.evidence.ledger.as_ref();
+        let is_finished = ledger.is_some_and(|ledger| ledger.totals().is_some());
+        self.demands.killed && !is_finished && route().is_some_and(|route| route.target == node)
     }
 
     /// Whether other pages of a folio did move.

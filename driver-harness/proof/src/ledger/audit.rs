@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chmu_promotion::Folio;
-use chmu_promotion::Policy;
 use chmu_promotion::actuator::DryRun;
 use chmu_promotion::ledger::{
     Action, BatchMade, Begin, Demoted, DemotionMade, Judged, Totals, Wasted,
 };
 use chmu_promotion::report::Health;
+use chmu_promotion::{HEAT_OF_AN_ACCESS, Policy};
 use chmu_spec::address::Pfn;
 
 use super::read::Ledger;
@@ -18,6 +18,10 @@ use super::read::Ledger;
 pub(crate) const RATE: &str = "pages_per_second";
 /// Whether the policy lets cold folios make room.
 const DEMOTES: &str = "demote_coldest";
+/// The policy's bound on folios of a batch.
+const BATCH_FOLIOS: &str = "batch_folios";
+/// The accesses below which the policy leaves a folio where it is.
+const MINIMUM_HEAT: &str = "minimum_heat";
 
 /// Something that no honest ledger has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub enum FaultKind {
     /// A folio is said to have moved, stayed or been put off in a batch that it was not part of, or
     /// twice.
     FateInvented,
+    /// A batch is larger, or a folio waits that is colder, than the policy of the first line allows.
+    Policy,
 }
 
 /// A batch whose folios wait for their fate.
@@ -72,6 +78,14 @@ struct Audit {
     heard: BTreeSet<String>,
     /// The first frames of folios that wait.
     waiting: BTreeSet<Pfn>,
+    /// Those of folios that waited or were put off, and were in no batch since.
+    unsent: BTreeSet<Pfn>,
+    /// Those of folios of which a decision was written down: what is put off is colder when it waits again.
+    decided: BTreeSet<Pfn>,
+    /// The policy's bound on folios of a batch; none where it is not told.
+    batch_folios: Option<u64>,
+    /// The heat below which the policy leaves a folio where it is.
+    least_heat: u64,
     /// The policy lets cold folios make room.
     demotes: bool,
     /// Fast memory is watched.
@@ -82,7 +96,7 @@ struct Audit {
 
 impl Ledger {
     /// What is wrong with it. When the engine was `killed`, the end may be missing, and with it what
-    /// became of the batches of that moment.
+    /// became of the batches of that moment; a ledger that has its end is that of a run that was not.
     pub fn faults(&self, killed: bool) -> Vec<Fault> {
         let mut audit = Audit::default();
         for (line, event) in (1..).zip(self.events()) {
@@ -101,8 +115,9 @@ impl Ledger {
             );
             audit.counted.lines += 1;
         }
-        if !killed {
-            audit.close(self.events().len(), self.totals().is_some());
+        let is_finished = self.totals().is_some();
+        if !killed || is_finished {
+            audit.close(self.events().len(), is_finished);
         }
         audit.faults
     }
@@ -132,6 +147,14 @@ impl Audit {
             Action::Queued(queued) => {
                 self.origin(line, &queued.origin);
                 self.waiting.insert(queued.folio.head);
+                self.unsent.insert(queued.folio.head);
+                if self.decided.insert(queued.folio.head) && queued.heat < self.least_heat {
+                    let text = format!(
+                        "the folio at frame {:#x} waits with a heat of {}, and the policy has those below {} stay",
+                        queued.folio.head.0, queued.heat, self.least_heat
+                    );
+                    self.add(FaultKind::Policy, line, text);
+                }
             }
             Action::Source(said) => {
                 self.heard.insert(said.source.clone());
@@ -167,12 +190,14 @@ impl Audit {
             }
             Action::Refused(refused) => {
                 counted.refused += 1;
+                self.decided.insert(refused.folio.head);
                 if let Some(batch) = refused.batch {
                     self.fate(line, batch, refused.folio);
                 }
             }
             Action::Retried(retried) => {
                 counted.retried += 1;
+                self.unsent.insert(retried.folio.head);
                 self.fate(line, retried.batch, retried.folio);
             }
             Action::End(totals) if is_last => self.compare(line, totals),
@@ -231,6 +256,11 @@ impl Audit {
             .get(DEMOTES)
             .and_then(serde_json::Value::as_bool)
             == Some(true);
+        let number = |name: &str| begin.policy.get(name).and_then(serde_json::Value::as_u64);
+        self.batch_folios = number(BATCH_FOLIOS);
+        self.least_heat = number(MINIMUM_HEAT)
+            .unwrap_or(0)
+            .saturating_mul(HEAT_OF_AN_ACCESS);
         let missing = Policy::default().settings();
         let missing = missing
             .keys()
@@ -326,6 +356,17 @@ impl Audit {
 
     fn batch(&mut self, (line, made_ns): (usize, u64), batch: &BatchMade) {
         self.counted.batches += 1;
+        let folios = batch.folios.len() as u64;
+        if let Some(most) = self.batch_folios.filter(|most| folios > (*most).max(1)) {
+            let text = format!(
+                "batch {} has {folios} folios, and the policy allows {most}",
+                batch.batch
+            );
+            self.add(FaultKind::Policy, line, text);
+        }
+        for folio in &batch.folios {
+            self.unsent.remove(&folio.head);
+        }
         let waited = |folio: &&Folio| !self.waiting.remove(&folio.head);
         let missing: Vec<_> = batch.folios.iter().filter(waited).collect();
         if let Some(folio) = missing.first() {
@@ -400,6 +441,14 @@ impl Audit {
             ("pages_demoted", said.pages_demoted, counted.pages_demoted),
             ("kept", said.kept, counted.kept),
         ];
+        let unsent = self.unsent.len() as u64;
+        if said.waiting > unsent {
+            let text = format!(
+                "waiting is said to be {}, and its lines leave {unsent} that may wait",
+                said.waiting
+            );
+            self.add(FaultKind::Totals, line, text);
+        }
         if said.usefulness != counted.usefulness {
             let text = format!(
                 "usefulness is said to be {:?}, and its lines say {:?}",

@@ -304,6 +304,9 @@ fn sums_that_disagree_with_the_lines_are_found() {
 fn a_killed_run_may_lack_its_end_but_nothing_before() {
     let events = with_causes(run_of(&[folio(10, 1)]));
     assert_eq!(ledger(events[..5].to_vec()).faults(true), []);
+    // A run that has its end was not killed.
+    let finished = ledger(close(events[..5].to_vec())).faults(true);
+    assert_eq!(finished[0].kind, FaultKind::FateMissing);
     let mut invented = events;
     invented.push(moved(9, folio(3, 1), 2 * BATCH_NS));
     assert_eq!(ledger(invented).faults(true).len(), 1);

@@ -104,6 +104,8 @@ pub enum Reason {
     LedgerFateMissing,
     /// The ledger says what became of a folio that was not in that batch, or says it twice.
     LedgerFateInvented,
+    /// A batch is larger, or a folio waited that was colder, than the ledger's own policy allows.
+    LedgerPolicy,
     /// A page moved of which the ledger says nothing: somebody else moved it.
     MovedByOthers,
     /// The ledger says that a page stayed, and it moved.
@@ -144,7 +146,8 @@ impl Reason {
             | Reason::LedgerBeginning
             | Reason::LedgerCauseMissing
             | Reason::LedgerFateMissing
-            | Reason::LedgerFateInvented => Claim::Ledger,
+            | Reason::LedgerFateInvented
+            | Reason::LedgerPolicy => Claim::Ledger,
             Reason::MovedByOthers
             | Reason::SaidStayedButMoved
             | Reason::SaidMovedButStayed
@@ -205,6 +208,10 @@ impl Reason {
             Reason::LedgerOrder => (
                 "line of the ledger cannot come where it does",
                 "lines of the ledger cannot come where they do",
+            ),
+            Reason::LedgerPolicy => (
+                "line of the ledger does what its own policy forbids",
+                "lines of the ledger do what its own policy forbids",
             ),
             Reason::LedgerBeginning => (
                 "line of the ledger lacks what its beginning must tell",

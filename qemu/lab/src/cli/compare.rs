@@ -3,17 +3,19 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
-use chmu_lab::compare::{self, PATTERNS, Pattern, Plan, Policy};
+use chmu_lab::compare::{self, Comparison, PATTERNS, Pattern, Plan, Policy};
 use chmu_lab::machine::Software;
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
+use chmu_lab::runs::Facts;
 use chmu_lab::tiers::Figures;
 
 use super::result_file::ResultFile;
-use super::usage_error;
+use super::{keep, usage_error};
 
 /// What --quick compares.
 const QUICK_WORKLOADS: [&str; 2] = ["uniform", "moving"];
@@ -97,17 +99,36 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let plan = options.plan()?;
     let csv = options.csv.as_deref().map(ResultFile::open).transpose()?;
     let progress = Progress::new();
-    let (_, software) = Software::obtain(&options.platform, None, &progress)?;
+    let begin = Instant::now();
+    let (platform, software) = Software::obtain(&options.platform, None, &progress)?;
     let comparison = compare::compare(&plan, &software, &progress)?;
     drop(progress);
     if let Some(file) = csv {
         file.write(&comparison.csv())?;
     }
     options.output.print(&comparison)?;
+    keep_run(&comparison, begin, platform.qemu.version().to_string());
     Ok(match comparison.is_complete() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+fn keep_run(comparison: &Comparison, begin: Instant, qemu: String) {
+    let facts = Facts {
+        is_good: comparison.is_complete(),
+        verdict: comparison.verdict(),
+        figures: comparison.run_figures(),
+        ..keep::facts("compare", begin, qemu)
+    };
+    let page = comparison.page(&facts.command, keep::environment(&facts));
+    let (csv, picture) = (comparison.csv(), comparison.overview().file());
+    keep::keep(
+        &facts,
+        &page,
+        comparison,
+        &[("trials.csv", &csv), ("overview.svg", &picture)],
+    );
 }
 
 #[cfg(test)]

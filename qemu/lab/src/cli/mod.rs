@@ -13,11 +13,13 @@ mod demo;
 mod doctor;
 mod fetch;
 mod guest_program;
+mod keep;
 mod kernel_config;
 mod mutants;
 mod names;
 mod result_file;
 mod run;
+mod runs;
 mod scenario;
 mod storage;
 mod test;
@@ -26,7 +28,8 @@ mod workloads;
 /// Below the help.
 const ENDS: &str = "\
 Results are on stdout, for people or, with -o json, for programs. All else is on stderr.
-Exit codes: 0 done, 1 failed or a negative result, 2 wrong usage, 100 tests failed,
+Exit codes: 0 done, 1 failed or a negative result, 2 wrong usage, 3 worse than before (diff),
+100 tests failed,
 130, 143 and 129 ended by SIGINT, SIGTERM and SIGHUP, 141 nobody reads the output.";
 
 /// Runs CXL hotness monitoring in a guest: gets QEMU and Linux, boots, promotes, tests.
@@ -54,6 +57,8 @@ enum Verb {
     Boot(Box<boot::Options>),
     /// Runs the same workloads under several ways to move pages between tiers, and compares them.
     Compare(Box<compare::Options>),
+    /// Holds the figures of a run that was kept against those of another, and ends with 3 where they are worse.
+    Diff(runs::DiffOptions),
     /// Says what this machine has, what it lacks and how to get it.
     Doctor(doctor::Options),
     /// Fetches QEMU, a kernel and busybox, so that later runs need no network.
@@ -62,8 +67,12 @@ enum Verb {
     KernelConfig,
     /// Breaks the device's rules one by one and shows which conformance cases notice.
     Mutants(mutants::Options),
+    /// Prints what is known of a run that was kept, and where its page is.
+    Report(runs::ReportOptions),
     /// Runs a program of a Debian userland in a guest, on the CXL memory and with promotion as you like.
     Run(Box<run::Options>),
+    /// Prints the runs that were kept: those of compare, demo and scenario.
+    Runs(runs::RunsOptions),
     /// Runs ready-made scenarios in guests: strangers, full nodes, odd machines, killed programs.
     Scenario(scenario::Options),
     /// Runs all tests, those in guests included.
@@ -80,11 +89,14 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Verb::Demo(options) => demo::run(&options),
         Verb::Boot(options) => boot::run(&options),
         Verb::Compare(options) => compare::run(&options),
+        Verb::Diff(options) => runs::diff(&options),
         Verb::Doctor(options) => doctor::run(&options),
         Verb::Fetch(options) => fetch::run(&options),
         Verb::KernelConfig => kernel_config::run(),
         Verb::Mutants(options) => mutants::run(&options),
+        Verb::Report(options) => runs::report(&options),
         Verb::Run(options) => run::run(&options),
+        Verb::Runs(options) => runs::list(&options),
         Verb::Scenario(options) => scenario::run(&options),
         Verb::Test(options) => test::run(options),
         Verb::Workloads(options) => workloads::run(&options),

@@ -2,15 +2,17 @@
 //! `cargo lab scenario`.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
 use chmu_lab::machine::Software;
 use chmu_lab::output::Format;
 use chmu_lab::platform::{KernelChoice, ModuleRequest, PlatformOptions};
 use chmu_lab::progress::Progress;
+use chmu_lab::runs::Facts;
 use chmu_lab::scenario::{ALL, Listing, Results, Runner, Scenario};
 
-use super::{names, usage_error};
+use super::{keep, names, usage_error};
 
 /// What a file system on a disk needs; a kernel of the user's own may have it built in.
 fn modules(kernel: KernelChoice) -> &'static [&'static str] {
@@ -89,8 +91,10 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
 fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result<ExitCode> {
     let checked = how.platform.check_values();
     checked.map_err(|error| usage_error("scenario", &error))?;
+    let begin = Instant::now();
     let progress = Progress::new();
     let mut results = Results::default();
+    let mut qemu = String::new();
     for &kernel_suite in kernels {
         let mut platform = how.platform.clone();
         platform.kernel_suite = kernel_suite;
@@ -99,7 +103,8 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
             let modules = modules.map(|name| ModuleRequest::named(name));
             platform.own_modules.extend(modules);
         }
-        let (_, software) = Software::obtain(&platform, None, &progress)?;
+        let (obtained, software) = Software::obtain(&platform, None, &progress)?;
+        qemu = obtained.qemu.version().to_string();
         let runner = Runner {
             software: &software,
             progress: &progress,
@@ -109,6 +114,14 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
     }
     drop(progress);
     how.output.print(&results)?;
+    let facts = Facts {
+        is_good: results.are_good(),
+        verdict: results.verdict(),
+        figures: results.run_figures(),
+        ..keep::facts("scenario", begin, qemu)
+    };
+    let page = keep::page("Scenarios", &facts, results.sections());
+    keep::keep(&facts, &page, &results, &[]);
     Ok(match results.are_good() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -2,6 +2,7 @@
 //! The same workloads under several ways to move pages between tiers, by figures that are true of an emulated machine
 //! too: lines that each tier filled, pages moved, and what that would take on hardware.
 
+mod page;
 mod pattern;
 mod policy;
 mod result;
@@ -21,6 +22,7 @@ pub use pattern::{ALL as PATTERNS, Pattern, PatternError};
 pub use policy::{PagesPlace, Policy, PolicyError};
 pub use result::{Comparison, Row};
 pub use spread::Spread;
+pub use steady::Part;
 pub use trial::{Measured, Outcome, Trial};
 
 use trial::measure;

@@ -62,6 +62,8 @@ pub struct Policy {
     pub takes_userfaultfd: bool,
     /// A command that fails where the kernel cannot do it.
     pub needs: Option<String>,
+    /// Others are measured against it.
+    pub is_bound: bool,
     /// For `sh -c`.
     #[serde(skip)]
     pub script: String,
@@ -98,6 +100,12 @@ fn names() -> [&'static str; ALL.len()] {
 }
 
 impl Policy {
+    /// Its place among the lab's; the user's own come after these.
+    pub(super) fn place(&self, own_before: usize) -> usize {
+        let place = ALL.iter().position(|(name, _)| *name == self.name);
+        place.unwrap_or(ALL.len() + own_before)
+    }
+
     /// All that the lab has.
     ///
     /// # Errors
@@ -131,6 +139,7 @@ impl Policy {
             place,
             takes_userfaultfd,
             needs: field("needs").map(str::to_owned),
+            is_bound: BOUNDS.contains(&name),
             script: script.to_owned(),
         })
     }

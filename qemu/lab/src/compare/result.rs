@@ -12,7 +12,7 @@ use super::{Pattern, Plan, Policy};
 use crate::tiers::{Figures, Modelled};
 
 /// The form of the JSON.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What came of all trials, for people and programs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
@@ -86,8 +86,14 @@ impl Comparison {
 
     /// Nothing went wrong; what a kernel cannot do did not.
     pub fn is_complete(&self) -> bool {
-        let mut trials = self.trials.iter();
-        !trials.any(|trial| matches!(trial.outcome, Outcome::Failed(_)))
+        self.failed_trials() == 0
+    }
+
+    pub(super) fn failed_trials(&self) -> usize {
+        let trials = self.trials.iter();
+        trials
+            .filter(|trial| matches!(trial.outcome, Outcome::Failed(_)))
+            .count()
     }
 
     /// As a table for other programs: a line for each trial.
@@ -176,7 +182,7 @@ impl Row {
 }
 
 impl Trial {
-    fn measured(&self) -> Option<&Measured> {
+    pub(super) fn measured(&self) -> Option<&Measured> {
         match &self.outcome {
             Outcome::Measured(measured) => Some(measured),
             Outcome::NotThere(_) | Outcome::Failed(_) => None,
@@ -228,6 +234,7 @@ mod tests {
                 hot_pages: 512,
                 hot_pages_on_fast: (policy != "dram").then_some(moved.min(512)),
                 wrong_pages: (policy != "dram").then_some(0),
+                parts: Vec::new(),
             }),
         }
     }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! How soon a policy has done what it does.
 
+use serde::Serialize;
+
 use crate::tiers::{Counted, Series};
 
 /// Into so many parts a run is divided, as far as it was looked at so often.
@@ -12,14 +14,25 @@ const PART_OF_THE_WAY: f64 = 0.9;
 /// With less between beginning and end there is no way to speak of.
 const LEAST_WAY: f64 = 0.1;
 
+/// The CXL memory's share of the lines filled in one part of a run; parts have about as many lines each.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Part {
+    /// Lines filled from the beginning to the end of it.
+    pub until_fills: u64,
+    /// The share.
+    pub cxl_share: f64,
+}
+
 /// What became of the CXL memory's share of the lines filled.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Steady {
     /// In the last fifth of all lines.
     pub(super) end_share: Option<f64>,
     /// Lines that were filled until the share had come nine tenths of the way from the first of it to the last; none
     /// where it fell by less than a tenth of all lines.
     pub(super) fills: Option<u64>,
+    /// One after the other, a hundred at most.
+    pub(super) parts: Vec<Part>,
 }
 
 pub(super) fn steady(series: &Series) -> Steady {
@@ -45,7 +58,17 @@ pub(super) fn steady(series: &Series) -> Steady {
             .filter(|_| way >= LEAST_WAY)
             .map(|(until, _)| *until)
     });
-    Steady { end_share, fills }
+    let parts = parts.iter().filter_map(|(until_fills, counted)| {
+        Some(Part {
+            until_fills: *until_fills,
+            cxl_share: counted.cxl_share()?,
+        })
+    });
+    Steady {
+        end_share,
+        fills,
+        parts: parts.collect(),
+    }
 }
 
 /// What was counted in parts with about equally many lines filled, and how many lines were filled by the end of each.
@@ -94,6 +117,15 @@ mod tests {
         assert_eq!(steady.end_share, Some(0.1));
         // 0.9 - 0.9 * 0.8 is 0.18.
         assert_eq!(steady.fills, Some(500));
+        let parts: Vec<_> = steady
+            .parts
+            .iter()
+            .map(|part| (part.until_fills, part.cxl_share))
+            .collect();
+        assert_eq!(
+            (parts.len(), parts[2], parts[9]),
+            (10, (300, 0.5), (1000, 0.1))
+        );
     }
 
     #[test]

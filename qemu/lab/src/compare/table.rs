@@ -10,7 +10,7 @@ use super::spread::Spread;
 
 /// Where nothing can be said.
 const NOTHING: &str = "-";
-const HEADS: [&str; 9] = [
+pub(super) const HEADS: [&str; 9] = [
     "policy",
     "CXL's share",
     "gap closed",
@@ -79,7 +79,7 @@ fn line(f: &mut fmt::Formatter<'_>, cells: &[String; 9], widths: &[usize]) -> fm
     writeln!(f, "{}", text.trim_end())
 }
 
-fn cells(row: &Row) -> [String; 9] {
+pub(super) fn cells(row: &Row) -> [String; 9] {
     let cell = |spread: &Option<Spread>, word: &dyn Fn(f64) -> String| {
         let spread = spread.as_ref();
         spread.map_or_else(|| NOTHING.to_owned(), |spread| spread.words(word))

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::pattern::Pattern;
 use super::policy::{PagesPlace, Policy};
-use super::steady::steady;
+use super::steady::{Part, steady};
 use crate::machine::{Machine, Output};
 use crate::tiers::{Counted, Recorder};
 
@@ -69,6 +69,8 @@ pub struct Measured {
     pub hot_pages_on_fast: Option<u64>,
     /// Pages that were moved and had not been hot until then.
     pub wrong_pages: Option<u64>,
+    /// The CXL memory's share over the run.
+    pub parts: Vec<Part>,
 }
 
 /// Runs a workload for its rounds, or the `shortened`-th part of them, while a policy moves its pages.
@@ -135,6 +137,7 @@ pub(super) fn measure(
         hot_pages: proof.counts.true_hot_pages,
         hot_pages_on_fast: is_slow.then_some(proof.counts.promoted_hot_pages),
         wrong_pages: is_slow.then_some(proof.counts.wrong_pages_promoted),
+        parts: steady.parts,
     }))
 }
 

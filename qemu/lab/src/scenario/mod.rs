@@ -9,6 +9,7 @@ mod bench;
 mod cases;
 pub mod demo;
 mod leftovers;
+mod page;
 mod proof;
 mod refusals;
 mod result;

@@ -90,7 +90,7 @@ impl Results {
         !results.any(|result| result.verdict == Verdict::Fail)
     }
 
-    fn count(&self, verdict: Verdict) -> usize {
+    pub(super) fn count(&self, verdict: Verdict) -> usize {
         let results = self.0.iter();
         results.filter(|result| result.verdict == verdict).count()
     }

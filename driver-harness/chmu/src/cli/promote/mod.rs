@@ -71,11 +71,11 @@ struct PolicyOptions {
     #[arg(long, value_name = "COUNT", default_value_t = 0)]
     minimum_count: u64,
     /// Time in which the weight of an access halves.
-    #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "2s")]
+    #[arg(long, value_name = "TIME", value_parser = values::lasting, default_value = "2s")]
     half_life: Duration,
     /// A page that was promoted, demoted and is hot again within this time stays where it is for as
     /// long.
-    #[arg(long, value_name = "TIME", value_parser = values::epoch, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = values::lasting, default_value = "30s")]
     ping_pong_window: Duration,
     /// Makes room on a target that has none: demotes its coldest pages, as many as are needed, where DAMON
     /// can watch it.

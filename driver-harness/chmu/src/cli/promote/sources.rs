@@ -18,6 +18,9 @@ use crate::cli::units::UnitOptions;
 /// A stream that says nothing for so long does not keep other sources from beginning.
 const FIRST_LINE: Duration = Duration::from_secs(1);
 
+/// What `-` names.
+const STANDARD_INPUT: &str = "/dev/stdin";
+
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Where hot pages are known from")]
 pub(super) struct SourceOptions {
@@ -72,10 +75,13 @@ impl SourceOptions {
     pub(super) fn files(&self) -> Vec<Named<'_>> {
         let streams = self.sources.iter();
         let streams = streams
-            .filter(|source| matches!(source.kind.opener, Opener::Stream) && source.argument != "-")
+            .filter(|source| matches!(source.kind.opener, Opener::Stream))
             .map(|source| Named {
                 option: "--source",
-                path: Path::new(&source.argument),
+                path: match source.argument.as_str() {
+                    "-" => Path::new(STANDARD_INPUT),
+                    path => Path::new(path),
+                },
             });
         let frames = self.frames.as_deref().map(|path| Named {
             option: "--frames",

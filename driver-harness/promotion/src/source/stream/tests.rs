@@ -92,6 +92,14 @@ fn a_wrong_line_is_named_with_what_is_wrong() {
             "Line 1 of the stream test: it has version 2, and",
         ),
         (
+            r#"{"v":1,"stream":"x","counts":{"samples":{"period":0}}}"#.to_owned(),
+            "Line 1 of the stream test: an interval or a period of 0",
+        ),
+        (
+            r#"{"v":1,"stream":"x\u001b[31m"}"#.to_owned(),
+            "Line 1 of the stream test: its name has characters",
+        ),
+        (
             format!("{hot}\n\nnonsense\n"),
             "Line 3 of the stream test is no report: expected",
         ),

@@ -2,8 +2,8 @@
 //! Scribes who write down something else than what happened. Most of them see to it that the sums
 //! agree with what they wrote.
 
+use chmu_promotion::Folio;
 use chmu_promotion::ledger::{Action, BatchMade, Event, Moved, Queued, Totals};
-use chmu_promotion::{Folio, Policy};
 
 use super::super::{Mutant, Part};
 use crate::verdict::Reason;
@@ -104,6 +104,14 @@ fn insert_move(mut events: Vec<Event>, moved: Moved) -> Vec<Event> {
     events.push(Event::new(end.time_ns, Action::Batch(batch)));
     events.push(Event::new(end.time_ns, Action::Moved(moved)));
     events.push(end);
+    events
+}
+
+/// Another value of the policy in the first line.
+fn with_policy(mut events: Vec<Event>, name: &str, value: u64) -> Vec<Event> {
+    if let Some(Action::Begin(begin)) = events.first_mut().map(|event| &mut event.action) {
+        begin.policy.insert(name.to_owned(), value.into());
+    }
     events
 }
 
@@ -253,16 +261,30 @@ pub(super) fn all() -> Vec<Mutant> {
             "claims a rate that is not kept",
             Reason::OverRate,
             |parts| {
+                parts.scribe = |events| with_policy(events, "pages_per_second", 8);
+            },
+        ),
+        mutant(
+            "larger-than-allowed",
+            "claims smaller batches than it makes",
+            Reason::LedgerPolicy,
+            |parts| parts.scribe = |events| with_policy(events, "batch_folios", 1),
+        ),
+        mutant(
+            "colder-than-allowed",
+            "claims that colder folios stay than it moves",
+            Reason::LedgerPolicy,
+            |parts| parts.scribe = |events| with_policy(events, "minimum_heat", 1_000_000),
+        ),
+        mutant(
+            "waiting-invented",
+            "says that folios wait of which no line says it",
+            Reason::LedgerTotals,
+            |parts| {
                 parts.scribe = |mut events| {
-                    if let Some(Action::Begin(begin)) =
-                        events.first_mut().map(|event| &mut event.action)
+                    if let Some(Action::End(end)) = events.last_mut().map(|event| &mut event.action)
                     {
-                        let claimed = Policy {
-                            pages_per_second: Some(8),
-                            ..Policy::default()
-                        };
-                        let claimed = serde_json::json!(claimed.pages_per_second);
-                        begin.policy.insert("pages_per_second".into(), claimed);
+                        end.waiting += 1_000_000;
                     }
                     events
                 };

@@ -3,6 +3,7 @@
 
 mod evidence;
 mod guest;
+mod page;
 mod result;
 
 use std::time::{Duration, Instant};

@@ -144,8 +144,9 @@ impl DemoResult {
     }
 }
 
-impl fmt::Display for DemoResult {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl DemoResult {
+    /// What is told of it, a name and a value each.
+    pub(super) fn rows(&self) -> Vec<(&'static str, String)> {
         let part =
             |part: Option<f64>| part.map_or_else(|| "-".to_owned(), |part| format!("{part:.3}"));
         let yes_no = |holds| if holds { "yes" } else { "NO" };
@@ -155,7 +156,7 @@ impl fmt::Display for DemoResult {
                 |time| format!("{time} ms of emulated time"),
             )
         };
-        let rows = [
+        vec![
             (
                 "platform",
                 format!("QEMU {}, Linux {}", self.qemu, self.kernel),
@@ -196,7 +197,13 @@ impl fmt::Display for DemoResult {
                 milliseconds(self.first_touch_to_first_promotion_ms),
             ),
             ("total", format!("{:.1} s", self.seconds_total)),
-        ];
+        ]
+    }
+}
+
+impl fmt::Display for DemoResult {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rows = self.rows();
         let width = rows.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         for (name, value) in rows {
             writeln!(f, "{name:width$}  {value}")?;

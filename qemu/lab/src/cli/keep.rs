@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Keeps what came of a verb in a folder of its own.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use chmu::program;
+use chmu_lab::report::{Page, Section, Table};
+use chmu_lab::runs::{Facts, PAGE, Runs};
+use serde::Serialize;
+
+/// What came of a verb, for programs.
+const RESULT: &str = "result.json";
+
+/// What this lab was told to do, as a shell takes it.
+pub(super) fn command_line() -> String {
+    let words = std::env::args().skip(1);
+    let words = words
+        .map(|word| shlex::try_quote(&word).map_or_else(|_| "?".into(), |word| word.into_owned()));
+    let words: Vec<_> = ["cargo".to_owned(), "lab".to_owned()]
+        .into_iter()
+        .chain(words)
+        .collect();
+    words.join(" ")
+}
+
+/// What is known of a run that ends now.
+pub(super) fn facts(verb: &str, begin: Instant, qemu: String) -> Facts {
+    Facts::now(verb, command_line(), begin.elapsed().as_secs_f64(), qemu)
+}
+
+/// What a page says of where a run took place.
+pub(super) fn environment(facts: &Facts) -> Vec<(String, String)> {
+    let processors = std::thread::available_parallelism();
+    let processors = processors.map_or_else(|_| "unknown".to_owned(), |number| number.to_string());
+    let pairs = [
+        ("date", facts.date.clone()),
+        ("took", format!("{:.0} s", facts.seconds)),
+        ("lab", facts.lab.clone()),
+        ("QEMU", facts.qemu.clone()),
+        ("processors", processors),
+    ];
+    pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
+}
+
+/// The environment as a section of a page.
+fn environment_section(facts: &Facts) -> Section {
+    Section {
+        title: "Environment".to_owned(),
+        table: Some(Table::of_pairs(["what", "which"], environment(facts))),
+        ..Section::default()
+    }
+}
+
+/// A page that says no more than this.
+pub(super) fn page(title: &str, facts: &Facts, mut sections: Vec<Section>) -> Page {
+    sections.push(environment_section(facts));
+    Page {
+        title: title.to_owned(),
+        is_good: facts.is_good,
+        verdict: facts.verdict.clone(),
+        command: facts.command.clone(),
+        sections,
+    }
+}
+
+/// Keeps a run, and says where its page is. What cannot be kept is said, and fails nothing.
+pub(super) fn keep(facts: &Facts, page: &Page, result: &impl Serialize, more: &[(&str, &str)]) {
+    match kept(facts, page, result, more) {
+        Ok(place) => program::say(format_args!("A page about this run: {place}")),
+        Err(error) => program::say(format_args!("This run is not kept: {error:#}")),
+    }
+}
+
+fn kept(
+    facts: &Facts,
+    page: &Page,
+    result: &impl Serialize,
+    more: &[(&str, &str)],
+) -> Result<String> {
+    let (html, result) = (page.html()?, serde_json::to_string_pretty(result)?);
+    let files = [&[(PAGE, html.as_str()), (RESULT, result.as_str())], more].concat();
+    let folder = Runs::of_user()?.keep(facts, &files)?;
+    Ok(folder.join(PAGE).display().to_string())
+}

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the demo found, as a page and in numbers that another run is held against.
+
+use super::result::{DemoResult, Verdict};
+use crate::report::{Section, Table};
+use crate::runs::{Better, Figure};
+
+impl DemoResult {
+    /// What came of it, in a sentence.
+    pub fn verdict_words(&self) -> String {
+        match self.verdict {
+            Verdict::Pass => format!(
+                "{} of {} hot pages were promoted in {} batches, and {} others.",
+                self.promoted_pages - self.wrong_pages_promoted.min(self.promoted_pages),
+                self.true_hot_pages,
+                self.batches,
+                self.wrong_pages_promoted
+            ),
+            Verdict::Fail => self.reasons.join("; "),
+        }
+    }
+
+    /// What must not get worse, and what may differ from run to run.
+    #[expect(clippy::cast_precision_loss)]
+    pub fn run_figures(&self) -> Vec<Figure> {
+        let count = |count: u64| Some(count as f64);
+        let figures = [
+            Figure::of("precision", self.precision, Better::More),
+            Figure::of("recall", self.recall, Better::More),
+            Figure::of(
+                "wrong pages promoted",
+                count(self.wrong_pages_promoted),
+                Better::Less,
+            ),
+            Figure::of("corrupt pages", count(self.corrupt_pages), Better::Less),
+            Figure::of("accesses lost", count(self.accesses_lost), Better::Less),
+            Figure::of("units dropped", count(self.units_dropped), Better::Neither),
+            Figure::of("batches", count(self.batches), Better::Neither),
+            Figure::of(
+                "guest boot, seconds",
+                Some(self.guest_boot_seconds),
+                Better::Neither,
+            ),
+        ];
+        figures.into_iter().flatten().collect()
+    }
+
+    /// As on the terminal.
+    pub fn sections(&self) -> Vec<Section> {
+        let rows = self.rows().into_iter();
+        let rows = rows.map(|(name, value)| (name.to_owned(), value));
+        vec![Section {
+            title: "What was found".to_owned(),
+            text: "Times in the guest are those of an emulated machine: they say nothing about hardware.".to_owned(),
+            table: Some(Table::of_pairs(["what", "value"], rows)),
+            ..Section::default()
+        }]
+    }
+}
