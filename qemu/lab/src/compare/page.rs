@@ -13,8 +13,8 @@ use crate::runs::{Better, Figure};
 const GAP_TEXT: &str = "The part of the modelled time between pages that nobody moves (0 %) and pages that are on DRAM \
     from the beginning (100 %) that a policy wins, what moving pages costs the guest's processors included. The median \
     of all seeds; the whisker goes from the least to the most.";
-const SHARE_TITLE: &str = "The CXL memory's share of the lines filled";
-const MOVED_TITLE: &str = "Pages moved, those that had not been hot in red";
+const SHARE_TITLE: &str = "The CXL memory's share of the lines filled, seed 1";
+const MOVED_TITLE: &str = "Pages that the kernel moved; red: those that had not been hot";
 
 impl Comparison {
     /// What came of it, in a sentence.
@@ -151,23 +151,12 @@ impl Comparison {
             let reason = row.reason.as_ref()?;
             Some(format!(" {}: {reason}.", row.policy))
         });
-        let title = format!("{SHARE_TITLE}, {}", pattern.name);
         Section {
             title: pattern.name.to_owned(),
-            text: format!(
-                "{}. To the left the CXL memory's share of the lines filled, as lines are filled (seed 1); to the right \
-                 pages that the kernel moved, those that had not been hot in red.{}",
-                pattern.summary,
-                reasons.collect::<String>()
-            ),
+            text: format!("{}.{}", pattern.summary, reasons.collect::<String>()),
             pictures: vec![
-                lines(&title, "lines filled", &self.lines(pattern), short),
-                bars(
-                    &format!("{MOVED_TITLE}, {}", pattern.name),
-                    &[moved],
-                    0.0,
-                    short,
-                ),
+                lines(SHARE_TITLE, "lines filled", &self.lines(pattern), short),
+                bars(MOVED_TITLE, &[moved], 0.0, short),
             ],
             table: Some(Table {
                 heads: HEADS.map(str::to_owned).to_vec(),
@@ -253,5 +242,47 @@ fn short(number: f64) -> String {
         1e6.. => format!("{} M", number / 1e6),
         1e3.. => format!("{} k", number / 1e3),
         _ => format!("{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::result::tests::comparison;
+    use crate::runs::changes;
+
+    #[test]
+    fn a_page_has_each_policy_in_its_colour_and_says_what_was_not_tried() {
+        let html = comparison()
+            .page("cargo lab compare", Vec::new())
+            .html()
+            .unwrap();
+        for text in [
+            "90 % by chmu.",
+            "class=\"c6\"",
+            "not tried",
+            "userfaultfd: no RWP.",
+            "cargo lab compare</pre>",
+        ] {
+            assert!(html.contains(text), "{text} is missing in {html}");
+        }
+        assert_eq!(html.matches("<svg").count(), 3);
+    }
+
+    #[test]
+    fn a_policy_that_closes_less_is_a_regression_and_a_bound_is_none() {
+        let before = comparison().run_figures();
+        let worse = |policy: &str, value| {
+            let mut after = before.clone();
+            let name = format!("uniform, {policy}: gap closed");
+            after
+                .iter_mut()
+                .find(|figure| figure.name == name)
+                .unwrap()
+                .value = value;
+            changes(&before, &after, 0.1)
+                .iter()
+                .any(|change| change.is_regression)
+        };
+        assert!(worse("chmu", 0.5) && !worse("chmu", 0.85) && !worse("none", -1.0));
     }
 }

@@ -212,7 +212,7 @@ fn quoted(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::tiers::{Counted, Requests};
 
@@ -239,7 +239,7 @@ mod tests {
         }
     }
 
-    fn comparison() -> Comparison {
+    pub(in crate::compare) fn comparison() -> Comparison {
         let policies = ["none", "dram", "chmu", "userfaultfd"];
         let plan = Plan {
             patterns: vec!["uniform".parse().unwrap()],

@@ -8,7 +8,7 @@ const WIDTH: f64 = 560.0;
 const PLOT: (f64, f64) = (50.0, WIDTH - 12.0);
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 230.0;
-const NAMES_IN_A_ROW: usize = 4;
+const NAMES_IN_A_ROW: usize = 3;
 const ROW: f64 = 20.0;
 const TICKS: u32 = 5;
 
@@ -67,7 +67,7 @@ fn class(line: &Line) -> String {
 fn name(picture: &mut Picture, place: usize, line: &Line) {
     #[expect(clippy::cast_precision_loss)]
     let [column, row] = [place % NAMES_IN_A_ROW, place / NAMES_IN_A_ROW].map(|one| one as f64);
-    let width = (PLOT.1 - PLOT.0) / 4.0;
+    let width = (PLOT.1 - PLOT.0) / 3.0;
     let (x, y) = (PLOT.0 + column * width, BOTTOM + 54.0 + row * ROW);
     picture.line((x, y), (x + 20.0, y), &class(line));
     picture.text((x + 26.0, y + 4.0), Anchor::Begin, "label", &line.name);

@@ -80,8 +80,10 @@ impl Page {
         let mut templates = Environment::new();
         templates.add_template("page.html", TEMPLATE)?;
         let sections = self.sections.iter().map(|section| {
-            let pictures = section.pictures.iter();
-            let pictures = pictures.map(|picture| Value::from_safe_string(picture.element()));
+            let pictures = section.pictures.iter().map(|picture| {
+                let drawing = Value::from_safe_string(picture.element());
+                context! { title => picture.title(), drawing => drawing }
+            });
             context! {
                 title => section.title.clone(),
                 text => section.text.clone(),

@@ -87,6 +87,11 @@ impl Picture {
         let _ = writeln!(self.body, "{element}");
     }
 
+    /// What it shows.
+    pub(super) fn title(&self) -> &str {
+        &self.title
+    }
+
     /// For a page that has [`PICTURE_STYLE`].
     pub(super) fn element(&self) -> String {
         self.with_style("")
