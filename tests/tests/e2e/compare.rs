@@ -2,6 +2,7 @@
 //! `cargo lab compare`: each policy is seen for what it does, a user's own too.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
@@ -26,9 +27,11 @@ exec sleep 1000000
 const SHORT: &str =
     "# summary: nothing for long\n: >\"$READY\"\nsleep 1\necho is gone >&2\nexit 3\n";
 
-fn compare(options: &[&str]) -> Result<Output> {
+/// The lab, which keeps its runs in this folder.
+fn lab(state: &Path, arguments: &[&str]) -> Result<Output> {
     Ok(Command::new(lab_program()?)
-        .args([&["compare", "--quick"], options].concat())
+        .args(arguments)
+        .env("XDG_STATE_HOME", state)
         .output()?)
 }
 
@@ -55,7 +58,9 @@ fn policies_are_seen_for_what_they_do() -> Result<()> {
     };
     let (cold, short) = (file("cold.sh", COLD)?, file("short.sh", SHORT)?);
     let csv = folder.path().join("trials.csv");
-    let output = compare(&[
+    let options = [
+        "compare",
+        "--quick",
         "-o",
         "json",
         "--workload=uniform",
@@ -64,7 +69,8 @@ fn policies_are_seen_for_what_they_do() -> Result<()> {
         &cold,
         &short,
         &format!("--csv={}", csv.display()),
-    ])?;
+    ];
+    let output = lab(folder.path(), &options)?;
     let said = String::from_utf8_lossy(&output.stderr);
     // One of them has failed.
     assert_eq!(output.status.code(), Some(1), "{said}");
@@ -89,5 +95,14 @@ fn policies_are_seen_for_what_they_do() -> Result<()> {
     assert!(reason.contains("ends with 3: is gone"), "{reason}");
     // Five have figures.
     assert_eq!(fs::read_to_string(csv)?.lines().count(), 6);
+    let told = lab(folder.path(), &["report", "-o", "json"])?;
+    let told: Value = serde_json::from_slice(&told.stdout)?;
+    assert_eq!(told["is_good"], false, "{told}");
+    let page = Path::new(told["folder"].as_str().context("no folder")?).join("page.html");
+    let page = fs::read_to_string(page)?;
+    assert!(page.contains("ends with 3: is gone") && page.contains("1 of 6 trials failed"));
+    assert_eq!(page.matches("<svg").count(), 3);
+    let same = lab(folder.path(), &["diff", "last"])?;
+    assert_eq!(same.status.code(), Some(0));
     Ok(())
 }

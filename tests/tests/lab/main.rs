@@ -5,6 +5,7 @@ mod cache;
 mod doctor;
 mod output;
 mod refusals;
+mod runs;
 mod signatures;
 
 use std::path::Path;
