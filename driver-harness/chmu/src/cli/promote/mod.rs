@@ -102,7 +102,7 @@ struct EndOptions {
     /// After so many epochs.
     #[arg(long, value_name = "COUNT", value_parser = positive::<u64>)]
     epochs: Option<u64>,
-    /// After so many seconds.
+    /// After so many seconds, from when sources count on.
     #[arg(long, value_parser = positive::<u64>)]
     seconds: Option<u64>,
     /// When some pages have been promoted but none in the last three epochs.
