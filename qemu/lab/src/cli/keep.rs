@@ -14,9 +14,12 @@ const RESULT: &str = "result.json";
 
 /// What this lab was told to do, as a shell takes it.
 pub(super) fn command_line() -> String {
-    let words = std::env::args().skip(1);
-    let words = words
-        .map(|word| shlex::try_quote(&word).map_or_else(|_| "?".into(), |word| word.into_owned()));
+    let words = std::env::args_os().skip(1);
+    let words = words.map(|word| {
+        let word = word.to_string_lossy().into_owned();
+        // Only a NUL cannot be quoted, and no argument has one.
+        shlex::try_quote(&word).map_or_else(|_| word.clone(), |quoted| quoted.into_owned())
+    });
     let words: Vec<_> = ["cargo".to_owned(), "lab".to_owned()]
         .into_iter()
         .chain(words)
