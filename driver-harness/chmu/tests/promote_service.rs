@@ -293,3 +293,21 @@ fn a_service_manager_is_told_when_it_is_ready_lives_and_stops() {
         assert!(run.end().0.status.success());
     }
 }
+
+#[test]
+fn what_a_killed_run_listened_on_goes_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("chmu/promote.sock");
+    fs::create_dir(socket.parent().unwrap()).unwrap();
+    let reset = || {
+        let output = chmu(folder.path(), &["reset"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let said = reset();
+    let sentence = format!("{} was left by a run that was killed", socket.display());
+    assert!(said.contains(&sentence) && !socket.exists(), "{said}");
+    fs::write(&socket, "a file of somebody else").unwrap();
+    let said = reset();
+    assert!(!said.contains(&sentence) && socket.exists(), "{said}");
+}

@@ -2,7 +2,7 @@
 //! `chmu reset`: puts back what a run that was killed has left.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use chmu_driver::device::ownership::Registry;
@@ -13,6 +13,7 @@ use chmu_promotion::actuator::damon::{self, Remains};
 use serde::Serialize;
 
 use super::output::Output;
+use super::status;
 use super::transport::Reach;
 
 #[derive(Debug, clap::Args)]
@@ -36,6 +37,8 @@ pub(super) struct Options {
 struct Report {
     units: Vec<UnitReport>,
     damon: DamonReport,
+    /// Sockets of runs that were killed, which are removed.
+    sockets: Vec<PathBuf>,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +104,13 @@ impl fmt::Display for Report {
         if self.units.is_empty() {
             writeln!(f, "{} to put back", words::count(0, "unit", "units"))?;
         }
+        for socket in &self.sockets {
+            writeln!(
+                f,
+                "{} was left by a run that was killed; it is removed",
+                socket.display()
+            )?;
+        }
         match &self.damon {
             DamonReport::Clean => f.write_str("DAMON has nothing of ours"),
             DamonReport::TakenBack { was_running: true } => f.write_str(
@@ -137,6 +147,7 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
     let report = Report {
         units: units.collect(),
         damon,
+        sockets: status::remove_left_sockets(),
     };
     options.output.print(&report)?;
     Ok(match report.is_complete() {
@@ -176,17 +187,20 @@ mod tests {
         let report = Report {
             units: vec![unit(true, true), unit(false, true), unit(false, false)],
             damon: DamonReport::TakenBack { was_running: true },
+            sockets: vec!["/run/chmu/promote.sock".into()],
         };
         assert_eq!(
             report.to_string(),
             "cxl_hmu_mem0.0.0 counted; it is off and has its first configuration\n\
              cxl_hmu_mem0.0.0 was configured; it has its first configuration\n\
              cxl_hmu_mem0.0.0 is as after power-on\n\
+             /run/chmu/promote.sock was left by a run that was killed; it is removed\n\
              DAMON still ran for a run that was killed; it is off and its worker removed"
         );
         let nothing = Report {
             units: Vec::new(),
             damon: DamonReport::Clean,
+            sockets: Vec::new(),
         };
         let text = nothing.to_string();
         assert_eq!(text, "no unit to put back\nDAMON has nothing of ours");
@@ -201,6 +215,7 @@ mod tests {
         let mut report = Report {
             units: Vec::new(),
             damon: DamonReport::Left("another program runs it".into()),
+            sockets: Vec::new(),
         };
         assert!(!report.is_complete());
         report.damon = DamonReport::Clean;

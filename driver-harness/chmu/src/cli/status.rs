@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu status`: how a running `chmu promote` is.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -63,6 +64,18 @@ fn ask_each(places: &[PathBuf]) -> Result<Option<Status>, AskError> {
 /// Where a run of this user listens when it is not told where; none where it has no place to.
 pub(super) fn usual_place() -> Option<PathBuf> {
     usual_places().into_iter().next()
+}
+
+/// Removes the sockets of runs that were killed from where they are by themselves, and says which.
+pub(super) fn remove_left_sockets() -> Vec<PathBuf> {
+    let is_left = |path: &PathBuf| {
+        let found = std::fs::symlink_metadata(path);
+        let is_socket = found.is_ok_and(|found| found.file_type().is_socket());
+        is_socket
+            && matches!(ask(path), Err(AskError::NothingRuns(_)))
+            && std::fs::remove_file(path).is_ok()
+    };
+    usual_places().into_iter().filter(is_left).collect()
 }
 
 fn usual_places() -> Vec<PathBuf> {
