@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use chmu::program;
 use chmu_driver::device::ownership::Registry;
 use chmu_driver::device::{Selection, Unit, open_all_units};
 use chmu_machine::words;
@@ -76,13 +77,23 @@ enum DamonReport {
 }
 
 impl Report {
-    fn is_complete(&self) -> bool {
-        let mut units = self.units.iter();
-        let is_left = units.any(|unit| matches!(unit.outcome, UnitOutcome::Left { .. }));
-        !is_left && !matches!(self.damon, DamonReport::Left(_))
+    /// What is as it was, and why.
+    fn left(&self) -> Vec<String> {
+        let units = self.units.iter().filter_map(|unit| match &unit.outcome {
+            UnitOutcome::Left { left } => Some((unit.unit.as_str(), left)),
+            UnitOutcome::PutBack { .. } => None,
+        });
+        let damon = match &self.damon {
+            DamonReport::Left(reason) => Some(("DAMON", reason)),
+            DamonReport::Clean | DamonReport::TakenBack { .. } => None,
+        };
+        let left = units.chain(damon);
+        left.map(|(what, reason)| format!("{what} is left as it was: {reason}"))
+            .collect()
     }
 }
 
+/// What is left is said elsewhere.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for UnitReport { unit, outcome } in &self.units {
@@ -98,7 +109,7 @@ impl fmt::Display for Report {
                     ..
                 } => writeln!(f, "{unit} was configured; it has its first configuration")?,
                 UnitOutcome::PutBack { .. } => writeln!(f, "{unit} is as after power-on")?,
-                UnitOutcome::Left { left } => writeln!(f, "{unit} is left as it was: {left}")?,
+                UnitOutcome::Left { .. } => {}
             }
         }
         if self.units.is_empty() {
@@ -119,7 +130,7 @@ impl fmt::Display for Report {
             DamonReport::TakenBack { was_running: false } => {
                 f.write_str("DAMON had a worker of a run that was killed; it is removed")
             }
-            DamonReport::Left(reason) => write!(f, "DAMON is left as it was: {reason}"),
+            DamonReport::Left(_) => Ok(()),
         }
     }
 }
@@ -150,7 +161,11 @@ pub(super) fn run(options: Options) -> anyhow::Result<ExitCode> {
         sockets: status::remove_left_sockets(),
     };
     options.output.print(&report)?;
-    Ok(match report.is_complete() {
+    let left = report.left();
+    for sentence in &left {
+        program::say(sentence);
+    }
+    Ok(match left.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
@@ -204,7 +219,7 @@ mod tests {
         };
         let text = nothing.to_string();
         assert_eq!(text, "no unit to put back\nDAMON has nothing of ours");
-        assert!(report.is_complete() && nothing.is_complete());
+        assert!(report.left().is_empty() && nothing.left().is_empty());
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["units"][1]["was_configured"], true);
         assert_eq!(serde_json::to_value(&nothing).unwrap()["damon"], "clean");
@@ -217,7 +232,10 @@ mod tests {
             damon: DamonReport::Left("another program runs it".into()),
             sockets: Vec::new(),
         };
-        assert!(!report.is_complete());
+        assert_eq!(
+            report.left(),
+            ["DAMON is left as it was: another program runs it"]
+        );
         report.damon = DamonReport::Clean;
         report.units.push(UnitReport {
             unit: "cxl_hmu_mem0.0.0".into(),
@@ -225,12 +243,11 @@ mod tests {
                 left: "process 7 has it".into(),
             },
         });
-        assert!(!report.is_complete());
-        let text = report.to_string();
         assert_eq!(
-            text,
-            "cxl_hmu_mem0.0.0 is left as it was: process 7 has it\nDAMON has nothing of ours"
+            report.left(),
+            ["cxl_hmu_mem0.0.0 is left as it was: process 7 has it"]
         );
+        assert_eq!(report.to_string(), "DAMON has nothing of ours");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["units"][0]["left"], "process 7 has it");
     }
