@@ -63,9 +63,7 @@ impl Table {
                 .collect(),
         }
     }
-}
 
-impl Table {
     fn context(&self) -> Value {
         context! { heads => self.heads.clone(), rows => self.rows.clone() }
     }
