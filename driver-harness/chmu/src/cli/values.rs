@@ -46,16 +46,17 @@ pub(super) fn part(text: &str) -> Result<f64, String> {
 
 /// A length of time that is not nothing.
 pub(super) fn epoch(text: &str) -> Result<Duration, String> {
-    match duration::parse(text)? {
-        Duration::ZERO => Err("an epoch takes time; write at least 100us".into()),
-        time => Ok(time),
-    }
+    some_time(text, "an epoch takes time; write at least 100us")
 }
 
 /// A time in which something halves, or for which something is remembered.
 pub(super) fn lasting(text: &str) -> Result<Duration, String> {
+    some_time(text, "no time at all is none; write one such as 2s")
+}
+
+fn some_time(text: &str, otherwise: &str) -> Result<Duration, String> {
     match duration::parse(text)? {
-        Duration::ZERO => Err("no time at all is none; write one such as 2s".into()),
+        Duration::ZERO => Err(otherwise.into()),
         time => Ok(time),
     }
 }

@@ -193,6 +193,14 @@ impl std::fmt::Debug for StreamSource {
 }
 
 impl StreamSource {
+    /// Where a stream is read: standard input for `-`.
+    pub fn place(path: &Path) -> &Path {
+        match path == Path::new("-") {
+            true => Path::new("/dev/stdin"),
+            false => path,
+        }
+    }
+
     /// Opens a file, or standard input for `-`, and reads the first line.
     pub fn open(path: &Path, stop: &StopFlag) -> Result<StreamSource, StreamError> {
         StreamSource::open_within(path, stop, None)
@@ -206,10 +214,7 @@ impl StreamSource {
         patience: Option<Duration>,
     ) -> Result<StreamSource, StreamError> {
         let name = path.display().to_string();
-        let path = match name == "-" {
-            true => Path::new("/dev/stdin"),
-            false => path,
-        };
+        let path = StreamSource::place(path);
         // A pipe that nobody writes yet is waited for where a signal is heard, not here.
         let mut options = OpenOptions::new();
         let opened = options.read(true).custom_flags(libc::O_NONBLOCK).open(path);

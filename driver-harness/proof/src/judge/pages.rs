@@ -371,8 +371,8 @@ impl Judge<'_> {
     fn arrived_unsaid(&self, page: &Page, node: NodeId) -> bool {
         let route = || self.moves?.on_its_way(page.start?);
         let ledger = self.evidence.ledger.as_ref();
-        let is_finished = ledger.is_some_and(|ledger| ledger.totals().is_some());
-        self.demands.killed && !is_finished && route().is_some_and(|route| route.target == node)
+        let may_lack = ledger.is_some_and(|ledger| ledger.may_lack(self.demands.killed));
+        may_lack && route().is_some_and(|route| route.target == node)
     }
 
     /// Whether other pages of a folio did move.

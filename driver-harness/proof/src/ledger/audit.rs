@@ -115,9 +115,8 @@ impl Ledger {
             );
             audit.counted.lines += 1;
         }
-        let is_finished = self.totals().is_some();
-        if !killed || is_finished {
-            audit.close(self.events().len(), is_finished);
+        if !self.may_lack(killed) {
+            audit.close(self.events().len(), self.totals().is_some());
         }
         audit.faults
     }

@@ -65,6 +65,11 @@ impl Ledger {
         &self.events
     }
 
+    /// It may lack what a run that was `killed` could not write: one that has its end was not.
+    pub(crate) fn may_lack(&self, killed: bool) -> bool {
+        killed && self.totals().is_none()
+    }
+
     /// The sums that the last line tells; none when that is no end.
     pub fn totals(&self) -> Option<&Totals> {
         match self.events.last().map(|event| &event.action) {

@@ -6,12 +6,11 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
-use chmu_lab::compare::{self, Comparison, PATTERNS, Pattern, Plan, Policy};
+use chmu_lab::compare::{self, PATTERNS, Pattern, Plan, Policy};
 use chmu_lab::machine::Software;
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
-use chmu_lab::runs::Facts;
 use chmu_lab::tiers::Figures;
 
 use super::result_file::ResultFile;
@@ -107,28 +106,17 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
         file.write(&comparison.csv())?;
     }
     options.output.print(&comparison)?;
-    keep_run(&comparison, begin, platform.qemu.version().to_string());
+    let (table, picture) = (comparison.csv(), comparison.overview().file());
+    keep::keep(
+        ("compare", "Policies compared"),
+        (begin, platform.qemu.version().to_string()),
+        &comparison,
+        &[("trials.csv", &table), ("overview.svg", &picture)],
+    );
     Ok(match comparison.is_complete() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
-}
-
-fn keep_run(comparison: &Comparison, begin: Instant, qemu: String) {
-    let facts = Facts {
-        is_good: comparison.is_complete(),
-        verdict: comparison.verdict(),
-        figures: comparison.run_figures(),
-        ..keep::facts("compare", begin, qemu)
-    };
-    let page = comparison.page(&facts.command, keep::environment(&facts));
-    let (csv, picture) = (comparison.csv(), comparison.overview().file());
-    keep::keep(
-        &facts,
-        &page,
-        comparison,
-        &[("trials.csv", &csv), ("overview.svg", &picture)],
-    );
 }
 
 #[cfg(test)]

@@ -9,8 +9,7 @@ use chmu_lab::machine::{self, MachineOptions, Software};
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
-use chmu_lab::runs::Facts;
-use chmu_lab::scenario::demo::{self, DemoResult, Verdict, Workload};
+use chmu_lab::scenario::demo::{self, Verdict, Workload};
 use chmu_lab::topology::Topology;
 
 use super::{keep, usage_error};
@@ -76,7 +75,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     )?;
     drop(progress);
     options.output.print(&result)?;
-    keep_run(&result, begin);
+    keep::keep(("demo", "Demo"), (begin, result.qemu.clone()), &result, &[]);
     if let Some(folder) = &result.kept {
         program::say(format_args!("Logs and sockets are in {}", folder.display()));
     }
@@ -84,15 +83,4 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Verdict::Pass => ExitCode::SUCCESS,
         Verdict::Fail => ExitCode::FAILURE,
     })
-}
-
-fn keep_run(result: &DemoResult, begin: Instant) {
-    let facts = Facts {
-        is_good: result.verdict == Verdict::Pass,
-        verdict: result.verdict_words(),
-        figures: result.run_figures(),
-        ..keep::facts("demo", begin, result.qemu.clone())
-    };
-    let page = keep::page("Demo", &facts, result.sections());
-    keep::keep(&facts, &page, result, &[]);
 }

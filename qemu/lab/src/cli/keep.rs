@@ -6,14 +6,13 @@ use std::time::Instant;
 use anyhow::Result;
 use chmu::program;
 use chmu_lab::report::{Page, Section, Table};
-use chmu_lab::runs::{Facts, PAGE, Runs};
-use serde::Serialize;
+use chmu_lab::runs::{Facts, Outcome, PAGE, Runs};
 
 /// What came of a verb, for programs.
 const RESULT: &str = "result.json";
 
 /// What this lab was told to do, as a shell takes it.
-pub(super) fn command_line() -> String {
+fn command_line() -> String {
     let words = std::env::args_os().skip(1);
     let words = words.map(|word| {
         let word = word.to_string_lossy().into_owned();
@@ -27,13 +26,50 @@ pub(super) fn command_line() -> String {
     words.join(" ")
 }
 
-/// What is known of a run that ends now.
-pub(super) fn facts(verb: &str, begin: Instant, qemu: String) -> Facts {
-    Facts::now(verb, command_line(), begin.elapsed().as_secs_f64(), qemu)
+/// Keeps a run that ends now, with what came of it and files more, and says where its page is. What cannot be kept is
+/// said, and fails nothing.
+pub(super) fn keep(
+    (verb, title): (&str, &str),
+    (begin, qemu): (Instant, String),
+    outcome: &impl Outcome,
+    more: &[(&str, &str)],
+) {
+    let seconds = begin.elapsed().as_secs_f64();
+    let facts = Facts {
+        is_good: outcome.is_good(),
+        verdict: outcome.verdict(),
+        figures: outcome.figures(),
+        ..Facts::now(verb, command_line(), seconds, qemu)
+    };
+    match kept(title, &facts, outcome, more) {
+        Ok(place) => program::say(format_args!("A page about this run: {place}")),
+        Err(error) => program::say(format_args!("This run is not kept: {error:#}")),
+    }
+}
+
+fn kept(
+    title: &str,
+    facts: &Facts,
+    outcome: &impl Outcome,
+    more: &[(&str, &str)],
+) -> Result<String> {
+    let mut sections = outcome.sections();
+    sections.push(environment(facts));
+    let page = Page {
+        title: title.to_owned(),
+        is_good: facts.is_good,
+        verdict: facts.verdict.clone(),
+        command: facts.command.clone(),
+        sections,
+    };
+    let (html, result) = (page.html()?, serde_json::to_string_pretty(outcome)?);
+    let files = [&[(PAGE, html.as_str()), (RESULT, result.as_str())], more].concat();
+    let folder = Runs::of_user()?.keep(facts, &files)?;
+    Ok(folder.join(PAGE).display().to_string())
 }
 
 /// What a page says of where a run took place.
-pub(super) fn environment(facts: &Facts) -> Vec<(String, String)> {
+fn environment(facts: &Facts) -> Section {
     let processors = std::thread::available_parallelism();
     let processors = processors.map_or_else(|_| "unknown".to_owned(), |number| number.to_string());
     let pairs = [
@@ -43,46 +79,10 @@ pub(super) fn environment(facts: &Facts) -> Vec<(String, String)> {
         ("QEMU", facts.qemu.clone()),
         ("processors", processors),
     ];
-    pairs.map(|(name, value)| (name.to_owned(), value)).to_vec()
-}
-
-/// The environment as a section of a page.
-fn environment_section(facts: &Facts) -> Section {
+    let pairs = pairs.map(|(name, value)| (name.to_owned(), value));
     Section {
         title: "Environment".to_owned(),
-        table: Some(Table::of_pairs(["what", "which"], environment(facts))),
+        table: Some(Table::of_pairs(["what", "which"], pairs)),
         ..Section::default()
     }
-}
-
-/// A page that says no more than this.
-pub(super) fn page(title: &str, facts: &Facts, mut sections: Vec<Section>) -> Page {
-    sections.push(environment_section(facts));
-    Page {
-        title: title.to_owned(),
-        is_good: facts.is_good,
-        verdict: facts.verdict.clone(),
-        command: facts.command.clone(),
-        sections,
-    }
-}
-
-/// Keeps a run, and says where its page is. What cannot be kept is said, and fails nothing.
-pub(super) fn keep(facts: &Facts, page: &Page, result: &impl Serialize, more: &[(&str, &str)]) {
-    match kept(facts, page, result, more) {
-        Ok(place) => program::say(format_args!("A page about this run: {place}")),
-        Err(error) => program::say(format_args!("This run is not kept: {error:#}")),
-    }
-}
-
-fn kept(
-    facts: &Facts,
-    page: &Page,
-    result: &impl Serialize,
-    more: &[(&str, &str)],
-) -> Result<String> {
-    let (html, result) = (page.html()?, serde_json::to_string_pretty(result)?);
-    let files = [&[(PAGE, html.as_str()), (RESULT, result.as_str())], more].concat();
-    let folder = Runs::of_user()?.keep(facts, &files)?;
-    Ok(folder.join(PAGE).display().to_string())
 }

@@ -9,7 +9,6 @@ use chmu_lab::machine::Software;
 use chmu_lab::output::Format;
 use chmu_lab::platform::{KernelChoice, ModuleRequest, PlatformOptions};
 use chmu_lab::progress::Progress;
-use chmu_lab::runs::Facts;
 use chmu_lab::scenario::{ALL, Listing, Results, Runner, Scenario};
 
 use super::{keep, names, usage_error};
@@ -114,14 +113,7 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
     }
     drop(progress);
     how.output.print(&results)?;
-    let facts = Facts {
-        is_good: results.are_good(),
-        verdict: results.verdict(),
-        figures: results.run_figures(),
-        ..keep::facts("scenario", begin, qemu)
-    };
-    let page = keep::page("Scenarios", &facts, results.sections());
-    keep::keep(&facts, &page, &results, &[]);
+    keep::keep(("scenario", "Scenarios"), (begin, qemu), &results, &[]);
     Ok(match results.are_good() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

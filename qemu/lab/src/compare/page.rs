@@ -7,8 +7,8 @@ use super::result::{Comparison, Row};
 use super::spread::Spread;
 use super::table::{HEADS, cells};
 use super::{Pattern, Policy, Trial};
-use crate::report::{Bar, Colour, Group, Line, Page, Picture, Section, Table, bars, lines};
-use crate::runs::{Better, Figure};
+use crate::report::{Bar, Colour, Group, Line, Picture, Section, Table, bars, lines};
+use crate::runs::{Better, Figure, Outcome};
 
 const GAP_TEXT: &str = "The part of the modelled time between pages that nobody moves (0 %) and pages that are on DRAM \
     from the beginning (100 %) that a policy wins, what moving pages costs the guest's processors included. The median \
@@ -16,9 +16,12 @@ const GAP_TEXT: &str = "The part of the modelled time between pages that nobody 
 const SHARE_TITLE: &str = "The CXL memory's share of the lines filled, seed 1";
 const MOVED_TITLE: &str = "Pages that the kernel moved; red: those that had not been hot";
 
-impl Comparison {
-    /// What came of it, in a sentence.
-    pub fn verdict(&self) -> String {
+impl Outcome for Comparison {
+    fn is_good(&self) -> bool {
+        self.is_complete()
+    }
+
+    fn verdict(&self) -> String {
         let failed = self.failed_trials();
         let mut words = match failed {
             0 => String::new(),
@@ -36,18 +39,7 @@ impl Comparison {
         words
     }
 
-    fn closed(&self, policy: &Policy) -> Option<String> {
-        let rows = self.rows.iter().filter(|row| row.policy == policy.name);
-        let gaps = Spread::of(rows.filter_map(|row| Some(row.gap_closed?.median)))?;
-        let (least, most) = (percent(gaps.least), percent(gaps.most));
-        Some(match least == most {
-            true => format!("{least} by {policy}"),
-            false => format!("{least} to {most} by {policy}"),
-        })
-    }
-
-    /// In numbers.
-    pub fn run_figures(&self) -> Vec<Figure> {
+    fn figures(&self) -> Vec<Figure> {
         let figures = self.rows.iter().flat_map(|row| {
             let of = |what: &str, spread: Option<Spread>, better| {
                 let name = format!("{}, {}: {what}", row.workload, row.policy);
@@ -72,21 +64,7 @@ impl Comparison {
         figures.flatten().collect()
     }
 
-    /// The gap that each policy closes, by workload.
-    pub fn overview(&self) -> Picture {
-        let groups = self.workloads.iter().map(|pattern| Group {
-            name: pattern.name.to_owned(),
-            bars: self
-                .tried(pattern)
-                .map(|(policy, row)| self.bar(policy, row, row.gap_closed, percent))
-                .collect(),
-        });
-        let groups: Vec<_> = groups.collect();
-        bars("Gap closed", &groups, 1.0, percent)
-    }
-
-    /// All of it on a page.
-    pub fn page(&self, command: &str, environment: Vec<(String, String)>) -> Page {
+    fn sections(&self) -> Vec<Section> {
         let mut sections = vec![Section {
             title: "Gap closed".to_owned(),
             text: GAP_TEXT.to_owned(),
@@ -119,20 +97,36 @@ impl Comparison {
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
         sections.push(Section {
-            title: "Environment".to_owned(),
-            table: Some(Table::of_pairs(
-                ["what", "which"],
-                environment.into_iter().chain(own),
-            )),
+            title: "What was run".to_owned(),
+            table: Some(Table::of_pairs(["what", "which"], own)),
             ..Section::default()
         });
-        Page {
-            title: "Policies compared".to_owned(),
-            is_good: self.is_complete(),
-            verdict: self.verdict(),
-            command: command.to_owned(),
-            sections,
-        }
+        sections
+    }
+}
+
+impl Comparison {
+    fn closed(&self, policy: &Policy) -> Option<String> {
+        let rows = self.rows.iter().filter(|row| row.policy == policy.name);
+        let gaps = Spread::of(rows.filter_map(|row| Some(row.gap_closed?.median)))?;
+        let (least, most) = (percent(gaps.least), percent(gaps.most));
+        Some(match least == most {
+            true => format!("{least} by {policy}"),
+            false => format!("{least} to {most} by {policy}"),
+        })
+    }
+
+    /// The gap that each policy closes, by workload.
+    pub fn overview(&self) -> Picture {
+        let groups = self.workloads.iter().map(|pattern| Group {
+            name: pattern.name.to_owned(),
+            bars: self
+                .tried(pattern)
+                .map(|(policy, row)| self.bar(policy, row, row.gap_closed, percent))
+                .collect(),
+        });
+        let groups: Vec<_> = groups.collect();
+        bars("Gap closed", &groups, 1.0, percent)
     }
 
     fn section(&self, pattern: &Pattern) -> Section {
@@ -248,20 +242,25 @@ fn short(number: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::result::tests::comparison;
-    use crate::runs::changes;
+    use crate::report::Page;
+    use crate::runs::{Outcome, changes};
 
     #[test]
     fn a_page_has_each_policy_in_its_colour_and_says_what_was_not_tried() {
-        let html = comparison()
-            .page("cargo lab compare", Vec::new())
-            .html()
-            .unwrap();
+        let comparison = comparison();
+        let page = Page {
+            title: String::new(),
+            is_good: true,
+            verdict: comparison.verdict(),
+            command: String::new(),
+            sections: comparison.sections(),
+        };
+        let html = page.html().unwrap();
         for text in [
             "90 % by chmu.",
             "class=\"c6\"",
             "not tried",
             "userfaultfd: no RWP.",
-            "cargo lab compare</pre>",
         ] {
             assert!(html.contains(text), "{text} is missing in {html}");
         }
@@ -270,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_policy_that_closes_less_is_a_regression_and_a_bound_is_none() {
-        let before = comparison().run_figures();
+        let before = comparison().figures();
         let worse = |policy: &str, value| {
             let mut after = before.clone();
             let name = format!("uniform, {policy}: gap closed");

@@ -4,6 +4,7 @@
 mod difference;
 mod figure;
 mod listing;
+mod outcome;
 
 use std::fs;
 use std::io;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use difference::Difference;
 pub use figure::{Better, Change, Figure, changes};
 pub use listing::Listing;
+pub use outcome::Outcome;
 
 /// The form of [`Facts`] in their file.
 const VERSION: u32 = 1;

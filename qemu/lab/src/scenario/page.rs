@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 
 use super::result::{Results, Verdict};
 use crate::report::{Section, Table};
-use crate::runs::{Better, Figure};
+use crate::runs::{Better, Figure, Outcome};
 
-impl Results {
-    /// What came of them, in a sentence.
-    pub fn verdict(&self) -> String {
+impl Outcome for Results {
+    fn is_good(&self) -> bool {
+        self.are_good()
+    }
+
+    fn verdict(&self) -> String {
         let [passed, failed, skipped] =
             [Verdict::Pass, Verdict::Fail, Verdict::Skip].map(|one| self.count(one));
         let kernels: BTreeSet<_> = self
@@ -25,7 +28,7 @@ impl Results {
     }
 
     /// Whether each passed; how long it took says nothing of it.
-    pub fn run_figures(&self) -> Vec<Figure> {
+    fn figures(&self) -> Vec<Figure> {
         let figures = self.0.iter().flat_map(|result| {
             let name = format!("{} on {}", result.scenario, result.kernel);
             let passed = match result.verdict {
@@ -46,7 +49,7 @@ impl Results {
     }
 
     /// A row for each, and what was counted.
-    pub fn sections(&self) -> Vec<Section> {
+    fn sections(&self) -> Vec<Section> {
         let heads = ["scenario", "kernel", "verdict", "seconds"].map(str::to_owned);
         let rows = self.0.iter().map(|result| {
             vec![
@@ -123,7 +126,7 @@ mod tests {
             )])
         };
         let (good, bad) = (results(&[]), results(&["no page moved"]));
-        let changes = crate::runs::changes(&good.run_figures(), &bad.run_figures(), 0.1);
+        let changes = crate::runs::changes(&good.figures(), &bad.figures(), 0.1);
         let worse: Vec<_> = changes
             .iter()
             .filter(|change| change.is_regression)

@@ -18,9 +18,6 @@ use crate::cli::units::UnitOptions;
 /// A stream that says nothing for so long does not keep other sources from beginning.
 const FIRST_LINE: Duration = Duration::from_secs(1);
 
-/// What `-` names.
-const STANDARD_INPUT: &str = "/dev/stdin";
-
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Where hot pages are known from")]
 pub(super) struct SourceOptions {
@@ -78,10 +75,7 @@ impl SourceOptions {
             .filter(|source| matches!(source.kind.opener, Opener::Stream))
             .map(|source| Named {
                 option: "--source",
-                path: match source.argument.as_str() {
-                    "-" => Path::new(STANDARD_INPUT),
-                    path => Path::new(path),
-                },
+                path: StreamSource::place(Path::new(&source.argument)),
             });
         let frames = self.frames.as_deref().map(|path| Named {
             option: "--frames",

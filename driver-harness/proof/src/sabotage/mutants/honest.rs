@@ -61,6 +61,22 @@ pub(in super::super) fn all() -> Vec<HonestRun> {
             };
         }),
         run(
+            "held-for-a-while",
+            "a least heat, small batches, and a page that is held and colder when it waits again",
+            |parts| {
+                parts.policy = Policy {
+                    minimum_heat: 20,
+                    batch_folios: 3,
+                    ..Policy::default()
+                };
+                parts.others = Box::new(|shared, step| {
+                    let mut world = shared.world();
+                    let page = world.processes[1].pages[33];
+                    world.pages[page].pinned = step < 30;
+                });
+            },
+        ),
+        run(
             "moving-hot-set",
             "the hot set moves, and promotion follows",
             |parts| {

@@ -3,11 +3,14 @@
 
 use super::result::{DemoResult, Verdict};
 use crate::report::{Section, Table};
-use crate::runs::{Better, Figure};
+use crate::runs::{Better, Figure, Outcome};
 
-impl DemoResult {
-    /// What came of it, in a sentence.
-    pub fn verdict_words(&self) -> String {
+impl Outcome for DemoResult {
+    fn is_good(&self) -> bool {
+        self.verdict == Verdict::Pass
+    }
+
+    fn verdict(&self) -> String {
         match self.verdict {
             Verdict::Pass => format!(
                 "{} of {} hot pages were promoted in {} batches, and {} others.",
@@ -22,7 +25,7 @@ impl DemoResult {
 
     /// What must not get worse, and what may differ from run to run.
     #[expect(clippy::cast_precision_loss)]
-    pub fn run_figures(&self) -> Vec<Figure> {
+    fn figures(&self) -> Vec<Figure> {
         let count = |count: u64| Some(count as f64);
         let figures = [
             Figure::of("precision", self.precision, Better::More),
@@ -46,7 +49,7 @@ impl DemoResult {
     }
 
     /// As on the terminal.
-    pub fn sections(&self) -> Vec<Section> {
+    fn sections(&self) -> Vec<Section> {
         let rows = self.rows().into_iter();
         let rows = rows.map(|(name, value)| (name.to_owned(), value));
         vec![Section {
