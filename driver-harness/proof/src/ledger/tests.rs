@@ -427,3 +427,42 @@ fn a_frame_is_found_in_its_folio() {
     );
     assert!(moves.is_seen(Pfn(700)) && !moves.is_seen(Pfn(2000)));
 }
+
+/// The heat of a line is that of one access.
+#[test]
+fn the_policy_binds_batches_and_what_waits_for_the_first_time() {
+    let one = folio(10, 1);
+    let kinds = |policy: &[(&str, u64)], is_put_off: bool| {
+        let mut events = vec![begin(policy), seen(one, 1, 2)];
+        if is_put_off {
+            let refused = Refused {
+                folio: one,
+                reason: Rejection::TargetFull,
+                batch: None,
+                route: None,
+                errno: None,
+                origin: vec!["test".into()],
+            };
+            events.push(Event::new(3, Action::Refused(refused)));
+        }
+        events.push(batch(1, &[one], 4000));
+        events.push(moved(1, one, 9000));
+        faults(close(events))
+    };
+    assert_eq!(
+        kinds(&[("minimum_heat", 1), ("batch_folios", 1)], false),
+        []
+    );
+    assert_eq!(kinds(&[("minimum_heat", 2)], false), [FaultKind::Policy]);
+    // What was put off is colder when it waits.
+    assert_eq!(kinds(&[("minimum_heat", 2)], true), []);
+    let two = [one, folio(20, 1)];
+    let batched = |most| {
+        let mut events = vec![begin(&[("batch_folios", most)])];
+        events.extend(two.map(|folio| seen(folio, 1, 2)));
+        events.push(batch(1, &two, 4000));
+        events.extend(two.map(|folio| moved(1, folio, 9000)));
+        faults(close(events))
+    };
+    assert_eq!((batched(2), batched(1)), (vec![], vec![FaultKind::Policy]));
+}

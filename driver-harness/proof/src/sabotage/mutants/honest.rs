@@ -62,7 +62,7 @@ pub(in super::super) fn all() -> Vec<HonestRun> {
         }),
         run(
             "held-for-a-while",
-            "a least heat, small batches, and a page that is held and colder when it waits again",
+            "a least heat, small batches, and a page that is held for a while",
             |parts| {
                 parts.policy = Policy {
                     minimum_heat: 20,
