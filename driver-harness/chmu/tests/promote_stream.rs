@@ -200,3 +200,29 @@ fn standard_input_is_not_overwritten_by_the_ledger() {
     );
     assert_eq!(fs::read_to_string(&path).unwrap(), STREAM);
 }
+
+#[test]
+fn what_would_do_nothing_or_two_things_in_one_place_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let twice = [
+        "--status-socket",
+        "new/socket",
+        "--metrics-socket",
+        "new/socket",
+    ];
+    for (options, said) in [
+        (&["--no-tune"][..], "--no-tune is a setting of a CHMU"),
+        (
+            &twice,
+            "--status-socket and --metrics-socket both name new/socket",
+        ),
+    ] {
+        let words = [&["--source", "stream:-", "--dry-run"], options].concat();
+        let output = promote(folder.path(), &words, STREAM);
+        let complaint = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && complaint.contains(said),
+            "{complaint}"
+        );
+    }
+}

@@ -50,6 +50,16 @@ impl ReportingOptions {
         self.metrics.as_deref()
     }
 
+    /// The sockets that are named, by the options that name them.
+    pub(super) fn sockets(&self) -> impl Iterator<Item = (&'static str, &Path)> {
+        let named = [
+            ("--status-socket", &self.status_socket),
+            ("--metrics-socket", &self.metrics_socket),
+        ];
+        let there = named.into_iter();
+        there.filter_map(|(option, path)| Some((option, path.as_deref()?)))
+    }
+
     /// Opens what is asked for. A run by the machine's time listens where `chmu status` looks even if it
     /// was not asked to, where it can.
     ///

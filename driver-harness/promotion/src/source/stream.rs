@@ -105,8 +105,7 @@ struct Header {
     #[serde(default = "accesses")]
     counts: WeightKind,
     epoch_ns: Option<u64>,
-    #[serde(default)]
-    nodes: Vec<DescribedNode>,
+    nodes: Option<Vec<DescribedNode>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -302,10 +301,16 @@ impl StreamSource {
                 "an interval or a period of 0 counts nothing; write at least 1".to_owned(),
             ));
         }
+        if header.nodes.as_ref().is_some_and(Vec::is_empty) {
+            return Err(self.wrong(
+                "a machine without nodes has no memory; describe its nodes, or leave nodes out"
+                    .to_owned(),
+            ));
+        }
         self.facts.name = header.stream;
         self.facts.counts = header.counts;
         self.facts.granted_epoch_ns = header.epoch_ns;
-        self.nodes = header.nodes;
+        self.nodes = header.nodes.unwrap_or_default();
         Ok(())
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Way {
     Lines,
     /// A new file takes its place again and again.
     Replaced,
+    /// It is a socket that somebody listens on.
+    Socket,
 }
 
 /// Refuses to write where something would be lost.
@@ -33,14 +35,18 @@ pub(super) fn check(inputs: &[Named<'_>], outputs: &[(Named<'_>, Way)]) -> Resul
     for input in inputs {
         known.push((*input, identity(input.path)?));
     }
-    for (output, _) in outputs {
-        let this = identity(output.path)?;
+    for (output, way) in outputs {
+        // The folder of a socket is made when there is none.
+        let this = match (identity(output.path), way) {
+            (Err(_), Way::Socket) => Identity::NotYet(output.path.to_owned()),
+            (identity, _) => identity?,
+        };
         if let Some((other, _)) = known.iter().find(|(_, other)| *other == this) {
             let (one, two) = (other.option, output.option);
             let shown = output.path.display();
             ensure!(
                 is_terminal_like(output.path),
-                "{one} and {two} both name {shown}, which {two} would overwrite; give each a file of its own"
+                "{one} and {two} both name {shown}; give each a file of its own, as one would overwrite the other"
             );
         }
         known.push((*output, this));
@@ -54,6 +60,8 @@ fn check_kind(output: Named<'_>, way: Way) -> Result<()> {
         return Ok(());
     };
     match way {
+        // Whoever binds it says what is in its way.
+        Way::Socket => {}
         Way::Replaced => ensure!(
             found.is_file(),
             "{option} replaces {shown} as a whole, and that is no regular file; name another one"
@@ -118,7 +126,7 @@ mod tests {
             path,
         };
         let inputs: Vec<_> = inputs.iter().map(|path| input(*path)).collect();
-        let names = ["--ledger", "--metrics"].into_iter();
+        let names = ["--ledger", "--metrics", "--metrics-socket"].into_iter();
         let outputs: Vec<_> = names
             .zip(outputs)
             .map(|(option, (path, way))| (Named { option, path }, *way))
@@ -153,6 +161,10 @@ mod tests {
             (
                 vec![lines(&new), replaced(&dotted)],
                 "--ledger and --metrics both name",
+            ),
+            (
+                vec![lines(&at("log")), replaced(&new), (&dotted, Way::Socket)],
+                "--metrics and --metrics-socket both name",
             ),
             (vec![replaced(&link)], "no regular file"),
             (vec![replaced(Path::new("/dev/full"))], "no regular file"),

@@ -271,7 +271,9 @@ impl Options {
         let ledger = ledger.map(|path| (named("--ledger", path), Way::Lines));
         let metrics = self.reporting.metrics();
         let metrics = metrics.map(|path| (named("--metrics", path), Way::Replaced));
-        let outputs: Vec<_> = ledger.into_iter().chain(metrics).collect();
+        let sockets = self.reporting.sockets();
+        let sockets = sockets.map(|(option, path)| (named(option, path), Way::Socket));
+        let outputs: Vec<_> = ledger.into_iter().chain(metrics).chain(sockets).collect();
         files::check(&self.source.files(), &outputs)
     }
 }

@@ -32,7 +32,7 @@ pub(super) struct SourceOptions {
     pub(super) from: Option<PathBuf>,
     /// Promotes the page frames listed in this file, once, and asks no device.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sources", "device", "unit", "transport",
-        "unit_size", "threshold", "mode", "requests", "epochs", "seconds", "until_stable"])]
+        "unit_size", "threshold", "mode", "requests", "epochs", "seconds", "until_stable", "no_tune"])]
     frames: Option<PathBuf>,
     #[command(flatten)]
     units: UnitOptions,
@@ -60,7 +60,8 @@ impl SourceOptions {
     pub(super) fn check(&self) -> Result<()> {
         let is_units = |source: &SourceName| matches!(source.kind.opener, Opener::Units);
         let has_units = self.sources.is_empty() || self.sources.iter().any(is_units);
-        match self.units.given().filter(|_| !has_units) {
+        let given = self.units.given().or(self.no_tune.then_some("--no-tune"));
+        match given.filter(|_| !has_units) {
             Some(option) => {
                 bail!("{option} is a setting of a CHMU, and none is a source here; leave it out")
             }

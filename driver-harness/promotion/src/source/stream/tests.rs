@@ -96,6 +96,10 @@ fn a_wrong_line_is_named_with_what_is_wrong() {
             "Line 1 of the stream test: an interval or a period of 0",
         ),
         (
+            r#"{"v":1,"stream":"x","nodes":[]}"#.to_owned(),
+            "Line 1 of the stream test: a machine without nodes",
+        ),
+        (
             r#"{"v":1,"stream":"x\u001b[31m"}"#.to_owned(),
             "Line 1 of the stream test: its name has characters",
         ),
