@@ -3,6 +3,7 @@
 
 pub mod acpi;
 mod archive;
+pub mod bench;
 pub mod cache;
 pub mod compare;
 mod compression;
@@ -21,6 +22,7 @@ pub mod runs;
 pub mod scenario;
 mod script_header;
 pub mod size;
+pub mod spread;
 pub mod test_run;
 pub mod tiers;
 pub mod topology;

@@ -21,7 +21,7 @@ fn unknown_names_are_answered_with_known_ones() -> Result<()> {
         (&["demoo"], "did you mean demo"),
         (
             &["xyzzy"],
-            "demo, boot, compare, diff, doctor, fetch, kernel-config, mutants, report, run, runs, scenario, test, workloads",
+            "demo, bench, boot, compare, diff, doctor, fetch, kernel-config, mutants, report, run, runs, scenario, test, workloads",
         ),
         (&["fetch", "-o", "jason"], "json"),
     ] {

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::error::ErrorKind;
 use clap::{ArgAction, Command, CommandFactory, Parser, Subcommand};
 
+mod bench;
 mod boot;
 mod compare;
 mod demo;
@@ -53,6 +54,8 @@ pub(crate) struct Arguments {
 enum Verb {
     /// Runs a workload in a guest, promotes its hot pages by the device's hotlist, and proves it.
     Demo(demo::Options),
+    /// Measures what the plugin and the engine cost, each against a floor of the same run.
+    Bench(Box<bench::Options>),
     /// Boots a guest with the device on this terminal, for a kernel or driver of your own.
     Boot(Box<boot::Options>),
     /// Runs the same workloads under several ways to move pages between tiers, and compares them.
@@ -71,7 +74,7 @@ enum Verb {
     Report(runs::ReportOptions),
     /// Runs a program of a Debian userland in a guest, on the CXL memory and with promotion as you like.
     Run(Box<run::Options>),
-    /// Prints the runs that were kept: those of compare, demo and scenario.
+    /// Prints the runs that were kept: those of bench, compare, demo and scenario.
     Runs(runs::RunsOptions),
     /// Runs ready-made scenarios in guests: strangers, full nodes, odd machines, killed programs.
     Scenario(scenario::Options),
@@ -87,6 +90,7 @@ enum Verb {
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     match arguments.verb {
         Verb::Demo(options) => demo::run(&options),
+        Verb::Bench(options) => bench::run(&options),
         Verb::Boot(options) => boot::run(&options),
         Verb::Compare(options) => compare::run(&options),
         Verb::Diff(options) => runs::diff(&options),

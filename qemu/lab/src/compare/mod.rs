@@ -6,7 +6,6 @@ mod page;
 mod pattern;
 mod policy;
 mod result;
-mod spread;
 mod steady;
 mod table;
 mod trial;
@@ -21,7 +20,6 @@ use crate::topology::Topology;
 pub use pattern::{ALL as PATTERNS, Pattern, PatternError};
 pub use policy::{PagesPlace, Policy, PolicyError};
 pub use result::{Comparison, Row};
-pub use spread::Spread;
 pub use steady::Part;
 pub use trial::{Measured, Outcome, Trial};
 

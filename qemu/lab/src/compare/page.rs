@@ -4,11 +4,11 @@
 use chmu_machine::words::grouped;
 
 use super::result::{Comparison, Row};
-use super::spread::Spread;
 use super::table::{HEADS, cells};
 use super::{Pattern, Policy, Trial};
 use crate::report::{Bar, Colour, Group, Line, Picture, Section, Table, bars, lines};
 use crate::runs::{Better, Figure, Outcome};
+use crate::spread::Spread;
 
 const GAP_TEXT: &str = "The part of the modelled time between pages that nobody moves (0 %) and pages that are on DRAM \
     from the beginning (100 %) that a policy wins, what moving pages costs the guest's processors included. The median \

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::policy::BOUNDS;
-use super::spread::Spread;
 use super::trial::{Measured, Outcome, Trial};
 use super::{Pattern, Plan, Policy};
+use crate::spread::Spread;
 use crate::tiers::{Figures, Modelled};
 
 /// The form of the JSON.

@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 use chmu_machine::words::grouped;
 
 use super::result::{Comparison, Row};
-use super::spread::Spread;
+use crate::spread::Spread;
 
 /// Where nothing can be said.
 const NOTHING: &str = "-";

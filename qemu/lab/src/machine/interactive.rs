@@ -37,10 +37,10 @@ pub fn run_on_terminal(
             .collect(),
     );
     run.start_devices(&launch)?;
-    run.start_on_terminal("QEMU", &launch.qemu)?;
+    run.start_on_terminal(super::QEMU, &launch.qemu)?;
     let status = match options.may_reboot {
-        true => run.wait_for_end_or_crash("QEMU")?,
-        false => run.wait_for_end("QEMU", None)?,
+        true => run.wait_for_end_or_crash(super::QEMU)?,
+        false => run.wait_for_end(super::QEMU, None)?,
     };
     run.check_console()?;
     Ok((status, run.end()?))

@@ -54,6 +54,8 @@ pub use self::plugin_options::check_plugin_options;
 pub use self::software::Software;
 pub use self::storage::{Disk, DiskFormat, Keeping, MOUNTS_PLACE, Mount, Share};
 
+/// The process that runs the guest.
+const QEMU: &str = "QEMU";
 /// A guest without anything to do goes down within this time.
 const POWER_OFF_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -92,7 +94,7 @@ impl Machine {
         progress.step("Booting the guest");
         let listener = UnixListener::bind(&launch.agent)
             .with_context(|| format!("Cannot listen on {}", launch.agent.display()))?;
-        run.start("QEMU", &launch.qemu, &launch.qemu_log)?;
+        run.start(QEMU, &launch.qemu, &launch.qemu_log)?;
         let deadline = begin + options.ready_timeout;
         let activity = "waited for the guest to boot";
         if !run.wait(Some(&listener), Some(deadline), activity)? {
@@ -161,6 +163,15 @@ impl Machine {
         counted.with_context(|| format!("{} says nothing", device.name))
     }
 
+    /// Processor time of all of QEMU's threads that still run, in seconds.
+    ///
+    /// # Errors
+    /// When QEMU has ended, or the kernel does not tell.
+    pub fn qemu_seconds(&mut self) -> Result<f64> {
+        self.run.check("asked for the processor time of QEMU")?;
+        self.run.processor_seconds(QEMU)
+    }
+
     /// Where the devices listen, in the order of their root ports.
     pub fn device_sockets(&self) -> Vec<DeviceSockets> {
         let devices = self.launch.devices.iter();
@@ -186,7 +197,7 @@ impl Machine {
     /// When the guest does not go down, or a process reports a failure at its end.
     pub fn shut_down(mut self) -> Result<Option<PathBuf>> {
         self.call(Command::PowerOff {}, Duration::ZERO)?;
-        self.run.wait_for_end("QEMU", Some(POWER_OFF_TIMEOUT))?;
+        self.run.wait_for_end(QEMU, Some(POWER_OFF_TIMEOUT))?;
         self.run.end()
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Processes that never outlive the lab.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -76,6 +76,21 @@ impl Process {
     /// What it is, as in "the device".
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Processor time of the threads that it has now (`schedstat` in Documentation/scheduler/sched-stats.rst).
+    pub(super) fn processor_seconds(&self) -> Result<f64> {
+        let tasks = format!("/proc/{}/task", self.id.as_raw_nonzero());
+        let mut nanoseconds = 0_u64;
+        for thread in fs::read_dir(tasks)? {
+            // A thread may end while they are listed.
+            let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) else {
+                continue;
+            };
+            let word = text.split(' ').next().unwrap_or_default();
+            nanoseconds += word.parse::<u64>().context("schedstat has no number")?;
+        }
+        Ok(Duration::from_nanos(nanoseconds).as_secs_f64())
     }
 
     /// Ends it: first politely, then not. Returns how it ended.

@@ -76,6 +76,11 @@ impl Run {
         Ok(())
     }
 
+    /// Processor time of a process's threads.
+    pub(super) fn processor_seconds(&self, name: &str) -> Result<f64> {
+        self.wards.processor_seconds(name)
+    }
+
     /// Starts all devices and waits until they listen.
     pub(super) fn start_devices(&mut self, launch: &Launch) -> Result<()> {
         let mut sockets = Vec::new();

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::process::ExitStatus;
 use std::time::Instant;
 
+use anyhow::{Context, Result};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use super::interruption::{Interrupted, Interruption};
@@ -41,6 +42,14 @@ impl Wards {
 
     pub(super) fn add(&mut self, process: Process) {
         self.processes.push(process);
+    }
+
+    /// Processor time of a process's threads.
+    pub(super) fn processor_seconds(&self, name: &str) -> Result<f64> {
+        let found = self.processes.iter().find(|one| one.name() == name);
+        let process = found.with_context(|| format!("{name} does not run"))?;
+        let seconds = process.processor_seconds();
+        seconds.with_context(|| format!("Cannot see how long {name} has run"))
     }
 
     /// Waits for `source`, for the end of a process, for the user, and for the deadline if there is

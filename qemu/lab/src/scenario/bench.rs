@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use chmu_promotion::ledger::Event;
 use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::State;
@@ -28,11 +28,6 @@ const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// True in the guest as soon as a unit counts.
 pub(super) const ENABLED: &str = "chmu list -o json | tr -d ' \\n' | grep -q '\"enabled\":true'";
-
-/// Every thread of every program: its number and name, state, user and system time, and what it waits for.
-const DOING: &str = "for thread in /proc/[0-9]*/task/[0-9]*; do grep -q . ${thread%/task/*}/cmdline || continue; \
-    echo ${thread##*/} $(cat $thread/comm) $(cut -d' ' -f3,14,15 $thread/stat) $(cat $thread/wchan); \
-    done 2>/dev/null; true";
 
 /// A guest, and what a scenario has found in it so far.
 pub(super) struct Bench<'a> {
@@ -129,40 +124,6 @@ impl<'a> Bench<'a> {
             .machine
             .run(&["sh", "-c", condition], PROGRAM_TIMEOUT)?;
         Ok(output.exit_code == 0 && !output.timed_out)
-    }
-
-    /// Waits until a condition of the shell holds, as long as the spawned process lives.
-    pub(super) fn wait_until(&mut self, process_id: u32, condition: &str) -> Result<()> {
-        let script =
-            format!("until {condition}; do kill -0 {process_id} || exit 1; sleep 0.05; done");
-        let waited = self.machine.run(&["sh", "-c", &script], PROGRAM_TIMEOUT)?;
-        if waited.timed_out {
-            let doing = self.shell(DOING)?;
-            let listed = self.shell("chmu list -o json; true")?;
-            let counted = self.counted();
-            bail!(
-                "`{condition}` does not come true; meanwhile programs do this:\n{doing}\nthe units are: \
-                 {listed}\nand devices have counted: {counted}"
-            );
-        }
-        if waited.exit_code != 0 {
-            let output = self.machine.wait(process_id, PROGRAM_TIMEOUT)?;
-            bail!(
-                "A program ended with code {} before `{condition}` was true: {}",
-                output.exit_code,
-                output.stderr.trim()
-            );
-        }
-        Ok(())
-    }
-
-    /// What the devices have counted, as far as they answer.
-    fn counted(&mut self) -> Value {
-        let devices = self.machine.device_sockets();
-        let devices = devices.iter();
-        devices
-            .map(|device| device.statistics().unwrap_or_default())
-            .collect()
     }
 
     /// Starts `chmu workload` with these options, and waits until its pages are in their place. It
@@ -275,49 +236,6 @@ impl<'a> Bench<'a> {
     pub(super) fn stop_promotion(&mut self, promotion: Promotion) -> Result<Promoted> {
         self.machine.signal(promotion.process_id, libc::SIGTERM)?;
         self.finish_promotion(promotion)
-    }
-
-    /// Waits until the ledger of a promotion that runs has so many lines with this text, for as long as
-    /// there are more and more of them.
-    pub(super) fn wait_for_lines(
-        &mut self,
-        promotion: &Promotion,
-        text: &str,
-        lines: u64,
-    ) -> Result<()> {
-        let counted = format!("grep -cF '{text}' {}", promotion.ledger);
-        loop {
-            // Before the first line there may be no file.
-            let there = self.shell(&format!("{counted} 2>/dev/null || true"))?;
-            let there = there.parse().unwrap_or(0_u64);
-            if there >= lines {
-                return Ok(());
-            }
-            let more = format!("[ \"$({counted} 2>/dev/null || true)\" -gt {there} ] 2>/dev/null");
-            self.wait_until(promotion.process_id, &more)?;
-        }
-    }
-
-    /// Waits until as many of a workload's pages that are hot now are promoted as a proof demands.
-    pub(super) fn wait_until_promoted(
-        &mut self,
-        promotion: &Promotion,
-        workload: &Workload,
-    ) -> Result<()> {
-        let state = &workload.state;
-        let enough = format!(
-            "chmu prove --without-content --state {state} -o json | tr -d ' \\n' | \
-             sed 's/.*\"recall\":\\([0-9.]*\\).*/\\1/' | awk '{{ exit !($1 >= 0.95) }}'"
-        );
-        self.wait_until(promotion.process_id, &enough)
-    }
-
-    /// Waits until the sources of a promotion that runs have reported so many times more.
-    pub(super) fn wait_for_reports(&mut self, promotion: &Promotion, reports: u64) -> Result<()> {
-        let text = "\"e\":\"source\"";
-        let until_now = self.shell(&format!("grep -cF '{text}' {}; true", promotion.ledger))?;
-        let until_now: u64 = until_now.parse().context("No lines are counted")?;
-        self.wait_for_lines(promotion, text, until_now + reports)
     }
 
     /// The lines of a ledger of this kind, as its field `e` has it.

@@ -14,6 +14,7 @@ mod proof;
 mod refusals;
 mod result;
 mod runner;
+mod waits;
 
 use std::fmt;
 use std::str::FromStr;

@@ -38,7 +38,7 @@ fn the_end_of_a_process_is_seen_with_its_status_and_output() {
     let mut process = start(folder.path(), "echo out; echo err >&2; exit 3");
     assert!(process.has_ended(Duration::from_secs(60)).unwrap());
     assert_eq!(process.end().unwrap().code(), Some(3));
-    let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+    let log = fs::read_to_string(folder.path().join("log")).unwrap();
     assert_eq!(log, "out\nerr\n");
 }
 

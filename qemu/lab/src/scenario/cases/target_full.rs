@@ -134,10 +134,17 @@ impl Lines {
             all: lines("")?,
         })
     }
+
+    /// Whether the last batch is done: the pages of one that is under way have left, and no line says so yet.
+    fn are_whole(self, bench: &mut Bench<'_>, promotion: &Promotion) -> Result<bool> {
+        let last = format!("\"batch\":{},", self.batches);
+        let (ledger, made) = (&promotion.ledger, "\"e\":\"batch\"");
+        bench.holds(&format!("grep -F '{last}' {ledger} | grep -qvF '{made}'"))
+    }
 }
 
 /// Returns what is written by then. Who waits for room must not try again and again. What processors keep
-/// back they give away later, and on a busy host a batch takes longer than some reports.
+/// back they give away later, and on a busy host a batch takes longer than five reports.
 fn wait_until_nothing_moves(bench: &mut Bench<'_>, promotion: &Promotion) -> Result<Lines> {
     let mut looks = 0;
     loop {
@@ -146,7 +153,7 @@ fn wait_until_nothing_moves(bench: &mut Bench<'_>, promotion: &Promotion) -> Res
         bench.wait_for_reports(promotion, 5)?;
         let now = Lines::count(bench, promotion)?;
         let is_full = full_node::room(bench)? <= OTHERS || looks >= LOOKS_MAX;
-        if is_full && now.moved == before.moved {
+        if is_full && now.moved == before.moved && now.are_whole(bench, promotion)? {
             let (batches, lines) = (now.batches - before.batches, now.all - before.all);
             bench.figure("lines of five reports", lines);
             bench.expect(batches <= 5, || {
