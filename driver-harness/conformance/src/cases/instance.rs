@@ -3,6 +3,7 @@
 
 use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::offset;
+use chmu_spec::request::AccessKind;
 
 use crate::bench::{Bench, InstancePlace, Setup};
 use crate::case::{Case, case};
@@ -189,31 +190,54 @@ pub(super) fn list_at_both(bench: &mut Bench<'_>, pair: [InstancePlace; 2]) -> R
         })?;
         setups.push(setup);
     }
-    heat_for_both(bench, pair, &setups, |setup| setup.hot())
+    let mut doses = Vec::new();
+    for setup in &setups {
+        add(&mut doses, setup, setup.hot());
+    }
+    heat_for_both(bench, pair, &setups, &doses)
 }
 
-/// Accesses one line by requests that each of two instances tracks, until the epochs of both end.
+/// Requests of one kind, and how many.
+type Doses = Vec<(AccessKind, u64)>;
+
+/// Adds requests until an instance counts at least so many. Those that are there for another one count too, each as
+/// this one's filter and down-sampling have it.
+fn add(doses: &mut Doses, setup: &Setup, accesses: u64) {
+    let wanted = accesses * setup.factor();
+    let missing = wanted.saturating_sub(tracked(doses, setup));
+    if missing > 0 {
+        doses.push((setup.tracked_kind(), missing));
+    }
+}
+
+/// How many requests pass an instance's filter.
+fn tracked(doses: &Doses, setup: &Setup) -> u64 {
+    let passed = doses
+        .iter()
+        .filter(|(kind, _)| setup.filter.tracks(*kind, false));
+    passed.map(|(_, times)| times).sum()
+}
+
+/// Accesses one line so often, until the epochs of both instances end.
 fn heat_for_both(
     bench: &mut Bench<'_>,
     pair: [InstancePlace; 2],
     setups: &[Setup],
-    accesses: impl Fn(&Setup) -> u64,
+    doses: &Doses,
 ) -> Result<(), Stop> {
     let Some(start) = bench.reachable(false)?.first().map(|range| range.start) else {
         return skip("the traffic source reaches nothing of the device's memory");
     };
-    let mut requests: Vec<_> = Vec::new();
-    for setup in setups {
+    bench.need_requests(doses.iter().map(|(_, times)| times).sum())?;
+    let mut requests = Vec::new();
+    for (kind, times) in doses {
         let request = Request {
             dpa: start,
-            kind: setup.tracked_kind(),
+            kind: *kind,
             tee: false,
         };
-        let times = usize::try_from(accesses(setup) * setup.factor()).unwrap_or(usize::MAX);
-        // Instances that track the same requests count each of them.
-        if requests.first() != Some(&request) {
-            requests.extend(std::iter::repeat_n(request, times));
-        }
+        let times = usize::try_from(*times).unwrap_or(usize::MAX);
+        requests.extend(std::iter::repeat_n(request, times));
     }
     bench.perform_raw(&requests)?;
     for (place, setup) in pair.into_iter().zip(setups) {
@@ -274,7 +298,16 @@ fn counters_apart(bench: &mut Bench<'_>) -> Outcome {
         if accesses < 2 {
             return skip("the counters are too narrow for two thresholds");
         }
-        heat_for_both(bench, pair, &setups, |_| accesses)?;
+        let mut both = Vec::new();
+        add(&mut both, &setups[hot], accesses);
+        add(&mut both, &setups[cold], accesses);
+        let counted = tracked(&both, &setups[cold]) / setups[cold].factor();
+        if counted > doses[cold].cold {
+            return skip(
+                "what is hot for one instance is hot for the other one as well, which counts more of it",
+            );
+        }
+        heat_for_both(bench, pair, &setups, &both)?;
         for (index, expected) in [(hot, true), (cold, false)] {
             let entries = at(bench, pair[index], |bench| bench.drain())?;
             let what = format!(

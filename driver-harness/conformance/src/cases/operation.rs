@@ -58,7 +58,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "operation/reset-and-enable",
-        "Writes reset and enable in one and looks which one wins.",
+        "Writes reset and enable in one, looks which one wins, and disables.",
         reset_and_enable,
     ),
     case(
@@ -319,10 +319,13 @@ fn reset_and_enable(bench: &mut Bench<'_>) -> Outcome {
     let enabled = setup.configuration_0(true).with_reset(true);
     let before = bench.now();
     bench.set_register(offset::CONFIGURATION_0, enabled.into())?;
-    Ok(Passed::As(match bench.await_enabled(before)?.0 {
+    let won = match bench.await_enabled(before)?.0 {
         Enabled::Refused => "disabled",
         Enabled::Yes => "stays enabled",
-    }))
+    };
+    // Whichever it was, it is not the last that the instance does.
+    bench.stop()?;
+    Ok(Passed::As(won))
 }
 
 fn enable_starts_fresh(bench: &mut Bench<'_>) -> Outcome {

@@ -71,8 +71,10 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
-/// Entries that fill-level cases work with.
-const LEVEL: u16 = 2;
+/// Entries that fill-level cases work with: so many that half of them is less than one less, and in a short list what
+/// that takes.
+const LEVEL: u16 = 4;
+const LEVEL_OF_SHORT_LIST: u16 = 2;
 
 /// The bits that a host clears.
 const OVERFLOW: Status = Status::new().with_overflow(true);
@@ -115,17 +117,40 @@ fn overflow(bench: &mut Bench<'_>, setup: &Setup, more: usize) -> Result<bool, S
     Ok(status.overflow())
 }
 
-/// As [`overflow`], for cases about what follows it; skips those where it is not set.
+/// As [`overflow`], for cases about what follows it; skips those where it is not set, or not for long.
 fn set_overflow(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
     let setup = setup(bench)?;
-    match overflow(bench, &setup, 1)? {
-        true => Ok(setup),
-        false => skip("overflow is not set after a hot unit was lost"),
+    if !overflow(bench, &setup, 1)? {
+        return skip("overflow is not set after a hot unit was lost");
     }
+    match bench.status()?.overflow() {
+        true => Ok(setup),
+        false => skip("overflow does not stay set until it is cleared"),
+    }
+}
+
+/// Overflow must be clear after an epoch in which nothing was lost: without, a set one says nothing. Others that list
+/// units may fill a list.
+fn expect_no_overflow(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
+    let few = room(bench)?.saturating_sub(1).min(1);
+    let units = bench.units(setup.unit_size, few)?;
+    if bench.status()?.overflow() {
+        return skip("overflow is set before the instance is enabled");
+    }
+    bench.start(setup)?;
+    heat(bench, setup, &units)?;
+    let status = bench.status_once(|status| !status.overflow())?;
+    let listed = usize::from(bench.occupancy()?);
+    if listed < room(bench)? {
+        let what = format!("overflow with {listed} entries, of which none was lost");
+        expect_equal(what, status.overflow(), false)?;
+    }
+    bench.quiesce()
 }
 
 fn overflow_on_loss(bench: &mut Bench<'_>) -> Outcome {
     let setup = setup(bench)?;
+    expect_no_overflow(bench, &setup)?;
     let is_set = overflow(bench, &setup, 1)?;
     expect_equal("overflow after a hot unit was lost", is_set, true)?;
     if !bench.is_exact() {
@@ -147,6 +172,7 @@ fn overflow_on_loss(bench: &mut Bench<'_>) -> Outcome {
 fn overflow_exactly_full(bench: &mut Bench<'_>) -> Outcome {
     bench.need_exact_traffic()?;
     let setup = setup(bench)?;
+    expect_no_overflow(bench, &setup)?;
     let is_set = overflow(bench, &setup, 0)?;
     if usize::from(bench.occupancy()?) < room(bench)? {
         return skip("the list could not be filled");
@@ -155,6 +181,19 @@ fn overflow_exactly_full(bench: &mut Bench<'_>) -> Outcome {
         false => "clear",
         true => "set",
     }))
+}
+
+/// The fill-level threshold of a case, which needs room for two entries more.
+fn level(bench: &Bench<'_>) -> Result<u16, Stop> {
+    let room = room(bench)?;
+    let fits = |level: &u16| room >= usize::from(*level) + 2;
+    match [LEVEL, LEVEL_OF_SHORT_LIST].into_iter().find(fits) {
+        Some(level) => Ok(level),
+        None => skip(format!(
+            "the list holds fewer than {} entries",
+            LEVEL_OF_SHORT_LIST + 2
+        )),
+    }
 }
 
 /// Writes status bits.
@@ -182,7 +221,12 @@ fn overflow_clears(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn overflow_stays(bench: &mut Bench<'_>) -> Outcome {
-    set_overflow(bench)?;
+    let setup = setup(bench)?;
+    if !overflow(bench, &setup, 1)? {
+        return skip("overflow is not set after a hot unit was lost");
+    }
+    let again = bench.status()?.overflow();
+    expect_equal("overflow read again", again, true)?;
     clear(bench, Status::new())?;
     Ok(Passed::As(match bench.status()?.overflow() {
         true => "stays",
@@ -190,15 +234,33 @@ fn overflow_stays(bench: &mut Bench<'_>) -> Outcome {
     }))
 }
 
-/// Starts with fill-level threshold [`LEVEL`] and lists `entries` units. With exact traffic the list
-/// has no others.
-fn fill_to(bench: &mut Bench<'_>, entries: usize) -> Result<(Setup, Vec<UnitIndex>), Stop> {
-    if room(bench)? < usize::from(LEVEL) + 2 {
-        return skip(format!("the list holds fewer than {} entries", LEVEL + 2));
-    }
+/// Lists so many entries as the fill-level threshold has, and more or less of them.
+#[derive(Debug, Clone, Copy)]
+enum Filled {
+    Equal,
+    Above,
+}
+
+/// A list that was filled up to its fill-level threshold.
+struct FilledList {
+    setup: Setup,
+    /// As many as were made hot, and one more at least.
+    units: Vec<UnitIndex>,
+    level: u16,
+    above: usize,
+}
+
+/// Starts with a fill-level threshold and lists units. With exact traffic the list has no others.
+fn fill_to(bench: &mut Bench<'_>, filled: Filled) -> Result<FilledList, Stop> {
+    let level = level(bench)?;
+    let above = usize::from(level) + 1;
+    let entries = match filled {
+        Filled::Equal => usize::from(level),
+        Filled::Above => above,
+    };
     let mut setup = setup(bench)?;
-    setup.fill_level = LEVEL;
-    let units = bench.units(setup.unit_size, usize::from(LEVEL) + 2)?;
+    setup.fill_level = level;
+    let units = bench.units(setup.unit_size, above + 1)?;
     bench.start(&setup)?;
     heat(bench, &setup, &units[..entries])?;
     let listed = usize::from(bench.occupancy()?);
@@ -206,33 +268,39 @@ fn fill_to(bench: &mut Bench<'_>, entries: usize) -> Result<(Setup, Vec<UnitInde
         true => skip(format!(
             "{listed} entries were listed of {entries} hot units"
         )),
-        false => Ok((setup, units)),
+        false => Ok(FilledList {
+            setup,
+            units,
+            level,
+            above,
+        }),
     }
 }
 
 /// As [`fill_to`] with one more than the threshold, for cases about what follows the fill level;
-/// skips those where it is not set.
-fn set_fill_level(bench: &mut Bench<'_>) -> Result<(Setup, Vec<UnitIndex>), Stop> {
-    let filled = fill_to(bench, usize::from(LEVEL) + 1)?;
-    match bench
-        .status_once(|status| status.fill_level())?
-        .fill_level()
-    {
+/// skips those where it is not set, or not for long.
+fn set_fill_level(bench: &mut Bench<'_>) -> Result<FilledList, Stop> {
+    let filled = fill_to(bench, Filled::Above)?;
+    let status = bench.status_once(|status| status.fill_level())?;
+    if !status.fill_level() {
+        return skip("fill level is not set above its threshold");
+    }
+    match bench.status()?.fill_level() {
         true => Ok(filled),
-        false => skip("fill level is not set above its threshold"),
+        false => skip("fill level does not stay set until it is cleared"),
     }
 }
 
 fn fill_level_above(bench: &mut Bench<'_>) -> Outcome {
-    fill_to(bench, usize::from(LEVEL) + 1)?;
-    let what = format!("fill level with {} entries at threshold {LEVEL}", LEVEL + 1);
+    let FilledList { level, above, .. } = fill_to(bench, Filled::Above)?;
+    let what = format!("fill level with {above} entries at threshold {level}");
     let status = bench.status_once(|status| status.fill_level())?;
     expect_equal(what, status.fill_level(), true)?;
     if !bench.is_exact() {
         return Ok(Passed::Plainly);
     }
     bench.quiesce()?;
-    fill_to(bench, usize::from(LEVEL))?;
+    fill_to(bench, Filled::Equal)?;
     let status = bench.status_once(|status| !status.fill_level())?;
     Ok(Passed::As(match status.fill_level() {
         false => "above",
@@ -242,7 +310,7 @@ fn fill_level_above(bench: &mut Bench<'_>) -> Outcome {
 
 fn fill_level_equal(bench: &mut Bench<'_>) -> Outcome {
     bench.need_exact_traffic()?;
-    fill_to(bench, usize::from(LEVEL))?;
+    fill_to(bench, Filled::Equal)?;
     let status = bench.status_once(|status| !status.fill_level())?;
     Ok(Passed::As(match status.fill_level() {
         false => "clear",
@@ -252,15 +320,12 @@ fn fill_level_equal(bench: &mut Bench<'_>) -> Outcome {
 
 fn fill_level_below(bench: &mut Bench<'_>) -> Outcome {
     let exact = bench.is_exact();
-    let room = room(bench)?;
-    if room < usize::from(LEVEL) + 2 {
-        return skip(format!("the list holds fewer than {} entries", LEVEL + 2));
-    }
+    let (level, room) = (usize::from(level(bench)?), room(bench)?);
     let mut setup = setup(bench)?;
     // Where others list units as well, a threshold that they do not reach either.
-    let level = if exact { usize::from(LEVEL) } else { room };
+    let (level, count) = if exact { (level, level - 1) } else { (room, 1) };
     setup.fill_level = u16::try_from(level).unwrap_or(u16::MAX);
-    let units = bench.units(setup.unit_size, 1)?;
+    let units = bench.units(setup.unit_size, count)?;
     bench.start(&setup)?;
     heat(bench, &setup, &units)?;
     let status = bench.status_once(|status| !status.fill_level())?;
@@ -313,8 +378,12 @@ fn clear_fill_level_alone(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn fill_level_re_arms(bench: &mut Bench<'_>) -> Outcome {
-    let above = usize::from(LEVEL) + 1;
-    let (setup, units) = set_fill_level(bench)?;
+    let FilledList {
+        setup,
+        units,
+        above,
+        ..
+    } = set_fill_level(bench)?;
     for round in 0..3 {
         bench.drain()?;
         clear(bench, FILL_LEVEL)?;
@@ -330,8 +399,12 @@ fn fill_level_re_arms(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn fill_level_still_true(bench: &mut Bench<'_>) -> Outcome {
-    let above = usize::from(LEVEL) + 1;
-    let (setup, units) = set_fill_level(bench)?;
+    let FilledList {
+        setup,
+        units,
+        above,
+        ..
+    } = set_fill_level(bench)?;
     clear(bench, FILL_LEVEL)?;
     if bench.status()?.fill_level() {
         // Set anew, or never cleared: an empty list tells.
@@ -355,11 +428,11 @@ fn without_interrupts(bench: &mut Bench<'_>) -> Outcome {
     if !capabilities.fill_level_interrupt() {
         return skip("the instance has no fill-level interrupt");
     }
-    set_fill_level(bench)?;
+    let FilledList { level, above, .. } = set_fill_level(bench)?;
     bench.quiesce()?;
     let mut setup = bench.setup()?;
-    setup.fill_level = LEVEL;
-    let units = bench.units(setup.unit_size, usize::from(LEVEL) + 1)?;
+    setup.fill_level = level;
+    let units = bench.units(setup.unit_size, above)?;
     bench.start(&setup)?;
     heat(bench, &setup, &units)?;
     let status = bench.status_once(|status| status.fill_level())?;

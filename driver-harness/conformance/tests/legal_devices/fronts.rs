@@ -232,6 +232,67 @@ impl Front for FixedRanges {
     }
 }
 
+/// Fields with one value on offer are hardwired to it.
+#[derive(Debug)]
+pub(crate) struct OneChoice {
+    layout: Layout,
+    /// Of a configuration register the bits of these fields, and what they read as.
+    fields: [(u64, u64, u64); 2],
+}
+
+impl OneChoice {
+    /// Always on, in units of 2 MiB, of all requests of hosts that trust nobody.
+    pub(crate) fn always_on() -> OneChoice {
+        OneChoice {
+            layout: Layout::default(),
+            fields: [
+                (offset::CONFIGURATION_0, 7, 3),
+                (offset::CONFIGURATION_1, 0xff << 40 | 0x1f, 1 << 40 | 21),
+            ],
+        }
+    }
+}
+
+impl Front for OneChoice {
+    fn read(&self, device: &InProcessDevice, place: BarOffset, width: Width) -> Outcome<u64> {
+        let read = device.read(place, width)?;
+        let Some((_, at)) = self.layout.register(place) else {
+            return Ok(read);
+        };
+        let field = self
+            .fields
+            .iter()
+            .find(|(register, ..)| at & !7 == *register);
+        Ok(field.map_or(read, |(_, bits, value)| {
+            read & !part(*bits, at, width) | part(*value, at, width)
+        }))
+    }
+
+    fn write(
+        &self,
+        device: &InProcessDevice,
+        place: BarOffset,
+        width: Width,
+        value: u64,
+    ) -> Outcome<()> {
+        let register = self.layout.register(place);
+        let field = register.and_then(|(_, at)| {
+            let mut fields = self.fields.iter();
+            fields
+                .find(|(register, ..)| at & !7 == *register)
+                .map(|field| (at, field))
+        });
+        let value = field.map_or(value, |(at, (_, bits, fixed))| {
+            value & !part(*bits, at, width) | part(*fixed, at, width)
+        });
+        device.write(place, width, value)
+    }
+
+    fn was_reset(&self, device: &InProcessDevice) {
+        self.layout.learn(device);
+    }
+}
+
 /// The capabilities list no down-sampling factor, and every request counts.
 #[derive(Debug, Default)]
 pub(crate) struct NoFactors {

@@ -9,8 +9,8 @@ use chmu_spec::request::{RequestFilter, RequestFilters};
 use chmu_spec::unit_size::UnitSize;
 
 use crate::fronts::{
-    FixedRanges, Hardwired, Moved, NoFactors, Same, SlowTail, SlowToWake, StatusWithInterrupts,
-    Tail,
+    FixedRanges, Hardwired, Moved, NoFactors, OneChoice, Same, SlowTail, SlowToWake,
+    StatusWithInterrupts, Tail,
 };
 
 /// What devices differ in from the model.
@@ -527,7 +527,58 @@ pub(crate) const LEGAL: &[Legal] = &[
         strict: true,
         ..USUAL
     },
+    Legal {
+        name: "neighbours that track other requests",
+        blocks: || {
+            vec![vec![
+                tracking(&[RequestFilter::AllWrite]),
+                usual(),
+                tracking(&[RequestFilter::AllRead]),
+            ]]
+        },
+        surroundings: BY_HAND,
+        instances: &[(0, 0), (0, 1), (0, 2)],
+        ..USUAL
+    },
+    Legal {
+        name: "neighbours that sample otherwise",
+        blocks: || {
+            let other = || sampling(1 << 3).remove(0);
+            vec![[other(), vec![usual()]].concat(), other()]
+        },
+        surroundings: BY_HAND,
+        instances: &[(0, 0), (0, 1), (1, 0)],
+        ..USUAL
+    },
+    Legal {
+        name: "a list of 2 entries, of one request of 4096",
+        blocks: || {
+            let mut blocks = long(2);
+            blocks[0][0].down_sampling_factors = 1 << 12;
+            blocks
+        },
+        surroundings: BY_HAND,
+        least_passed: 80,
+        ..USUAL
+    },
     // Registers.
+    Legal {
+        name: "fields with one value on offer hardwired to it",
+        area: Area::Registers,
+        blocks: || {
+            let mut blocks = always_on();
+            let only = &mut blocks[0][0];
+            only.unit_sizes = UnitSize::all()
+                .filter(|size| size.log2_bytes() == 21)
+                .collect();
+            only.trackable_requests = [RequestFilter::NonTeeReadWrite].into_iter().collect();
+            blocks
+        },
+        front: || Box::new(OneChoice::always_on()),
+        surroundings: BY_HAND,
+        least_passed: 60,
+        ..USUAL
+    },
     Legal {
         name: "a fixed range bitmap",
         area: Area::Registers,
