@@ -74,7 +74,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("reset-keeps-list", "OPERATION-007"),
     ("reset-keeps-status", "OPERATION-008"),
     ("reset-keeps-counters", "OPERATION-010"),
-    ("reset-keeps-enabled", "OPERATION-011"),
+    ("reset-keeps-enabled", "OPERATION-002"),
     ("reset-loses-configuration", "OPERATION-009"),
     ("reset-loses-ranges", "OPERATION-009"),
     ("reset-ignored", "OPERATION-003 OPERATION-007"),

@@ -103,6 +103,11 @@ impl Device {
         Self::start_config(config, ALONE, &[], usage)
     }
 
+    /// Starts a device in one share of a window of which the suite believes that it is in another.
+    pub(crate) fn start_misplaced(profile: &str, share: Share, believed: Share) -> Result<Self> {
+        Self::start_config(&config(profile, share), believed, &[], Use::MANUAL)
+    }
+
     /// Starts a device whose clock runs.
     pub(crate) fn start_running(profile: &str) -> Result<Self> {
         let running = Use {

@@ -100,3 +100,31 @@ fn a_position_that_no_register_tells_is_asked_for() -> Result<()> {
     );
     Ok(())
 }
+
+/// What a device that counts the accesses of another one looks like.
+#[test]
+fn a_device_that_counts_the_share_of_another_fails() -> Result<()> {
+    let share = Share {
+        ways: 4,
+        position: 2,
+    };
+    for position in [0, 1, 3] {
+        let believed = Share { position, ..share };
+        let mut device = Device::start_misplaced("default", share, believed)?;
+        let mut cases = cases::all();
+        cases.retain(|case| case.name.starts_with("address/"));
+        let results = device.run(&cases, (0, 0))?;
+        let failed: Vec<_> = failures(&results).iter().map(|(case, _)| *case).collect();
+        for case in ["address/own-share", "address/unit-follows-decoder"] {
+            assert!(failed.contains(&case), "{position}: {failed:?}");
+        }
+    }
+    let believed = Share {
+        position: 4,
+        ..share
+    };
+    let refused = Device::start_misplaced("default", share, believed).map(drop);
+    let error = format!("{:#}", refused.unwrap_err());
+    assert!(error.contains("there is no position 4"), "{error}");
+    Ok(())
+}

@@ -194,9 +194,21 @@ struct Window {
 }
 
 impl Window {
-    fn hpa(&self, dpa: Dpa, position: u8) -> Hpa {
+    fn hpa(&self, dpa: Dpa) -> Hpa {
+        self.hpa_of(dpa.0 - self.dpa.start.0, self.decoder.position)
+    }
+
+    /// An access of the next device, half of the memory away: a device that takes it for its own lists a unit that
+    /// nobody accessed.
+    fn twin(&self, dpa: Dpa) -> Option<Hpa> {
+        let ways = self.decoder.ways;
+        let share_bytes = self.dpa.end.0 - self.dpa.start.0;
+        let away = dpa.0 - self.dpa.start.0 + share_bytes / 2;
+        (ways > 1).then(|| self.hpa_of(away % share_bytes, (self.decoder.position + 1) % ways))
+    }
+
+    fn hpa_of(&self, offset: u64, position: u8) -> Hpa {
         let granularity = u64::from(self.decoder.granularity_bytes);
-        let offset = dpa.0 - self.dpa.start.0;
         let granule = offset / granularity * u64::from(self.decoder.ways) + u64::from(position);
         Hpa(self.decoder.base.0 + granule * granularity + offset % granularity)
     }
@@ -249,18 +261,11 @@ impl Traffic for ModelTraffic {
                 .iter()
                 .find(|window| window.dpa.contains(dpa) && window.decoder.tee == *tee)
                 .with_context(|| format!("No window reaches DPA {dpa}"))?;
-            let own = window.decoder.position;
-            let positions = match window.decoder.ways {
-                1 => own..own + 1,
-                _ => own..own + 2,
-            };
-            self.accesses.extend(positions.map(|position| {
-                Access::new(
-                    window.hpa(*dpa, position % window.decoder.ways),
-                    *kind,
-                    false,
-                )
-            }));
+            let addresses = [Some(window.hpa(*dpa)), window.twin(*dpa)].into_iter();
+            let accesses = addresses
+                .flatten()
+                .map(|hpa| Access::new(hpa, *kind, false));
+            self.accesses.extend(accesses);
         }
         self.device.make(&self.accesses);
         Ok(())

@@ -101,15 +101,23 @@ fn read_decoders(
         });
     };
     decoders::read(transport, *component, |window| {
+        let ways = window.interleave.ways();
+        let refused = |reason| TranslationError::Decoder {
+            decoder: format!("The window at {} of {}", window.base, transport.device()),
+            reason,
+        };
         match position {
-            Some(position) => Ok(position),
-            None if window.interleave.ways() == 1 => Ok(0),
+            _ if ways == 1 => Ok(0),
+            Some(position) if position < ways => Ok(position),
+            Some(position) => Err(refused(format!(
+                "is interleaved {ways} ways, so that there is no position {position}; --position is {} at most",
+                ways - 1
+            ))),
             // Accesses of another device would be made, and this one accused of not counting them.
-            None => Err(TranslationError::Decoder {
-                decoder: format!("The window at {} of {}", window.base, transport.device()),
-                reason: "is interleaved, and which of its devices this one is no register tells; say it with --position"
+            None => Err(refused(
+                "is interleaved, and which of its devices this one is no register tells; say it with --position"
                     .to_owned(),
-            }),
+            )),
         }
     })
 }

@@ -78,14 +78,17 @@ impl RecordTraffic {
     }
 }
 
-/// The address of the access and, in an interleaved window, that of its twin.
+/// The address of the access and, in an interleaved window, that of its twin, which is half of the memory away: a device
+/// that takes it for its own lists a unit that nobody accessed.
 fn addresses(window: &DecoderWindow, dpa: Dpa) -> Option<(Hpa, Option<Hpa>)> {
     let own = window.hpa(dpa)?;
     let ways = window.interleave.ways();
+    let share_bytes = window.size_bytes / u64::from(ways);
     let twin = || {
+        let away = dpa.0 - window.dpa_base.0 + share_bytes / 2;
         let offset = window.interleave.join(Share {
             position: (window.position + 1) % ways,
-            dpa_offset: dpa.0 - window.dpa_base.0,
+            dpa_offset: away.checked_rem(share_bytes)?,
         })?;
         Some(Hpa(window.base.0.checked_add(offset)?))
     };
@@ -135,7 +138,11 @@ mod tests {
         };
         let found = addresses(&window, Dpa((1 << 28) + 1024 + 64));
         let own = Hpa((1 << 32) + 4096 + 3072 + 64);
-        assert_eq!(found, Some((own, Some(Hpa((1 << 32) + 4096 + 64)))));
+        let half = 4 << 27;
+        assert_eq!(found, Some((own, Some(Hpa((1 << 32) + half + 4096 + 64)))));
+        let found = addresses(&window, Dpa((1 << 29) - 1024));
+        let twin = found.and_then(|(_, twin)| twin);
+        assert_eq!(twin, Some(Hpa((1 << 32) + half - 4096)), "round the end");
         assert_eq!(addresses(&window, Dpa(0)), None);
         let alone = DecoderWindow {
             interleave: Interleave::NONE,
