@@ -27,7 +27,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("counter-width-one-more", "COUNTER-005 CONFIGURATION-024"),
     ("counter-width-never", "COUNTER-001"),
     ("range-offset-from-block", "CAPABILITY-011"),
-    ("hotlist-offset-from-block", "COUNTER-002 EPOCH-001"),
+    ("hotlist-offset-from-block", "COUNTER-002 COUNTER-005"),
     ("power-on-request-code", "RESET-001"),
     ("power-on-fill-level", "RESET-001"),
     ("power-on-ranges-set", "RESET-001"),
@@ -84,14 +84,11 @@ const EXPECTED: &[(&str, &str)] = &[
     ("tee-tracked", "FILTER-006"),
     ("tee-dropped", "FILTER-007"),
     ("range-ignored", "RANGE-001"),
-    ("range-inverted", "RANGE-002 EPOCH-001"),
-    ("range-shifted", "RANGE-002 RANGE-003 EPOCH-001"),
+    ("range-inverted", "RANGE-001 RANGE-002"),
+    ("range-shifted", "RANGE-002 RANGE-003"),
     ("range-granularity-doubled", "RANGE-002"),
     ("down-sampling-ignored", "SAMPLING-001"),
-    (
-        "down-sampling-doubled",
-        "SAMPLING-001 SAMPLING-003 EPOCH-001",
-    ),
+    ("down-sampling-doubled", "SAMPLING-001 SAMPLING-003"),
     ("down-sampling-halved", "SAMPLING-001"),
     ("down-sampling-scaled-back", "SAMPLING-001 SAMPLING-002"),
     ("randomised-not-random", "SAMPLING-006"),
@@ -107,21 +104,18 @@ const EXPECTED: &[(&str, &str)] = &[
     ("always-on-keeps-counter", "ALWAYSON-003"),
     ("always-on-reports-once", "ALWAYSON-003"),
     ("always-on-count-wrong", "ALWAYSON-004"),
-    ("unit-shifted", "COUNTER-005 EPOCH-001"),
+    ("unit-shifted", "COUNTER-005"),
     ("unit-is-address", "COUNTER-005"),
-    ("unit-fields-swapped", "COUNTER-005 COUNTER-002 EPOCH-001"),
-    ("unit-random", "COUNTER-005 EPOCH-001"),
-    ("entry-is-address", "COUNTER-005 COUNTER-002 EPOCH-001"),
+    ("unit-fields-swapped", "COUNTER-005 COUNTER-002"),
+    ("unit-random", "COUNTER-005"),
+    ("entry-is-address", "COUNTER-005 COUNTER-002"),
     ("unit-size-ignored", "COUNTER-005"),
     ("large-units-capped", "COUNTER-005"),
     ("small-units-rounded", "COUNTER-005"),
-    ("epoch-twice-as-long", "EPOCH-005 EPOCH-001"),
+    ("epoch-twice-as-long", "EPOCH-005"),
     ("epoch-half-as-long", "EPOCH-005 EPOCH-002"),
     ("epoch-multiplier-ignored", "EPOCH-006 EPOCH-005"),
-    (
-        "epoch-in-milliseconds",
-        "EPOCH-006 EPOCH-005 EPOCH-002 EPOCH-001",
-    ),
+    ("epoch-in-milliseconds", "EPOCH-006 EPOCH-005 EPOCH-002"),
     ("epoch-drifts", "EPOCH-005"),
     ("epoch-keeps-counters", "EPOCH-003"),
     ("epoch-keeps-cold-counters", "EPOCH-004"),
@@ -139,7 +133,7 @@ const EXPECTED: &[(&str, &str)] = &[
     ("head-of-first-instance", "REGISTER-012"),
     ("tail-writable", "REGISTER-008"),
     ("entry-after-tail", "COUNTER-002 EPOCH-003"),
-    ("entry-bytes-swapped", "COUNTER-005 COUNTER-002 EPOCH-001"),
+    ("entry-bytes-swapped", "COUNTER-005 COUNTER-002"),
     ("entry-twice", "HOTLIST-011 EPOCH-008"),
     ("coldest-first", "HOTLIST-009"),
     ("lowest-first", "HOTLIST-009"),
@@ -172,11 +166,11 @@ const EXPECTED: &[(&str, &str)] = &[
     ("locator-old-block-id", "DISCOVERY-002"),
     ("locator-upper-bar", "DISCOVERY-003"),
     ("locator-offset-too-high", "DISCOVERY-004"),
-    ("locator-entry-twice", "CAPABILITY-011"),
+    ("locator-entry-twice", "DISCOVERY-005"),
     ("function-reset-ignored", "RESET-001 RESET-002"),
     ("function-reset-loses-decoders", "RESET-004"),
     ("function-reset-loses-mem-enable", "RESET-004"),
-    ("decoders-ignored", "ADDRESS-001 EPOCH-001"),
+    ("decoders-ignored", "ADDRESS-001"),
     ("vectors-shared", "INTERRUPT-004 INTERRUPT-001"),
     ("blocks-mirrored", "DISCOVERY-011"),
     ("blocks-share-accesses", "INSTANCE-008"),
@@ -219,6 +213,18 @@ mod tests {
                 let mut all = catalogue.requirements().iter();
                 assert!(all.any(|known| known.id == id), "{quirk}: {id}");
             }
+        }
+    }
+
+    /// That a hot unit is not listed says nothing of why: where nobody can know more, [`elsewhere`] says so.
+    #[test]
+    fn no_rule_is_taken_for_a_unit_that_is_not_listed() {
+        for (quirk, expected) in EXPECTED {
+            let mut ids = expected.split(' ');
+            assert!(
+                !ids.any(|id| matches!(id, "EPOCH-001" | "ALWAYSON-001")),
+                "{quirk}"
+            );
         }
     }
 

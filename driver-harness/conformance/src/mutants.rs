@@ -9,7 +9,7 @@ use chmu_cxl::Profile;
 use chmu_driver::device;
 use chmu_model::Quirk;
 
-use super::attribution;
+use super::attribution::elsewhere::is_right_at;
 use super::cases;
 use super::paths::in_process::{InProcessSubject, Model};
 use super::report::causes;
@@ -79,9 +79,11 @@ pub struct Mutant {
 }
 
 impl Mutant {
-    /// Whether some other requirement than what the quirk breaks was blamed.
+    /// Whether the first cause that a report names is something else than what the quirk breaks.
     pub fn is_misattributed(&self) -> bool {
-        !self.killers.is_empty() && !attribution::is_right(self.quirk, &self.blamed)
+        let setting = self.setting.map(|setting| setting.name());
+        let setting = setting.unwrap_or_default();
+        !self.killers.is_empty() && !is_right_at(self.quirk, &setting, &self.blamed)
     }
 }
 

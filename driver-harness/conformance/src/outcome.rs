@@ -43,6 +43,13 @@ pub struct Mismatch {
     pub expected: String,
 }
 
+impl Mismatch {
+    /// Whether the device showed something, and not only that nothing was there.
+    pub(crate) fn is_of_something(&self) -> bool {
+        !matches!(self.read.as_str(), "nothing" | "none" | "no" | "0")
+    }
+}
+
 impl Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

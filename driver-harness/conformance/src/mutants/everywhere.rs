@@ -39,7 +39,7 @@ impl Blamed {
 pub fn pairs(quirks: &[Quirk]) -> Vec<(Quirk, Setting)> {
     let has_own_rule = |quirk: Quirk, setting: &Setting| {
         let mut rows = ALSO_RIGHT.iter();
-        rows.any(|row| row.setting == setting.name() && row.quirks.contains(&quirk.name()))
+        rows.any(|row| row.is_about(quirk, &setting.name()))
     };
     let is_tried = |number: usize, quirk: Quirk, setting: &Setting| {
         setting.profile != SLOW

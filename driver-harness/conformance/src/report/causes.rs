@@ -3,7 +3,7 @@
 
 use crate::case::area;
 use crate::judge::Verdict;
-use crate::outcome::Mismatches;
+use crate::outcome::{Mismatch, Mismatches};
 use crate::run::CaseResult;
 
 /// A failure and those that may follow from it.
@@ -21,6 +21,9 @@ pub struct Cause<'a> {
 ///
 /// One may follow from another if both check the same requirement, if both saw the same, or if the other is about
 /// what it needs before it can see anything.
+///
+/// That a hot unit is not listed is weak evidence, as nearly every broken rule can be why. Where a case about one rule
+/// saw what the device does in place of it, that rule is the cause.
 pub fn causes(results: &[CaseResult]) -> Vec<Cause<'_>> {
     let mut failures: Vec<_> = results
         .iter()
@@ -29,12 +32,18 @@ pub fn causes(results: &[CaseResult]) -> Vec<Cause<'_>> {
             _ => None,
         })
         .collect();
-    failures.sort_by_key(|(result, _)| need(result.case));
+    let culprit = culprit(results);
+    failures.sort_by_key(|(result, _)| match culprit {
+        Some((culprit, silent)) if culprit == result.case => (need(silent), 0),
+        _ => (need(result.case), 1),
+    });
+    let is_culprit = |cause: &Cause<'_>| culprit.is_some_and(|(case, _)| case == cause.first.case);
     let mut causes: Vec<Cause<'_>> = Vec::new();
     for (result, found) in failures {
-        let earlier = causes
-            .iter_mut()
-            .find(|cause| explains(cause, result, found));
+        let earlier = causes.iter_mut().find(|cause| {
+            explains(cause, result, found)
+                || is_culprit(cause) && Followers::Traffic.include(result.case)
+        });
         match earlier {
             Some(cause) => cause.followers.push(result),
             None => causes.push(Cause {
@@ -69,6 +78,61 @@ fn symptom(what: &str) -> String {
         .collect()
 }
 
+/// Cases that see a hot unit listed; the first that an instance can run tells whether it lists any as it should.
+const LISTED_AT_ALL: [&str; 2] = ["epoch/hot-unit-reported", "always-on/reported-at-threshold"];
+
+/// A rule that can be why hot units are not listed as they should be.
+#[derive(Debug, Clone, Copy)]
+struct Suspect {
+    /// The case about the rule.
+    case: &'static str,
+    /// The case that saw something, if the rule is why.
+    witness: &'static str,
+}
+
+const fn suspect(case: &'static str) -> Suspect {
+    Suspect {
+        case,
+        witness: case,
+    }
+}
+
+/// These rules, the most telling first: with a wrong unit in an entry, nobody can tell which range it was in.
+const SUSPECTS: &[Suspect] = &[
+    suspect("counter/unit-id"),
+    suspect("range/clear-bit"),
+    suspect("range/border"),
+    suspect("sampling/one-of-many"),
+    suspect("sampling/factor-one"),
+    suspect("epoch/change-of-length"),
+    Suspect {
+        case: "epoch/length",
+        // What is accessed in two epochs is counted together.
+        witness: "epoch/cold-unit-forgotten",
+    },
+    suspect("epoch/per-counter-end"),
+];
+
+/// The failing case about the rule that is why hot units are not listed, and the case that did not see them.
+fn culprit(results: &[CaseResult]) -> Option<(&'static str, &'static str)> {
+    let find = |case: &str| results.iter().find(|result| result.case == case);
+    let judged = LISTED_AT_ALL.into_iter().filter_map(find);
+    let silent = judged
+        .filter(|result| !matches!(result.verdict, Verdict::Skipped(_)))
+        .take(1)
+        .find(|result| matches!(result.verdict, Verdict::Failed(_)))?;
+    let saw_something = |case: &str| match find(case).map(|result| &result.verdict) {
+        Some(Verdict::Failed(found)) => found.iter().any(Mismatch::is_of_something),
+        _ => false,
+    };
+    let has_failed =
+        |case: &str| find(case).is_some_and(|result| matches!(result.verdict, Verdict::Failed(_)));
+    let mut suspects = SUSPECTS.iter();
+    suspects
+        .find(|suspect| has_failed(suspect.case) && saw_something(suspect.witness))
+        .map(|suspect| (suspect.case, silent.case))
+}
+
 /// What may fail because of something else.
 #[derive(Debug, Clone, Copy)]
 enum Followers {
@@ -97,6 +161,12 @@ impl Followers {
 /// Which they are was found by breaking one rule of a device after the other and looking at what else failed.
 const NEEDS: &[(&str, Followers)] = &[
     ("discovery/instances-answer", Followers::Everything),
+    (
+        "discovery/locator-present",
+        Followers::Areas(&["discovery"]),
+    ),
+    // A block that is listed twice is there twice.
+    ("discovery/entries-distinct", Followers::Everything),
     ("capability/epoch-codes", Followers::Everything),
     ("capability/no-overlap", Followers::Everything),
     (
@@ -205,12 +275,15 @@ fn is_needed(needed: &str, later: &str) -> bool {
 mod tests {
     use super::*;
     use crate::cases;
-    use crate::outcome::Mismatch;
 
     fn failed(case: &'static str, requirement: &str, what: &str) -> CaseResult {
+        failed_by(case, requirement, what, "1")
+    }
+
+    fn failed_by(case: &'static str, requirement: &str, what: &str, read: &str) -> CaseResult {
         let mismatch = Mismatch {
             what: what.into(),
-            read: "1".into(),
+            read: read.into(),
             expected: "0".into(),
         };
         CaseResult {
@@ -259,6 +332,43 @@ mod tests {
         );
     }
 
+    /// Who sees no unit at all can be wrong about each rule; who sees another unit is wrong about one.
+    #[test]
+    fn what_was_seen_is_blamed_and_not_that_nothing_was() {
+        let silent = failed_by("epoch/hot-unit-reported", "A", "units reported", "nothing");
+        let unit = |read| failed_by("counter/unit-id", "B", "units listed", read);
+        let range = failed_by("range/clear-bit", "C", "units of a clear range", "unit 0x1");
+        let apart = failed("register/status-reserved", "D", "status");
+        let results = [
+            silent.clone(),
+            unit("nothing"),
+            range.clone(),
+            apart.clone(),
+        ];
+        assert_eq!(
+            grouped(&results),
+            [
+                &[
+                    "range/clear-bit",
+                    "epoch/hot-unit-reported",
+                    "counter/unit-id"
+                ][..],
+                &["register/status-reserved"],
+            ]
+        );
+        let results = [silent.clone(), range.clone(), unit("unit 0x1")];
+        assert_eq!(grouped(&results)[0][0], "counter/unit-id");
+        // Whose epochs are too long adds up what belongs to two.
+        let late = [
+            silent.clone(),
+            failed_by("epoch/length", "E", "whether it is listed", "no"),
+            failed_by("epoch/cold-unit-forgotten", "F", "entries", "1"),
+        ];
+        assert_eq!(grouped(&late)[0][0], "epoch/length");
+        let results = [silent, unit("nothing"), apart];
+        assert_eq!(grouped(&results)[0][0], "epoch/hot-unit-reported");
+    }
+
     #[test]
     fn one_requirement_and_one_symptom_are_one_cause() {
         let results = [
@@ -276,6 +386,10 @@ mod tests {
     #[test]
     fn what_others_need_are_cases_and_areas_that_exist() {
         let all = cases::all();
+        let suspects = SUSPECTS.iter().flat_map(|one| [one.case, one.witness]);
+        for name in suspects.chain(LISTED_AT_ALL) {
+            assert!(all.iter().any(|case| case.name == name), "{name}");
+        }
         for (needed, followers) in NEEDS {
             assert!(all.iter().any(|case| case.name == *needed), "{needed}");
             let (areas, names) = match followers {
