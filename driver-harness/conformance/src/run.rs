@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs cases against a device, and leaves it as it was.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -51,15 +53,37 @@ pub struct CaseResult {
 pub enum EarlyEnd {
     /// It was told to end, in this case.
     Stopped(&'static str),
-    /// The device answers no more since this case, for this reason.
-    Gone(&'static str, String),
+    /// The device cannot be reached any more since this case.
+    Lost(&'static str, Loss),
+}
+
+/// How a device was lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Loss {
+    /// It is not there any more, for this reason.
+    Gone(String),
+    /// It may still be there.
+    Mute(String),
+}
+
+impl Loss {
+    fn reason_mut(&mut self) -> &mut String {
+        match self {
+            Self::Gone(reason) | Self::Mute(reason) => reason,
+        }
+    }
 }
 
 impl fmt::Display for EarlyEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stopped(case) => write!(f, "The run was ended in case {case}"),
-            Self::Gone(case, reason) => write!(f, "The device is gone since case {case}: {reason}"),
+            Self::Lost(case, Loss::Gone(reason)) => {
+                write!(f, "The device is gone since case {case}: {reason}")
+            }
+            Self::Lost(case, Loss::Mute(reason)) => {
+                write!(f, "The device does not answer since case {case}: {reason}")
+            }
         }
     }
 }
@@ -233,10 +257,13 @@ pub fn run(
         }
         if verdict.is_failure() {
             let transport = bench.subject().transport();
-            early = gone(transport, identity).map(|reason| EarlyEnd::Gone(case.name, reason));
+            early = loss(transport, identity).map(|loss| EarlyEnd::Lost(case.name, loss));
         }
-        if let Some(EarlyEnd::Gone(_, reason)) = &early {
-            verdict = Verdict::Broken(format!("the device is gone: {reason}"));
+        if let Some(EarlyEnd::Lost(_, loss)) = &early {
+            verdict = Verdict::Broken(match loss {
+                Loss::Gone(reason) => format!("the device is gone: {reason}"),
+                Loss::Mute(reason) => format!("the device does not answer: {reason}"),
+            });
         }
         let log = watch.take_log().filter(|_| verdict.is_failure());
         let result = CaseResult {
@@ -254,11 +281,11 @@ pub fn run(
     }
     watch.be_at_ease();
     let mut left = restore(&mut bench, &kept);
-    if let Some(EarlyEnd::Gone(_, reason)) = &mut early
+    if let Some(EarlyEnd::Lost(_, loss)) = &mut early
         && left.len() == kept.len()
     {
         // Said once, and not for each of up to 255 instances; nothing that is there was left behind.
-        reason.push_str(NOTHING_PUT_BACK);
+        loss.reason_mut().push_str(NOTHING_PUT_BACK);
         left.clear();
     }
     if early.is_some() || !left.is_empty() {
@@ -287,15 +314,25 @@ fn identity(transport: &dyn Transport) -> Result<u32, TransportError> {
     transport.read_config(header::VENDOR_ID, Width::Four)
 }
 
-/// Why a device is gone, if it is.
-fn gone(transport: &dyn Transport, before: u32) -> Option<String> {
-    match identity(transport) {
-        Ok(now) if now == before => None,
-        Ok(now) => Some(format!(
-            "vendor and device read as {now:#010x}, and were {before:#010x}"
-        )),
-        Err(error) => Some(format!("{:#}", anyhow::Error::from(error))),
-    }
+/// Why a device cannot be reached any more, if it cannot.
+fn loss(transport: &dyn Transport, before: u32) -> Option<Loss> {
+    let error = match identity(transport) {
+        Ok(now) if now == before => return None,
+        Ok(now) => {
+            let reason = format!("vendor and device read as {now:#010x}, and were {before:#010x}");
+            return Some(Loss::Gone(reason));
+        }
+        Err(error) => anyhow::Error::from(error),
+    };
+    let is_late = |cause: &(dyn Error + 'static)| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::TimedOut)
+    };
+    let reason = format!("{error:#}");
+    Some(match error.chain().any(is_late) {
+        true => Loss::Mute(reason),
+        false => Loss::Gone(reason),
+    })
 }
 
 fn run_case(

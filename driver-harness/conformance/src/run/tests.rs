@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Runs that something cuts short.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -23,6 +24,8 @@ enum Mishap {
     Unplugged,
     /// All accesses fail from now on, as of a process that ended.
     HungUp,
+    /// All accesses time out from now on, as of a process that was stopped.
+    Mute,
     /// Writes to this place are lost.
     Stuck(BarOffset),
 }
@@ -54,6 +57,15 @@ impl Fated {
     }
 }
 
+fn mute() -> TransportError {
+    TransportError::Access {
+        action: "read",
+        place: "BAR4+0x0".into(),
+        bytes: 8,
+        source: io::ErrorKind::TimedOut.into(),
+    }
+}
+
 impl Layer for Fated {
     fn below(&self) -> &dyn Transport {
         &*self.transport
@@ -63,6 +75,7 @@ impl Layer for Fated {
         match (self.left.load(Ordering::Relaxed), &self.mishap) {
             (0, Mishap::Unplugged) => Ok(u32::MAX),
             (0, Mishap::HungUp) => Err(self.hung_up()),
+            (0, Mishap::Mute) => Err(mute()),
             _ => self.transport.read_config(offset, width),
         }
     }
@@ -71,6 +84,7 @@ impl Layer for Fated {
         match (self.has_happened(), &self.mishap) {
             (true, Mishap::Unplugged) => Ok(u64::MAX >> (64 - 8 * width.bytes())),
             (true, Mishap::HungUp) => Err(self.hung_up()),
+            (true, Mishap::Mute) => Err(mute()),
             _ => self.transport.read(place, width),
         }
     }
@@ -79,6 +93,7 @@ impl Layer for Fated {
         match (self.has_happened(), &self.mishap) {
             (true, Mishap::Unplugged) => Ok(()),
             (true, Mishap::HungUp) => Err(self.hung_up()),
+            (true, Mishap::Mute) => Err(mute()),
             (true, Mishap::Stuck(stuck)) if *stuck == place => Ok(()),
             _ => self.transport.write(place, width, value),
         }
@@ -245,7 +260,7 @@ fn a_device_that_vanishes_ends_the_run_and_no_rule_is_said_to_be_broken() {
         let mut device = Unlucky::new(mishap, MIDDLE);
         let (outcome, _) = device.run(&RunOptions::default());
         let Err(RunError::Ended {
-            early: Some(EarlyEnd::Gone(case, reason)),
+            early: Some(EarlyEnd::Lost(case, Loss::Gone(reason))),
             left,
             results,
         }) = outcome
@@ -262,6 +277,34 @@ fn a_device_that_vanishes_ends_the_run_and_no_rule_is_said_to_be_broken() {
             "{reason}"
         );
     }
+}
+
+/// It may be there still.
+#[test]
+fn a_device_that_does_not_answer_is_not_said_to_be_gone() {
+    let mut device = Unlucky::new(Mishap::Mute, MIDDLE);
+    let (outcome, _) = device.run(&RunOptions::default());
+    let Err(RunError::Ended {
+        early: Some(early),
+        results,
+        ..
+    }) = outcome
+    else {
+        panic!("{outcome:?}")
+    };
+    let words = early.to_string();
+    assert!(
+        words.starts_with("The device does not answer since case "),
+        "{words}"
+    );
+    let last = &results.last().unwrap().verdict;
+    let Verdict::Broken(reason) = last else {
+        panic!("{last:?}")
+    };
+    assert!(
+        reason.starts_with("the device does not answer: "),
+        "{reason}"
+    );
 }
 
 #[test]

@@ -26,7 +26,15 @@ pub(super) struct Connection {
     stream: UnixStream,
     next_id: u16,
     /// What broke the connection: nothing behind it can be understood.
-    broken: Option<String>,
+    broken: Option<Broken>,
+}
+
+/// Why a connection is used no more.
+#[derive(Debug)]
+struct Broken {
+    /// The server may still be there.
+    is_late: bool,
+    reason: String,
 }
 
 /// A server's answer.
@@ -55,14 +63,21 @@ impl Connection {
         payload: &[u8],
         fds: &[RawFd],
     ) -> io::Result<Reply> {
-        if let Some(reason) = &self.broken {
-            return Err(io::Error::new(
-                io::ErrorKind::NotConnected,
-                format!("The connection was given up: {reason}"),
-            ));
+        if let Some(Broken { is_late, reason }) = &self.broken {
+            let kind = match is_late {
+                true => io::ErrorKind::TimedOut,
+                false => io::ErrorKind::NotConnected,
+            };
+            let words = format!("The connection was given up: {reason}");
+            return Err(io::Error::new(kind, words));
         }
-        let outcome = self.exchange(command, payload, fds);
-        let (header, reply) = outcome.inspect_err(|error| self.broken = Some(error.to_string()))?;
+        let outcome = self.exchange(command, payload, fds).map_err(in_words);
+        let (header, reply) = outcome.inspect_err(|error| {
+            self.broken = Some(Broken {
+                is_late: error.kind() == io::ErrorKind::TimedOut,
+                reason: error.to_string(),
+            });
+        })?;
         match header.flags & FLAG_ERROR {
             0 => Ok(reply),
             _ => Err(io::Error::from_raw_os_error(
@@ -165,6 +180,17 @@ impl Connection {
 
 /// Does it again where a signal came between. A socket with a timeout ends every call so, also for handlers that
 /// ask the kernel to go on (signal(7)), and a connection in the middle of an answer is worth nothing.
+/// A reply that does not come in time is told by the kernel as one that could be asked for again.
+fn in_words(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("it did not answer for {} s", REPLY_TIMEOUT.as_secs()),
+        ),
+        _ => error,
+    }
+}
+
 fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -176,4 +202,18 @@ fn uninterrupted<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
 
 pub(super) fn invalid(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_that_does_not_come_is_no_error_number() {
+        let late = in_words(io::Error::from_raw_os_error(libc::EAGAIN));
+        assert_eq!(late.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(late.to_string(), "it did not answer for 20 s");
+        let other = in_words(io::Error::from_raw_os_error(libc::EPIPE));
+        assert_eq!(other.kind(), io::ErrorKind::BrokenPipe);
+    }
 }
