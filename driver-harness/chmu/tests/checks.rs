@@ -16,7 +16,7 @@ fn devices_files_and_values_come_before_the_means() {
     for (words, expected) in [
         (
             &["promote", "--device", "mem99"][..],
-            "0: There is no PCI function mem99; ",
+            "0: There is no CXL memory device mem99; ",
         ),
         (
             &["promote", "--frames", "/nonexistent"],

@@ -24,7 +24,7 @@ fn each_names_its_cause_and_the_way_out() -> Result<()> {
         (
             "chmu watch --device mem7",
             &[
-                "There is no PCI function mem7; the CXL memory devices are 0000:",
+                "There is no CXL memory device mem7; the CXL memory devices are 0000:",
                 "(mem0)",
             ][..],
         ),
@@ -35,7 +35,7 @@ fn each_names_its_cause_and_the_way_out() -> Result<()> {
         // The device comes before the promotion's means.
         (
             "chmu promote --device mem7",
-            &["There is no PCI function mem7"],
+            &["There is no CXL memory device mem7"],
         ),
         (
             "chmu watch --transport vfio",

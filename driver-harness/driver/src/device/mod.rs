@@ -109,7 +109,7 @@ pub enum DeviceError {
         bar: u8,
     },
     /// No function has the address that was asked for.
-    #[error("There is no PCI function {device}; {instead}")]
+    #[error("There is no {} {device}; {instead}", kind_of(device))]
     NoFunction {
         /// The address.
         device: String,
@@ -172,6 +172,14 @@ pub enum DeviceError {
 
 fn capitalised(id: &InstanceId) -> String {
     format!("Instance {} of block {}", id.instance, id.block)
+}
+
+/// What a user means by a name: memory devices have names, and functions addresses.
+fn kind_of(device: &str) -> &'static str {
+    match device.contains(':') {
+        true => "PCI function",
+        false => "CXL memory device",
+    }
 }
 
 #[cfg(test)]

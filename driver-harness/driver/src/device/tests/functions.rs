@@ -56,7 +56,7 @@ fn functions_are_found_by_address_or_memory_device() {
     let error = select_functions(sysfs.path(), &missing).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "There is no PCI function mem0; the CXL memory devices are 0000:35:00.0 (mem3)"
+        "There is no CXL memory device mem0; the CXL memory devices are 0000:35:00.0 (mem3)"
     );
     let message = functions[0].identify().unwrap_err().to_string();
     assert!(
