@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu conformance` as a user runs it.
 
+use std::fs::{self, File};
+use std::path::Path;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -86,7 +88,7 @@ fn programs_get_json_and_junit() {
         assert_eq!(instance["instance"], name);
         assert_eq!(instance["cases"].as_array().unwrap().len(), 8);
     }
-    let xml = std::fs::read_to_string(junit).unwrap();
+    let xml = fs::read_to_string(junit).unwrap();
     assert!(
         xml.contains("<testsuite name=\"instance 0.1\" tests=\"8\""),
         "{xml}"
@@ -153,7 +155,7 @@ fn reports_are_written_when_nothing_ran() {
         problem.starts_with("Cannot connect to the device"),
         "{problem}"
     );
-    let xml = std::fs::read_to_string(junit).unwrap();
+    let xml = fs::read_to_string(junit).unwrap();
     assert!(
         xml.contains("errors=\"1\"") && xml.contains("name=\"suite\""),
         "{xml}"
@@ -177,6 +179,187 @@ fn a_report_that_cannot_be_written_keeps_the_run_from_beginning() {
     }
 }
 
+/// As full as `/dev/full` is a disk.
+#[test]
+fn results_that_cannot_be_written_are_no_failure_of_the_device() {
+    for form in ["ktap", "json"] {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chmu"));
+        command.args(["conformance", "run", "discovery", "-o", form]);
+        let output = command.stdout(full).output().unwrap();
+        assert_eq!(code(&output), Some(4), "{form}: {output:?}");
+    }
+}
+
+#[test]
+fn no_report_is_written_over_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("report");
+    let dotted = folder.path().join(".").join("report");
+    let option = |name: &str, path: &Path| format!("{name}={}", path.display());
+    let output = chmu(&[
+        "run",
+        "discovery",
+        &option("--junit", &file),
+        &option("--access-log", &dotted),
+    ]);
+    assert_eq!(code(&output), Some(4));
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let sentence = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        sentence.starts_with("0: --junit and --access-log both name "),
+        "{sentence}"
+    );
+    let mut command = Command::new(env!("CARGO_BIN_EXE_chmu"));
+    command.args(["conformance", "run", "discovery", &option("--junit", &file)]);
+    let output = command
+        .stdout(File::create(&file).unwrap())
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), Some(4));
+    let sentence = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        sentence.starts_with("0: stdout and --junit both name "),
+        "{sentence}"
+    );
+}
+
+#[test]
+fn the_head_repeats_the_run_in_a_line() {
+    let words = [
+        "run",
+        "--quirk=count-wraps",
+        "--all-instances",
+        "hotlist/w*",
+        "status",
+    ];
+    let first = text(&chmu(&words));
+    let command = first
+        .lines()
+        .find_map(|line| line.strip_prefix("# command: "));
+    let command = shlex::split(command.unwrap()).unwrap();
+    let second = Command::new(&command[0])
+        .args(&command[1..])
+        .current_dir("/")
+        .output()
+        .unwrap();
+    let results = |text: &str| {
+        let lines = text
+            .lines()
+            .filter(|line| line.contains(" # ") || line.contains("Totals"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(results(&first), results(&text(&second)));
+    let json: Value =
+        serde_json::from_slice(&chmu(&["run", "status", "-o", "json"]).stdout).unwrap();
+    let command = json["facts"]["command"].as_str().unwrap();
+    assert!(command.ends_with(" status"), "{command}");
+}
+
+#[test]
+fn a_run_of_nothing_takes_no_time() {
+    let nobody = chmu(&[
+        "run",
+        "--transport=socket",
+        "--socket=/nonexistent/d.sock",
+        "-o",
+        "json",
+    ]);
+    assert!(text(&nobody).contains("\"seconds\": 0.0"), "{nobody:?}");
+}
+
+/// The guide shows a report of today.
+#[test]
+fn the_guide_shows_what_the_command_prints() {
+    const COMMAND: &str = "chmu conformance run --quirk overflow-never-set status interrupt\n";
+    let folder = Path::new(env!("CARGO_BIN_EXE_chmu")).parent().unwrap();
+    let mut command = Command::new("chmu");
+    command
+        .args(COMMAND.split_whitespace().skip(1))
+        .env("PATH", folder);
+    let report = text(&command.output().unwrap());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs/CONFORMANCE.md");
+    let guide = fs::read_to_string(&path).unwrap();
+    let begin = guide.find(COMMAND).unwrap() + COMMAND.len();
+    let end = begin + guide[begin..].find("```").unwrap();
+    let sample = abridged(&report);
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(
+            &path,
+            format!("{}{sample}{}", &guide[..begin], &guide[end..]),
+        )
+        .unwrap();
+    }
+    // What differs from day to day is that of the day on which it was written.
+    let lasting = |text: &str| {
+        let changes = |line: &&str| {
+            ["# suite", "# catalogue", "# date"]
+                .iter()
+                .any(|head| line.starts_with(head))
+        };
+        text.lines()
+            .filter(|line| !changes(line))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let guide = fs::read_to_string(&path).unwrap();
+    let end = begin + guide[begin..].find("```").unwrap();
+    assert_eq!(
+        lasting(&guide[begin..end]),
+        lasting(&sample),
+        "look at it and run UPDATE=1 cargo test -p chmu --test conformance_command the_guide"
+    );
+}
+
+/// A report's head, its first failure, reading and skip, and all of its summary.
+fn abridged(report: &str) -> String {
+    let (results, summary) = report.split_once("# failures by cause:").unwrap();
+    let (head, results) = results.split_once("\n1..").unwrap();
+    let shown = [
+        "KTAP",
+        "# suite",
+        "# catalogue",
+        "# date",
+        "# ids",
+        "# traffic",
+    ];
+    let head = head
+        .lines()
+        .filter(|line| shown.iter().any(|start| line.starts_with(start)));
+    let mut blocks: Vec<Vec<&str>> = Vec::new();
+    let mut lines = results.lines();
+    let plan = lines.next().unwrap();
+    for line in lines {
+        match line.starts_with("# ") {
+            true => blocks.last_mut().unwrap().push(line),
+            false => blocks.push(vec![line]),
+        }
+    }
+    let first = |part: &str| {
+        blocks
+            .iter()
+            .position(|block| block.join("\n").contains(part))
+    };
+    let mut chosen: Vec<_> = ["not ok ", "# reading: ", " # SKIP "]
+        .into_iter()
+        .filter_map(first)
+        .collect();
+    chosen.sort_unstable();
+    let chosen = chosen.into_iter().flat_map(|number| &blocks[number]);
+    let lines: Vec<_> = head.chain(chosen.copied()).collect();
+    let (head, results) = lines.split_at(
+        lines
+            .iter()
+            .position(|line| !line.starts_with('#') && !line.starts_with("KTAP"))
+            .unwrap(),
+    );
+    format!(
+        "{}\n1..{plan}\n{}\n...\n# failures by cause:{summary}",
+        head.join("\n"),
+        results.join("\n")
+    )
+}
+
 #[test]
 fn accesses_of_failing_cases_are_written_down() {
     let folder = tempfile::tempdir().unwrap();
@@ -190,7 +373,7 @@ fn accesses_of_failing_cases_are_written_down() {
         "-vvv",
     ]);
     assert_eq!(code(&output), Some(1));
-    let log = std::fs::read_to_string(log).unwrap();
+    let log = fs::read_to_string(log).unwrap();
     assert!(
         log.starts_with("status/overflow-on-loss of 0.0\n  "),
         "{log}"
@@ -261,7 +444,8 @@ fn every_line_is_ktap_and_fits_a_terminal() {
         let text = text(&chmu(words));
         for line in text.lines() {
             assert!(is_ktap(line), "{line}");
-            let is_text = line.trim_start().starts_with("# ") && !line.contains("# again: ");
+            let is_command = line.contains("# again: ") || line.starts_with("# command: ");
+            let is_text = line.trim_start().starts_with("# ") && !is_command;
             assert!(!is_text || line.chars().count() <= 80, "{line}");
         }
         let results = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();

@@ -85,6 +85,18 @@ impl Shown for (bool, bool) {
     }
 }
 
+/// The words of a bitmap, in hexadecimal.
+pub fn bits(words: &[u64]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("{word:#x}")).collect();
+    words.shown()
+}
+
+impl Shown for String {
+    fn shown(&self) -> String {
+        self.clone()
+    }
+}
+
 impl<T: Shown> Shown for Option<T> {
     fn shown(&self) -> String {
         self.as_ref().map_or_else(|| "none".into(), Shown::shown)
@@ -140,6 +152,7 @@ mod tests {
         assert_eq!(Vec::<Entry>::new().shown(), "nothing");
         assert_eq!(Some(3_u64).shown(), "3");
         assert_eq!(None::<u64>.shown(), "none");
+        assert_eq!(bits(&[0, u64::MAX]), "0x0, 0xffffffffffffffff");
     }
 
     #[test]

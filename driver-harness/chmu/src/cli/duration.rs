@@ -17,6 +17,17 @@ pub(super) fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A time as [`parse`] takes it, in the largest unit of which it has a whole number.
+pub(super) fn written(time: Duration) -> String {
+    let nanoseconds = time.as_nanos();
+    let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "us")];
+    let whole = units
+        .into_iter()
+        .find(|(unit, _)| nanoseconds.is_multiple_of(*unit));
+    let (unit, name) = whole.unwrap_or((1, "ns"));
+    format!("{}{name}", nanoseconds / unit)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -26,6 +37,9 @@ mod tests {
         assert_eq!(parse("100ms"), Ok(Duration::from_millis(100)));
         assert_eq!(parse("250us"), Ok(Duration::from_micros(250)));
         assert_eq!(parse("2s"), Ok(Duration::from_secs(2)));
+        for text in ["30s", "1500ms", "250us", "1001ns", "0s"] {
+            assert_eq!(parse(text).map(written).as_deref(), Ok(text));
+        }
         for text in ["", "100", "ms", "1m", "-1s", "1.5s", "1 s"] {
             assert!(parse(text).is_err(), "{text}");
         }

@@ -10,6 +10,7 @@ mod bench;
 mod conformance;
 mod duration;
 mod exit_code;
+mod files;
 mod hot_owners;
 mod list;
 mod look;

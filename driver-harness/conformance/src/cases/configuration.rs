@@ -11,6 +11,7 @@ use chmu_spec::request::RequestFilter;
 use crate::bench::{Bench, Enabled, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, each, expect_equal, expect_register, fail, skip};
+use crate::shown::{Shown as _, bits};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -264,8 +265,8 @@ fn locked_ranges(bench: &mut Bench<'_>) -> Outcome {
         (false, _, true) => Ok(Passed::As(ACTS)),
         (listed, ..) => fail(
             "range bitmap after it was cleared while enabled, and whether a hot unit is listed then",
-            format!("{after:#x?}, {listed}"),
-            format!("{before:#x?} and true (or a clear one and either)"),
+            format!("{}, and {}", bits(&after), listed.shown()),
+            format!("{}, and yes (or zeros, and either)", bits(&before)),
         ),
     }
 }

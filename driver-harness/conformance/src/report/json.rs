@@ -108,7 +108,8 @@ impl<'a> Report<'a> {
             complete: ending.early.is_none(),
             problem: ending.problem(),
             totals: ending.early.is_none().then(|| Totals::of(all())),
-            seconds: all().map(|result| result.seconds).sum(),
+            // Of none the sum is -0.
+            seconds: all().fold(0.0, |sum, result| sum + result.seconds),
             instances: instances
                 .iter()
                 .map(|one| InstanceReport::new(description, catalogue, one))

@@ -52,7 +52,11 @@ impl<'a, W: Write> Ktap<'a, W> {
                 true => value.split(" (").next().unwrap_or(value),
                 false => value,
             };
-            ktap.comment(&format!("{name}: {value}"), "    ")?;
+            match &**name {
+                // It is there to be copied.
+                "command" => ktap.line(format_args!("# {name}: {value}"))?,
+                _ => ktap.comment(&format!("{name}: {value}"), "    ")?,
+            }
         }
         if instances > 1 {
             ktap.line(format_args!("1..{instances}"))?;

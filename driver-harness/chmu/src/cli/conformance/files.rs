@@ -8,7 +8,11 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use chmu_conformance::run::CaseResult;
 
+use super::super::files::{self, Named, Way};
 use super::options::RunOptions;
+
+/// What the results go to.
+const STDOUT: &str = "/dev/stdout";
 
 /// The files that were asked for; they are open from before the run on, so that it does not run for nothing.
 #[derive(Debug)]
@@ -56,17 +60,33 @@ impl Files {
     /// Opens what the options name.
     ///
     /// # Errors
-    /// When one of them cannot be written.
+    /// When one of them cannot be written, or is another one's as well.
     pub(super) fn open(options: &RunOptions) -> Result<Files> {
         let open = |path: &Option<PathBuf>| path.as_deref().map(Report::open).transpose();
-        let access_log = open(&options.access_log)?;
+        let (junit, access_log) = (open(&options.junit)?, open(&options.access_log)?);
+        let outputs: Vec<_> = [
+            ("stdout", Some(Path::new(STDOUT))),
+            ("--junit", options.junit.as_deref()),
+            ("--access-log", options.access_log.as_deref()),
+        ]
+        .into_iter()
+        .filter_map(|(option, path)| {
+            Some((
+                Named {
+                    option,
+                    path: path?,
+                },
+                Way::Lines,
+            ))
+        })
+        .collect();
+        if outputs.len() > 1 {
+            files::check(&[], &outputs)?;
+        }
         if let Some(log) = &access_log {
             log.clear()?;
         }
-        Ok(Files {
-            junit: open(&options.junit)?,
-            access_log,
-        })
+        Ok(Files { junit, access_log })
     }
 
     /// Writes down what a failing case did to the device.

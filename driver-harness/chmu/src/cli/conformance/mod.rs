@@ -24,8 +24,8 @@ enum Verb {
     List(catalogue::ListOptions),
     /// Explains a requirement or a case.
     Explain(catalogue::ExplainOptions),
-    /// Judges a device. Exits with 0 when it passes, 1 when it fails or could not be put back, 4 when nothing ran,
-    /// 5 when it could not be judged in full, 130 when a signal ended the run.
+    /// Judges a device. Exits with 0 when it passes, 1 when it fails or could not be put back, 4 when nothing ran
+    /// or its results cannot be written, 5 when it could not be judged in full, 130 when a signal ended the run.
     Run(Box<RunOptions>),
 }
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The options of `chmu conformance run`, and the command that says them again.
 
-use std::path::{self, PathBuf};
+use std::path::{self, Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use chmu_conformance::case::Case;
 use chmu_conformance::cases;
+use chmu_conformance::report::instance_name;
 use chmu_cxl::Profile;
 use chmu_machine::names::{instead, nearest};
 use chmu_model::{Emulation, Quirk, QuirkSet};
@@ -190,8 +191,12 @@ fn ways(text: &str) -> Result<u8, String> {
 fn unknown_case(pattern: &str) -> String {
     let all = cases::all();
     let names: Vec<_> = all.iter().map(|case| case.name).collect();
-    let mut areas: Vec<_> = all.iter().map(Case::area).collect();
-    areas.dedup();
+    let mut areas: Vec<_> = Vec::new();
+    for area in all.iter().map(Case::area) {
+        if !areas.contains(&area) {
+            areas.push(area);
+        }
+    }
     let meant = match pattern.contains('/') {
         true => &names,
         false => &areas,
@@ -204,6 +209,20 @@ fn unknown_case(pattern: &str) -> String {
         areas.join(", "),
         names.len()
     )
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Words as a shell takes them.
+fn quoted(words: &[String]) -> String {
+    let quoted: Vec<_> = words
+        .iter()
+        // Only a NUL cannot be quoted, and no argument can contain one.
+        .map(|word| shlex::try_quote(word).unwrap_or_default())
+        .collect();
+    quoted.join(" ")
 }
 
 /// An option that was given: its name, its value if it takes one, and the transports it belongs to.
@@ -268,7 +287,7 @@ impl RunOptions {
             words.extend(["--device".into(), device.into()]);
         }
         if let Some(time) = self.case_time {
-            words.extend(["--case-time".into(), format!("{}ns", time.as_nanos())]);
+            words.extend(["--case-time".into(), duration::written(time)]);
         }
         for Given { name, value, .. } in self.given() {
             words.push(name.into());
@@ -282,14 +301,32 @@ impl RunOptions {
             words.extend(is_given.then(|| name.to_owned()));
         }
         if let Some(time) = self.operation_wait {
-            words.extend(["--operation-wait".into(), format!("{}ns", time.as_nanos())]);
+            words.extend(["--operation-wait".into(), duration::written(time)]);
         }
-        let quoted: Vec<_> = words
-            .iter()
-            // Only a NUL cannot be quoted, and no argument can contain one.
-            .map(|word| shlex::try_quote(word).unwrap_or_default())
-            .collect();
-        quoted.join(" ")
+        quoted(&words)
+    }
+
+    /// The command of this run, with instance and cases, as it can be given from any folder.
+    pub(super) fn command(&self, program: &str) -> String {
+        let mut words = Vec::new();
+        if let Some(InstanceName(instance)) = self.instance {
+            words.extend(["--instance".into(), instance_name(instance)]);
+        }
+        if self.all_instances {
+            words.push("--all-instances".into());
+        }
+        words.extend(self.patterns.iter().cloned());
+        let mut command = self.repeat_command(program, None);
+        if !words.is_empty() {
+            command.push(' ');
+            command.push_str(&quoted(&words));
+        }
+        command
+    }
+
+    /// Where the device process listens, from any folder.
+    pub(super) fn absolute_socket(&self) -> PathBuf {
+        self.socket.as_deref().map(absolute).unwrap_or_default()
     }
 
     /// Options of single transports that were given.
@@ -304,11 +341,7 @@ impl RunOptions {
                 });
             }
         };
-        let path = |path: &Option<PathBuf>| {
-            let path = path.as_ref()?;
-            let absolute = path::absolute(path).unwrap_or_else(|_| path.clone());
-            Some(absolute.display().to_string())
-        };
+        let path = |path: &Option<PathBuf>| Some(absolute(path.as_ref()?).display().to_string());
         let number = |number: Option<u64>| number.map(|number| number.to_string());
         add("--device", self.device.clone(), FUNCTION);
         add("--traffic-memory", number(self.traffic_memory), FUNCTION);
@@ -389,7 +422,7 @@ mod tests {
             parse(&guest)
                 .unwrap()
                 .repeat_command("/opt/chmu", Some("0000:35:00.0")),
-            "/opt/chmu conformance run --transport guest --device 0000:35:00.0 --case-time 5000000000ns \
+            "/opt/chmu conformance run --transport guest --device 0000:35:00.0 --case-time 5s \
              --exact-traffic"
         );
         let broken = [
@@ -404,6 +437,17 @@ mod tests {
         );
         let quirks = options.broken_rules();
         assert!(quirks.has(Quirk::UnitShifted) && quirks.has(Quirk::LowestFirst));
+        // A part of the cases is not taken for all.
+        let part = ["--all-instances", "status", "hotlist/w*"];
+        assert_eq!(
+            parse(&part).unwrap().command("chmu"),
+            "chmu conformance run --transport in-process --all-instances status 'hotlist/w*'"
+        );
+        let one = parse(&["--instance=1.2"]).unwrap();
+        assert_eq!(
+            one.command("chmu"),
+            "chmu conformance run --transport in-process --instance 1.2"
+        );
         // From any folder.
         let relative = ["--transport=socket", "--socket=a.sock"];
         let here = std::env::current_dir().unwrap().join("a.sock");
@@ -416,6 +460,12 @@ mod tests {
                 here.display()
             )
         );
+    }
+
+    #[test]
+    fn each_area_is_named_once() {
+        let said = unknown_case("nothing");
+        assert_eq!(said.matches(" reset,").count(), 1, "{said}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chmu::program::{self, OutputError, last_words};
+use chmu::program::{self, OutputError, is_closed_pipe, last_words};
 use chmu_conformance::bench::BlockPlace;
 use chmu_conformance::case::Case;
 use chmu_conformance::catalogue::Catalogue;
@@ -60,7 +60,7 @@ pub(super) fn run(options: &RunOptions) -> Result<ExitCode, clap::Error> {
     let cases = options.cases()?;
     Ok(start(options, &cases).unwrap_or_else(|error| {
         let words = last_words(&error);
-        match error.chain().any(|cause| cause.is::<OutputError>()) {
+        match is_closed_pipe(&error) {
             true => words,
             false => ExitCode::from(NOTHING_RAN),
         }
@@ -74,7 +74,7 @@ fn start(options: &RunOptions, cases: &[Case]) -> Result<ExitCode> {
     let catalogue = Catalogue::load().context("The catalogue of this program is damaged")?;
     let program = program_name();
     let mut description = RunDescription {
-        facts: of_suite(&catalogue, &options.repeat_command(&program, None)),
+        facts: of_suite(&catalogue, &options.command(&program)),
         planned: cases.len(),
         repeat_command: String::new(),
     };
@@ -319,7 +319,7 @@ fn open(options: &RunOptions) -> Result<Box<dyn Subject>> {
             quirks: options.broken_rules(),
         })?),
         Transport::Socket => Box::new(SocketSubject::connect(&Sockets {
-            device: options.socket.clone().unwrap_or_default(),
+            device: options.absolute_socket(),
             access: options.access_socket.clone(),
             clock: options.clock_socket.clone(),
             position: options.position,

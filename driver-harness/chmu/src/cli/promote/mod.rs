@@ -24,8 +24,8 @@ use chmu_promotion::{
 };
 
 use self::actuators::ActuatorOptions;
-use self::files::{Named, Way};
 use self::sources::{SourceOptions, Sources};
+use super::files::{self, Named, Way};
 use super::output::Output;
 use super::reporting::{Reporting, ReportingOptions};
 use super::signals::Signals;
@@ -33,7 +33,6 @@ use super::values::{self, positive};
 
 mod actuators;
 mod described;
-mod files;
 mod sources;
 
 /// The switch of the kernel's own promotion.

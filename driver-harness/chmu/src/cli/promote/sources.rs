@@ -12,7 +12,7 @@ use chmu_promotion::source::{HotnessSource, ListSource, ProgrammedUnits, StreamS
 use chmu_promotion::tuner::Tuner;
 use chmu_promotion::{Engine, SourceId, frame_list};
 
-use super::files::Named;
+use super::super::files::Named;
 use crate::cli::units::UnitOptions;
 
 /// A stream that says nothing for so long does not keep other sources from beginning.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The files of a run: none that is written may be another one's, or something else than a file.
+//! The files of a verb: none that is written may be another one's, or something else than a file.
 
 use std::fs;
 use std::io;
