@@ -24,7 +24,7 @@ use crate::progress::Progress;
 pub enum Subject {
     /// QEMU's plugin: processor time of QEMU for the same work, by what looks at accesses.
     Plugin,
-    /// The promotion engine in a guest: batches by DAMON against one call of move_pages.
+    /// The promotion engine in a guest: batches by DAMON against one call of `move_pages`.
     Engine,
 }
 

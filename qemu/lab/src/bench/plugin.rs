@@ -180,8 +180,8 @@ fn measurements(rounds: &[Vec<Seconds>]) -> Vec<Measurement> {
         };
     let mut found = Vec::new();
     let program = |seconds: &Seconds| seconds.program();
-    for observer in EMPTY..OBSERVERS.len() {
-        let target = match OBSERVERS[observer].1 {
+    for (observer, (_, what)) in OBSERVERS.into_iter().enumerate().skip(EMPTY) {
+        let target = match what {
             Observer::Disarmed => Some(Target::RatioAtMost(DISARMED_MOST)),
             Observer::Armed(None) => Some(Target::RatioAtMost(ARMED_MOST)),
             _ => None,
