@@ -228,7 +228,8 @@ pub fn expect_equal<T: PartialEq + Shown>(
     if read == expected {
         Ok(())
     } else {
-        fail(what, read.shown(), expected.shown())
+        let seen = read.shown_beside(&expected);
+        fail(what, seen, expected.shown_beside(&read))
     }
 }
 

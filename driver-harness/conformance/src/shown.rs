@@ -15,6 +15,11 @@ pub const LONGEST_TEXT: usize = 400;
 pub trait Shown {
     /// The value in words; numbers above 9 in hexadecimal as well.
     fn shown(&self) -> String;
+
+    /// The same beside another value that differs from it, so that the two texts differ as well.
+    fn shown_beside(&self, _other: &Self) -> String {
+        self.shown()
+    }
 }
 
 /// A text that is not longer than [`LONGEST_TEXT`], on one line and without characters that a terminal obeys.
@@ -107,9 +112,13 @@ impl<T: Shown + ?Sized> Shown for &T {
     fn shown(&self) -> String {
         (*self).shown()
     }
+
+    fn shown_beside(&self, other: &Self) -> String {
+        (*self).shown_beside(other)
+    }
 }
 
-impl<T: Shown> Shown for [T] {
+impl<T: Shown + PartialEq> Shown for [T] {
     fn shown(&self) -> String {
         if self.is_empty() {
             return "nothing".into();
@@ -121,17 +130,37 @@ impl<T: Shown> Shown for [T] {
             length => format!("{text} and {} more", length - SHOWN_ITEMS),
         }
     }
-}
 
-impl<T: Shown> Shown for Vec<T> {
-    fn shown(&self) -> String {
-        self[..].shown()
+    /// Where lists are alike as far as they are shown, the first place at which they differ.
+    fn shown_beside(&self, other: &Self) -> String {
+        let alike = self.iter().zip(other).take_while(|(one, two)| one == two);
+        match alike.count() {
+            ..SHOWN_ITEMS => self.shown(),
+            index => {
+                let item = self.get(index).map_or("nothing".into(), Shown::shown);
+                format!("{item} at index {index} of {}", self.len())
+            }
+        }
     }
 }
 
-impl<T: Shown, const LENGTH: usize> Shown for [T; LENGTH] {
+impl<T: Shown + PartialEq> Shown for Vec<T> {
     fn shown(&self) -> String {
         self[..].shown()
+    }
+
+    fn shown_beside(&self, other: &Self) -> String {
+        self[..].shown_beside(other)
+    }
+}
+
+impl<T: Shown + PartialEq, const LENGTH: usize> Shown for [T; LENGTH] {
+    fn shown(&self) -> String {
+        self[..].shown()
+    }
+
+    fn shown_beside(&self, other: &Self) -> String {
+        self[..].shown_beside(other)
     }
 }
 
@@ -162,6 +191,20 @@ mod tests {
         assert!(text.starts_with("unit 0x0, unit 0x1, "), "{text}");
         assert!(text.ends_with(" and 65526 more"), "{text}");
         assert!(text.len() < 120, "{text}");
+    }
+
+    #[test]
+    fn long_lists_say_where_they_differ() {
+        let all: Vec<_> = (0..2047).map(UnitIndex).collect();
+        let mut wrong = all.clone();
+        wrong[255] = UnitIndex(0x800);
+        assert_eq!(wrong.shown_beside(&all), "unit 0x800 at index 255 of 2047");
+        assert_eq!(all.shown_beside(&wrong), "unit 0xff at index 255 of 2047");
+        let short = all[..12].to_vec();
+        assert_eq!(short.shown_beside(&all), "nothing at index 12 of 12");
+        assert_eq!(all.shown_beside(&short), "unit 0xc at index 12 of 2047");
+        wrong[3] = UnitIndex(0x801);
+        assert_eq!(wrong.shown_beside(&all), wrong.shown());
     }
 
     #[test]
