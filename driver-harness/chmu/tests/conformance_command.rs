@@ -392,15 +392,15 @@ fn accesses_of_failing_cases_are_written_down() {
 
 #[test]
 fn failures_are_told_by_cause_and_skips_by_what_unlocks_them() {
-    let output = chmu(&["run", "--quirk=overflow-never-set"]);
+    let output = chmu(&["run", "--quirk=count-one-less", "counter"]);
     let text = text(&output);
     let summary = text.split("# failures by cause:\n").nth(1).unwrap();
     assert!(
-        summary.starts_with("#   1. status/overflow-on-loss (must "),
+        summary.starts_with("#   1. counter/exact-count (must "),
         "{summary}"
     );
     assert!(
-        summary.contains(" may follow from it: interrupt/overflow, "),
+        summary.contains(" may follow from it: counter/saturation, "),
         "{summary}"
     );
     assert!(!summary.contains("#   2. "), "{summary}");
