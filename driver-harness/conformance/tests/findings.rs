@@ -64,6 +64,32 @@ fn a_case_names_each_instance_and_each_setting_that_is_wrong() {
     }
 }
 
+/// Where a status bit is not set its interrupt is not due, whether another case looked at the bit or not.
+#[test]
+fn no_interrupt_is_due_for_a_status_bit_that_is_not_set() {
+    for quirk in [Quirk::OverflowNeverSet, Quirk::FillLevelNeverSet] {
+        let model = Model {
+            quirks: quirk.into(),
+            ..Model::new(Profile::Full)
+        };
+        let mut subject = InProcessSubject::new(model).unwrap();
+        let blocks = block_places(subject.transport()).unwrap();
+        let cases = cases::matching(&["interrupt".to_owned()]);
+        let options = RunOptions::default();
+        let results = run(&mut subject, &blocks, &cases, &options, |_| ()).unwrap();
+        let failed = results.iter().filter(|result| result.verdict.is_failure());
+        let failed: Vec<_> = failed.map(|result| result.case).collect();
+        assert!(failed.is_empty(), "{}: {failed:?}", quirk.name());
+        // The other bit is set, and announced.
+        let passed = |case: &str| {
+            let result = results.iter().find(|result| result.case == case).unwrap();
+            matches!(result.verdict, Verdict::Passed { .. })
+        };
+        assert!(passed("interrupt/message"), "{}", quirk.name());
+        assert!(passed("interrupt/not-enabled"), "{}", quirk.name());
+    }
+}
+
 /// A look that fails leaves an instance as no other look expects it.
 #[test]
 fn what_follows_from_a_finding_is_no_finding() {

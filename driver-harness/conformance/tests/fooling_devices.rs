@@ -28,7 +28,7 @@ fn each_pretends_something_of_its_own() {
     let names: BTreeSet<_> = FOOLS.iter().map(|fool| fool.name).collect();
     assert_eq!(names.len(), FOOLS.len());
     let catalogue = Catalogue::load().unwrap();
-    for fool in FOOLS {
+    for fool in FOOLS.iter() {
         assert!(!fool.requirements.is_empty(), "{}", fool.name);
         for requirement in fool.requirements {
             let mut all = catalogue.requirements().iter();

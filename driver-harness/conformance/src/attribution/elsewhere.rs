@@ -53,6 +53,12 @@ pub const ALSO_RIGHT: &[Elsewhere] = &[
         why: "The only count that there is to see is that of an entry at the threshold.",
     },
     Elsewhere {
+        quirks: &["count-saturates-early"],
+        settings: &["always-on-only 0.0"],
+        blamed: "THRESHOLD-002",
+        why: "No count is listed that is above the threshold: what can be seen is that a high threshold is never reached.",
+    },
+    Elsewhere {
         quirks: &["entry-after-tail"],
         settings: &["always-on-only 0.0"],
         blamed: "COUNTER-005",

@@ -23,6 +23,11 @@ pub(super) const CASES: &[Case] = &[
         exact_count,
     ),
     case(
+        "counter/every-place",
+        "Fills the list twice with units that are differently hot and reads each count.",
+        every_place,
+    ),
+    case(
         "counter/units-apart",
         "Accesses neighbouring units differently often and reads the counts.",
         units_apart,
@@ -59,6 +64,8 @@ pub(super) const CASES: &[Case] = &[
     ),
 ];
 
+/// Places of a list that are looked at in one go.
+const MOST_PLACES: usize = 4095;
 /// Requests that a saturation case is worth.
 const SATURATION_LIMIT: u64 = 1 << 17;
 
@@ -92,6 +99,36 @@ fn exact_count(bench: &mut Bench<'_>) -> Outcome {
         bench.stop()?;
         bench.reset()
     })?;
+    Ok(Passed::Plainly)
+}
+
+fn every_place(bench: &mut Bench<'_>) -> Outcome {
+    let setup = bench.epoch_setup()?;
+    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    // Where others list units as well, a part of the room is left to them.
+    let count = match bench.is_exact() {
+        true => room.min(MOST_PLACES),
+        false => room.div_ceil(2).min(MOST_PLACES),
+    };
+    let units = bench.units(setup.unit_size, count)?;
+    let more = (0..3).cycle();
+    let touches: Vec<_> = units
+        .into_iter()
+        .zip(more)
+        .map(|(unit, more)| (unit, setup.hot() + more))
+        .collect();
+    bench.start(&setup)?;
+    // A full list leaves one place free: another one the second time.
+    for round in 1..=2 {
+        bench.touch(&setup, &touches)?;
+        bench.end_epoch(&setup)?;
+        let seen = bench.drain()?;
+        if seen.len() != touches.len() {
+            return skip("other units are listed than those that were accessed");
+        }
+        let what = format!("units and counts, ascending, of {count} hot units, time {round}");
+        bench.expect_counts(what, &setup, &seen, &touches)?;
+    }
     Ok(Passed::Plainly)
 }
 

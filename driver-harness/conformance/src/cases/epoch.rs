@@ -43,6 +43,11 @@ pub(super) const CASES: &[Case] = &[
         change_of_length,
     ),
     case(
+        "epoch/every-scale",
+        "Measures an epoch in each scale in which the instance has some of about half a second.",
+        every_scale,
+    ),
+    case(
         "epoch/silent-epoch",
         "Lets an epoch without accesses follow one with a hot unit.",
         silent_epoch,
@@ -200,12 +205,20 @@ fn cold_unit_forgotten(bench: &mut Bench<'_>) -> Outcome {
     Ok(Passed::Plainly)
 }
 
+/// An epoch, also as the registers have it.
+fn in_its_scale(epoch: EpochLength) -> String {
+    match (EpochLength::new(epoch.scale(), 1), epoch.multiplier()) {
+        (Some(step), 2..) => format!("{epoch}, {} times {step}", epoch.multiplier()),
+        _ => epoch.to_string(),
+    }
+}
+
 /// The epoch with this number after an enable ends when it should: nothing at 90 % of as many
 /// epochs, an entry after 106 %, give or take what an entry takes to be seen.
 fn ends_in_time(bench: &mut Bench<'_>, setup: &Setup, number: u32) -> Result<(), Stop> {
     let unit = bench.units(setup.unit_size, 1)?[0];
     let after = match number {
-        1 => format!("of an epoch of {}", setup.epoch),
+        1 => format!("of an epoch of {}", in_its_scale(setup.epoch)),
         _ => format!("of {number} epochs of {} each", setup.epoch),
     };
     bench.start(setup)?;
@@ -292,6 +305,39 @@ fn change_of_length(bench: &mut Bench<'_>) -> Outcome {
         setup.epoch = odd;
         ends_in_time(bench, &setup, 1)?;
     }
+    Ok(Passed::Plainly)
+}
+
+/// Of each scale that has one, an epoch that the instance offers and that is as long as `wanted`, or comes close.
+fn of_every_scale(bench: &Bench<'_>, wanted: EpochLength) -> Result<Vec<EpochLength>, Stop> {
+    let capabilities = bench.capabilities_0()?;
+    let limits = capabilities
+        .minimum_epoch()
+        .zip(capabilities.maximum_epoch());
+    let Some((shortest, longest)) = limits else {
+        return Ok(Vec::new());
+    };
+    let offered = shortest.nanoseconds()..=longest.nanoseconds();
+    let of_scale = |scale: EpochScale| {
+        let most = longest.nanoseconds() / scale.nanoseconds();
+        let multiplier = wanted.nanoseconds().div_ceil(scale.nanoseconds()).min(most);
+        let epoch = EpochLength::new(scale, u16::try_from(multiplier).ok()?)?;
+        offered.contains(&epoch.nanoseconds()).then_some(epoch)
+    };
+    Ok(EpochScale::ALL.into_iter().filter_map(of_scale).collect())
+}
+
+fn every_scale(bench: &mut Bench<'_>) -> Outcome {
+    let setup = measurable_setup(bench)?;
+    let epochs = of_every_scale(bench, setup.epoch)?;
+    bench.each(epochs, |bench, epoch| {
+        let setup = Setup {
+            epoch,
+            ..setup.clone()
+        };
+        ends_in_time(bench, &setup, 1)?;
+        bench.quiesce()
+    })?;
     Ok(Passed::Plainly)
 }
 

@@ -15,6 +15,7 @@ mod configuration;
 mod counter;
 mod discovery;
 mod epoch;
+mod fill_level;
 mod filter;
 mod hotlist;
 mod instance;
@@ -53,6 +54,7 @@ pub fn all() -> Vec<Case> {
         hotlist::CASES,
         backlog::CASES,
         status::CASES,
+        fill_level::CASES,
         interrupt::CASES,
         instance::CASES,
         reset::CASES,

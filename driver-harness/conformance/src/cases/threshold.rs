@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Which counts are hot.
 
-use crate::bench::{Bench, Enabled};
+use crate::bench::{Bench, Enabled, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, Stop, expect_equal, fail, skip};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, fail, skip};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -22,6 +22,16 @@ pub(super) const CASES: &[Case] = &[
         one_below,
     ),
     case(
+        "threshold/high-above",
+        "Accesses a unit once more than a threshold of up to 16 bits says, and a third of it.",
+        high_above,
+    ),
+    case(
+        "threshold/high-below",
+        "Accesses a unit once less than a threshold of up to 16 bits says; far less where others access it as well.",
+        high_below,
+    ),
+    case(
         "threshold/one",
         "Accesses two of three units at threshold 1.",
         one,
@@ -35,6 +45,8 @@ pub(super) const CASES: &[Case] = &[
 
 /// The threshold, where the counter can pass it.
 const THRESHOLD: u64 = 5;
+/// Requests that a high threshold is worth, with exact traffic and without.
+const HIGH_REQUESTS: [u64; 2] = [1 << 16, 1 << 13];
 
 /// Units that are reported when one is accessed `more` often than the threshold, or `less`.
 struct Reported {
@@ -128,6 +140,80 @@ fn far_below(bench: &mut Bench<'_>) -> Outcome {
     };
     expect_equal(reported.what(), reported.units, 0)?;
     bench.touch(&setup, &[(unit, dose.hot)])?;
+    bench.end_epoch(&setup)?;
+    match bench.drain()?.is_empty() {
+        false => Ok(Passed::Plainly),
+        true => skip("nothing was listed of a unit that was hot either"),
+    }
+}
+
+/// A configuration with as high a threshold as the counter can pass and traffic is worth, all bits of which are set
+/// but the lowest: where one of them is not looked at, it is another threshold.
+fn high_setup(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
+    let mut setup = bench.setup()?;
+    let requests = HIGH_REQUESTS[usize::from(!bench.is_exact())] / setup.factor();
+    let most = setup.largest_count.saturating_sub(1).min(requests);
+    let threshold = (1_u64 << (most + 2).ilog2()) - 2;
+    if threshold <= THRESHOLD {
+        return skip(format!(
+            "counters and traffic allow no threshold above {THRESHOLD}"
+        ));
+    }
+    setup.threshold = u32::try_from(threshold).unwrap_or(u32::MAX);
+    Ok(setup)
+}
+
+/// So many accesses make a unit hot whatever others do.
+fn high_dose(bench: &mut Bench<'_>, setup: &Setup) -> u64 {
+    match bench.is_exact() {
+        true => setup.hot(),
+        false => u64::from(setup.threshold) * 2,
+    }
+}
+
+fn high_above(bench: &mut Bench<'_>) -> Outcome {
+    let setup = high_setup(bench)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    // One in the middle as well: there is none above the highest that it could be taken for.
+    let thresholds = [setup.threshold / 3, setup.threshold];
+    bench.each(thresholds, |bench, threshold| {
+        let setup = Setup {
+            threshold,
+            ..setup.clone()
+        };
+        let accesses = high_dose(bench, &setup);
+        let units = bench.observe(&setup, &[(unit, accesses)])?.len();
+        let reported = Reported {
+            units,
+            threshold,
+            accesses,
+        };
+        let (holds, expected) = match bench.is_exact() {
+            true => (units == 1, "1"),
+            false => (units > 0, "1 or more"),
+        };
+        expect(holds, reported.what(), units.to_string(), expected)?;
+        bench.stop()?;
+        bench.reset()
+    })?;
+    Ok(Passed::Plainly)
+}
+
+fn high_below(bench: &mut Bench<'_>) -> Outcome {
+    let setup = high_setup(bench)?;
+    let unit = bench.units(setup.unit_size, 1)?[0];
+    let accesses = match bench.is_exact() {
+        true => u64::from(setup.threshold) - 1,
+        false => u64::from(setup.threshold) / 5,
+    };
+    let reported = Reported {
+        units: bench.observe(&setup, &[(unit, accesses)])?.len(),
+        threshold: setup.threshold,
+        accesses,
+    };
+    expect_equal(reported.what(), reported.units, 0)?;
+    let dose = high_dose(bench, &setup);
+    bench.touch(&setup, &[(unit, dose)])?;
     bench.end_epoch(&setup)?;
     match bench.drain()?.is_empty() {
         false => Ok(Passed::Plainly),

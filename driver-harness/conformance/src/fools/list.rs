@@ -11,7 +11,7 @@ const TAIL: u64 = 0xffff << 16;
 const HEAD_WORD: Spot = Spot::Register(offset::HOTLIST_HEAD);
 
 /// The model as it is.
-const HONEST: Fool = Fool {
+pub(super) const HONEST: Fool = Fool {
     name: "",
     pretends: "",
     requirements: &[],
@@ -22,7 +22,7 @@ const HONEST: Fool = Fool {
 };
 
 /// Makes something else of one register.
-fn on(read: &Read<'_>, register: u64, of: impl Fn(u64) -> u64) -> u64 {
+pub(super) fn on(read: &Read<'_>, register: u64, of: impl Fn(u64) -> u64) -> u64 {
     match read.spot == Spot::Register(register) {
         true => of(read.word),
         false => read.word,
@@ -30,7 +30,7 @@ fn on(read: &Read<'_>, register: u64, of: impl Fn(u64) -> u64) -> u64 {
 }
 
 /// Makes something else of each entry, with the width of its count.
-fn entry(read: &Read<'_>, of: impl Fn(u64, u64) -> u64) -> u64 {
+pub(super) fn entry(read: &Read<'_>, of: impl Fn(u64, u64) -> u64) -> u64 {
     let width = (read.register)(offset::STATUS) >> 32 & 0xff;
     match read.spot {
         Spot::Entry(_) => of(read.word, width.clamp(1, 56)),
@@ -48,7 +48,7 @@ fn first(read: &Read<'_>) -> u64 {
 }
 
 /// What was written to the word last.
-fn written(read: &Read<'_>, otherwise: u64) -> u64 {
+pub(super) fn written(read: &Read<'_>, otherwise: u64) -> u64 {
     read.memory
         .written
         .get(&read.spot)
@@ -57,7 +57,7 @@ fn written(read: &Read<'_>, otherwise: u64) -> u64 {
 }
 
 /// All of them.
-pub const FOOLS: &[Fool] = &[
+pub(super) const FOOLS: &[Fool] = &[
     Fool {
         name: "silent",
         pretends: "nothing that happens to its memory reaches its counters",

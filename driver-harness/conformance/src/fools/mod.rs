@@ -4,8 +4,11 @@
 //! A quirk breaks one rule of a device that works. These do not work at all, or say what the suite would
 //! like to read: the suite must fail each of them, and for what it does not do.
 
+mod fields;
 mod front;
 mod list;
+
+use std::sync::LazyLock;
 
 use chmu_cxl::Profile;
 
@@ -15,7 +18,8 @@ use crate::paths::in_process::{InProcessSubject, Surroundings, function_config};
 use crate::report::causes;
 use crate::run::{CaseResult, RunOptions};
 
-pub use list::FOOLS;
+/// All of them.
+pub static FOOLS: LazyLock<Vec<Fool>> = LazyLock::new(|| [list::FOOLS, fields::FOOLS].concat());
 
 /// A device that is made to fool the suite: the fully equipped model behind something that lies.
 #[derive(Debug, Clone, Copy)]

@@ -236,6 +236,10 @@ const NEEDS: &[(&str, Followers)] = &[
         Followers::Areas(&["interrupt", "order"]),
     ),
     ("epoch/counters-cleared", Followers::Traffic),
+    (
+        "counter/saturation",
+        Followers::Cases(&["threshold/high-above"]),
+    ),
     ("hotlist/hottest-kept", Followers::Cases(&["hotlist/order"])),
     ("sampling/one-of-many", Followers::Areas(&["sampling"])),
     ("range/clear-bit", Followers::Areas(&["range"])),
