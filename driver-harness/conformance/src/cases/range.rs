@@ -30,6 +30,11 @@ pub(super) const CASES: &[Case] = &[
         border,
     ),
     case(
+        "range/each-bit",
+        "Sets the bits of ranges whose number has a certain bit, for each bit of a number, and accesses all ranges.",
+        each_bit,
+    ),
+    case(
         "range/empty",
         "Makes a unit hot with a clear bitmap.",
         empty,
@@ -177,6 +182,58 @@ fn border(bench: &mut Bench<'_>) -> Outcome {
             expected,
         )
     })?;
+    Ok(Passed::Plainly)
+}
+
+/// A unit in each range that traffic reaches, no more than the list holds; skips the case where there are fewer than
+/// three: others look at two.
+fn unit_of_each_range(bench: &mut Bench<'_>, setup: &Setup) -> Result<Vec<(u64, Dpa)>, Stop> {
+    let mut found: Vec<(u64, Dpa)> = Vec::new();
+    for reachable in bench.reachable(false)? {
+        let mut start = reachable.start;
+        while start < reachable.end {
+            let number = start.0 / RANGE_BYTES;
+            let is_new = found.last().is_none_or(|(last, _)| *last < number);
+            let unit = setup.unit_size.index_of(start);
+            // A unit that began in the range before is that one's.
+            let is_whole = unit.0 * setup.unit_size.bytes() >= number * RANGE_BYTES;
+            if is_new && is_whole {
+                found.push((number, start));
+            }
+            start = Dpa((number + 1) * RANGE_BYTES);
+        }
+    }
+    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    found.truncate(room.min(64));
+    match found.len() {
+        0..3 => skip("traffic reaches two ranges of 256 MiB at most, or the list holds no more"),
+        _ => Ok(found),
+    }
+}
+
+/// Two bits that stand for one another are in different sets at some time.
+fn each_bit(bench: &mut Bench<'_>) -> Outcome {
+    bench.need_writable_ranges()?;
+    let mut setup = bench.setup()?;
+    let ranges = unit_of_each_range(bench, &setup)?;
+    let all: Vec<_> = ranges.iter().map(|(_, dpa)| *dpa).collect();
+    let last = ranges.last().map_or(0, |(number, _)| *number);
+    for digit in 0..=last.max(1).ilog2() {
+        let is_set = |number: u64| number >> digit & 1 == 1;
+        let mut words = vec![0; usize::try_from(last / 64 + 1).unwrap_or(1)];
+        let mut expected = Vec::new();
+        for (number, dpa) in ranges.iter().filter(|(number, _)| is_set(*number)) {
+            words[usize::try_from(number / 64).unwrap_or(0)] |= 1 << (number % 64);
+            expected.push(setup.unit_size.index_of(*dpa));
+        }
+        if expected.is_empty() {
+            continue;
+        }
+        setup.ranges = Ranges::Words(words);
+        let seen = reported(bench, &setup, &all)?;
+        let what = format!("units reported with the ranges set whose number has bit {digit}");
+        expect_equal(what, seen, expected)?;
+    }
     Ok(Passed::Plainly)
 }
 

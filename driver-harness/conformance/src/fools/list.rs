@@ -29,6 +29,12 @@ pub(super) fn on(read: &Read<'_>, register: u64, of: impl Fn(u64) -> u64) -> u64
     }
 }
 
+/// A word of the range bitmap whose bits 2 and 4 are in each other's place.
+fn swapped(word: u64) -> u64 {
+    let differ = (word >> 2 ^ word >> 4) & 1;
+    word ^ (differ << 2 | differ << 4)
+}
+
 /// Makes something else of each entry, with the width of its count.
 pub(super) fn entry(read: &Read<'_>, of: impl Fn(u64, u64) -> u64) -> u64 {
     let width = (read.register)(offset::STATUS) >> 32 & 0xff;
@@ -515,6 +521,20 @@ pub(super) const FOOLS: &[Fool] = &[
         },
         read: |read| match read.spot {
             Spot::Ranges => written(read, 0) & 0xff,
+            _ => read.word,
+        },
+        ..HONEST
+    },
+    Fool {
+        name: "ranges-swapped",
+        pretends: "the bits of the third and the fifth range stand for one another",
+        requirements: &["CHMU-RANGE-003"],
+        write: |write| match write.spot {
+            Spot::Ranges => Some(swapped(write.value)),
+            _ => Some(write.value),
+        },
+        read: |read| match read.spot {
+            Spot::Ranges => swapped(read.word),
             _ => read.word,
         },
         ..HONEST
