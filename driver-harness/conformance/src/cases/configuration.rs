@@ -11,6 +11,7 @@ use chmu_spec::request::RequestFilter;
 use crate::bench::{Bench, Enabled, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, each, expect_equal, expect_register, fail, skip};
+use crate::registers;
 use crate::shown::{Shown as _, bits};
 
 pub(super) const CASES: &[Case] = &[
@@ -125,13 +126,16 @@ fn write_while_enabled(bench: &mut Bench<'_>, setup: &Setup, attempt: &Attempt) 
         reported if reported == new && shows_new => Ok(Passed::As(ACTS)),
         reported => fail(
             format!(
-                "register {:#x} after a write of {:#x} while enabled, and the units reported then",
-                attempt.register, attempt.value
-            ),
-            format!("{after:#x}, {reported:?}"),
-            format!(
-                "{before:#x} and {old:?} (or {:#x} and either {old:?} or {new:?})",
+                "{} after a write of {:#x} while enabled, and the units reported then",
+                registers::name(attempt.register),
                 attempt.value
+            ),
+            format!("{after:#x} and {}", reported.shown()),
+            format!(
+                "{before:#x} and {} (or {:#x} and either that or {})",
+                old.shown(),
+                attempt.value,
+                new.shown()
             ),
         ),
     }

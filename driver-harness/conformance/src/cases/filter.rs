@@ -119,7 +119,18 @@ fn check(
     bench.each(offered, |bench, filter| {
         let seen = count(bench, filter, kinds, tee, expected)?;
         let source = if tee { "TEE" } else { "non-TEE" };
-        let what = format!("count under filter {} of {source} {kinds:?}", filter.name());
+        let kinds: Vec<_> = kinds
+            .iter()
+            .map(|kind| match kind {
+                Read => "reads",
+                Write => "writes",
+            })
+            .collect();
+        let what = format!(
+            "count under filter {} of {source} {}",
+            filter.name(),
+            kinds.join(" and ")
+        );
         // A processor may add requests of its own, not take any away.
         let is_enough = !bench.is_exact() && expected.is_some() && seen >= expected;
         match is_enough {

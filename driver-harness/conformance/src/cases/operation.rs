@@ -9,6 +9,7 @@ use super::epoch::measurable;
 use crate::bench::{Bench, DRIVERS_WAIT, Enabled, Setup, TOLERANCE};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, fail, skip};
+use crate::shown::{Shown as _, bits};
 
 pub(super) const CASES: &[Case] = &[
     case(
@@ -207,7 +208,7 @@ fn kept(what: &str, before: &[Entry], after: &[Entry]) -> Outcome {
     match after {
         after if after == before => Ok(Passed::As("kept")),
         [] => Ok(Passed::As("emptied")),
-        after => fail(what, format!("{after:?}"), format!("{before:?} (or none)")),
+        after => fail(what, after.shown(), format!("{} (or none)", before.shown())),
     }
 }
 
@@ -283,8 +284,8 @@ fn reset_keeps_configuration(bench: &mut Bench<'_>) -> Outcome {
         _ if is_zeroed => Ok(Passed::As("zeroed")),
         after => fail(
             "configuration registers and first word of the range bitmap after a reset",
-            format!("{after:#x?}"),
-            format!("{written:#x?} (or zeros)"),
+            bits(&after),
+            format!("{} (or zeros)", bits(&written)),
         ),
     }
 }

@@ -8,6 +8,7 @@ use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::cases::address::{decoders, memory_enable};
 use crate::outcome::{Outcome, Passed, Stop, each, expect_equal, fail, skip};
+use crate::shown::bits;
 
 /// What others need before they see anything.
 pub(super) const FIRST: &[Case] = &[case(
@@ -94,13 +95,19 @@ fn function_level(bench: &mut Bench<'_>) -> Outcome {
     })?;
     let after = configurations(bench)?;
     let is_zero = |one: &[u64; 4]| one[..3] == [0; 3] && (is_fixed || one[3] == 0);
-    match after {
-        after if after.iter().all(is_zero) => Ok(Passed::As("power-on state")),
-        after if after == before => Ok(Passed::As("configuration kept")),
-        after => fail(
-            "configuration registers and range bitmaps after a reset",
-            format!("{after:#x?}"),
-            format!("zeros (or {before:#x?})"),
+    if after == before && !after.iter().all(is_zero) {
+        return Ok(Passed::As("configuration kept"));
+    }
+    let mut all = bench.instances().into_iter().zip(after).zip(before);
+    match all.find(|((_, after), _)| !is_zero(after)) {
+        None => Ok(Passed::As("power-on state")),
+        Some(((place, after), before)) => fail(
+            format!(
+                "configuration registers and range bitmap of instance {}.{} after a reset",
+                place.block, place.instance
+            ),
+            bits(&after),
+            format!("zeros (or {}, as all were before)", bits(&before)),
         ),
     }
 }
@@ -118,8 +125,8 @@ fn lists_empty(bench: &mut Bench<'_>) -> Outcome {
         after if after == before => Ok(Passed::As("kept")),
         after => fail(
             "head and tail after a reset",
-            format!("{after:?}"),
-            format!("equal ones (or {before:?})"),
+            format!("{} and {}", after.0, after.1),
+            format!("equal ones (or {} and {})", before.0, before.1),
         ),
     }
 }
