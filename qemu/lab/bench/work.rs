@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::ffi::{c_int, c_long, c_ulong, c_void};
+use std::io::{self, Write};
 use std::ptr;
 
 const SYS_MBIND: c_long = 237;
@@ -54,7 +55,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "add" => add(memory(ADD_WORDS, node)?),
         _ => return Err(format!("There is no job {job}").into()),
     };
-    println!("{job} {sum:#x}");
+    writeln!(io::stdout(), "{job} {sum:#x}")?;
     Ok(())
 }
 
@@ -73,13 +74,13 @@ fn memory(words: usize, node: u32) -> Result<&'static mut [u64], Box<dyn Error>>
         )
     };
     if memory as isize == -1 {
-        return Err(std::io::Error::last_os_error().into());
+        return Err(io::Error::last_os_error().into());
     }
     let nodes: c_ulong = 1 << node;
     // SAFETY: the call reads one word of node bits.
     let bound = unsafe { syscall(SYS_MBIND, memory, bytes, MPOL_BIND, &nodes, 64_usize, 0) };
     if bound != 0 {
-        return Err(std::io::Error::last_os_error().into());
+        return Err(io::Error::last_os_error().into());
     }
     // SAFETY: the mapping has that many words, zeroed, nobody else has it, and it stays to the end.
     Ok(unsafe { std::slice::from_raw_parts_mut(memory.cast::<u64>(), words) })

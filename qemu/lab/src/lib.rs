@@ -5,6 +5,7 @@ pub mod acpi;
 mod archive;
 pub mod bench;
 pub mod cache;
+pub mod columns;
 pub mod compare;
 mod compression;
 pub mod doctor;

@@ -253,8 +253,7 @@ impl Bench<'_> {
 
     fn only_touched(&mut self, mut entries: Vec<Entry>) -> Result<Vec<Entry>, Stop> {
         if !self.is_exact() {
-            let room = usize::from(self.capabilities_0()?.hotlist_entries().saturating_sub(1));
-            let is_full = entries.len() >= room;
+            let is_full = entries.len() >= self.room()?;
             let configuration = Configuration1::from(self.register(offset::CONFIGURATION_1)?);
             let bytes = configuration.unit_size().map_or(1, UnitSize::bytes);
             entries.retain(|entry| {
@@ -306,6 +305,15 @@ impl Bench<'_> {
             transport.read_words(place(0), rest)?;
         }
         Ok(words)
+    }
+
+    /// Entries that the list holds: one less than it has places.
+    pub fn room(&self) -> Result<usize, Stop> {
+        Ok(self
+            .capabilities_0()?
+            .hotlist_entries()
+            .saturating_sub(1)
+            .into())
     }
 
     /// Entries between head and tail.

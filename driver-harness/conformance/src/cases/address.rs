@@ -252,7 +252,7 @@ fn own_share(bench: &mut Bench<'_>) -> Outcome {
     // Traffic names device addresses of this device's own share. Were shares mixed up, neighbouring
     // pieces would add up in one unit.
     let setup = bench.epoch_setup()?;
-    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room.min(4))?;
     let lines = setup.unit_size.bytes() / 64;
     let touches: Vec<_> = units.iter().map(|unit| (*unit, lines)).collect();

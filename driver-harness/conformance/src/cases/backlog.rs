@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Hot units that find no room on the hotlist: kept until there is room, or not.
 
-use super::hotlist::{fill, hot, listed, room, sorted};
+use super::hotlist::{fill, hot, listed, sorted};
 
 use crate::bench::Bench;
 use crate::case::{Case, case};
@@ -37,7 +37,7 @@ fn backlog_refills(bench: &mut Bench<'_>) -> Outcome {
     need_backlog(bench, true)?;
     bench.need_exact_traffic()?;
     let setup = bench.setup()?;
-    let room = room(bench)?;
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room + 2)?;
     // The higher unit waits first, so that its place in the backlog shows its age.
     let (younger, older) = (units[room], units[room + 1]);
@@ -62,7 +62,7 @@ fn backlog_refills(bench: &mut Bench<'_>) -> Outcome {
 fn no_backlog(bench: &mut Bench<'_>) -> Outcome {
     need_backlog(bench, false)?;
     let setup = bench.setup()?;
-    let more = room(bench)?.min(3);
+    let more = bench.room()?.min(3);
     fill(bench, &setup, more)?;
     if bench.drain()?.is_empty() {
         return skip("nothing was listed");
@@ -78,13 +78,13 @@ fn no_backlog(bench: &mut Bench<'_>) -> Outcome {
 fn reset_drops_backlog(bench: &mut Bench<'_>) -> Outcome {
     need_backlog(bench, true)?;
     let setup = bench.setup()?;
-    let more = room(bench)?.min(3);
+    let more = bench.room()?.min(3);
     fill(bench, &setup, more)?;
     // Some wait: a part of the list is drained, and filled again at once.
     let next =
         chmu_spec::hotlist::next_index(bench.head()?, bench.capabilities_0()?.hotlist_entries());
     bench.set_head(next)?;
-    if usize::from(bench.occupancy()?) < room(bench)? {
+    if usize::from(bench.occupancy()?) < bench.room()? {
         return skip("no unit waits for room");
     }
     bench.stop()?;

@@ -104,7 +104,7 @@ fn exact_count(bench: &mut Bench<'_>) -> Outcome {
 
 fn every_place(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
-    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    let room = bench.room()?;
     // Where others list units as well, a part of the room is left to them.
     let count = match bench.is_exact() {
         true => room.min(MOST_PLACES),
@@ -134,7 +134,7 @@ fn every_place(bench: &mut Bench<'_>) -> Outcome {
 
 fn units_apart(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
-    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    let room = bench.room()?;
     if room < 2 {
         return skip("the list holds fewer than 2 entries");
     }

@@ -362,9 +362,7 @@ fn silent_epoch(bench: &mut Bench<'_>) -> Outcome {
 fn once_per_epoch(bench: &mut Bench<'_>) -> Outcome {
     let setup = setup_of(bench, EpochType::Global)?;
     let unit = bench.units(setup.unit_size, 1)?[0];
-    let rounds = 3.min(usize::from(
-        bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
-    ));
+    let rounds = 3.min(bench.room()?);
     bench.start(&setup)?;
     for _ in 0..rounds {
         bench.touch(&setup, &[(unit, setup.hot())])?;

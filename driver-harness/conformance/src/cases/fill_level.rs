@@ -6,6 +6,7 @@ use chmu_spec::chmu::offset;
 
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
+use crate::cases::status::{heat, with_interrupts};
 use crate::outcome::{Outcome, Passed, Stop, expect_equal, skip};
 
 pub(super) const CASES: &[Case] = &[
@@ -32,15 +33,11 @@ const FEW: usize = 3;
 
 /// A configuration with as high a threshold as the list can pass, and the units that fill the list so far.
 fn high_setup(bench: &mut Bench<'_>) -> Result<(Setup, Vec<UnitIndex>), Stop> {
-    let capabilities = bench.capabilities_0()?;
-    let room = usize::from(capabilities.hotlist_entries().saturating_sub(1)).min(MOST_ENTRIES);
+    let room = bench.room()?.min(MOST_ENTRIES);
     if room < LEAST_ENTRIES {
         return skip(format!("the list holds fewer than {LEAST_ENTRIES} entries"));
     }
-    let mut setup = bench.setup()?;
-    // Some set a status bit only with its interrupt.
-    setup.overflow_interrupt = capabilities.overflow_interrupt();
-    setup.fill_level_interrupt = capabilities.fill_level_interrupt();
+    let mut setup = with_interrupts(bench)?;
     setup.fill_level = u16::try_from(room - 1).unwrap_or(u16::MAX);
     let units = bench.units(setup.unit_size, room)?;
     Ok((setup, units))
@@ -59,12 +56,6 @@ fn start_whole(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
         true => Ok(()),
         false => skip("the fill-level threshold reads as another than was written"),
     }
-}
-
-fn heat(bench: &mut Bench<'_>, setup: &Setup, units: &[UnitIndex]) -> Result<(), Stop> {
-    let touches: Vec<_> = units.iter().map(|unit| (*unit, setup.hot())).collect();
-    bench.touch(setup, &touches)?;
-    bench.end_epoch(setup)
 }
 
 fn high_above(bench: &mut Bench<'_>) -> Outcome {

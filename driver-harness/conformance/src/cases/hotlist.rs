@@ -104,13 +104,6 @@ pub(super) fn hot(setup: &Setup, units: &[UnitIndex]) -> Vec<(UnitIndex, u64)> {
     units.iter().map(|unit| (*unit, setup.hot())).collect()
 }
 
-/// Entries that the list holds when it is full.
-pub(super) fn room(bench: &Bench<'_>) -> Result<usize, Stop> {
-    Ok(usize::from(
-        bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
-    ))
-}
-
 /// Starts and makes so many units hot that the list is full, with `more` above that. With exact
 /// traffic it is filled exactly with `more` of 0; otherwise others may take a part of its room.
 pub(super) fn fill(
@@ -118,7 +111,7 @@ pub(super) fn fill(
     setup: &Setup,
     more: usize,
 ) -> Result<Vec<UnitIndex>, Stop> {
-    let room = room(bench)?;
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room + more)?;
     bench.start(setup)?;
     bench.touch(setup, &hot(setup, &units))?;
@@ -128,7 +121,7 @@ pub(super) fn fill(
 
 fn empty_after_reset(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    let wanted = room(bench)?.min(2);
+    let wanted = bench.room()?.min(2);
     let units = bench.units(setup.unit_size, wanted)?;
     bench.start(&setup)?;
     bench.touch(&setup, &hot(&setup, &units))?;
@@ -167,7 +160,7 @@ fn holds_size_less_one(bench: &mut Bench<'_>) -> Outcome {
 fn tail_counts_entries(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let size = bench.capabilities_0()?.hotlist_entries();
-    let wanted = room(bench)?.min(3);
+    let wanted = bench.room()?.min(3);
     let units = bench.units(setup.unit_size, wanted)?;
     bench.start(&setup)?;
     let before = bench.tail()?;
@@ -188,7 +181,7 @@ fn tail_counts_entries(bench: &mut Bench<'_>) -> Outcome {
 
 fn wraps(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
-    let room = room(bench)?;
+    let room = bench.room()?;
     // Where others list units as well, a part of the room is left to them.
     let count = if bench.is_exact() {
         room
@@ -213,7 +206,7 @@ fn wraps(bench: &mut Bench<'_>) -> Outcome {
 
 fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    if room(bench)? < 3 {
+    if bench.room()? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
     // Where others list units as well, nobody knows who takes a place that is freed.
@@ -306,7 +299,7 @@ fn head_out_of_range(bench: &mut Bench<'_>) -> Outcome {
 
 fn head_past_tail(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    if room(bench)? < 3 {
+    if bench.room()? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
     let unit = bench.units(setup.unit_size, 1)?[0];
@@ -322,7 +315,7 @@ fn full_list_keeps_entries(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let units = fill(bench, &setup, 0)?;
     let before = bench.peek_all()?;
-    if before.len() < room(bench)? {
+    if before.len() < bench.room()? {
         return skip("the list could not be filled");
     }
     // Others than the oldest, so that entries that take their place can be told.
@@ -360,7 +353,7 @@ fn hottest_kept(bench: &mut Bench<'_>) -> Outcome {
     if setup.largest_count < accesses {
         return skip("the counter is too narrow for units that are more or less hot");
     }
-    let room = room(bench)?;
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room + 2)?;
     bench.start(&setup)?;
     // The hottest are the two highest, so that hottest first and lowest first differ.
@@ -395,7 +388,7 @@ fn hottest_kept(bench: &mut Bench<'_>) -> Outcome {
 
 fn order(bench: &mut Bench<'_>) -> Outcome {
     let setup = common_epoch(bench)?;
-    if room(bench)? < 3 {
+    if bench.room()? < 3 {
         return skip("the list holds fewer than 3 entries");
     }
     let hottest = much_hotter(bench, &setup);
@@ -419,7 +412,7 @@ fn order(bench: &mut Bench<'_>) -> Outcome {
 
 fn no_duplicates(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.epoch_setup()?;
-    let wanted = room(bench)?.min(8);
+    let wanted = bench.room()?.min(8);
     let units = bench.units(setup.unit_size, wanted)?;
     if setup.factor() > 1 {
         return skip("down-sampling sees only some of units that are accessed in turn");
@@ -440,7 +433,7 @@ fn no_duplicates(bench: &mut Bench<'_>) -> Outcome {
 
 fn units_exist(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
-    let wanted = room(bench)?.min(16);
+    let wanted = bench.room()?.min(16);
     let units = bench.units(setup.unit_size, wanted)?;
     let end = bench.range_bits()?.saturating_mul(RANGE_BYTES);
     let last = setup
@@ -462,7 +455,7 @@ fn units_exist(bench: &mut Bench<'_>) -> Outcome {
 fn tail_in_range(bench: &mut Bench<'_>) -> Outcome {
     let setup = bench.setup()?;
     let size = bench.capabilities_0()?.hotlist_entries();
-    let units = bench.units(setup.unit_size, 2.min(room(bench)?))?;
+    let units = bench.units(setup.unit_size, 2.min(bench.room()?))?;
     bench.start(&setup)?;
     // The rounds that take the tail once around, bounded for long lists.
     let rounds = usize::from(size).div_ceil(units.len()).min(600) + 1;

@@ -88,7 +88,7 @@ fn cause(bench: &mut Bench<'_>, kind: Kind) -> Result<Cause, Stop> {
     bench.need_interrupts()?;
     let (first, second) = (bench.capabilities_0()?, bench.capabilities_1()?);
     let mut setup = bench.setup()?;
-    let room = usize::from(first.hotlist_entries().saturating_sub(1));
+    let room = bench.room()?;
     let (supported, count) = match kind {
         Kind::Overflow => (first.overflow_interrupt(), room + 1),
         Kind::FillLevel => (first.fill_level_interrupt(), 2.min(room)),

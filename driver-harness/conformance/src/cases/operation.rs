@@ -191,7 +191,7 @@ fn disabled_counts_nothing(bench: &mut Bench<'_>) -> Outcome {
 /// Lists two units, or one where the list holds no more.
 fn list_some(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
     let setup = bench.setup()?;
-    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room.min(2))?;
     let touches: Vec<_> = units.iter().map(|unit| (*unit, setup.hot())).collect();
     bench.start(&setup)?;

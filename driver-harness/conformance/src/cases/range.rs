@@ -203,7 +203,7 @@ fn unit_of_each_range(bench: &mut Bench<'_>, setup: &Setup) -> Result<Vec<(u64, 
             start = Dpa((number + 1) * RANGE_BYTES);
         }
     }
-    let room = usize::from(bench.capabilities_0()?.hotlist_entries().saturating_sub(1));
+    let room = bench.room()?;
     found.truncate(room.min(64));
     match found.len() {
         0..3 => skip("traffic reaches two ranges of 256 MiB at most, or the list holds no more"),

@@ -80,14 +80,8 @@ const LEVEL_OF_SHORT_LIST: u16 = 2;
 const OVERFLOW: Status = Status::new().with_overflow(true);
 const FILL_LEVEL: Status = Status::new().with_fill_level(true);
 
-fn room(bench: &Bench<'_>) -> Result<usize, Stop> {
-    Ok(usize::from(
-        bench.capabilities_0()?.hotlist_entries().saturating_sub(1),
-    ))
-}
-
 /// A configuration with the interrupts that the instance has: some set a status bit only then.
-fn setup(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
+pub(super) fn with_interrupts(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
     let mut setup = bench.setup()?;
     let capabilities = bench.capabilities_0()?;
     setup.overflow_interrupt = capabilities.overflow_interrupt();
@@ -96,7 +90,7 @@ fn setup(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
 }
 
 /// Makes units hot in an epoch of their own.
-fn heat(bench: &mut Bench<'_>, setup: &Setup, units: &[UnitIndex]) -> Result<(), Stop> {
+pub(super) fn heat(bench: &mut Bench<'_>, setup: &Setup, units: &[UnitIndex]) -> Result<(), Stop> {
     let touches: Vec<_> = units.iter().map(|unit| (*unit, setup.hot())).collect();
     bench.touch(setup, &touches)?;
     bench.end_epoch(setup)
@@ -108,7 +102,7 @@ fn overflow(bench: &mut Bench<'_>, setup: &Setup, more: usize) -> Result<bool, S
     if more > 0 && bench.capabilities_1()?.postponed_insertion() {
         return skip("the instance postpones insertions instead of losing them");
     }
-    let room = room(bench)?;
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room + more)?;
     bench.start(setup)?;
     heat(bench, setup, &units)?;
@@ -119,7 +113,7 @@ fn overflow(bench: &mut Bench<'_>, setup: &Setup, more: usize) -> Result<bool, S
 
 /// As [`overflow`], for cases about what follows it; skips those where it is not set, or not for long.
 fn set_overflow(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
-    let setup = setup(bench)?;
+    let setup = with_interrupts(bench)?;
     if !overflow(bench, &setup, 1)? {
         return skip("overflow is not set after a hot unit was lost");
     }
@@ -132,7 +126,7 @@ fn set_overflow(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
 /// Overflow must be clear after an epoch in which nothing was lost: without, a set one says nothing. Others that list
 /// units may fill a list.
 fn expect_no_overflow(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
-    let few = room(bench)?.saturating_sub(1).min(1);
+    let few = bench.room()?.saturating_sub(1).min(1);
     let units = bench.units(setup.unit_size, few)?;
     if bench.status()?.overflow() {
         return skip("overflow is set before the instance is enabled");
@@ -141,7 +135,7 @@ fn expect_no_overflow(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> 
     heat(bench, setup, &units)?;
     let status = bench.status_once(|status| !status.overflow())?;
     let listed = usize::from(bench.occupancy()?);
-    if listed < room(bench)? {
+    if listed < bench.room()? {
         let what = format!("overflow with {listed} entries, of which none was lost");
         expect_equal(what, status.overflow(), false)?;
     }
@@ -149,7 +143,7 @@ fn expect_no_overflow(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> 
 }
 
 fn overflow_on_loss(bench: &mut Bench<'_>) -> Outcome {
-    let setup = setup(bench)?;
+    let setup = with_interrupts(bench)?;
     expect_no_overflow(bench, &setup)?;
     let is_set = overflow(bench, &setup, 1)?;
     expect_equal("overflow after a hot unit was lost", is_set, true)?;
@@ -171,10 +165,10 @@ fn overflow_on_loss(bench: &mut Bench<'_>) -> Outcome {
 
 fn overflow_exactly_full(bench: &mut Bench<'_>) -> Outcome {
     bench.need_exact_traffic()?;
-    let setup = setup(bench)?;
+    let setup = with_interrupts(bench)?;
     expect_no_overflow(bench, &setup)?;
     let is_set = overflow(bench, &setup, 0)?;
-    if usize::from(bench.occupancy()?) < room(bench)? {
+    if usize::from(bench.occupancy()?) < bench.room()? {
         return skip("the list could not be filled");
     }
     Ok(Passed::As(match is_set {
@@ -185,7 +179,7 @@ fn overflow_exactly_full(bench: &mut Bench<'_>) -> Outcome {
 
 /// The fill-level threshold of a case, which needs room for two entries more.
 fn level(bench: &Bench<'_>) -> Result<u16, Stop> {
-    let room = room(bench)?;
+    let room = bench.room()?;
     let fits = |level: &u16| room >= usize::from(*level) + 2;
     match [LEVEL, LEVEL_OF_SHORT_LIST].into_iter().find(fits) {
         Some(level) => Ok(level),
@@ -221,7 +215,7 @@ fn overflow_clears(bench: &mut Bench<'_>) -> Outcome {
 }
 
 fn overflow_stays(bench: &mut Bench<'_>) -> Outcome {
-    let setup = setup(bench)?;
+    let setup = with_interrupts(bench)?;
     if !overflow(bench, &setup, 1)? {
         return skip("overflow is not set after a hot unit was lost");
     }
@@ -258,7 +252,7 @@ fn fill_to(bench: &mut Bench<'_>, filled: Filled) -> Result<FilledList, Stop> {
         Filled::Equal => usize::from(level),
         Filled::Above => above,
     };
-    let mut setup = setup(bench)?;
+    let mut setup = with_interrupts(bench)?;
     setup.fill_level = level;
     let units = bench.units(setup.unit_size, above + 1)?;
     bench.start(&setup)?;
@@ -320,8 +314,8 @@ fn fill_level_equal(bench: &mut Bench<'_>) -> Outcome {
 
 fn fill_level_below(bench: &mut Bench<'_>) -> Outcome {
     let exact = bench.is_exact();
-    let (level, room) = (usize::from(level(bench)?), room(bench)?);
-    let mut setup = setup(bench)?;
+    let (level, room) = (usize::from(level(bench)?), bench.room()?);
+    let mut setup = with_interrupts(bench)?;
     // Where others list units as well, a threshold that they do not reach either.
     let (level, count) = if exact { (level, level - 1) } else { (room, 1) };
     setup.fill_level = u16::try_from(level).unwrap_or(u16::MAX);
@@ -344,7 +338,7 @@ fn clear_one_keeps_other(bench: &mut Bench<'_>) -> Outcome {
     if bench.capabilities_1()?.postponed_insertion() {
         return clear_fill_level_alone(bench);
     }
-    let mut setup = setup(bench)?;
+    let mut setup = with_interrupts(bench)?;
     setup.fill_level = 0;
     let looks = [(OVERFLOW, FILL_LEVEL), (FILL_LEVEL, OVERFLOW)];
     bench.each(looks, |bench, (cleared, kept)| {
@@ -451,8 +445,8 @@ fn overflow_not_for_waiting(bench: &mut Bench<'_>) -> Outcome {
     if !bench.capabilities_1()?.postponed_insertion() {
         return skip("the instance has no postponed insertion");
     }
-    let setup = setup(bench)?;
-    let room = room(bench)?;
+    let setup = with_interrupts(bench)?;
+    let room = bench.room()?;
     let units = bench.units(setup.unit_size, room + 1)?;
     bench.start(&setup)?;
     heat(bench, &setup, &units)?;

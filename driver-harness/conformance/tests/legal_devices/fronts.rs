@@ -251,21 +251,22 @@ impl OneChoice {
             ],
         }
     }
+
+    /// The hardwired bits among those that are accessed, and what they read as.
+    fn hardwired(&self, place: BarOffset, width: Width) -> (u64, u64) {
+        let found = self.layout.register(place).and_then(|(_, at)| {
+            let mut fields = self.fields.iter();
+            let field = fields.find(|(register, ..)| at & !7 == *register);
+            field.map(|(_, bits, value)| (part(*bits, at, width), part(*value, at, width)))
+        });
+        found.unwrap_or_default()
+    }
 }
 
 impl Front for OneChoice {
     fn read(&self, device: &InProcessDevice, place: BarOffset, width: Width) -> Outcome<u64> {
-        let read = device.read(place, width)?;
-        let Some((_, at)) = self.layout.register(place) else {
-            return Ok(read);
-        };
-        let field = self
-            .fields
-            .iter()
-            .find(|(register, ..)| at & !7 == *register);
-        Ok(field.map_or(read, |(_, bits, value)| {
-            read & !part(*bits, at, width) | part(*value, at, width)
-        }))
+        let (bits, value) = self.hardwired(place, width);
+        Ok(device.read(place, width)? & !bits | value)
     }
 
     fn write(
@@ -275,17 +276,8 @@ impl Front for OneChoice {
         width: Width,
         value: u64,
     ) -> Outcome<()> {
-        let register = self.layout.register(place);
-        let field = register.and_then(|(_, at)| {
-            let mut fields = self.fields.iter();
-            fields
-                .find(|(register, ..)| at & !7 == *register)
-                .map(|field| (at, field))
-        });
-        let value = field.map_or(value, |(at, (_, bits, fixed))| {
-            value & !part(*bits, at, width) | part(*fixed, at, width)
-        });
-        device.write(place, width, value)
+        let (bits, fixed) = self.hardwired(place, width);
+        device.write(place, width, value & !bits | fixed)
     }
 
     fn was_reset(&self, device: &InProcessDevice) {

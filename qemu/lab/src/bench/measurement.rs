@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Subject;
+use crate::columns::Columns;
 use crate::runs::Better;
 use crate::spread::Spread;
 
@@ -135,28 +136,9 @@ pub(super) const HEADS: [&str; 7] = ["cost", "value", "floor", "ratio", "", "tar
 /// A line for each, in columns.
 pub(super) fn write_table(f: &mut fmt::Formatter<'_>, measurements: &[Measurement]) -> fmt::Result {
     let rows: Vec<_> = measurements.iter().map(Measurement::cells).collect();
-    let all = || {
-        rows.iter()
-            .chain([&HEADS.map(str::to_owned)])
-            .cloned()
-            .collect::<Vec<_>>()
-    };
-    let mut widths = [0; HEADS.len()];
-    for row in all() {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
+    let columns = Columns::of(HEADS, &rows, &[0, 4, 6]);
     for row in [HEADS.map(str::to_owned)].iter().chain(&rows) {
-        let mut line = String::new();
-        for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-            // Names to the left, figures to the right.
-            line += &match column {
-                0 | 4 | 6 => format!("{cell:width$}  "),
-                _ => format!("{cell:>width$}  "),
-            };
-        }
-        writeln!(f, "{}", line.trim_end())?;
+        writeln!(f, "{}", columns.line(row))?;
     }
     Ok(())
 }

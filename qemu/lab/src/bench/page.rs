@@ -26,7 +26,9 @@ impl Outcome for Measured {
                 Some(ratio) => (ratio.median, one.better()),
                 None => (one.value, Better::Less),
             };
-            Figure::of(one.name.clone(), Some(value), better)
+            let of = one.of.as_ref();
+            let name = of.map_or_else(|| one.name.clone(), |of| format!("{}, {of}", one.name));
+            Figure::of(name, Some(value), better)
         });
         figures.flatten().collect()
     }

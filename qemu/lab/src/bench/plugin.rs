@@ -58,6 +58,7 @@ const OBSERVERS: [(&str, Observer); 7] = [
     ("armed, no cache", Observer::Armed(Some("cache=none"))),
 ];
 const EMPTY: usize = 1;
+const DISARMED: usize = 2;
 const ARMED: usize = 3;
 
 /// Of one guest: seconds of its boot, and of each job, the hits last.
@@ -196,7 +197,7 @@ fn measurements(rounds: &[Vec<Seconds>]) -> Vec<Measurement> {
             found.push(against(name, observer, 0, &seconds, None));
         }
     }
-    for observer in [EMPTY, 2] {
+    for observer in [EMPTY, DISARMED] {
         found.push(against("boot", observer, 0, &|seconds| seconds.boot, None));
     }
     found
@@ -206,3 +207,42 @@ fn measurements(rounds: &[Vec<Seconds>]) -> Vec<Measurement> {
 const DISARMED_MOST: f64 = 1.05;
 const ARMED_MOST: f64 = 1.45;
 const ARMED_TO_EMPTY_MOST: f64 = 1.2;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::bench::Measured;
+    use crate::runs::Outcome;
+
+    #[test]
+    fn each_figure_has_a_name_of_its_own_and_each_observer_its_seconds() {
+        let round = (1..=OBSERVERS.len()).map(|observer| Seconds {
+            boot: 10.0 * observer as f64,
+            jobs: vec![observer as f64; PROGRAM.len() + 1],
+            sums: Vec::new(),
+        });
+        let measured = Measured {
+            v: 1,
+            kernel: String::new(),
+            rounds: 1,
+            load: [0.0; 2],
+            measurements: measurements(&[round.collect()]),
+        };
+        let names = measured.figures().into_iter().map(|figure| figure.name);
+        let names: Vec<_> = names.collect();
+        let different: BTreeSet<_> = names.iter().collect();
+        assert_eq!(different.len(), names.len(), "{names:?}");
+        let armed = measured
+            .measurements
+            .iter()
+            .filter(|one| one.name == "program: armed");
+        let ratios: Vec<_> = armed.map(|one| one.ratio.unwrap().median).collect();
+        assert_eq!(
+            ratios,
+            [4.0, 2.0],
+            "to no plugin, and to the empty callback"
+        );
+    }
+}

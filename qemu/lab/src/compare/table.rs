@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What came of all trials, for people.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use chmu_machine::words::grouped;
 
 use super::result::{Comparison, Row};
+use crate::columns::Columns;
 use crate::spread::Spread;
 
 /// Where nothing can be said.
@@ -33,17 +34,12 @@ impl fmt::Display for Comparison {
                 .filter(|row| row.workload == pattern.name)
                 .collect();
             let cells: Vec<_> = rows.iter().map(|row| cells(row)).collect();
-            let widths: Vec<_> = (0..HEADS.len())
-                .map(|column| {
-                    let cells = cells.iter().map(|row| row[column].chars().count());
-                    cells.chain([HEADS[column].len()]).max().unwrap_or(0)
-                })
-                .collect();
-            line(f, &HEADS.map(str::to_owned), &widths)?;
+            let columns = Columns::of(HEADS, &cells, &[0]);
+            writeln!(f, "  {}", columns.line(&HEADS.map(str::to_owned)))?;
             for (row, cells) in rows.iter().zip(&cells) {
-                line(f, cells, &widths)?;
+                writeln!(f, "  {}", columns.line(cells))?;
                 if let Some(reason) = &row.reason {
-                    writeln!(f, "  {:width$}  {reason}", "", width = widths[0])?;
+                    writeln!(f, "  {:width$}  {reason}", "", width = columns.width(0))?;
                 }
             }
             writeln!(f)?;
@@ -65,18 +61,6 @@ impl fmt::Display for Comparison {
             times.other_ns, times.cxl_ns
         )
     }
-}
-
-fn line(f: &mut fmt::Formatter<'_>, cells: &[String; 9], widths: &[usize]) -> fmt::Result {
-    let mut text = String::from(" ");
-    for (column, (cell, width)) in cells.iter().zip(widths).enumerate() {
-        // Names to the left, figures to the right.
-        let _ = match column {
-            0 => write!(text, " {cell:width$}"),
-            _ => write!(text, "  {cell:>width$}"),
-        };
-    }
-    writeln!(f, "{}", text.trim_end())
 }
 
 pub(super) fn cells(row: &Row) -> [String; 9] {
