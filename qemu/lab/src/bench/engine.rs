@@ -77,10 +77,10 @@ fn of_rounds(reports: &[Vec<Printed>]) -> Result<Vec<Measurement>> {
         };
         let ratios = Spread::of(rounds.iter().map(|one| one.ratio));
         // Without a floor its ratio says nothing that its value does not.
-        let (ratio, of, target) = match printed.floor {
+        let (ratio, against, target) = match printed.floor {
             Some(_) => (
                 ratios,
-                Some("of one call".to_owned()),
+                Some("one call".to_owned()),
                 Target::RatioAtLeast(printed.target),
             ),
             None => (None, None, Target::ValueAtMost(printed.target)),
@@ -92,7 +92,7 @@ fn of_rounds(reports: &[Vec<Printed>]) -> Result<Vec<Measurement>> {
             value: middle(|one| Some(one.value)).unwrap_or(f64::NAN),
             floor: middle(|one| one.floor),
             ratio,
-            of,
+            against,
             target: Some(target),
             met: None,
         }

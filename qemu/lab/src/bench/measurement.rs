@@ -36,12 +36,12 @@ pub struct Measurement {
     /// What it is held against, in the same rounds: the middle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
-    /// Of value and floor of a round, as `of` has it.
+    /// Of value and floor of a round, or of floor and value where more is better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ratio: Option<Spread>,
-    /// What the ratio is.
+    /// Whose the floor is.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub of: Option<String>,
+    pub against: Option<String>,
     /// None where a cost is only told.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<Target>,
@@ -67,7 +67,7 @@ impl Measurement {
             value: middle(values).unwrap_or(f64::NAN),
             floor: middle(floors),
             ratio: Spread::of(ratios),
-            of: Some(format!("to {against}")),
+            against: Some(against.to_owned()),
             target,
             met: None,
         }
@@ -109,12 +109,12 @@ impl Measurement {
             self.floor.map_or_else(nothing, number),
             self.ratio
                 .map_or_else(nothing, |ratio| ratio.words(|one| format!("{one:.2}"))),
-            self.of.clone().unwrap_or_else(nothing),
+            self.against.clone().unwrap_or_else(nothing),
             self.target
                 .map_or_else(nothing, |target| target.to_string()),
             match self.met {
-                Some(true) => "met".to_owned(),
-                Some(false) => "missed".to_owned(),
+                Some(true) => "yes".to_owned(),
+                Some(false) => "no".to_owned(),
                 None => nothing(),
             },
         ]
@@ -131,7 +131,9 @@ impl fmt::Display for Target {
     }
 }
 
-pub(super) const HEADS: [&str; 7] = ["cost", "value", "floor", "ratio", "", "target", ""];
+pub(super) const HEADS: [&str; 7] = [
+    "cost", "value", "floor", "ratio", "against", "target", "kept",
+];
 
 /// A line for each, in columns.
 pub(super) fn write_table(f: &mut fmt::Formatter<'_>, measurements: &[Measurement]) -> fmt::Result {

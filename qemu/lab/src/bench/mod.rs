@@ -10,6 +10,7 @@ mod programs;
 use std::fmt;
 
 use anyhow::Result;
+use chmu_machine::words;
 use serde::Serialize;
 
 pub use measurement::{Measurement, Target};
@@ -95,9 +96,10 @@ impl fmt::Display for Measured {
         let [before, after] = self.load;
         writeln!(
             f,
-            "Linux {} in the guest; the middle of {} rounds, with the least and the most; load {before:.1} before, \
+            "Linux {} in the guest; the middle of {}, with the least and the most; load {before:.1} before, \
              {after:.1} after.",
-            self.kernel, self.rounds
+            self.kernel,
+            words::count(self.rounds.into(), "round", "rounds")
         )
     }
 }

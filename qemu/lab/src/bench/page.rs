@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A bench as a page, and in numbers that another one is held against.
 
+use chmu_machine::words;
+
 use super::measurement::HEADS;
 use super::{Measured, Measurement};
 use crate::report::{Section, Table};
@@ -26,8 +28,10 @@ impl Outcome for Measured {
                 Some(ratio) => (ratio.median, one.better()),
                 None => (one.value, Better::Less),
             };
-            let of = one.of.as_ref();
-            let name = of.map_or_else(|| one.name.clone(), |of| format!("{}, {of}", one.name));
+            let name = match &one.against {
+                Some(other) => format!("{}, against {other}", one.name),
+                None => one.name.clone(),
+            };
             Figure::of(name, Some(value), better)
         });
         figures.flatten().collect()
@@ -46,9 +50,10 @@ impl Outcome for Measured {
         vec![Section {
             title: "Costs".to_owned(),
             text: format!(
-                "The middle of {} rounds, with the least and the most; Linux {} in the guest; load {before:.1} \
-                 before, {after:.1} after.",
-                self.rounds, self.kernel
+                "The middle of {}, with the least and the most; Linux {} in the guest; load {before:.1} before, \
+                 {after:.1} after.",
+                words::count(self.rounds.into(), "round", "rounds"),
+                self.kernel
             ),
             table: Some(all),
             ..Section::default()
