@@ -13,6 +13,7 @@ use chmu_machine::stop::StopFlag;
 use chmu_machine::targets::DemotionTargets;
 use chmu_machine::topology::Topology;
 
+use super::witness::Witness;
 use super::{Telemetry, TelemetryError, Watch, Watched};
 use crate::damon::Places;
 use crate::damon::monitor::{self, Attributes, Monitor, Shown};
@@ -22,7 +23,7 @@ use crate::damon::workers::Worker;
 /// while somebody waits for the end of one, so that it must be short.
 const SAMPLE: Duration = Duration::from_millis(200);
 const LOOKS: u32 = 1;
-/// Frames that are watched at a time: half of the regions that DAMON keeps apart.
+/// Frames that are watched at a time, with one that nobody uses: half of the regions that DAMON keeps apart.
 const FRAMES_MAX: usize = 500;
 /// Processors look up anew where a page is so often: twice between two looks at a frame.
 const VISIT: Duration = Duration::from_millis(100);
@@ -34,6 +35,7 @@ const AGAIN: Duration = Duration::from_millis(400);
 pub struct DamonTelemetry {
     places: Places,
     visitor: Visitor,
+    witness: Option<Witness>,
 }
 
 impl DamonTelemetry {
@@ -49,7 +51,11 @@ impl DamonTelemetry {
         }
         drop(Worker::claim(&places)?);
         let visitor = Visitor::new().map_err(TelemetryError::Translations)?;
-        Ok(DamonTelemetry { places, visitor })
+        Ok(DamonTelemetry {
+            places,
+            visitor,
+            witness: Witness::new(),
+        })
     }
 
     /// Has processors look translations up anew for so long.
@@ -78,7 +84,12 @@ impl Telemetry for DamonTelemetry {
 
     fn watch(&mut self, watch: &Watch, stop: &StopFlag) -> Result<Watched, TelemetryError> {
         let intervals = intervals_of(watch.idle_ns);
-        let regions = watch.frames.iter().map(|frame| frame.0..frame.0 + 1);
+        let witness = self.witness.as_ref();
+        let witness = witness.and_then(|witness| witness.frame_apart_from(&watch.frames));
+        let mut frames = watch.frames.clone();
+        frames.extend(witness);
+        frames.sort_unstable();
+        let regions = frames.iter().map(|frame| frame.0..frame.0 + 1);
         let attributes = Attributes {
             sample: SAMPLE,
             looks: LOOKS,
@@ -89,8 +100,9 @@ impl Telemetry for DamonTelemetry {
         self.visit(interval() * intervals, stop)?;
         let mut idle = BTreeSet::new();
         let mut until_ns = clock::monotonic_ns();
-        // Nothing is shown before it was idle for long enough. DAMON is late on a busy machine, and each reading
-        // waits for the end of an interval: after so many, as many have passed by its own clock.
+        // Nothing is shown before it was idle for long enough, the page that nobody uses neither. DAMON is late on a
+        // busy machine. Where there is no such page, or somebody else has its frame now: each reading waits for the
+        // end of an interval, and after so many, as many have passed by DAMON's own clock.
         for _ in 0..intervals {
             self.visit(AGAIN, stop)?;
             // What is read is as of the end of an interval that ends later.

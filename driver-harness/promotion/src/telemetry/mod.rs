@@ -16,6 +16,7 @@ use crate::damon::DamonError;
 use crate::severity::Severity;
 
 mod damon;
+mod witness;
 
 pub use damon::DamonTelemetry;
 
