@@ -23,6 +23,10 @@ pub(super) const PROGRAM_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest promotion; most end as soon as what is waited for has happened.
 const PROMOTION_TIME: Duration = Duration::from_secs(300);
 
+/// A workload rests so long after each time through its hot pages: one that never does takes the processors of
+/// a guest that has two, and what it should show takes three times as long.
+const PAUSE: &str = "--pause 20ms";
+
 /// A promotion notices within this time that its source is lost, well before its own end.
 const NOTICE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -137,8 +141,13 @@ impl<'a> Bench<'a> {
         self.workloads += 1;
         let state = format!("/run/workload-{}.json", self.workloads);
         self.shell(&format!("rm -f {state}"))?;
-        let words =
-            format!("{starter} chmu workload {options} --state {state} --wait --hold -o json");
+        let pause = match options.contains("--pause") {
+            true => "",
+            false => PAUSE,
+        };
+        let words = format!(
+            "{starter} chmu workload {options} {pause} --state {state} --wait --hold -o json"
+        );
         let process_id = self.spawn(&words)?;
         self.wait_until(process_id, &format!("[ -e {state} ]"))?;
         let published = self.state(&state)?;
@@ -264,6 +273,7 @@ impl<'a> Bench<'a> {
 
     /// Ends a workload, whose content must be whole; returns what it says.
     pub(super) fn end(&mut self, what: &str, workload: Workload) -> Result<WorkloadReport> {
+        self.progress.step("Checking what the pages hold");
         self.machine.signal(workload.process_id, libc::SIGTERM)?;
         let output = self.machine.wait(workload.process_id, PROGRAM_TIMEOUT)?;
         let report: WorkloadReport = parse("chmu workload", &output)?;

@@ -76,6 +76,7 @@ impl Bench<'_> {
     /// Returns the proof.
     pub(super) fn expect_proven(&mut self, demand: &Demand<'_>) -> Result<Verdict> {
         let what = demand.what;
+        self.progress.step("Proving that the right pages moved");
         let options = format!(
             "--ledger {} --exclusive {}",
             demand.promoted.ledger, demand.options

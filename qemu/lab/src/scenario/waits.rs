@@ -75,6 +75,9 @@ impl Bench<'_> {
         text: &str,
         lines: u64,
     ) -> Result<()> {
+        self.progress.step(format!(
+            "Waiting until the ledger has {lines} lines with {text}"
+        ));
         let counted = format!("grep -cF '{text}' {}", promotion.ledger);
         loop {
             // Before the first line there may be no file.
@@ -95,6 +98,8 @@ impl Bench<'_> {
         promotion: &Promotion,
         workload: &Workload,
     ) -> Result<()> {
+        self.progress
+            .step("Waiting until the hot pages are promoted");
         let (mut most, mut since) = (0.0, Instant::now());
         loop {
             let proof = self.prove(&[workload], "--without-content")?;

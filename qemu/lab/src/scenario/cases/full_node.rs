@@ -13,6 +13,22 @@ pub(super) const NODE: u64 = 1;
 const RECLAIM: &str = "awk '/^(pgscan_kswapd|pgscan_direct|allocstall_|oom_kill|pgdemote_)/ { sum += $2 } \
     END { print sum + 0 }' /proc/vmstat";
 
+/// One part in so many of a zone is the most that processors keep back of it: then they keep back the least they can,
+/// some hundred pages, and what is free is what is counted as free.
+const KEEP_BACK: &str = "/proc/sys/vm/percpu_pagelist_high_fraction";
+const KEEP_BACK_LEAST: u64 = 1_000_000;
+
+/// Does something while processors keep back the least they can.
+pub(super) fn counted_exactly(
+    bench: &mut Bench<'_>,
+    run: impl FnOnce(&mut Bench<'_>) -> Result<()>,
+) -> Result<()> {
+    bench.shell(&format!("echo {KEEP_BACK_LEAST} >{KEEP_BACK}"))?;
+    let ran = run(bench);
+    bench.shell(&format!("echo 0 >{KEEP_BACK}"))?;
+    ran
+}
+
 /// How many pages of the node are free above its high watermark and what is reserved for other zones.
 pub(super) fn room(bench: &mut Bench<'_>) -> Result<u64> {
     let script = format!(

@@ -31,10 +31,6 @@ const FILL_STEPS: u32 = 50;
 const LOOKS_MAX: u32 = 20;
 /// A hot page has a fifth of its accesses on a quiet machine at least, a cold one a hundredth of that.
 const SETTINGS: &str = "--threshold 16 --epoch 500ms --no-tune";
-/// One part in so many of a zone is the most that processors keep back of it: then they keep back the least they can,
-/// some hundred pages, and what is free is what is counted as free.
-const KEEP_BACK: &str = "/proc/sys/vm/percpu_pagelist_high_fraction";
-const KEEP_BACK_LEAST: u64 = 1_000_000;
 /// Pages that a file gave up may be in processors' lists for reclaim, a hundred in each, and are not free before.
 const LET_GO: &str = "echo 1 >/proc/sys/vm/drop_caches";
 /// A file system in the target's memory.
@@ -42,12 +38,10 @@ const FOLDER: &str = "/run/full";
 
 fn run(bench: &mut Bench<'_>) -> Result<()> {
     bench.shell(&format!(
-        "mkdir {FOLDER} && mount -t tmpfs -o mpol=bind:{NODE} none {FOLDER} && echo {KEEP_BACK_LEAST} >{KEEP_BACK}"
+        "mkdir {FOLDER} && mount -t tmpfs -o mpol=bind:{NODE} none {FOLDER}"
     ))?;
-    let ran = with_folder(bench);
-    bench.shell(&format!(
-        "umount {FOLDER} && rmdir {FOLDER} && echo 0 >{KEEP_BACK}"
-    ))?;
+    let ran = full_node::counted_exactly(bench, with_folder);
+    bench.shell(&format!("umount {FOLDER} && rmdir {FOLDER}"))?;
     ran
 }
 
