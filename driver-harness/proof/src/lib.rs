@@ -4,6 +4,7 @@
 //! The floor on top of `chmu-promotion` and `chmu-machine`. It knows no device: what was reported is
 //! of no concern to where a page should be. Of promotion it reads the ledger and nothing else.
 
+pub mod algorithms;
 pub mod evidence;
 mod judge;
 pub mod ledger;

@@ -19,6 +19,7 @@ mod one_message;
 mod reboot;
 mod refusals;
 mod rights;
+mod run_settings;
 mod scenarios;
 mod script;
 mod shell;

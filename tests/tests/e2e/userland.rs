@@ -131,6 +131,21 @@ fn each_tier_serves_what_lies_in_it() -> Result<()> {
     Ok(())
 }
 
+/// A workload without packages, in memory of the slow node.
+#[test]
+fn a_graph_is_searched_in_cxl_memory() -> Result<()> {
+    let output = run(&["--workload=graph", "--on=cxl"])?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(
+        printed.starts_with("65536 vertices, 1048576 edges, ")
+            && printed.ends_with("\nAll of it is right\n"),
+        "{printed}"
+    );
+    Ok(())
+}
+
 #[test]
 fn what_cannot_be_run_is_refused_before_anything_boots() -> Result<()> {
     let folder = tempfile::tempdir()?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `chmu workload` and what may run beside it.
 
+mod algorithms;
 mod crowd;
 mod once;
 mod share;
@@ -49,6 +50,12 @@ enum Other {
     Once(once::Options),
     /// Maps the file of a running workload as well, until SIGTERM.
     Share(share::Options),
+    /// Searches a Kronecker graph as Graph 500 does, ranks its vertices by their neighbours, and checks both.
+    Graph(algorithms::GraphOptions),
+    /// Updates a table at random, as GUPS does, most often in a window that moves; undoes it all and looks.
+    Gups(algorithms::UpdateOptions),
+    /// Follows pointers from line to line, through all of them, so that each has to wait for the one before.
+    Chase(algorithms::ChaseOptions),
 }
 
 #[derive(Debug, Clone, clap::Args)]
@@ -141,6 +148,9 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
         Some(Other::Script { pages, touches }) => print(pages, &run_script(pages, touches)?),
         Some(Other::Once(options)) => once::run(options),
         Some(Other::Share(options)) => share::run(options),
+        Some(Other::Graph(options)) => algorithms::graph(options),
+        Some(Other::Gups(options)) => algorithms::gups(options),
+        Some(Other::Chase(options)) => algorithms::chase(options),
     }
 }
 

@@ -14,14 +14,20 @@ use serde::Serialize;
 use crate::script_header;
 
 /// By name.
-const ALL: [(&str, &str); 6] = [
+const ALL: [(&str, &str); 9] = [
+    ("chase", include_str!("chase.sh")),
     ("fio", include_str!("fio.sh")),
+    ("graph", include_str!("graph.sh")),
+    ("gups", include_str!("gups.sh")),
     ("liblinear", include_str!("liblinear.sh")),
     ("memcached", include_str!("memcached.sh")),
     ("redis", include_str!("redis.sh")),
     ("sqlite", include_str!("sqlite.sh")),
     ("stress-ng", include_str!("stress-ng.sh")),
 ];
+
+/// In place of packages, where a script takes none.
+const NO_PACKAGES: &str = "none";
 
 /// What is run in a guest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -58,7 +64,7 @@ pub enum WorkloadError {
     /// A script that does not say what it is.
     #[error(
         "{name} does not say what it is: its first lines must be `# summary: TEXT` and, in any order, `# packages: \
-         NAME...`, `# footprint: TEXT`, `# verified: TEXT`; there is no {missing}"
+         NAME...` or `none`, `# footprint: TEXT`, `# verified: TEXT`; there is no {missing}"
     )]
     Header {
         /// The script.
@@ -92,10 +98,13 @@ impl Workload {
             })
         };
         let packages = text("packages")?;
+        let packages = packages
+            .split_whitespace()
+            .filter(|name| *name != NO_PACKAGES);
         Ok(Workload {
             name: name.to_owned(),
             summary: text("summary")?,
-            packages: packages.split_whitespace().map(str::to_owned).collect(),
+            packages: packages.map(str::to_owned).collect(),
             footprint: text("footprint")?,
             verified: text("verified")?,
             script: script.to_owned(),
@@ -131,7 +140,7 @@ impl fmt::Display for Listing {
             }
             writeln!(f, "{:width$}{}", one.name, one.summary)?;
             for (what, text) in [
-                ("packages", one.packages.join(" ")),
+                ("packages", words(&one.packages)),
                 ("footprint", one.footprint.clone()),
                 ("verified", one.verified.clone()),
             ] {
@@ -139,6 +148,13 @@ impl fmt::Display for Listing {
             }
         }
         Ok(())
+    }
+}
+
+fn words(packages: &[String]) -> String {
+    match packages {
+        [] => NO_PACKAGES.to_owned(),
+        packages => packages.join(" "),
     }
 }
 
@@ -163,6 +179,12 @@ mod tests {
         );
         assert!(
             listing.contains("\n           packages   redis-server perl-base\n"),
+            "{listing}"
+        );
+        let graph: Workload = "graph".parse().unwrap();
+        assert!(graph.packages.is_empty());
+        assert!(
+            listing.contains("\n           packages   none\n"),
             "{listing}"
         );
     }
