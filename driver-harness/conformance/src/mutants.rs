@@ -9,7 +9,7 @@ use chmu_cxl::Profile;
 use chmu_driver::device;
 use chmu_model::Quirk;
 
-use super::attribution::elsewhere::is_right_at;
+use super::attribution::elsewhere::{is_right_at, is_right_leniently};
 use super::cases;
 use super::paths::in_process::{InProcessSubject, Model};
 use super::report::causes;
@@ -62,28 +62,48 @@ const fn setting(profile: Profile, ways: u8, instance: (usize, u8)) -> Setting {
     }
 }
 
+/// What fails at a setting, and what is blamed for it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Failures {
+    /// The cases that fail in a strict run.
+    pub cases: Vec<&'static str>,
+    /// The requirements of the case that is the cause of what fails there.
+    pub blamed: Vec<String>,
+    /// The same of a run that is not strict; none where such a run accepts the device.
+    pub blamed_leniently: Vec<String>,
+}
+
+impl Failures {
+    /// Only our own decision is broken: a run that is not strict accepts it.
+    pub fn are_only_strict(&self) -> bool {
+        self.blamed_leniently.is_empty()
+    }
+
+    /// Whether the first cause that each report names is what the quirk breaks.
+    pub fn are_right(&self, quirk: Quirk, setting: Setting) -> bool {
+        let setting = setting.name();
+        is_right_at(quirk, &setting, &self.blamed)
+            && (self.are_only_strict()
+                || is_right_leniently(quirk, &setting, &self.blamed_leniently))
+    }
+}
+
 /// What became of a quirk.
 #[derive(Debug, Clone)]
 pub struct Mutant {
     /// The broken rule.
     pub quirk: Quirk,
-    /// The cases that failed because of it, at the first setting where some did; empty when none
-    /// did at any.
-    pub killers: Vec<&'static str>,
-    /// That setting.
+    /// The first setting where a case failed because of it.
     pub setting: Option<Setting>,
-    /// The requirements of the case that is the cause of what failed there.
-    pub blamed: Vec<String>,
-    /// Only our own decision is broken: a run that is not strict accepts it.
-    pub only_strict: bool,
+    /// What failed there; nothing when no case did at any.
+    pub failures: Failures,
 }
 
 impl Mutant {
     /// Whether the first cause that a report names is something else than what the quirk breaks.
     pub fn is_misattributed(&self) -> bool {
-        let setting = self.setting.map(|setting| setting.name());
-        let setting = setting.unwrap_or_default();
-        !self.killers.is_empty() && !is_right_at(self.quirk, &setting, &self.blamed)
+        self.setting
+            .is_some_and(|setting| !self.failures.are_right(self.quirk, setting))
     }
 }
 
@@ -111,14 +131,13 @@ pub fn run_all(quirks: &[Quirk], progress: impl Fn(&Mutant) + Sync) -> Vec<Mutan
     found
 }
 
-/// The short cases that fail because of a quirk at one setting, by which nearly all is blamed, and the requirements of
-/// the one that is the cause.
-pub fn hunt_at(quirk: Quirk, setting: Setting) -> (Vec<&'static str>, Vec<String>) {
+/// What of the short cases fails because of a quirk at one setting.
+pub fn hunt_at(quirk: Quirk, setting: Setting) -> Failures {
     let short: Vec<_> = cases::all()
         .into_iter()
         .filter(|case| !is_long(case))
         .collect();
-    failures(quirk, setting, &short, true)
+    failures(quirk, setting, &short)
 }
 
 /// Looks for a case that fails.
@@ -126,57 +145,64 @@ fn hunt(quirk: Quirk) -> Mutant {
     let (long, short): (Vec<_>, Vec<_>) = cases::all().into_iter().partition(is_long);
     for cases in [short, long] {
         for setting in SETTINGS {
-            let (killers, blamed) = failures(quirk, setting, &cases, true);
-            if !killers.is_empty() {
-                let lenient: Vec<_> = cases
-                    .iter()
-                    .filter(|case| killers.contains(&case.name))
-                    .copied()
-                    .collect();
+            let failures = failures(quirk, setting, &cases);
+            if !failures.cases.is_empty() {
                 return Mutant {
                     quirk,
-                    only_strict: failures(quirk, setting, &lenient, false).0.is_empty(),
-                    killers,
                     setting: Some(setting),
-                    blamed,
+                    failures,
                 };
             }
         }
     }
     Mutant {
         quirk,
-        killers: Vec::new(),
         setting: None,
-        blamed: Vec::new(),
-        only_strict: false,
+        failures: Failures::default(),
     }
 }
 
-/// The cases that fail with the quirk and not without it, as the device itself passes all; and the
-/// requirements of the one that is the cause.
-fn failures(
-    quirk: Quirk,
-    setting: Setting,
-    cases: &[Case],
-    strict: bool,
-) -> (Vec<&'static str>, Vec<String>) {
+/// What fails with the quirk and not without it, as the device itself passes all.
+fn failures(quirk: Quirk, setting: Setting, cases: &[Case]) -> Failures {
     let model = Model {
         profile: setting.profile,
         ways: setting.ways,
         quirks: quirk.into(),
     };
-    let results = results(model, setting, cases, strict).unwrap_or_default();
-    let failed: Vec<_> = results
+    let mut found = results(model, setting, cases, true).unwrap_or_default();
+    let failed = failed(&found);
+    let blamed = blamed(&found);
+    // What a strict run passes each run does.
+    let again: Vec<_> = cases
         .iter()
-        .filter(|result| result.verdict.is_failure())
+        .filter(|case| failed.contains(&case.name))
+        .copied()
         .collect();
-    let causes = causes(&results);
+    for result in results(model, setting, &again, false).unwrap_or_default() {
+        let mut strict = found.iter_mut();
+        if let Some(strict) = strict.find(|strict| strict.case == result.case) {
+            *strict = result;
+        }
+    }
+    Failures {
+        cases: failed,
+        blamed,
+        blamed_leniently: self::blamed(&found),
+    }
+}
+
+fn failed(results: &[CaseResult]) -> Vec<&'static str> {
+    let failed = results.iter().filter(|result| result.verdict.is_failure());
+    failed.map(|result| result.case).collect()
+}
+
+/// The requirements of the case that is the cause of what failed.
+fn blamed(results: &[CaseResult]) -> Vec<String> {
+    let mut failed = results.iter().filter(|result| result.verdict.is_failure());
+    let causes = causes(results);
     let cause = causes.first().map(|cause| cause.first);
-    let blamed = cause.or(failed.first().copied());
-    (
-        failed.iter().map(|result| result.case).collect(),
-        blamed.map_or_else(Vec::new, |result| result.requirements.clone()),
-    )
+    let blamed = cause.or_else(|| failed.next());
+    blamed.map_or_else(Vec::new, |result| result.requirements.clone())
 }
 
 /// The results of a run; none when it does not begin.

@@ -94,7 +94,7 @@ fn rest(bench: &mut Bench<'_>) -> Result<(), Stop> {
     bench.reset()?;
     bench.stop()?;
     let status = bench.status()?;
-    bench.set_register(offset::STATUS, status.into())?;
+    bench.clear_status(status)?;
     let tail = bench.tail()?;
     bench.set_head(tail)
 }

@@ -51,7 +51,7 @@ fn area(requirement: &Requirement) -> &str {
 fn noticed(mutants: &[Mutant]) -> BTreeMap<&'static str, BTreeSet<Quirk>> {
     let mut noticed: BTreeMap<_, BTreeSet<_>> = BTreeMap::new();
     for mutant in mutants {
-        for case in &mutant.killers {
+        for case in &mutant.failures.cases {
             noticed.entry(*case).or_default().insert(mutant.quirk);
         }
     }
@@ -104,14 +104,14 @@ mod tests {
         let mutants = run_all(Quirk::ALL, |_| ());
         let survivors: Vec<_> = mutants
             .iter()
-            .filter(|mutant| mutant.killers.is_empty())
+            .filter(|mutant| mutant.failures.cases.is_empty())
             .map(|mutant| mutant.quirk.name())
             .collect();
         assert_eq!(survivors, Vec::<&str>::new());
         let blamed_wrongly: Vec<_> = mutants
             .iter()
             .filter(|mutant| mutant.is_misattributed())
-            .map(|mutant| (mutant.quirk.name(), &mutant.blamed))
+            .map(|mutant| (mutant.quirk.name(), &mutant.failures))
             .collect();
         assert!(blamed_wrongly.is_empty(), "{blamed_wrongly:?}");
         assert!(mutants.len() >= 80, "{} quirks", mutants.len());

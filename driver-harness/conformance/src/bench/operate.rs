@@ -355,6 +355,16 @@ impl Bench<'_> {
         findings.end()
     }
 
+    /// Clears status bits, however the device has it: by writing 1, or 0 where that leaves them set.
+    pub fn clear_status(&self, bits: Status) -> Result<(), Stop> {
+        self.set_register(offset::STATUS, bits.into())?;
+        let (cleared, left) = (u64::from(bits), u64::from(self.status()?));
+        match cleared & left {
+            0 => Ok(()),
+            _ => self.set_register(offset::STATUS, 0),
+        }
+    }
+
     /// Brings every instance into the state that cases begin with: disabled, list empty, status
     /// clear, no interrupt waiting.
     pub fn quiesce(&mut self) -> Result<(), Stop> {
@@ -365,7 +375,7 @@ impl Bench<'_> {
             self.reset()?;
             self.stop()?;
             let status = self.status()?;
-            self.set_register(offset::STATUS, status.into())?;
+            self.clear_status(status)?;
             let tail = self.tail()?;
             self.set_head(tail)?;
             let (head, tail) = (self.head()?, self.tail()?);

@@ -2,7 +2,7 @@
 //! Interrupts of overflow and fill level.
 
 use chmu_spec::address::UnitIndex;
-use chmu_spec::chmu::{Status, offset};
+use chmu_spec::chmu::Status;
 
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
@@ -303,7 +303,7 @@ fn comes_again(bench: &mut Bench<'_>, kind: Kind) -> Outcome {
             expect_interrupt(bench, &cause, &when)?;
         }
         bench.drain()?;
-        bench.set_register(offset::STATUS, kind.status().into())?;
+        bench.clear_status(kind.status())?;
         // Others may raise it again.
         if bench.is_exact() {
             let when = format!("after {} was drained and cleared", kind.name());
@@ -328,7 +328,7 @@ fn silent_when_disabled(bench: &mut Bench<'_>) -> Outcome {
     announce(bench, &cause)?;
     bench.stop()?;
     bench.drain()?;
-    bench.set_register(offset::STATUS, kind.status().into())?;
+    bench.clear_status(kind.status())?;
     bench.drop_interrupts()?;
     heat(bench, &cause)?;
     expect_silence(bench, cause.message, "of a disabled instance")?;

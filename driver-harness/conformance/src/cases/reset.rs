@@ -165,6 +165,10 @@ fn decoders_stay(bench: &mut Bench<'_>) -> Outcome {
 fn works_again(bench: &mut Bench<'_>) -> Outcome {
     list_one(bench)?;
     reset_function(bench)?;
+    // Whether the reset disables it is another question.
+    if bench.status()?.enabled() {
+        bench.stop()?;
+    }
     list_one(bench)?;
     expect_equal(
         "whether a unit is listed after a reset",

@@ -8,8 +8,8 @@ use std::thread;
 use chmu_cxl::Profile;
 use chmu_model::Quirk;
 
-use super::{SETTINGS, Setting, hunt_at};
-use crate::attribution::elsewhere::{ALSO_RIGHT, is_right_at};
+use super::{Failures, SETTINGS, Setting, hunt_at};
+use crate::attribution::elsewhere::{ALSO_RIGHT, LENIENT};
 
 /// Of the settings the slow one.
 const SLOW: Profile = Profile::HugeList;
@@ -23,14 +23,14 @@ pub struct Blamed {
     pub quirk: Quirk,
     /// Where it shows.
     pub setting: Setting,
-    /// The requirements of the case that is the cause of what fails.
-    pub requirements: Vec<String>,
+    /// What fails, and what is blamed for it.
+    pub failures: Failures,
 }
 
 impl Blamed {
     /// Whether these are what the quirk breaks, or what is all that can be seen of it at this setting.
     pub fn is_right(&self) -> bool {
-        is_right_at(self.quirk, &self.setting.name(), &self.requirements)
+        self.failures.are_right(self.quirk, self.setting)
     }
 }
 
@@ -38,7 +38,7 @@ impl Blamed {
 /// that setting has a rule of its own.
 pub fn pairs(quirks: &[Quirk]) -> Vec<(Quirk, Setting)> {
     let has_own_rule = |quirk: Quirk, setting: &Setting| {
-        let mut rows = ALSO_RIGHT.iter();
+        let mut rows = ALSO_RIGHT.iter().chain(LENIENT);
         rows.any(|row| row.is_about(quirk, &setting.name()))
     };
     let is_tried = |number: usize, quirk: Quirk, setting: &Setting| {
@@ -68,13 +68,13 @@ pub fn blame(pairs: &[(Quirk, Setting)], progress: impl Fn() + Sync) -> Vec<Blam
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some((quirk, setting)) = pairs.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (killers, requirements) = hunt_at(*quirk, *setting);
-                    if !killers.is_empty() {
+                    let failures = hunt_at(*quirk, *setting);
+                    if !failures.cases.is_empty() {
                         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                         found.push(Blamed {
                             quirk: *quirk,
                             setting: *setting,
-                            requirements,
+                            failures,
                         });
                     }
                     progress();

@@ -356,7 +356,7 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     progress.step("Breaking rules");
     let mutants = run_all(quirks, |mutant| {
         let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-        log::debug!("{}: {:?}", mutant.quirk.name(), mutant.killers);
+        log::debug!("{}: {:?}", mutant.quirk.name(), mutant.failures.cases);
         progress.percent((done * 100 / quirks.len()) as u64);
     });
     progress.step("Looking at what is blamed");
@@ -425,9 +425,9 @@ impl Row {
             quirk: mutant.quirk.name(),
             layer: mutant.quirk.layer().name(),
             explanation: mutant.quirk.explanation(),
-            killers: mutant.killers.clone(),
+            killers: mutant.failures.cases.clone(),
             device: mutant.setting.map(device),
-            only_strict: mutant.only_strict,
+            only_strict: mutant.failures.are_only_strict(),
         }
     }
 
