@@ -51,11 +51,11 @@ fn run(bench: &mut Bench<'_>) -> Result<()> {
 fn with_full_target(bench: &mut Bench<'_>) -> Result<()> {
     let resident = fill(bench)?;
     let before = full_node::room(bench)?;
-    let kept_back = full_node::kept_back(bench)?;
-    bench.figure("room before", before);
+    bench.figure("room before", before.free);
     ensure!(
-        before <= HOT / 2,
-        "The target has room for {before} pages, which is not what was to be tried"
+        before.free <= HOT / 2,
+        "The target has room for {} pages, which is not what was to be tried",
+        before.free
     );
     bench.go(&resident)?;
     let workload = bench.workload(&format!(
@@ -78,9 +78,12 @@ fn with_full_target(bench: &mut Bench<'_>) -> Result<()> {
     });
     // Of frames that become free processors keep some back, which nobody counts until they are given back: more have
     // to, before and now, and a second batch may go before the first is seen.
-    let kept_back_since = full_node::kept_back(bench)?;
-    bench.figure("kept back by processors", (kept_back, kept_back_since));
-    let room = (before + kept_back, OTHERS + kept_back + kept_back_since);
+    let kept_back_since = full_node::room(bench)?.kept_back;
+    bench.figure(
+        "kept back by processors",
+        (before.kept_back, kept_back_since),
+    );
+    let room = (before.pages(), OTHERS + before.kept_back + kept_back_since);
     expect_wanted(bench, &promoted, &status, room)?;
     expect_used(bench, &promoted)?;
     // Of both: none that was hot made room, whosever it was, and each went where the ledger says.
@@ -96,14 +99,13 @@ fn with_full_target(bench: &mut Bench<'_>) -> Result<()> {
 
 /// Takes all of the target but a little. What does not fit in huge pages is a program's.
 fn fill(bench: &mut Bench<'_>) -> Result<Workload> {
-    let room = full_node::room(bench)?;
+    let room = full_node::room(bench)?.free;
     let huge = room.saturating_sub(RESIDENT + ROOM) / HUGE_PAGE_PAGES;
     bench.shell(&format!("echo {huge} >{KEPT}"))?;
     let huge = printed(bench, &format!("cat {KEPT}"))?;
     bench.figure("huge pages", huge);
     // What processors keep back the program gets first, or as much from between the watermarks.
-    let left = full_node::room(bench)? + full_node::kept_back(bench)?;
-    let left = left.saturating_sub(ROOM);
+    let left = full_node::room(bench)?.pages().saturating_sub(ROOM);
     ensure!(
         (RESIDENT / 2..RESIDENT * 4).contains(&left),
         "Beside huge pages the target has room for {left} pages, which is not what was to be tried"

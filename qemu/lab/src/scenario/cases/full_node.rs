@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A fast node without room for promotion: how much it has left, and who else it costs.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use crate::scenario::bench::Bench;
 
@@ -29,26 +29,37 @@ pub(super) fn counted_exactly(
     ran
 }
 
-/// How many pages of the node are free above its high watermark and what is reserved for other zones.
-pub(super) fn room(bench: &mut Bench<'_>) -> Result<u64> {
+/// Free pages of the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    /// Above its high watermark and what is reserved for other zones.
+    pub(super) free: u64,
+    /// Processors keep these back. They are given away before others, and nobody counts them as free.
+    pub(super) kept_back: u64,
+}
+
+impl Room {
+    pub(super) fn pages(self) -> u64 {
+        self.free + self.kept_back
+    }
+}
+
+/// What room the node has. It is looked at once, as pages go from one kind to the other at any time.
+pub(super) fn room(bench: &mut Bench<'_>) -> Result<Room> {
     let script = format!(
         "awk '/^Node/ {{ on = ($2 == \"{NODE},\"); free = high = 0 }} !on {{ next }} \
          $1 == \"pages\" && $2 == \"free\" {{ free = $3 }} $1 == \"high\" {{ high = $2 }} \
+         $1 == \"count:\" {{ kept += $2 }} \
          $1 == \"protection:\" {{ gsub(/[^0-9 ]/, \" \"); most = 0; \
          for (i = 1; i <= NF; i++) if ($i > most) most = $i; \
-         if (free > high + most) sum += free - high - most }} END {{ print sum + 0 }}' /proc/zoneinfo"
+         if (free > high + most) sum += free - high - most }} END {{ print sum + 0, kept + 0 }}' /proc/zoneinfo"
     );
-    number(bench, &script)
-}
-
-/// How many free pages of the node processors keep back. They are given away before others, and nobody
-/// counts them as free.
-pub(super) fn kept_back(bench: &mut Bench<'_>) -> Result<u64> {
-    let script = format!(
-        "awk '/^Node/ {{ on = ($2 == \"{NODE},\") }} on && $1 == \"count:\" {{ sum += $2 }} \
-         END {{ print sum + 0 }}' /proc/zoneinfo"
-    );
-    number(bench, &script)
+    let printed = bench.shell(&script)?;
+    let (free, kept_back) = printed.split_once(' ').context("No room is told")?;
+    Ok(Room {
+        free: free.parse()?,
+        kept_back: kept_back.parse()?,
+    })
 }
 
 /// How often the kernel looked for pages to take back from full nodes.

@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 use chmu_promotion::Rejection;
 use serde::Serialize;
 
-use super::full_node::{self, NODE, number};
+use super::full_node::{self, NODE, Room, number};
 use crate::scenario::bench::{Bench, Promoted, Promotion};
 use crate::scenario::proof::Demand;
 use crate::scenario::refusals::Refusals;
@@ -50,7 +50,6 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
         "--node 2 --pages 4096 --hot-pages {HOT} --cold-percent 0.1"
     ))?;
     let before = fill(bench)?;
-    let kept_back = full_node::kept_back(bench)?;
     let reclaimed = full_node::reclaimed(bench)?;
     let options = format!("--target {NODE} {SETTINGS}");
     let promotion = bench.start_promotion(&options)?;
@@ -58,16 +57,15 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
     bench.wait_for_lines(&promotion, "\"reason\":\"target_full\"", 1)?;
     let full = wait_until_nothing_moves(bench, &promotion)?;
     let left = full_node::room(bench)?;
-    let kept_back_since = full_node::kept_back(bench)?;
-    bench.figure("room before", before);
-    bench.figure("kept back by processors before", kept_back);
-    bench.figure("kept back since", kept_back_since);
-    bench.figure("room left", left);
+    bench.figure("room before", before.free);
+    bench.figure("kept back by processors before", before.kept_back);
+    bench.figure("kept back since", left.kept_back);
+    bench.figure("room left", left.free);
     bench.figure("while the target was full", full);
-    let (had, has) = (before + kept_back, full.moved + left + kept_back_since);
-    bench.expect(had.abs_diff(has) <= OTHERS && left <= OTHERS, || {
-        let moved = full.moved;
-        format!("{moved} pages were promoted to a node with room for {had}, {left} and {kept_back_since} are left")
+    let (had, has) = (before.pages(), full.moved + left.pages());
+    bench.expect(had.abs_diff(has) <= OTHERS && left.free <= OTHERS, || {
+        let (moved, Room { free, kept_back }) = (full.moved, left);
+        format!("{moved} pages were promoted to a node with room for {had}, {free} and {kept_back} are left")
     });
     let reclaimed = full_node::reclaimed(bench)? - reclaimed;
     bench.expect(reclaimed == 0, || {
@@ -86,12 +84,13 @@ fn with_folder(bench: &mut Bench<'_>) -> Result<()> {
 }
 
 /// Leaves about so much room on the target; returns how much.
-fn fill(bench: &mut Bench<'_>) -> Result<u64> {
+fn fill(bench: &mut Bench<'_>) -> Result<Room> {
     let mut pages = 0;
     for _ in 0..FILL_STEPS {
-        let free = full_node::room(bench)?;
+        let room = full_node::room(bench)?;
+        let free = room.free;
         if free.abs_diff(ROOM) <= OTHERS / 2 {
-            return Ok(free);
+            return Ok(room);
         }
         // A processor takes more than it gives to the file, the more of it the faster the file grows, and
         // the kernel ends the program that finds nothing left.
@@ -146,7 +145,7 @@ fn wait_until_nothing_moves(bench: &mut Bench<'_>, promotion: &Promotion) -> Res
         let before = Lines::count(bench, promotion)?;
         bench.wait_for_reports(promotion, 5)?;
         let now = Lines::count(bench, promotion)?;
-        let is_full = full_node::room(bench)? <= OTHERS || looks >= LOOKS_MAX;
+        let is_full = full_node::room(bench)?.free <= OTHERS || looks >= LOOKS_MAX;
         if is_full && now.moved == before.moved && now.are_whole(bench, promotion)? {
             let (batches, lines) = (now.batches - before.batches, now.all - before.all);
             bench.figure("lines of five reports", lines);
