@@ -11,6 +11,9 @@ use chmu_machine::wait;
 
 use super::protocol::{OUTPUT_LIMIT_BYTES, Reply};
 
+/// Who is told to end has so long for it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A started program in its own process group, with its outputs in pipes.
 #[derive(Debug)]
 pub(super) struct CapturedChild {
@@ -62,7 +65,7 @@ impl CapturedChild {
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 timed_out = true;
-                kill_group(self.child.id());
+                signal_group(self.child.id(), libc::SIGKILL);
                 break self.child.wait()?;
             }
             self.wait_for_output(deadline)?;
@@ -77,15 +80,27 @@ impl CapturedChild {
         })
     }
 
-    /// Hands on what the program writes until it ends; what it wrote is not in the reply.
+    /// Hands on what the program writes until it ends; what it wrote is not in the reply. After `timeout` its process
+    /// group is told to end, and [`PATIENCE`] later it is killed.
     pub(super) fn finish_streaming(
         mut self,
+        timeout: Option<Duration>,
         mut hand_on: impl FnMut(String, String) -> io::Result<()>,
     ) -> io::Result<Reply> {
+        let mut deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut timed_out = false;
         loop {
             let status = self.child.try_wait()?;
             if status.is_none() {
-                self.wait_for_output(None)?;
+                self.wait_for_output(deadline)?;
+                if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                    let (signal, then) = match timed_out {
+                        false => (libc::SIGTERM, Some(Instant::now() + PATIENCE)),
+                        true => (libc::SIGKILL, None),
+                    };
+                    signal_group(self.child.id(), signal);
+                    (timed_out, deadline) = (true, then);
+                }
             }
             self.collect()?;
             let is_over = status.is_some();
@@ -101,7 +116,7 @@ impl CapturedChild {
                     exit_code: exit_code(status),
                     stdout: String::new(),
                     stderr: String::new(),
-                    timed_out: false,
+                    timed_out,
                 });
             }
         }
@@ -217,10 +232,10 @@ fn set_nonblocking(fd: i32) -> io::Result<()> {
     }
 }
 
-/// Kills the process group of a child that has not been waited for, so its number is still its own.
-fn kill_group(id: u32) {
+/// Signals the process group of a child that has not been waited for, so its number is still its own.
+fn signal_group(id: u32, signal: i32) {
     if let Ok(group) = i32::try_from(id) {
         // SAFETY: the call takes two integers and touches no memory of ours.
-        unsafe { libc::kill(-group, libc::SIGKILL) };
+        unsafe { libc::kill(-group, signal) };
     }
 }

@@ -32,11 +32,15 @@ pub enum Command {
         /// The program and its children are killed after this time.
         timeout_ms: u64,
     },
-    /// Run a program to its end, however long it takes; answered by [`Reply::Output`] whenever it
-    /// writes something, and by [`Reply::Finished`] without any output.
+    /// Run a program to its end; answered by [`Reply::Output`] whenever it writes something, and by
+    /// [`Reply::Finished`] without any output.
     Stream {
         /// The program and its arguments.
         command: Vec<String>,
+        /// The program and its children are ended after this time, and killed ten seconds later; without it they
+        /// may take as long as they like.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        timeout_ms: Option<u64>,
     },
     /// Start a program; answered by [`Reply::Spawned`].
     Spawn {

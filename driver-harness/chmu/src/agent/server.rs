@@ -75,8 +75,13 @@ fn serve_lines(input: impl Read, mut output: impl Write) -> io::Result<Option<Sh
                 continue;
             }
         };
-        if let Command::Stream { command } = &request.command {
-            stream(&mut output, request.id, command)?;
+        if let Command::Stream {
+            command,
+            timeout_ms,
+        } = &request.command
+        {
+            let timeout = timeout_ms.map(Duration::from_millis);
+            stream(&mut output, request.id, command, timeout)?;
             continue;
         }
         let shutdown = match request.command {
@@ -118,10 +123,15 @@ fn send(output: &mut impl Write, id: Option<u64>, reply: Reply) -> io::Result<()
 }
 
 /// Runs a program and sends on what it writes. Only a port that fails is an error.
-fn stream(output: &mut impl Write, id: u64, command: &[String]) -> io::Result<()> {
+fn stream(
+    output: &mut impl Write,
+    id: u64,
+    command: &[String],
+    timeout: Option<Duration>,
+) -> io::Result<()> {
     let mut port_failure = None;
     let finished = CapturedChild::start(command).and_then(|child| {
-        child.finish_streaming(|stdout, stderr| {
+        child.finish_streaming(timeout, |stdout, stderr| {
             let sent = send(output, Some(id), Reply::Output { stdout, stderr });
             sent.map_err(|error| {
                 let kind = error.kind();
@@ -316,6 +326,15 @@ mod tests {
         let answers = answers(line);
         let (exit_code, _, _, timed_out) = finished(&answers[0]);
         assert_eq!((exit_code, timed_out), (128 + libc::SIGKILL, true));
+    }
+
+    #[test]
+    fn a_streamed_program_that_takes_too_long_is_told_to_end_first() {
+        let line = r#"{"id":1,"stream":{"command":["sh","-c","trap 'echo told; exit 5' TERM; while :; do sleep 0.1; done"],"timeout_ms":300}}"#;
+        let answers = answers(line);
+        let (exit_code, _, _, timed_out) = finished(answers.last().unwrap());
+        assert_eq!((exit_code, timed_out), (5, true));
+        assert!(format!("{answers:?}").contains("told"), "{answers:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! A user's program in a guest: its outputs are the lab's, and so is its exit code.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Result;
 use chmu::program;
@@ -13,10 +14,21 @@ use chmu_lab::output;
 /// is hardly one of the program's.
 const NO_RESULT: u8 = 125;
 
-/// Runs a program to its end.
-pub(super) fn stream(machine: &mut Machine, command: &[&str]) -> Result<i32> {
-    machine.stream(command, |stdout, stderr| {
+/// The exit code of a program whose time was over, as `timeout` has it.
+const TIMED_OUT: i32 = 124;
+
+/// Runs a program to its end, or for so long at most.
+pub(super) fn stream(
+    machine: &mut Machine,
+    command: &[&str],
+    timeout: Option<Duration>,
+) -> Result<i32> {
+    let ended = machine.stream(command, timeout, |stdout, stderr| {
         output::pass_on(stdout, stderr).map_err(Into::into)
+    })?;
+    Ok(match ended.timed_out {
+        false => ended.exit_code,
+        true => TIMED_OUT,
     })
 }
 

@@ -63,18 +63,20 @@ impl Machine {
         Ok(output.stdout)
     }
 
-    /// Runs a program to its end, however long it takes, and hands on what it writes to its two
-    /// outputs. Returns its exit code as in [`Output::exit_code`].
+    /// Runs a program to its end, and hands on what it writes to its two outputs. After `timeout` it is told to end, and
+    /// killed ten seconds later, which [`Output::timed_out`] says; its time is the guest's.
     ///
     /// # Errors
     /// When the program does not start, `hand_on` fails, or the machine does.
     pub fn stream(
         &mut self,
         command: &[&str],
+        timeout: Option<Duration>,
         mut hand_on: impl FnMut(&str, &str) -> Result<()>,
-    ) -> Result<i32> {
+    ) -> Result<Output> {
         let command = Command::Stream {
             command: owned(command),
+            timeout_ms: timeout.map(milliseconds),
         };
         let activity = activity(&command);
         let id = self.send(command, &activity)?;
@@ -82,7 +84,7 @@ impl Machine {
             let response = next(&mut self.run, &mut self.agent, None, &activity)?;
             match self.answer(id, response, &activity)? {
                 Some(Reply::Output { stdout, stderr }) => hand_on(&stdout, &stderr)?,
-                Some(reply) => return output(accepted(reply)?).map(|output| output.exit_code),
+                Some(reply) => return output(accepted(reply)?),
                 None => {}
             }
         }
@@ -265,7 +267,7 @@ fn milliseconds(timeout: Duration) -> u64 {
 /// To be read after "the lab".
 fn activity(command: &Command) -> String {
     match command {
-        Command::Run { command, .. } | Command::Stream { command } => {
+        Command::Run { command, .. } | Command::Stream { command, .. } => {
             format!("ran `{}` in the guest", command.join(" "))
         }
         Command::Spawn { command } => format!("started `{}` in the guest", command.join(" ")),

@@ -71,13 +71,13 @@ impl<'a> Builder<'a> {
         self.progress.step("Installing the packages in a guest");
         let verb = if is_new { "new" } else { "more" };
         let (mut printed, mut said) = (String::new(), String::new());
-        let code = machine.stream(&[SCRIPT_PLACE, verb], |stdout, stderr| {
+        let ended = machine.stream(&[SCRIPT_PLACE, verb], None, |stdout, stderr| {
             printed.push_str(stdout);
             said.push_str(stderr);
             Ok(())
         })?;
         ensure!(
-            code == 0,
+            ended.exit_code == 0,
             "The packages cannot be installed: {}",
             said.trim()
         );

@@ -65,7 +65,7 @@ impl Script {
         let mut machine = Machine::start(topology, options, software, &progress)?;
         // The terminal is the script's from here on.
         drop(progress);
-        let code = guest_program::stream(&mut machine, self.command())?;
+        let code = guest_program::stream(&mut machine, self.command(), None)?;
         guest_program::shut_down(machine)?;
         Ok(guest_program::exit_code(code))
     }

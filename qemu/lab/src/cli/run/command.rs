@@ -2,6 +2,7 @@
 //! How a program runs in the guest: on which memory, with which settings of the kernel.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use chmu_lab::machine::Machine;
@@ -14,9 +15,6 @@ const BALANCING: &str = "/proc/sys/kernel/numa_balancing";
 const CGROUPS: &str = "/sys/fs/cgroup";
 /// The program's group, where it has one.
 const GROUP: &str = "/sys/fs/cgroup/run";
-/// A program that ignores SIGTERM is killed so long after it.
-const KILL_AFTER: &str = "--kill-after=10";
-
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Program")]
 #[group(skip)]
@@ -44,7 +42,8 @@ pub(super) struct Settings {
     /// Variable of the program's environment.
     #[arg(long = "env", value_name = "NAME=VALUE")]
     variables: Vec<Assignment>,
-    /// Ends the program after so many of the guest's seconds, with exit code 124.
+    /// Ends the program and its children after so many of the guest's seconds, with exit code 124; who does not end then
+    /// is killed ten seconds later.
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
 }
@@ -133,19 +132,17 @@ impl Settings {
         Ok(())
     }
 
+    /// The longest time for the program.
+    pub(super) fn timeout(&self) -> Option<Duration> {
+        self.timeout.map(Duration::from_secs)
+    }
+
     /// The words that run the program.
     pub(super) fn words(&self, topology: &Topology, command: &[String]) -> Vec<String> {
         let mut words = Vec::new();
         if !self.group.is_empty() {
             let enter = format!("echo $$ >{GROUP}/cgroup.procs && exec \"$@\"");
             words.extend(["sh".to_owned(), "-c".to_owned(), enter, "sh".to_owned()]);
-        }
-        if let Some(seconds) = self.timeout {
-            words.extend([
-                "timeout".to_owned(),
-                KILL_AFTER.to_owned(),
-                seconds.to_string(),
-            ]);
         }
         if let Some(memory) = self.on {
             words.extend(["numactl".to_owned(), memory.option(topology)]);
@@ -207,25 +204,15 @@ mod tests {
     }
 
     #[test]
-    fn memory_time_and_group_come_before_the_program() {
-        let options = [
-            "--on",
-            "cxl",
-            "--timeout",
-            "60",
-            "--env",
-            "A=b c",
-            "--cgroup",
-            "memory.max=1G",
-        ];
+    fn memory_and_group_come_before_the_program() {
+        let options = ["--on", "cxl", "--env", "A=b c", "--cgroup", "memory.max=1G"];
         let words = words(&options);
         let words: Vec<_> = words.iter().map(String::as_str).collect();
         assert_eq!(words[0], "sh");
-        assert_eq!(words[3..6], ["sh", "timeout", "--kill-after=10"]);
         assert_eq!(
-            words[6..],
+            words[3..],
             [
-                "60",
+                "sh",
                 "numactl",
                 "--preferred-many=1",
                 "env",

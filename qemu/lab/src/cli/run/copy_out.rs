@@ -59,6 +59,10 @@ impl FromStr for CopyOut {
 #[derive(Debug)]
 pub(super) struct Folder(tempfile::TempDir);
 
+/// Busybox' cp knows no choice of what to keep; owners are the host's affair.
+const COPY: &str = "if cp --version >/dev/null 2>&1; then cp -r --preserve=mode,timestamps \"$1\" \"$2\"; \
+    else cp -r \"$1\" \"$2\"; fi";
+
 impl Folder {
     /// None where nothing is copied.
     pub(super) fn for_copies(copies: &[CopyOut]) -> Result<Option<Self>> {
@@ -92,7 +96,7 @@ impl Folder {
     pub(super) fn copy(&self, copies: &[CopyOut], machine: &mut Machine) -> Result<()> {
         for (number, copy) in copies.iter().enumerate() {
             let to = format!("{PLACE}/{number}");
-            let command = ["cp", "-r", "--preserve=mode,timestamps", &copy.path, &to];
+            let command = ["sh", "-c", COPY, "sh", &copy.path, &to];
             machine
                 .run_checked(&command, GUEST_TIMEOUT)
                 .with_context(|| format!("Cannot copy {} out of the guest", copy.path))?;

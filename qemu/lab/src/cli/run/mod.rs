@@ -163,7 +163,7 @@ fn run_in_guest(
     let command = options.command();
     let words = options.settings.words(topology, &command);
     let words: Vec<_> = words.iter().map(String::as_str).collect();
-    let code = guest_program::stream(&mut machine, &words)?;
+    let code = guest_program::stream(&mut machine, &words, options.settings.timeout())?;
     // What becomes of the counts is no reason to lose the rest.
     let counted = watching.map_or(Ok(()), Watching::finish);
     if let Some(promoting) = promoting {
