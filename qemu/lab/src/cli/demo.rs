@@ -75,7 +75,12 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     )?;
     drop(progress);
     options.output.print(&result)?;
-    keep::keep(("demo", "Demo"), (begin, result.qemu.clone()), &result, &[]);
+    keep::keep(
+        ("demo", "Demo"),
+        (begin, result.qemu.clone()),
+        &result,
+        &[("pages.csv", &result.timeline.csv())],
+    );
     if let Some(folder) = &result.kept {
         program::say(format_args!("Logs and sockets are in {}", folder.display()));
     }

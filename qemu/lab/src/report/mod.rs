@@ -2,6 +2,7 @@
 //! A page about a run: one file that needs no network, for light and dark, wide and narrow screens.
 
 mod bars;
+mod heat;
 mod lines;
 mod picture;
 mod scale;
@@ -9,6 +10,7 @@ mod scale;
 use minijinja::{Environment, Value, context};
 
 pub use bars::{Bar, Group, bars};
+pub use heat::{HeatMap, heat};
 pub use lines::{Line, lines};
 pub use picture::{Colour, Picture};
 

@@ -60,6 +60,20 @@ impl Picture {
         ));
     }
 
+    /// A rectangle through which what is behind it shows, the less the more `shade` is, from 0 to 1.
+    pub(super) fn shade(
+        &mut self,
+        (x, y): (f64, f64),
+        (width, height): (f64, f64),
+        colour: Colour,
+        shade: f64,
+    ) {
+        self.add(format_args!(
+            "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" class=\"{colour}\" \
+             fill-opacity=\"{shade:.2}\"/>"
+        ));
+    }
+
     pub(super) fn path(&mut self, points: &[(f64, f64)], class: &str) {
         let mut data = String::new();
         for (place, (x, y)) in points.iter().enumerate() {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use chmu_promotion::ledger::Event;
 use serde::de::DeserializeOwned;
 
 use super::Workload;
@@ -55,6 +56,7 @@ pub(super) fn promote_and_prove(
         promotion,
         proof,
         state,
+        events: events(machine)?,
         report: parse("chmu workload", &report)?,
     })
 }
@@ -119,6 +121,15 @@ fn promote(machine: &mut Machine, workload: u32) -> Result<Promotion> {
     let timeout = Duration::from_secs(PROMOTION_SECONDS) + CHECK_TIMEOUT;
     let output = machine.wait(promoter, timeout)?;
     parse("chmu promote", &output)
+}
+
+/// What the ledger says of reports and moves.
+fn events(machine: &mut Machine) -> Result<Vec<Event>> {
+    let lines = format!("grep -E '\"e\":\"(seen|moved)\"' {LEDGER_FILE} || true");
+    let lines = machine.run_checked(&["sh", "-c", &lines], CHECK_TIMEOUT)?;
+    let events = lines.lines().map(serde_json::from_str);
+    let events = events.collect::<serde_json::Result<_>>();
+    events.context("A line of the ledger is none")
 }
 
 /// The JSON object that a program wrote; its exit code may be that of a negative result.

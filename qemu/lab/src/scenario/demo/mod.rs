@@ -5,6 +5,7 @@ mod evidence;
 mod guest;
 mod page;
 mod result;
+mod timeline;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use crate::topology::Topology;
 
 pub use evidence::{Device, Evidence, GuestEvidence, Promotion};
 pub use result::{DemoResult, Verdict};
+pub use timeline::Timeline;
 
 /// What the workload is like.
 #[derive(Debug, Clone, PartialEq, clap::Args)]

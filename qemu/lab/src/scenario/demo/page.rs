@@ -52,11 +52,24 @@ impl Outcome for DemoResult {
     fn sections(&self) -> Vec<Section> {
         let rows = self.rows().into_iter();
         let rows = rows.map(|(name, value)| (name.to_owned(), value));
-        vec![Section {
+        let mut sections = Vec::new();
+        let pictures = self.timeline.pictures();
+        if !pictures.is_empty() {
+            sections.push(Section {
+                title: "Where and when".to_owned(),
+                text: "Each cell is some neighbouring pages for some time, the darker the more of them. The strip on the \
+                       left has the pages that are hot in truth. pages.csv beside this page has all of it."
+                    .to_owned(),
+                pictures,
+                table: None,
+            });
+        }
+        sections.push(Section {
             title: "What was found".to_owned(),
             text: "Times in the guest are those of an emulated machine: they say nothing about hardware.".to_owned(),
             table: Some(Table::of_pairs(["what", "value"], rows)),
             ..Section::default()
-        }]
+        });
+        sections
     }
 }

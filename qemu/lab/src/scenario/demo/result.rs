@@ -10,6 +10,7 @@ use chmu_proof::verdict::{Claim, Outcome};
 use serde::Serialize;
 
 use super::evidence::{Evidence, GuestEvidence};
+use super::timeline::Timeline;
 
 /// Whether the promotion was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,6 +58,8 @@ pub struct DemoResult {
     pub qemu: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kept: Option<PathBuf>,
+    #[serde(skip)]
+    pub timeline: Timeline,
 }
 
 impl DemoResult {
@@ -67,6 +70,7 @@ impl DemoResult {
             proof,
             state,
             report,
+            events,
         } = &evidence.guest;
         let (device, counts) = (&evidence.device, &proof.counts);
         let since_first_touch = |later: Option<u64>| {
@@ -106,6 +110,7 @@ impl DemoResult {
             kernel: evidence.kernel.clone(),
             qemu: evidence.qemu.clone(),
             kept: evidence.kept.clone(),
+            timeline: Timeline::of(state, events),
         };
         result
             .reasons
@@ -220,4 +225,4 @@ impl fmt::Display for DemoResult {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -38,7 +38,7 @@ fn proof() -> verdict::Verdict {
     }
 }
 
-fn state() -> State {
+pub(in super::super) fn state() -> State {
     State {
         phase: Phase::Running,
         process_id: 7,
@@ -73,6 +73,7 @@ fn evidence() -> Evidence {
             },
             proof: proof(),
             state: state(),
+            events: Vec::new(),
             report: WorkloadReport {
                 process_id: 7,
                 node: NodeId(1),
