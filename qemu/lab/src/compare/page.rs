@@ -6,9 +6,12 @@ use chmu_machine::words::grouped;
 use super::result::{Comparison, Row};
 use super::table::{HEADS, cells};
 use super::{Pattern, Policy, Trial};
-use crate::report::{Bar, Colour, Group, Line, Picture, Section, Table, bars, lines};
+use crate::report::{
+    Bar, Colour, Group, Line, Picture, Section, Table, bars, lines, machine_section,
+};
 use crate::runs::{Better, Figure, Outcome};
 use crate::spread::Spread;
+use crate::topology::Topology;
 
 const GAP_TEXT: &str = "The part of the modelled time between pages that nobody moves (0 %) and pages that are on DRAM \
     from the beginning (100 %) that a policy wins, what moving pages costs the guest's processors included. The median \
@@ -96,6 +99,7 @@ impl Outcome for Comparison {
             ),
         ];
         let own = own.map(|(name, value)| (name.to_owned(), value));
+        sections.push(machine_section(&Topology::default()));
         sections.push(Section {
             title: "What was run".to_owned(),
             table: Some(Table::of_pairs(["what", "which"], own)),
@@ -264,7 +268,7 @@ mod tests {
         ] {
             assert!(html.contains(text), "{text} is missing in {html}");
         }
-        assert_eq!(html.matches("<svg").count(), 3);
+        assert_eq!(html.matches("<svg").count(), 4);
     }
 
     #[test]

@@ -128,7 +128,10 @@ pub fn run(
         kept,
         ..evidence
     };
-    Ok(DemoResult::judge(&evidence))
+    Ok(DemoResult {
+        machine: Some(topology.clone()),
+        ..DemoResult::judge(&evidence)
+    })
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //! What the demo found, as a page and in numbers that another run is held against.
 
 use super::result::{DemoResult, Verdict};
-use crate::report::{Section, Table};
+use crate::report::{self, Section, Table};
 use crate::runs::{Better, Figure, Outcome};
 
 impl Outcome for DemoResult {
@@ -70,6 +70,7 @@ impl Outcome for DemoResult {
             table: Some(Table::of_pairs(["what", "value"], rows)),
             ..Section::default()
         });
+        sections.extend(self.machine.as_ref().map(report::machine_section));
         sections
     }
 }

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::evidence::{Evidence, GuestEvidence};
 use super::timeline::Timeline;
+use crate::topology::Topology;
 
 /// Whether the promotion was right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -60,6 +61,8 @@ pub struct DemoResult {
     pub kept: Option<PathBuf>,
     #[serde(skip)]
     pub timeline: Timeline,
+    #[serde(skip)]
+    pub machine: Option<Topology>,
 }
 
 impl DemoResult {
@@ -111,6 +114,7 @@ impl DemoResult {
             qemu: evidence.qemu.clone(),
             kept: evidence.kept.clone(),
             timeline: Timeline::of(state, events),
+            machine: None,
         };
         result
             .reasons
