@@ -5,7 +5,8 @@ use super::catalogue::{Level, Requirement};
 use crate::outcome::{Mismatch, Mismatches, Outcome, Passed, Skip, Stop};
 
 /// What is said of a case that does not come to an end with the longest epochs, either.
-const TOO_SLOW: &str = "this machine is too slow for the case's epochs";
+const TOO_SLOW: &str =
+    "this machine is too slow for the case's epochs, or the instance has none that are long enough";
 
 /// What is said of a device after a case.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -121,7 +121,9 @@ pub enum RunError {
         instance: u8,
     },
     /// The instance asked for is not there.
-    #[error("There is no instance {instance} in CHMU block {block}")]
+    #[error(
+        "There is no instance {instance} in CHMU block {block}; chmu list shows those that there are"
+    )]
     NoInstance {
         /// The block.
         block: usize,

@@ -112,3 +112,28 @@ fn what_follows_from_a_finding_is_no_finding() {
     let expected = ["number: read 0, expected 2", "number: read 1, expected 2"];
     assert_eq!(found, expected);
 }
+
+/// A long case accuses no device of a reading that others accept.
+#[test]
+fn long_lists_in_another_order_or_above_the_threshold_only_are_legal() {
+    let readings = [
+        Quirk::ThresholdExclusive,
+        Quirk::ColdestFirst,
+        Quirk::LowestFirst,
+    ];
+    for quirk in readings {
+        for profile in [Profile::Full, Profile::Minimal, Profile::AlwaysOnOnly] {
+            let model = Model {
+                quirks: quirk.into(),
+                ..Model::new(profile)
+            };
+            let mut subject = InProcessSubject::new(model).unwrap();
+            let blocks = block_places(subject.transport()).unwrap();
+            let cases = cases::matching(&["stress/wraps-over-and-over".to_owned()]);
+            let options = RunOptions::default();
+            let results = run(&mut subject, &blocks, &cases, &options, |_| ()).unwrap();
+            let passed = matches!(results[0].verdict, Verdict::Passed { .. });
+            assert!(passed, "{} {profile:?}: {:?}", quirk.name(), results[0]);
+        }
+    }
+}

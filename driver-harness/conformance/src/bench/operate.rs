@@ -197,10 +197,10 @@ impl Bench<'_> {
 
     /// Waits until no operation is in progress and the status is right; returns the status then, or
     /// the last one when it does not become right.
-    fn settle_once(
+    pub(crate) fn settle_once(
         &mut self,
         operation: &str,
-        is_right: impl Fn(Status) -> bool,
+        mut is_right: impl FnMut(Status) -> bool,
     ) -> Result<Status, Stop> {
         let (began, wait) = (self.now(), self.wait());
         let mut step = OPERATION_STEP;

@@ -56,6 +56,12 @@ pub struct Setup {
     pub largest_count: u64,
 }
 
+const REGISTERS: [u64; 3] = [
+    offset::CONFIGURATION_0,
+    offset::CONFIGURATION_1,
+    offset::CONFIGURATION_2,
+];
+
 impl Setup {
     /// Accesses to a unit that report it exactly once: in either mode, and whether a count must
     /// reach the threshold or pass it. (A counter of 1 bit cannot pass a threshold.)
@@ -64,6 +70,16 @@ impl Setup {
         match self.mode {
             Mode::AlwaysOn if threshold >= self.largest_count => threshold,
             _ => threshold + 1,
+        }
+    }
+
+    /// The value of a configuration register of an enabled instance; 0 of any other.
+    pub fn register(&self, offset: u64) -> u64 {
+        match offset {
+            offset::CONFIGURATION_0 => self.configuration_0(true).into(),
+            offset::CONFIGURATION_1 => self.configuration_1().into(),
+            offset::CONFIGURATION_2 => self.configuration_2().into(),
+            _ => 0,
         }
     }
 
@@ -115,12 +131,11 @@ impl Setup {
 /// What the configuration registers say with it.
 impl fmt::Display for Setup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let registers = [
-            (offset::CONFIGURATION_0, self.configuration_0(true).into()),
-            (offset::CONFIGURATION_1, self.configuration_1().into()),
-            (offset::CONFIGURATION_2, self.configuration_2().into()),
-        ];
-        let words = registers.map(|(at, value)| registers::fields(at, value));
+        let words = REGISTERS.map(|at| registers::fields(at, self.register(at)));
+        let words: Vec<_> = words
+            .into_iter()
+            .filter(|words| !words.is_empty())
+            .collect();
         f.write_str(&words.join(", "))
     }
 }

@@ -101,7 +101,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// The registers that say what an instance can do.
-const CAPABILITY_REGISTERS: [u64; 4] = [
+pub(super) const CAPABILITY_REGISTERS: [u64; 4] = [
     offset::CAPABILITIES_0,
     offset::CAPABILITIES_1,
     offset::RANGE_BITMAP_OFFSET,

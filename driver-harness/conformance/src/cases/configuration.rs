@@ -107,6 +107,11 @@ fn write_while_enabled(bench: &mut Bench<'_>, setup: &Setup, attempt: &Attempt) 
         vec![unit],
     )?;
     let before = bench.register(attempt.register)?;
+    if (before ^ setup.register(attempt.register)) & attempt.field != 0 {
+        return skip(
+            "the register does not read as it was configured while the instance is enabled",
+        );
+    }
     bench.set_register(attempt.register, attempt.value)?;
     let after = bench.register(attempt.register)?;
     bench.touch(setup, &touches)?;

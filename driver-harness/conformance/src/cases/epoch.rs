@@ -329,7 +329,10 @@ fn of_every_scale(bench: &Bench<'_>, wanted: EpochLength) -> Result<Vec<EpochLen
 
 fn every_scale(bench: &mut Bench<'_>) -> Outcome {
     let setup = measurable_setup(bench)?;
-    let epochs = of_every_scale(bench, setup.epoch)?;
+    let mut epochs = of_every_scale(bench, setup.epoch)?;
+    if bench.subject().has_manual_clock() {
+        epochs.extend(bench.capabilities_0()?.maximum_epoch());
+    }
     bench.each(epochs, |bench, epoch| {
         let setup = Setup {
             epoch,

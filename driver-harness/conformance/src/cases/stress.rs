@@ -2,10 +2,11 @@
 //! Long runs.
 
 use chmu_spec::address::UnitIndex;
+use chmu_spec::chmu::Mode;
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
-use crate::outcome::{Outcome, Passed, expect, expect_equal, skip};
+use crate::outcome::{Outcome, Passed, Stop, expect, expect_equal, skip};
 use crate::shown::Shown;
 
 pub(super) const CASES: &[Case] = &[
@@ -124,22 +125,25 @@ fn wraps_over_and_over(bench: &mut Bench<'_>) -> Outcome {
         Err(_) => bench.epoch_setup()?,
     };
     setup.threshold = setup.threshold.min(2);
-    let accesses = u64::from(setup.threshold);
     let room = usize::try_from(size.saturating_sub(1)).unwrap_or(usize::MAX);
     let units = bench.units(setup.unit_size, room.min(256))?;
     let entries = match size <= SHORT_LIST {
         true => WRAPS * size,
         false => ENTRIES,
     };
-    if entries * accesses * setup.factor() > WRAPPING_REQUESTS {
+    if entries * setup.hot() * setup.factor() > WRAPPING_REQUESTS {
         let factor = setup.factor();
         return skip(format!(
             "with a down-sampling by {factor} at least so many wraps take too many requests"
         ));
     }
     let rounds = entries / units.len() as u64 + 1;
-    let touches: Vec<(UnitIndex, u64)> = units.iter().map(|unit| (*unit, accesses)).collect();
     bench.start(&setup)?;
+    let accesses = match setup.mode {
+        Mode::Epoch => setup.hot(),
+        Mode::AlwaysOn => accesses_for_one_report(bench, &setup, units[0])?,
+    };
+    let touches: Vec<(UnitIndex, u64)> = units.iter().map(|unit| (*unit, accesses)).collect();
     for round in 0..rounds {
         bench.touch(&setup, &touches)?;
         bench.end_epoch(&setup)?;
@@ -151,15 +155,44 @@ fn wraps_over_and_over(bench: &mut Bench<'_>) -> Outcome {
                 units.len(),
             )?;
         }
-        let wrong = seen
+        // In which order they are listed is another question.
+        let mut drained: Vec<_> = seen.iter().map(|entry| entry.unit).collect();
+        drained.sort_unstable();
+        let wrong = drained
             .iter()
             .zip(&units)
-            .find(|(entry, unit)| entry.unit != **unit);
-        if let Some((entry, unit)) = wrong {
-            expect_equal(format!("unit drained in round {round}"), entry.unit, *unit)?;
+            .find(|(unit, right)| unit != right);
+        if let Some((unit, right)) = wrong {
+            expect_equal(format!("unit drained in round {round}"), *unit, *right)?;
+        }
+        if setup.mode == Mode::Epoch
+            && let Some(entry) = seen.iter().find(|entry| entry.count != accesses)
+        {
+            let what = format!(
+                "count of unit {:#x}, drained in round {round}",
+                entry.unit.0
+            );
+            expect_equal(what, entry.count, accesses)?;
         }
     }
     Ok(Passed::Plainly)
+}
+
+/// In always-on mode: as many as the threshold, or one more where a count must pass it. Then the counter begins anew.
+fn accesses_for_one_report(
+    bench: &mut Bench<'_>,
+    setup: &Setup,
+    unit: UnitIndex,
+) -> Result<u64, Stop> {
+    let threshold = u64::from(setup.threshold);
+    for (more, accesses) in [(threshold, threshold), (1, threshold + 1)] {
+        bench.touch(setup, &[(unit, more)])?;
+        bench.end_epoch(setup)?;
+        if !bench.drain()?.is_empty() {
+            return Ok(accesses);
+        }
+    }
+    skip("a unit is not listed at its threshold, nor above it")
 }
 
 fn enable_disable(bench: &mut Bench<'_>) -> Outcome {

@@ -10,10 +10,10 @@ use super::list::{HONEST, entry, on, written};
 
 /// A field of a configuration register.
 #[derive(Debug, Clone, Copy)]
-struct Field {
-    register: u64,
-    shift: u32,
-    bits: u32,
+pub(super) struct Field {
+    pub(super) register: u64,
+    pub(super) shift: u32,
+    pub(super) bits: u32,
 }
 
 const THRESHOLD: Field = Field {
@@ -43,7 +43,7 @@ impl Field {
     }
 
     /// What is done: that of another value.
-    fn does(self, write: &Write, of: impl Fn(u64) -> u64) -> Option<u64> {
+    pub(super) fn does(self, write: &Write, of: impl Fn(u64) -> u64) -> Option<u64> {
         let is_it = write.spot == Spot::Register(self.register) && write.is_whole;
         let asked = (write.value & self.mask()) >> self.shift;
         Some(match is_it {
@@ -53,7 +53,7 @@ impl Field {
     }
 
     /// What is said: what was asked for, unless that was not taken at all.
-    fn says(self, read: &Read<'_>, of: impl Fn(u64) -> u64) -> u64 {
+    pub(super) fn says(self, read: &Read<'_>, of: impl Fn(u64) -> u64) -> u64 {
         let value = |word: u64| (word & self.mask()) >> self.shift;
         on(read, self.register, |word| {
             let asked = value(written(read, word));

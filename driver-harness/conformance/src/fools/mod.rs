@@ -7,6 +7,7 @@
 mod fields;
 mod front;
 mod list;
+mod states;
 
 use std::sync::LazyLock;
 
@@ -19,7 +20,8 @@ use crate::report::causes;
 use crate::run::{CaseResult, RunOptions};
 
 /// All of them.
-pub static FOOLS: LazyLock<Vec<Fool>> = LazyLock::new(|| [list::FOOLS, fields::FOOLS].concat());
+pub static FOOLS: LazyLock<Vec<Fool>> =
+    LazyLock::new(|| [list::FOOLS, fields::FOOLS, states::FOOLS].concat());
 
 /// A device that is made to fool the suite: the fully equipped model behind something that lies.
 #[derive(Debug, Clone, Copy)]

@@ -185,6 +185,7 @@ const NEEDS: &[(&str, Followers)] = &[
     ("operation/reset-ends", Followers::Everything),
     ("register/ranges-readback", Followers::Traffic),
     ("counter/width", Followers::Traffic),
+    ("counter/width-follows-unit-size", Followers::Traffic),
     ("register/head-widths", Followers::Traffic),
     ("operation/disabled-counts-nothing", Followers::Traffic),
     ("operation/enable-starts-fresh", Followers::Traffic),
