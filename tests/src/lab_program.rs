@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Where the lab's program is.
+//! The lab's program.
 
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use anyhow::{Context, Result, ensure};
 
@@ -24,4 +25,16 @@ pub fn lab_program() -> Result<PathBuf> {
         program.display()
     );
     Ok(program)
+}
+
+/// Runs `cargo lab run` with these options to its end.
+///
+/// # Errors
+/// When the lab cannot be started.
+pub fn lab_run(options: &[&str]) -> Result<Output> {
+    Command::new(lab_program()?)
+        .arg("run")
+        .args(options)
+        .output()
+        .context("Cannot start the lab")
 }

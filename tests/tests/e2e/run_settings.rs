@@ -5,10 +5,9 @@
 use std::fs::{self, File};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output};
 
-use anyhow::{Context, Result};
-use chmu_tests::lab_program::lab_program;
+use anyhow::Result;
+use chmu_tests::lab_program::lab_run;
 
 /// Sees where 64 MiB of it are and how large their pages, in which group it is, and makes a file system of a folder on
 /// one disk; the other one stays as it is.
@@ -43,7 +42,7 @@ fn a_program_gets_what_is_set_for_it_and_its_disk_is_a_root_file_system() -> Res
         File::create(disk)?.set_len(DISK_BYTES)?;
     }
     fs::write(&kept, [KEPT.as_bytes(), &[0; 8192]].concat())?;
-    let output = run(&[
+    let output = lab_run(&[
         "--on=interleave",
         "--thp=always",
         "--cgroup=memory.max=512M",
@@ -67,7 +66,7 @@ fn a_program_gets_what_is_set_for_it_and_its_disk_is_a_root_file_system() -> Res
     // What a program changes of a root file system of the user's is forgotten.
     for given in [&root, &image] {
         for _ in 0..2 {
-            let output = run(&[
+            let output = lab_run(&[
                 &format!("--rootfs={}", given.display()),
                 "--",
                 "sh",
@@ -86,7 +85,7 @@ fn a_program_gets_what_is_set_for_it_and_its_disk_is_a_root_file_system() -> Res
 #[test]
 fn a_program_that_takes_too_long_is_ended_and_so_is_one_that_does_not_listen() -> Result<()> {
     for program in ["sleep 100000", "trap '' TERM; while :; do sleep 1; done"] {
-        let output = run(&["--rootfs=busybox", "--timeout=2", "--", "sh", "-c", program])?;
+        let output = lab_run(&["--rootfs=busybox", "--timeout=2", "--", "sh", "-c", program])?;
         let said = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(124), "{program}: {said}");
     }
@@ -100,19 +99,11 @@ fn make_root(root: &Path) -> Result<()> {
     fs::create_dir(root.join("root"))?;
     fs::write(root.join("word"), "mine\n")?;
     let copy = format!("/bin/busybox:{}", programs.join("busybox").display());
-    let output = run(&["--rootfs=busybox", "--copy-out", &copy, "--", "true"])?;
+    let output = lab_run(&["--rootfs=busybox", "--copy-out", &copy, "--", "true"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
     for name in ["sh", "mount", "cat"] {
         symlink("busybox", programs.join(name))?;
     }
     Ok(())
-}
-
-fn run(options: &[&str]) -> Result<Output> {
-    Command::new(lab_program()?)
-        .arg("run")
-        .args(options)
-        .output()
-        .context("Cannot start the lab")
 }

@@ -2,10 +2,9 @@
 //! `cargo lab run`: a program of a Debian userland in a guest, on chosen memory, with files in and out.
 
 use std::fs;
-use std::process::{Command, Output};
 
 use anyhow::{Context, Result};
-use chmu_tests::lab_program::lab_program;
+use chmu_tests::lab_program::lab_run;
 use serde_json::Value;
 
 /// Takes 64 MiB, says where they are, and what else a program meets.
@@ -37,7 +36,7 @@ fn a_program_of_debian_runs_on_the_cxl_memory() -> Result<()> {
     let share = format!("{}:/mnt/given:ro", path.join("given").display());
     let results = path.join("results");
     let copy = format!("/root/results:{}", results.display());
-    let output = run(&[
+    let output = lab_run(&[
         "--on=cxl",
         "--env=GREETING=hello you",
         "--share",
@@ -89,7 +88,7 @@ fn each_tier_serves_what_lies_in_it() -> Result<()> {
     let script = format!("--workload={}", script.display());
     let share = |memory: &str| -> Result<f64> {
         let file = folder.path().join(format!("{memory}.json"));
-        let output = run(&[
+        let output = lab_run(&[
             &script,
             &format!("--on={memory}"),
             "--tiers=90:190",
@@ -124,7 +123,7 @@ fn each_tier_serves_what_lies_in_it() -> Result<()> {
         cxl > 0.5 && dram < 0.1,
         "{cxl} and {dram} of the fills are of CXL memory"
     );
-    let broken = run(&[&script, "--env=BREAK=1"])?;
+    let broken = lab_run(&[&script, "--env=BREAK=1"])?;
     let said = String::from_utf8_lossy(&broken.stderr);
     assert_eq!(broken.status.code(), Some(255), "{said}");
     assert!(said.contains("The sum is wrong"), "{said}");
@@ -134,7 +133,7 @@ fn each_tier_serves_what_lies_in_it() -> Result<()> {
 /// A workload without packages, in memory of the slow node.
 #[test]
 fn a_graph_is_searched_in_cxl_memory() -> Result<()> {
-    let output = run(&["--workload=graph", "--on=cxl"])?;
+    let output = lab_run(&["--workload=graph", "--on=cxl"])?;
     let said = String::from_utf8_lossy(&output.stderr);
     let printed = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{said}");
@@ -187,18 +186,10 @@ fn what_cannot_be_run_is_refused_before_anything_boots() -> Result<()> {
             "--package installs into a userland of the lab's making",
         ),
     ] {
-        let output = run(options)?;
+        let output = lab_run(options)?;
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(said.contains(sentence), "{options:?}: {said}");
         assert_eq!(output.status.code(), Some(2), "{options:?}: {said}");
     }
     Ok(())
-}
-
-fn run(options: &[&str]) -> Result<Output> {
-    Command::new(lab_program()?)
-        .arg("run")
-        .args(options)
-        .output()
-        .context("Cannot start the lab")
 }
