@@ -170,8 +170,7 @@ fn failures(quirk: Quirk, setting: Setting, cases: &[Case]) -> Failures {
         quirks: quirk.into(),
     };
     let mut found = results(model, setting, cases, true).unwrap_or_default();
-    let failed = failed(&found);
-    let blamed = blamed(&found);
+    let (failed, strictly) = (failed(&found), blamed(&found));
     // What a strict run passes each run does.
     let again: Vec<_> = cases
         .iter()
@@ -186,8 +185,8 @@ fn failures(quirk: Quirk, setting: Setting, cases: &[Case]) -> Failures {
     }
     Failures {
         cases: failed,
-        blamed,
-        blamed_leniently: self::blamed(&found),
+        blamed: strictly,
+        blamed_leniently: blamed(&found),
     }
 }
 

@@ -358,10 +358,11 @@ impl Bench<'_> {
     /// Clears status bits, however the device has it: by writing 1, or 0 where that leaves them set.
     pub fn clear_status(&self, bits: Status) -> Result<(), Stop> {
         self.set_register(offset::STATUS, bits.into())?;
-        let (cleared, left) = (u64::from(bits), u64::from(self.status()?));
-        match cleared & left {
-            0 => Ok(()),
-            _ => self.set_register(offset::STATUS, 0),
+        let left = self.status()?;
+        let is_left = bits.overflow() && left.overflow() || bits.fill_level() && left.fill_level();
+        match is_left {
+            false => Ok(()),
+            true => self.set_register(offset::STATUS, 0),
         }
     }
 

@@ -101,7 +101,7 @@ pub(super) const CASES: &[Case] = &[
 ];
 
 /// The registers that say what an instance can do.
-pub(super) const CAPABILITY_REGISTERS: [u64; 4] = [
+const CAPABILITY_REGISTERS: [u64; 4] = [
     offset::CAPABILITIES_0,
     offset::CAPABILITIES_1,
     offset::RANGE_BITMAP_OFFSET,
@@ -366,29 +366,36 @@ fn message_number(bench: &mut Bench<'_>) -> Outcome {
     }
 }
 
-fn constant(bench: &mut Bench<'_>) -> Outcome {
-    let read = |bench: &mut Bench<'_>| -> Result<Vec<u64>, Stop> {
-        CAPABILITY_REGISTERS
-            .iter()
-            .map(|at| bench.register(*at))
-            .collect()
-    };
-    let before = read(bench)?;
-    let setup = bench.setup()?;
-    bench.start(&setup)?;
-    let during = read(bench)?;
-    bench.stop()?;
-    let after = read(bench)?;
+/// What all of them read as.
+pub(super) fn read_all(bench: &Bench<'_>) -> Result<Vec<u64>, Stop> {
+    let registers = CAPABILITY_REGISTERS.iter();
+    registers.map(|at| bench.register(*at)).collect()
+}
+
+/// In each situation they must read as before.
+pub(super) fn expect_same(before: &[u64], looks: &[(&str, Vec<u64>)]) -> Result<(), Stop> {
     let registers = CAPABILITY_REGISTERS.iter().enumerate();
     each(registers, |(index, at)| {
-        let looks = [
-            ("while the instance is enabled", &during),
-            ("after a disable", &after),
-        ];
         for (situation, read) in looks {
-            expect_register(*at, situation, read[index], before[index])?;
+            expect_register(*at, *situation, read[index], before[index])?;
         }
         Ok(())
-    })?;
+    })
+}
+
+fn constant(bench: &mut Bench<'_>) -> Outcome {
+    let before = read_all(bench)?;
+    let setup = bench.setup()?;
+    bench.start(&setup)?;
+    let during = read_all(bench)?;
+    bench.stop()?;
+    let after = read_all(bench)?;
+    expect_same(
+        &before,
+        &[
+            ("while the instance is enabled", during),
+            ("after a disable", after),
+        ],
+    )?;
     Ok(Passed::Plainly)
 }

@@ -2,6 +2,7 @@
 //! A machine: nodes with processors on the left, memory without any on the right, and what the firmware's HMAT says of
 //! the ways between them.
 
+use super::Section;
 use super::picture::{Anchor, Picture};
 use crate::size::ByteSize;
 use crate::topology::{Node, Topology};
@@ -34,8 +35,19 @@ impl Drawn {
     }
 }
 
-/// Draws it.
-pub fn machine(title: &str, topology: &Topology) -> Picture {
+/// The machine on which something was tried.
+pub fn machine_section(topology: &Topology) -> Section {
+    Section {
+        title: "The machine".to_owned(),
+        text: "What the firmware tells the guest of it; a line leads to each memory from the processors that are nearest, a \
+               faint one from the others. The emulator itself makes no memory slower."
+            .to_owned(),
+        pictures: vec![machine("Nodes", topology)],
+        table: None,
+    }
+}
+
+fn machine(title: &str, topology: &Topology) -> Picture {
     let nodes = || topology.nodes.iter().enumerate();
     let left = column(nodes().filter(|(_, node)| node.processors > 0));
     let right = column(nodes().filter(|(_, node)| node.processors == 0));

@@ -10,12 +10,10 @@ mod scale;
 
 use minijinja::{Environment, Value, context};
 
-use crate::topology::Topology;
-
 pub use bars::{Bar, Group, bars};
 pub use heat::{HeatMap, heat};
 pub use lines::{Line, lines};
-pub use machine::machine;
+pub use machine::machine_section;
 pub use picture::{Colour, Picture};
 
 const TEMPLATE: &str = include_str!("page.html");
@@ -56,18 +54,6 @@ pub struct Table {
     pub heads: Vec<String>,
     /// Below one another, as many cells in each as there are heads.
     pub rows: Vec<Vec<String>>,
-}
-
-/// The machine on which something was tried.
-pub fn machine_section(topology: &Topology) -> Section {
-    Section {
-        title: "The machine".to_owned(),
-        text: "What the firmware tells the guest of it; a line leads to each memory from the processors that are nearest, a \
-               faint one from the others. The emulator itself makes no memory slower."
-            .to_owned(),
-        pictures: vec![machine("Nodes", topology)],
-        table: None,
-    }
 }
 
 impl Table {

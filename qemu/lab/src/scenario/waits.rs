@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow};
+use chmu_machine::words;
 use serde_json::Value;
 
 use super::bench::{Bench, PROGRAM_TIMEOUT, Promotion, Workload};
@@ -75,9 +76,9 @@ impl Bench<'_> {
         text: &str,
         lines: u64,
     ) -> Result<()> {
-        self.progress.step(format!(
-            "Waiting until the ledger has {lines} lines with {text}"
-        ));
+        let wanted = words::count(lines, "line", "lines");
+        self.progress
+            .step(format!("Waiting until the ledger has {wanted} with {text}"));
         let counted = format!("grep -cF '{text}' {}", promotion.ledger);
         loop {
             // Before the first line there may be no file.
