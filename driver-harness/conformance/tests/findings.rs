@@ -1,39 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a failing case says: all that is wrong by itself, and nothing that only follows from it.
 
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use chmu_conformance::bench::{Bench, BlockPlace};
 use chmu_conformance::cases;
 use chmu_conformance::judge::Verdict;
 use chmu_conformance::outcome::{Mismatches, Stop, expect_equal};
-use chmu_conformance::paths::in_process::{InProcessSubject, Model};
+use chmu_conformance::paths::in_process::{
+    Front, InProcessSubject, Model, Parts, Surroundings, function_config,
+};
 use chmu_conformance::run::{RunError, RunOptions, run};
 use chmu_conformance::subject::Subject as _;
-use chmu_cxl::Profile;
+use chmu_cxl::{Interrupts, Profile};
 use chmu_driver::device::block_places;
-use chmu_model::Quirk;
+use chmu_driver::transport::in_process::InProcessDevice;
+use chmu_driver::transport::{BarOffset, Transport as _, TransportError, Width};
+use chmu_model::{Capabilities, Quirk};
+use chmu_spec::chmu::{Status, offset};
 
 /// What a case finds at a full device that breaks a rule, and how much more it found.
 fn found(quirk: Quirk, case: &str) -> (Vec<String>, usize) {
-    let model = Model {
-        quirks: quirk.into(),
-        ..Model::new(Profile::Full)
-    };
-    let mut subject = InProcessSubject::new(model).unwrap();
-    let blocks = block_places(subject.transport()).unwrap();
-    let cases = cases::matching(&[case.to_owned()]);
-    let results = match run(
-        &mut subject,
-        &blocks,
-        &cases,
-        &RunOptions::default(),
-        |_| (),
-    ) {
-        Ok(results) | Err(RunError::Ended { results, .. }) => results,
-        Err(error) => panic!("{error}"),
-    };
     let words = |found: &Mismatches| found.iter().map(ToString::to_string).collect();
-    match &results[0].verdict {
-        Verdict::Failed(found) => (words(found), found.more()),
+    match verdict(quirk, Profile::Full, case) {
+        Verdict::Failed(found) => (words(&found), found.more()),
         other => panic!("{case} with {}: {other:?}", quirk.name()),
     }
 }
@@ -113,6 +104,27 @@ fn what_follows_from_a_finding_is_no_finding() {
     assert_eq!(found, expected);
 }
 
+/// The verdict of a case about a device that breaks a rule.
+fn verdict(quirk: Quirk, profile: Profile, case: &str) -> Verdict {
+    let model = Model {
+        quirks: quirk.into(),
+        ..Model::new(profile)
+    };
+    let mut subject = InProcessSubject::new(model).unwrap();
+    verdict_of(&mut subject, case.to_owned())
+}
+
+fn verdict_of(subject: &mut InProcessSubject, case: String) -> Verdict {
+    let blocks = block_places(subject.transport()).unwrap();
+    let (cases, options) = (cases::matching(&[case]), RunOptions::default());
+    match run(subject, &blocks, &cases, &options, |_| ()) {
+        Ok(mut results) | Err(RunError::Ended { mut results, .. }) => results.remove(0).verdict,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+const LONG: &str = "stress/wraps-over-and-over";
+
 /// A long case accuses no device of a reading that others accept.
 #[test]
 fn long_lists_in_another_order_or_above_the_threshold_only_are_legal() {
@@ -123,17 +135,79 @@ fn long_lists_in_another_order_or_above_the_threshold_only_are_legal() {
     ];
     for quirk in readings {
         for profile in [Profile::Full, Profile::Minimal, Profile::AlwaysOnOnly] {
-            let model = Model {
-                quirks: quirk.into(),
-                ..Model::new(profile)
-            };
-            let mut subject = InProcessSubject::new(model).unwrap();
-            let blocks = block_places(subject.transport()).unwrap();
-            let cases = cases::matching(&["stress/wraps-over-and-over".to_owned()]);
-            let options = RunOptions::default();
-            let results = run(&mut subject, &blocks, &cases, &options, |_| ()).unwrap();
-            let passed = matches!(results[0].verdict, Verdict::Passed { .. });
-            assert!(passed, "{} {profile:?}: {:?}", quirk.name(), results[0]);
+            let verdict = verdict(quirk, profile, LONG);
+            let passed = matches!(verdict, Verdict::Passed { .. });
+            assert!(passed, "{} {profile:?}: {verdict:?}", quirk.name());
         }
     }
 }
+
+/// It looks at counts too, also where the instance has always-on mode.
+#[test]
+fn counts_of_long_lists_are_looked_at() {
+    for profile in [Profile::Full, Profile::Minimal] {
+        let verdict = verdict(Quirk::CountOneLess, profile, LONG);
+        assert!(verdict.is_failure(), "{profile:?}: {verdict:?}");
+    }
+}
+
+/// Shows another operation from the second look at one that runs.
+#[derive(Debug, Default)]
+struct OtherOperation {
+    parts: OnceLock<Option<Parts>>,
+    looks: AtomicU32,
+}
+
+impl Front for OtherOperation {
+    fn read(
+        &self,
+        device: &InProcessDevice,
+        place: BarOffset,
+        width: Width,
+    ) -> Result<u64, TransportError> {
+        let word = device.read(place, width)?;
+        let parts = self.parts.get().copied().flatten();
+        let is_status = parts.and_then(|parts| parts.register(place)) == Some(offset::STATUS);
+        let status = Status::from(word);
+        if !is_status || width != Width::Eight {
+            return Ok(word);
+        }
+        if status.operation_code() == 0 {
+            self.looks.store(0, Ordering::Relaxed);
+            return Ok(word);
+        }
+        Ok(match self.looks.fetch_add(1, Ordering::Relaxed) {
+            0 => word,
+            _ => status.with_operation_code(11).into(),
+        })
+    }
+
+    fn was_reset(&self, device: &InProcessDevice) {
+        let first = || Parts::of(device).ok()?.into_iter().next();
+        self.parts.get_or_init(first);
+    }
+}
+
+#[test]
+fn each_look_at_an_operation_must_show_the_same_one() {
+    let slow = Capabilities {
+        operation_delay_ns: 20_000_000,
+        ..Capabilities::default()
+    };
+    let config = function_config(vec![vec![slow]], Interrupts::MsiX(8), 1);
+    let verdict = |front: Box<dyn Front>| {
+        let surroundings = Surroundings::default();
+        let mut subject = InProcessSubject::in_surroundings(&config, surroundings, front).unwrap();
+        let case = "operation/progress-codes".to_owned();
+        verdict_of(&mut subject, case)
+    };
+    let honest = verdict(Box::new(Honest));
+    assert!(matches!(honest, Verdict::Passed { .. }), "{honest:?}");
+    let strange = verdict(Box::<OtherOperation>::default());
+    assert!(matches!(strange, Verdict::Failed(_)), "{strange:?}");
+}
+
+#[derive(Debug)]
+struct Honest;
+
+impl Front for Honest {}
