@@ -9,7 +9,7 @@ use chmu_lab::machine::{self, MachineOptions, Software};
 use chmu_lab::output::Format;
 use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
-use chmu_lab::scenario::demo::{self, Verdict, Workload};
+use chmu_lab::scenario::demo::{self, Timeline, Verdict, Workload};
 use chmu_lab::topology::Topology;
 
 use super::{keep, usage_error};
@@ -75,11 +75,16 @@ pub(super) fn run(options: &Options) -> anyhow::Result<ExitCode> {
     )?;
     drop(progress);
     options.output.print(&result)?;
+    let pages = result.timeline.as_ref().map(Timeline::csv);
+    let files: Vec<_> = pages
+        .iter()
+        .map(|csv| ("pages.csv", csv.as_str()))
+        .collect();
     keep::keep(
         ("demo", "Demo"),
         (begin, result.qemu.clone()),
         &result,
-        &[("pages.csv", &result.timeline.csv())],
+        &files,
     );
     if let Some(folder) = &result.kept {
         program::say(format_args!("Logs and sockets are in {}", folder.display()));

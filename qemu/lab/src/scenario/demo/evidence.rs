@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use chmu_promotion::ledger::Event;
 use chmu_proof::verdict;
 use chmu_proof::workload::report::WorkloadReport;
 use chmu_proof::workload::state::State;
@@ -21,8 +20,6 @@ pub struct GuestEvidence {
     pub proof: verdict::Verdict,
     /// The running workload's state file.
     pub state: State,
-    /// Of the ledger what was reported and what moved.
-    pub events: Vec<Event>,
     /// Result of `chmu workload`.
     pub report: WorkloadReport,
 }

@@ -18,6 +18,8 @@ const STATE_FILE: &str = "/run/workload.json";
 const LEDGER_FILE: &str = "/run/ledger.jsonl";
 /// Filling the pages takes a second or two, on a busy machine more.
 const READY_TIMEOUT: Duration = Duration::from_secs(120);
+/// Lines of the ledger, of some 300 bytes each; of what a program prints the agent keeps 4 MiB.
+const EVENTS_MAX: usize = 10_000;
 /// The longest promotion.
 const PROMOTION_SECONDS: u64 = 60;
 /// Reading every word of every page once.
@@ -56,7 +58,6 @@ pub(super) fn promote_and_prove(
         promotion,
         proof,
         state,
-        events: events(machine)?,
         report: parse("chmu workload", &report)?,
     })
 }
@@ -123,13 +124,18 @@ fn promote(machine: &mut Machine, workload: u32) -> Result<Promotion> {
     parse("chmu promote", &output)
 }
 
-/// What the ledger says of reports and moves.
-fn events(machine: &mut Machine) -> Result<Vec<Event>> {
-    let lines = format!("grep -E '\"e\":\"(seen|moved)\"' {LEDGER_FILE} || true");
+/// What the ledger says of reports and moves; none where that is more than can be drawn and handed out at once.
+pub(super) fn events(machine: &mut Machine) -> Result<Option<Vec<Event>>> {
+    let one_more = EVENTS_MAX + 1;
+    let lines = format!("grep -m {one_more} -E '\"e\":\"(seen|moved)\"' {LEDGER_FILE} || true");
     let lines = machine.run_checked(&["sh", "-c", &lines], CHECK_TIMEOUT)?;
-    let events = lines.lines().map(serde_json::from_str);
+    let lines: Vec<_> = lines.lines().collect();
+    if lines.len() > EVENTS_MAX {
+        return Ok(None);
+    }
+    let events = lines.into_iter().map(serde_json::from_str);
     let events = events.collect::<serde_json::Result<_>>();
-    events.context("A line of the ledger is none")
+    Ok(Some(events.context("A line of the ledger is none")?))
 }
 
 /// The JSON object that a program wrote; its exit code may be that of a negative result.

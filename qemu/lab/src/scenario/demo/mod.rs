@@ -118,6 +118,7 @@ pub fn run(
     let mut machine = Machine::start(topology, options, software, progress)?;
     let mut findings = kernel_log::check_cxl_bus(&mut machine, topology)?;
     let evidence = in_guest(&mut machine, workload, progress)?;
+    let events = guest::events(&mut machine)?;
     findings.extend(kernel_log::check(&mut machine, &[])?);
     progress.step("Switching the guest off");
     let kept = machine.shut_down()?;
@@ -130,6 +131,7 @@ pub fn run(
     };
     Ok(DemoResult {
         machine: Some(topology.clone()),
+        timeline: events.map(|events| Timeline::of(&evidence.guest.state, &events)),
         ..DemoResult::judge(&evidence)
     })
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What the demo found, as a page and in numbers that another run is held against.
 
+use chmu_machine::words;
+
 use super::result::{DemoResult, Verdict};
+use super::timeline::Timeline;
 use crate::report::{self, Section, Table};
 use crate::runs::{Better, Figure, Outcome};
 
@@ -13,10 +16,10 @@ impl Outcome for DemoResult {
     fn verdict(&self) -> String {
         match self.verdict {
             Verdict::Pass => format!(
-                "{} of {} hot pages were promoted in {} batches, and {} others.",
+                "{} of {} hot pages were promoted in {}, and {} others.",
                 self.promoted_pages - self.wrong_pages_promoted.min(self.promoted_pages),
                 self.true_hot_pages,
-                self.batches,
+                words::count(self.batches, "batch", "batches"),
                 self.wrong_pages_promoted
             ),
             Verdict::Fail => self.reasons.join("; "),
@@ -53,7 +56,8 @@ impl Outcome for DemoResult {
         let rows = self.rows().into_iter();
         let rows = rows.map(|(name, value)| (name.to_owned(), value));
         let mut sections = Vec::new();
-        let pictures = self.timeline.pictures();
+        let timeline = self.timeline.as_ref();
+        let pictures = timeline.map_or_else(Vec::new, Timeline::pictures);
         if !pictures.is_empty() {
             sections.push(Section {
                 title: "Where and when".to_owned(),

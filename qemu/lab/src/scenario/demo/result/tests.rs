@@ -73,7 +73,6 @@ fn evidence() -> Evidence {
             },
             proof: proof(),
             state: state(),
-            events: Vec::new(),
             report: WorkloadReport {
                 process_id: 7,
                 node: NodeId(1),
