@@ -101,7 +101,8 @@ fn policies_are_seen_for_what_they_do() -> Result<()> {
     let page = Path::new(told["folder"].as_str().context("no folder")?).join("page.html");
     let page = fs::read_to_string(page)?;
     assert!(page.contains("ends with 3: is gone") && page.contains("1 of 6 trials failed"));
-    assert_eq!(page.matches("<svg").count(), 3);
+    // The machine, the gap, the shares over time and the pages that the kernel moved.
+    assert_eq!(page.matches("<svg").count(), 4);
     let same = lab(folder.path(), &["diff", "last"])?;
     assert_eq!(same.status.code(), Some(0));
     Ok(())
