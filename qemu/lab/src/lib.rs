@@ -22,6 +22,7 @@ pub mod report;
 pub mod runs;
 pub mod scenario;
 mod script_header;
+mod side_by_side;
 pub mod size;
 pub mod spread;
 pub mod test_run;

@@ -56,6 +56,8 @@ struct State {
 
 struct Activity {
     id: u64,
+    /// Stands before all that the activity says; empty for one that needs no name.
+    name: String,
     /// Empty before the first step.
     text: String,
     detail: String,
@@ -95,19 +97,20 @@ impl Progress {
             }),
             ended: Condvar::new(),
         });
-        let first = Self::join(&board);
+        let first = Self::join(&board, "");
         if style != Style::Hidden {
             thread::spawn(move || board.keep_saying(interval));
         }
         first
     }
 
-    fn join(board: &Arc<Board>) -> Self {
+    fn join(board: &Arc<Board>, name: &str) -> Self {
         let mut state = board.lock();
         let id = state.next_id;
         state.next_id += 1;
         state.activities.push(Activity {
             id,
+            name: name.to_owned(),
             text: String::new(),
             detail: String::new(),
             percent: None,
@@ -121,7 +124,12 @@ impl Progress {
 
     /// A further activity that goes on at the same time, with a line of its own.
     pub fn beside(&self) -> Self {
-        Self::join(&self.board)
+        Self::join(&self.board, "")
+    }
+
+    /// A further activity like others of its kind: all that it says begins with its name.
+    pub fn beside_as(&self, name: &str) -> Self {
+        Self::join(&self.board, name)
     }
 
     /// Begins a step, of unknown length until [`Progress::percent`] says more.
@@ -137,7 +145,7 @@ impl Progress {
         match self.board.style {
             Style::Live => state.redraw(),
             Style::Plain => {
-                let line = state.of(self.id).map(|activity| activity.text.clone());
+                let line = state.of(self.id).map(|it| it.named(&it.text));
                 state.print(&line.unwrap_or_default());
             }
             Style::Hidden => {}
@@ -158,13 +166,15 @@ impl Progress {
     /// Prints a line that stays.
     pub fn say(&self, line: &str) {
         let mut state = self.board.lock();
+        let line = state.of(self.id).map(|activity| activity.named(line));
+        let line = line.unwrap_or_default();
         match self.board.style {
             Style::Live => {
                 state.clear();
                 state.write(&format!("{line}\n"));
                 state.redraw();
             }
-            Style::Plain => state.print(line),
+            Style::Plain => state.print(&line),
             Style::Hidden => {}
         }
     }
@@ -286,10 +296,19 @@ impl State {
     }
 }
 
+impl Activity {
+    fn named(&self, text: &str) -> String {
+        match self.name.as_str() {
+            "" => text.to_owned(),
+            name => format!("{name}: {text}"),
+        }
+    }
+}
+
 /// The detail is last: a narrow terminal cuts it off.
 impl std::fmt::Display for Activity {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)?;
+        f.write_str(&self.named(&self.text))?;
         if let Some(percent) = self.percent {
             write!(f, ", {percent} %")?;
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Chosen ones of `cargo lab scenario all`, each on one kernel; those on one machine share a boot.
 
+use std::num::NonZeroUsize;
+
 use anyhow::Result;
 use chmu_lab::platform::KernelChoice;
 use chmu_lab::progress::Progress;
-use chmu_lab::scenario::{Runner, Scenario, Verdict};
+use chmu_lab::scenario::{OnKernel, Runner, Scenario, Verdict};
 use chmu_tests::guest::Turn;
 
 #[test]
@@ -54,8 +56,13 @@ fn wrong_settings_and_sudden_ends_on_6_12() -> Result<()> {
 fn pass(kernel: KernelChoice, names: &[&str]) -> Result<()> {
     let turn = Turn::take(kernel)?;
     let progress = Progress::hidden();
-    let runner = Runner {
+    let kernel = OnKernel {
+        name: "",
         software: &turn.lab().software,
+    };
+    let runner = Runner {
+        kernels: &[kernel],
+        at_once: NonZeroUsize::MIN,
         progress: &progress,
         keep: false,
     };

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo lab scenario`.
 
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
 use chmu_lab::machine::Software;
 use chmu_lab::output::Format;
-use chmu_lab::platform::{KernelChoice, ModuleRequest, PlatformOptions};
+use chmu_lab::platform::{KernelChoice, ModuleRequest, Platform, PlatformOptions};
 use chmu_lab::progress::Progress;
-use chmu_lab::scenario::{ALL, Listing, Results, Runner, Scenario};
+use chmu_lab::scenario::{ALL, Listing, OnKernel, Runner, Scenario};
+use clap::ValueEnum;
 
 use super::{keep, names, usage_error};
+
+/// Unless the user says more: a guest takes memory, too.
+const MOST_JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not zero");
 
 /// What a file system on a disk needs; a kernel of the user's own may have it built in.
 fn modules(kernel: KernelChoice) -> &'static [&'static str] {
@@ -59,6 +65,10 @@ struct How {
     /// Keeps the runs' folders with logs and sockets.
     #[arg(long)]
     keep: bool,
+    /// Guests that run at a time [default: one for each processor, up to 4]. Each keeps a little more than one
+    /// processor busy.
+    #[arg(short, long, value_name = "NUMBER")]
+    jobs: Option<NonZeroUsize>,
     #[command(flatten)]
     platform: PlatformOptions,
 }
@@ -92,25 +102,24 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
     checked.map_err(|error| usage_error("scenario", &error))?;
     let begin = Instant::now();
     let progress = Progress::new();
-    let mut results = Results::default();
     let mut qemu = String::new();
-    for &kernel_suite in kernels {
-        let mut platform = how.platform.clone();
-        platform.kernel_suite = kernel_suite;
-        if platform.kernel.is_none() {
-            let modules = modules(kernel_suite).iter();
-            let modules = modules.map(|name| ModuleRequest::named(name));
-            platform.own_modules.extend(modules);
-        }
-        let (obtained, software) = Software::obtain(&platform, None, &progress)?;
-        qemu = obtained.qemu.version().to_string();
-        let runner = Runner {
-            software: &software,
-            progress: &progress,
-            keep: how.keep,
-        };
-        results.0.extend(runner.run(scenarios)?.0);
+    let mut obtained = Vec::with_capacity(kernels.len());
+    for kernel in kernels {
+        let (platform, software) = obtain(&how.platform, *kernel, &progress)?;
+        qemu = platform.qemu.version().to_string();
+        obtained.push((name(&how.platform, *kernel), software));
     }
+    let kernels: Vec<_> = obtained
+        .iter()
+        .map(|(name, software)| OnKernel { name, software })
+        .collect();
+    let runner = Runner {
+        kernels: &kernels,
+        at_once: how.jobs.unwrap_or_else(default_jobs),
+        progress: &progress,
+        keep: how.keep,
+    };
+    let results = runner.run(scenarios)?;
     drop(progress);
     how.output.print(&results)?;
     keep::keep(("scenario", "Scenarios"), (begin, qemu), &results, &[]);
@@ -118,4 +127,34 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     })
+}
+
+fn obtain(
+    asked: &PlatformOptions,
+    kernel_suite: KernelChoice,
+    progress: &Progress,
+) -> Result<(Platform, Software)> {
+    let mut options = asked.clone();
+    options.kernel_suite = kernel_suite;
+    if options.kernel.is_none() {
+        let modules = modules(kernel_suite).iter();
+        let modules = modules.map(|name| ModuleRequest::named(name));
+        options.own_modules.extend(modules);
+    }
+    Software::obtain(&options, None, progress)
+}
+
+/// As the command line has it.
+fn name(options: &PlatformOptions, kernel: KernelChoice) -> String {
+    let debian = kernel.to_possible_value();
+    let debian = debian.filter(|_| options.kernel.is_none());
+    debian.map_or_else(
+        || "own kernel".to_owned(),
+        |value| value.get_name().to_owned(),
+    )
+}
+
+fn default_jobs() -> NonZeroUsize {
+    let processors = thread::available_parallelism();
+    processors.map_or(NonZeroUsize::MIN, |processors| processors.min(MOST_JOBS))
 }

@@ -26,7 +26,7 @@ use self::bench::Bench;
 
 pub use self::cases::ALL;
 pub use self::result::{Results, ScenarioResult, Verdict};
-pub use self::runner::Runner;
+pub use self::runner::{OnKernel, Runner};
 
 /// Something that happens in a guest, and what must be true afterwards.
 #[derive(Clone, Copy, Serialize)]

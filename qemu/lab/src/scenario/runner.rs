@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Runs scenarios one after the other; those that need the same machine share a boot.
+//! Runs scenarios; those that need the same machine share a boot, and several machines may run at a time.
 
+use std::num::NonZeroUsize;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -11,14 +12,26 @@ use super::{Needs, Scenario, Skip, leftovers};
 use crate::kernel_log;
 use crate::machine::{Interrupted, Machine, MachineOptions, Software};
 use crate::progress::Progress;
+use crate::side_by_side::{Piece, side_by_side};
 use crate::topology::Topology;
 use crate::topology::presets::Preset;
 
-/// Runs scenarios on one kernel.
+/// What a guest runs.
+#[derive(Debug, Clone, Copy)]
+pub struct OnKernel<'a> {
+    /// For people who look at the progress of several.
+    pub name: &'a str,
+    /// With which kernel.
+    pub software: &'a Software,
+}
+
+/// Runs scenarios on one kernel or on several.
 #[derive(Debug)]
 pub struct Runner<'a> {
     /// What the guests run.
-    pub software: &'a Software,
+    pub kernels: &'a [OnKernel<'a>],
+    /// Guests that may run at a time.
+    pub at_once: NonZeroUsize,
     /// Where to say what is being done.
     pub progress: &'a Progress,
     /// Keeps the runs' folders.
@@ -31,14 +44,43 @@ impl Runner<'_> {
     /// # Errors
     /// When the user stops the lab.
     pub fn run(&self, scenarios: &[Scenario]) -> Result<Results> {
-        let mut results = Vec::new();
-        for group in by_machine(scenarios) {
-            self.run_group(&group, &mut results)?;
+        let groups = by_machine(scenarios);
+        let mut pieces = Vec::new();
+        for kernel in self.kernels {
+            pieces.extend(groups.iter().map(|group| Piece {
+                name: format!("{} {}", kernel.name, group[0].needs.topology),
+                size: group.len(),
+                work: (kernel.software, group),
+            }));
         }
-        Ok(Results(results))
+        let (scenarios, guests) = (scenarios.len() * self.kernels.len(), pieces.len());
+        let what = format!("Running {scenarios} scenarios in {guests} guests");
+        self.progress.step(what);
+        let done = side_by_side(&pieces, self.at_once, self.progress, |work, progress| {
+            let (software, group) = *work;
+            let lane = Lane {
+                software,
+                progress,
+                keep: self.keep,
+            };
+            lane.run_group(group)
+        });
+        Ok(Results(done?.into_iter().flatten().collect()))
     }
+}
 
-    fn run_group(&self, group: &[Scenario], results: &mut Vec<ScenarioResult>) -> Result<()> {
+/// Runs scenarios one after the other.
+#[derive(Debug)]
+struct Lane<'a> {
+    software: &'a Software,
+    progress: &'a Progress,
+    keep: bool,
+}
+
+impl Lane<'_> {
+    /// Runs those of one machine.
+    fn run_group(&self, group: &[Scenario]) -> Result<Vec<ScenarioResult>> {
+        let mut results = Vec::with_capacity(group.len());
         let mut booted = None;
         for scenario in group {
             let begin = Instant::now();
@@ -60,14 +102,14 @@ impl Runner<'_> {
             results.push(result);
             match state {
                 State::Good if !scenario.needs.alone => booted = Some(guest),
-                State::Good => note(results, guest.shut_down(self.keep)),
+                State::Good => note(&mut results, guest.shut_down(self.keep)),
                 State::Spoilt => {}
             }
         }
         if let Some(guest) = booted {
-            note(results, guest.shut_down(self.keep));
+            note(&mut results, guest.shut_down(self.keep));
         }
-        Ok(())
+        Ok(results)
     }
 
     fn run_one(&self, scenario: &Scenario, guest: &mut Guest) -> Result<(ScenarioResult, State)> {
@@ -121,18 +163,18 @@ struct Guest {
 }
 
 impl Guest {
-    fn boot(needs: Needs, runner: &Runner<'_>) -> Result<Self> {
+    fn boot(needs: Needs, lane: &Lane<'_>) -> Result<Self> {
         let topology = needs.topology.parse::<Preset>()?.topology();
         let device = needs.device.parse::<toml::Table>();
         let device = device.context("The scenario's settings of its device are no TOML")?;
         let options = MachineOptions {
-            keep: runner.keep,
+            keep: lane.keep,
             may_reboot: needs.reboots,
             oracle: needs.oracle,
             device_settings: vec![device; topology.devices().len()],
             ..MachineOptions::default()
         };
-        let mut machine = Machine::start(&topology, &options, runner.software, runner.progress)?;
+        let mut machine = Machine::start(&topology, &options, lane.software, lane.progress)?;
         let mut findings = kernel_log::check_cxl_bus(&mut machine, &topology)?;
         findings.extend(kernel_log::check(&mut machine, &[])?);
         let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();

@@ -65,6 +65,18 @@ fn a_long_step_says_how_it_stands_and_so_does_what_goes_on_beside_it() {
 }
 
 #[test]
+fn an_activity_with_a_name_begins_with_it() {
+    let (progress, said) = start(Style::Plain, NEVER);
+    let one = progress.beside_as("6.12");
+    one.step("Booting");
+    one.say("A remark");
+    drop((one, progress));
+    let lines: Vec<_> = said.iter().collect();
+    let lines: Vec<_> = lines.iter().map(|line| undated(line)).collect();
+    assert_eq!(lines, ["6.12: Booting", "6.12: A remark"]);
+}
+
+#[test]
 fn nothing_is_said_before_the_first_step_and_after_the_last() {
     let (progress, said) = start(Style::Plain, Duration::from_millis(1));
     drop(progress);
