@@ -55,6 +55,27 @@ fn a_case_names_each_instance_and_each_setting_that_is_wrong() {
     }
 }
 
+/// An epoch at the limit that cannot be enabled is one failure; what needs such epochs is not for this device.
+#[test]
+fn a_refused_epoch_is_one_failure() {
+    for quirk in [Quirk::RefusesShortestEpoch, Quirk::RefusesLongestEpoch] {
+        for profile in [Profile::Default, Profile::Minimal, Profile::Full] {
+            let model = Model {
+                quirks: quirk.into(),
+                ..Model::new(profile)
+            };
+            let mut subject = InProcessSubject::new(model).unwrap();
+            let blocks = block_places(subject.transport()).unwrap();
+            let cases = cases::all();
+            let options = RunOptions::default();
+            let results = run(&mut subject, &blocks, &cases, &options, |_| ()).unwrap();
+            let failed = results.iter().filter(|result| result.verdict.is_failure());
+            let failed: Vec<_> = failed.map(|result| result.case).collect();
+            assert_eq!(failed, ["configuration/epoch-limits"], "{}", quirk.name());
+        }
+    }
+}
+
 /// Where a status bit is not set its interrupt is not due, whether another case looked at the bit or not.
 #[test]
 fn no_interrupt_is_due_for_a_status_bit_that_is_not_set() {

@@ -9,7 +9,7 @@ impl Bench<'_> {
     /// one that differs from it in a single choice. Fails as the first refusal where all are refused.
     pub fn start_any(&mut self) -> Result<Setup, Stop> {
         let setup = self.setup()?;
-        let refused = match self.start(&setup) {
+        let refused = match self.must_start(&setup) {
             Ok(()) => return Ok(setup),
             Err(Stop::Failed(found)) => found,
             Err(other) => return Err(other),
@@ -29,6 +29,31 @@ impl Bench<'_> {
         let setup = self.start_any()?;
         self.stop()?;
         Ok(setup)
+    }
+
+    /// Which of its two limits the epoch of a refused configuration is, where the same configuration is accepted with
+    /// the other.
+    pub(super) fn refused_limit(&mut self, refused: &Setup) -> Result<Option<&'static str>, Stop> {
+        let capabilities = self.capabilities_0()?;
+        let (Some(shortest), Some(longest)) =
+            (capabilities.minimum_epoch(), capabilities.maximum_epoch())
+        else {
+            return Ok(None);
+        };
+        let (limit, epoch) = match refused.epoch {
+            _ if shortest == longest => return Ok(None),
+            epoch if epoch == shortest => ("shortest", longest),
+            epoch if epoch == longest => ("longest", shortest),
+            _ => return Ok(None),
+        };
+        let other = Setup {
+            epoch,
+            ..refused.clone()
+        };
+        self.quiesce()?;
+        let accepted = self.try_start(&other)?;
+        self.stop_whatever_runs()?;
+        Ok((accepted == Enabled::Yes).then_some(limit))
     }
 
     /// What else the capabilities offer, one choice apart from `setup`.

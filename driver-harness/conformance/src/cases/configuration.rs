@@ -307,7 +307,7 @@ fn survives_disable(bench: &mut Bench<'_>) -> Outcome {
 /// Each of `setups` can be enabled.
 fn all_enabled(bench: &mut Bench<'_>, setups: impl IntoIterator<Item = Setup>) -> Outcome {
     bench.each(setups, |bench, setup| {
-        bench.start(&setup)?;
+        bench.must_start(&setup)?;
         bench.stop()
     })?;
     Ok(Passed::Plainly)

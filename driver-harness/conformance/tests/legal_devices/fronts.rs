@@ -232,6 +232,27 @@ impl Front for FixedRanges {
     }
 }
 
+/// The bits of the range bitmap that stand for no memory are hardwired to one.
+#[derive(Debug, Default)]
+pub(crate) struct RangesBeyondMemory {
+    layout: Layout,
+}
+
+impl Front for RangesBeyondMemory {
+    fn read(&self, device: &InProcessDevice, place: BarOffset, width: Width) -> Outcome<u64> {
+        let word = device.read(place, width)?;
+        let ranges = |parts: &&Parts| (parts.ranges..parts.ranges + 8).contains(&place.offset);
+        let Some(parts) = self.layout.all().iter().find(ranges) else {
+            return Ok(word);
+        };
+        Ok(word | part(!0xff, place.offset - parts.ranges, width))
+    }
+
+    fn was_reset(&self, device: &InProcessDevice) {
+        self.layout.learn(device);
+    }
+}
+
 /// Fields with one value on offer are hardwired to it.
 #[derive(Debug)]
 pub(crate) struct OneChoice {

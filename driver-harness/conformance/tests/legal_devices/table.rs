@@ -9,8 +9,8 @@ use chmu_spec::request::{RequestFilter, RequestFilters};
 use chmu_spec::unit_size::UnitSize;
 
 use crate::fronts::{
-    FixedRanges, Hardwired, Moved, NoFactors, OneChoice, Same, SlowTail, SlowToWake,
-    StatusWithInterrupts, Tail,
+    FixedRanges, Hardwired, Moved, NoFactors, OneChoice, RangesBeyondMemory, Same, SlowTail,
+    SlowToWake, StatusWithInterrupts, Tail,
 };
 
 /// What devices differ in from the model.
@@ -583,6 +583,13 @@ pub(crate) const LEGAL: &[Legal] = &[
         name: "a fixed range bitmap",
         area: Area::Registers,
         front: || Box::new(FixedRanges::default()),
+        surroundings: BY_HAND,
+        ..USUAL
+    },
+    Legal {
+        name: "range bits beyond the memory hardwired to one",
+        area: Area::Registers,
+        front: || Box::new(RangesBeyondMemory::default()),
         surroundings: BY_HAND,
         ..USUAL
     },
