@@ -6,7 +6,7 @@
 //! the largest counts; the frames of a folio add up. Different sources may see the same accesses too:
 //! each has a heat of its own for a folio, and the folio's is the greatest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use chmu_spec::address::Pfn;
 
@@ -24,6 +24,8 @@ pub(crate) use shares::{Ignored, Shares};
 
 /// Folios whose heat is remembered.
 const FOLIOS_MAX: usize = 1 << 18;
+/// When there are too many, so many parts of one of them are forgotten besides: to find the coldest takes a look at all.
+const SPARE_PART: usize = 16;
 
 /// A source's number: its place in the order in which sources were given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -82,8 +84,8 @@ pub(crate) struct Heated {
 pub(crate) struct Aggregator {
     half_life: HalfLife,
     folios: BTreeMap<Pfn, Entry>,
-    /// Coldest first.
-    order: BTreeSet<(Heat, Pfn)>,
+    /// Folios of several pages among them.
+    large: usize,
     folios_max: usize,
 }
 
@@ -92,7 +94,7 @@ impl Aggregator {
         Aggregator {
             half_life,
             folios: BTreeMap::new(),
-            order: BTreeSet::new(),
+            large: 0,
             folios_max: FOLIOS_MAX,
         }
     }
@@ -107,39 +109,36 @@ impl Aggregator {
         now_ns: u64,
     ) -> Option<Heated> {
         self.drop_others_in(folio);
-        let known = self.folios.remove(&folio.head);
-        let is_new = known.is_none();
-        let mut entry = known.unwrap_or_else(|| Entry::new(folio));
-        if !is_new && let Some(heat) = entry.heat() {
-            self.order.remove(&(heat, folio.head));
-        }
         // Heat is per page: what moves costs by the page. It rounds up, so that nothing hot is lost.
-        entry.add(
-            self.half_life,
-            source,
-            thousandths.div_ceil(folio.pages.max(1)),
-            now_ns,
-        );
+        let per_page = thousandths.div_ceil(folio.pages.max(1));
+        let (half_life, mut is_new) = (self.half_life, false);
+        let entry = self.folios.entry(folio.head).or_insert_with(|| {
+            is_new = true;
+            Entry::new(folio)
+        });
+        entry.add(half_life, source, per_page, now_ns);
         entry.touch(named);
-        let heat = entry.heat()?;
+        let Some(heat) = entry.heat() else {
+            self.folios.remove(&folio.head);
+            return None;
+        };
         let heated = Heated {
             heat,
             origin: entry.origin(),
             is_new,
             hot_pages: entry.hot_pages(),
         };
-        self.order.insert((heat, folio.head));
-        self.folios.insert(folio.head, entry);
-        self.evict();
+        if is_new {
+            self.large += usize::from(folio.pages > 1);
+            self.evict();
+        }
         Some(heated)
     }
 
     /// A folio is not where it was, or not of interest any more.
     pub(crate) fn forget(&mut self, head: Pfn) {
-        if let Some(entry) = self.folios.remove(&head)
-            && let Some(heat) = entry.heat()
-        {
-            self.order.remove(&(heat, head));
+        if let Some(entry) = self.folios.remove(&head) {
+            self.large -= usize::from(entry.folio.pages > 1);
         }
     }
 
@@ -151,6 +150,9 @@ impl Aggregator {
 
     /// Forgets folios that share frames with this one and are not the same: they were split or merged.
     fn drop_others_in(&mut self, folio: Folio) {
+        if folio.pages == 1 && self.large == 0 {
+            return;
+        }
         let first = folio.head.0.saturating_sub(FOLIO_PAGES_MAX);
         let others: Vec<_> = self
             .folios
@@ -163,10 +165,16 @@ impl Aggregator {
 
     /// Forgets the coldest when there are too many.
     fn evict(&mut self) {
-        while self.folios.len() > self.folios_max
-            && let Some((_, head)) = self.order.pop_first()
-        {
-            self.folios.remove(&head);
+        if self.folios.len() <= self.folios_max {
+            return;
+        }
+        let kept = self.folios_max - self.folios_max / SPARE_PART;
+        let heats = self.folios.iter().map(|(head, entry)| (entry.heat(), *head));
+        let mut heats: Vec<_> = heats.collect();
+        let forgotten = heats.len() - kept;
+        heats.select_nth_unstable(forgotten - 1);
+        for (_, head) in &heats[..forgotten] {
+            self.forget(*head);
         }
     }
 }

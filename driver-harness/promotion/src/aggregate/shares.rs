@@ -21,8 +21,8 @@ pub(crate) type Ignored = BTreeMap<Rejection, u64>;
 /// The accesses of each frame by a report, in thousandths.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shares {
-    /// By frame and member of the source.
-    by_member: BTreeMap<(Pfn, usize), u64>,
+    /// Frames, and the members of the source that name them.
+    by_member: Vec<(Pfn, usize, u64)>,
     /// Who maps a frame, where the source said so.
     owners: BTreeMap<Pfn, Owner>,
     pub(crate) ignored: Ignored,
@@ -98,8 +98,7 @@ impl Shares {
     }
 
     fn give(&mut self, frame: Pfn, member: usize, thousandths: u64) {
-        let share = self.by_member.entry((frame, member)).or_default();
-        *share = share.saturating_add(thousandths);
+        self.by_member.push((frame, member, thousandths));
     }
 
     /// Counts pages that are not taken into account.
@@ -122,12 +121,21 @@ impl Shares {
         })
     }
 
-    /// Each frame with its accesses: those of the member that counted most.
-    pub(crate) fn take_frames(&mut self) -> BTreeMap<Pfn, u64> {
-        let mut frames = BTreeMap::new();
-        for ((frame, _), share) in std::mem::take(&mut self.by_member) {
-            let most = frames.entry(frame).or_default();
-            *most = share.max(*most);
+    /// Each frame with its accesses, ascending: those of the member that counted most.
+    pub(crate) fn take_frames(&mut self) -> Vec<(Pfn, u64)> {
+        let mut named = std::mem::take(&mut self.by_member);
+        named.sort_unstable();
+        let members = named.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1));
+        let members = members.map(|same| {
+            let shares = same.iter().map(|(.., share)| *share);
+            (same[0].0, shares.fold(0, u64::saturating_add))
+        });
+        let mut frames: Vec<(Pfn, u64)> = Vec::with_capacity(named.len());
+        for (frame, share) in members {
+            match frames.last_mut() {
+                Some((last, most)) if *last == frame => *most = share.max(*most),
+                _ => frames.push((frame, share)),
+            }
         }
         frames
     }

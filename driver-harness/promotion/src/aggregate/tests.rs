@@ -58,7 +58,7 @@ proptest! {
 
     #[test]
     fn the_coldest_are_forgotten_when_there_are_too_many(
-        heats in proptest::collection::vec(1..1000_u64, 1..60), folios_max in 1..20_usize,
+        heats in proptest::collection::vec(1..1000_u64, 1..60), folios_max in 1..SPARE_PART,
     ) {
         let mut aggregator = Aggregator { folios_max, ..Aggregator::new(HalfLife::of_ns(HALF)) };
         for (head, heat) in (0..).zip(&heats) {
@@ -71,6 +71,24 @@ proptest! {
             prop_assert_eq!(aggregator.folios.contains_key(&Pfn(*head)), place < folios_max);
         }
     }
+}
+
+#[test]
+fn where_many_are_remembered_some_more_are_forgotten_than_there_must() {
+    let mut aggregator = Aggregator {
+        folios_max: 2 * SPARE_PART,
+        ..Aggregator::new(HalfLife::of_ns(HALF))
+    };
+    let mut add = |head: u64| {
+        let folio = Folio {
+            head: Pfn(head),
+            pages: 1,
+        };
+        aggregator.add(folio, SourceId(0), (1000 - head, &[]), 0);
+        aggregator.len()
+    };
+    assert_eq!((0..32).map(&mut add).last(), Some(32));
+    assert_eq!([add(32), add(33), add(34), add(35)], [30, 31, 32, 30]);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! From reports to folios that wait.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use chmu_machine::memory::owners::Owner;
 use chmu_machine::node::NodeId;
@@ -21,11 +22,14 @@ use crate::report::{Health, HotExtent, Lost, Report};
 /// Heat of pages that a caller names: above all that is counted.
 const NAMED_HEAT: u64 = u64::MAX >> 1;
 
-/// A folio with the accesses of its frames, in thousandths.
-#[derive(Debug, Default)]
+/// A folio that was reported.
+#[derive(Debug)]
 struct Named {
+    folio: Folio,
+    /// The accesses of its frames, in thousandths.
     thousandths: u64,
-    frames: Vec<Pfn>,
+    /// Which of the report's frames are its.
+    frames: Range<usize>,
 }
 
 impl Engine {
@@ -50,28 +54,17 @@ impl Engine {
         if doubted > 0 {
             shares.ignore(Rejection::Tuning, doubted);
         }
-        let heads: Vec<_> = frames.keys().copied().collect();
-        let view = FolioView::look(machine, &heads)?;
-        let mut folios: BTreeMap<Folio, Named> = BTreeMap::new();
-        for (frame, thousandths) in frames {
-            match view.of(frame) {
-                Ok(look) => {
-                    let named = folios.entry(look.folio).or_default();
-                    named.thousandths = named.thousandths.saturating_add(thousandths);
-                    named.frames.push(frame);
-                }
-                Err(rejection) => shares.ignore(rejection, 1),
-            }
-        }
-        let all: Vec<_> = folios.keys().copied().collect();
+        let (folios, frames) = Self::folios_of(&frames, &mut shares, machine)?;
+        let all: Vec<_> = folios.iter().map(|named| named.folio).collect();
         let identities = machine.identities(&all)?;
-        let mut decided = Vec::new();
-        for ((folio, named), identity) in folios.into_iter().zip(identities) {
-            let added =
-                self.aggregator
-                    .add(folio, source, (named.thousandths, &named.frames), now_ns);
-            let Some(heated) = added else { continue };
-            let owner = shares.owner(&named.frames, folio.head);
+        let mut decided = Vec::with_capacity(folios.len());
+        for (named, identity) in folios.into_iter().zip(identities) {
+            let (folio, frames) = (named.folio, &frames[named.frames]);
+            let added = (named.thousandths, frames);
+            let Some(heated) = self.aggregator.add(folio, source, added, now_ns) else {
+                continue;
+            };
+            let owner = shares.owner(frames, folio.head);
             decided.push((folio, heated, identity, owner));
         }
         self.note_source(
@@ -180,15 +173,15 @@ impl Engine {
         );
     }
 
-    /// The frames whose pages may be promoted, as far as their place and the report's time tell.
+    /// The frames whose pages may be promoted, ascending, as far as their place and the report's time tell.
     fn promotable(
         &mut self,
         shares: &mut Shares,
         earliest_access_ns: u64,
         now_ns: u64,
-    ) -> BTreeMap<Pfn, u64> {
+    ) -> Vec<(Pfn, u64)> {
         let mut frames = shares.take_frames();
-        frames.retain(|frame, _| {
+        frames.retain(|(frame, _)| {
             self.note_reported(*frame, now_ns);
             let reason = match self.routes.source(*frame) {
                 Ok(_) if self.settling.is_void(*frame, earliest_access_ns) => {
@@ -203,6 +196,41 @@ impl Engine {
         frames
     }
 
+    /// The folios that frames belong to, ascending as these are, and the frames that belong to one.
+    fn folios_of(
+        reported: &[(Pfn, u64)],
+        shares: &mut Shares,
+        machine: &dyn Machine,
+    ) -> Result<(Vec<Named>, Vec<Pfn>), MachineError> {
+        let heads: Vec<_> = reported.iter().map(|(frame, _)| *frame).collect();
+        let view = FolioView::look(machine, &heads)?;
+        let mut folios: Vec<Named> = Vec::new();
+        let mut frames = Vec::with_capacity(reported.len());
+        for &(frame, thousandths) in reported {
+            let folio = match view.of(frame) {
+                Ok(look) => look.folio,
+                Err(rejection) => {
+                    shares.ignore(rejection, 1);
+                    continue;
+                }
+            };
+            let place = frames.len();
+            frames.push(frame);
+            match folios.last_mut() {
+                Some(named) if named.folio == folio => {
+                    named.thousandths = named.thousandths.saturating_add(thousandths);
+                    named.frames.end = frames.len();
+                }
+                _ => folios.push(Named {
+                    folio,
+                    thousandths,
+                    frames: place..frames.len(),
+                }),
+            }
+        }
+        Ok((folios, frames))
+    }
+
     /// Decides whether a folio that was reported, for accesses from a node where that is known, is to
     /// wait for its promotion.
     fn consider(
@@ -213,14 +241,15 @@ impl Engine {
         owner: Option<Owner>,
         now_ns: u64,
     ) {
-        let heat = self.half_life.value(heated.heat, now_ns);
+        let is_cold = self.policy.minimum_heat > 0
+            && self.half_life.value(heated.heat, now_ns)
+                < self.policy.minimum_heat.saturating_mul(ACCESS);
         let is_sparse = match self.policy.large_folios {
             LargeFolios::Whole => false,
             LargeFolios::Dense(percent) => {
                 heated.hot_pages.saturating_mul(100) < folio.pages.saturating_mul(percent.into())
             }
         };
-        let is_cold = heat < self.policy.minimum_heat.saturating_mul(ACCESS);
         let is_decided = self.given_up.reason(folio, now_ns).is_some() || self.decided.holds(folio);
         if is_cold || is_sparse || is_decided {
             return;
@@ -324,20 +353,22 @@ impl Engine {
             return;
         }
         let waiting_max = self.policy.waiting_max;
-        let origin = self.names(waiting.origin);
+        let (folio, heat, origin) = (waiting.folio, waiting.heat, waiting.origin);
         let queue = self.queues.entry(route);
         let queue = queue.or_insert_with(|| PromotionQueue::new(waiting_max));
-        let queued = Queued {
-            folio: waiting.folio,
-            route,
-            heat: self.half_life.value(waiting.heat, now_ns),
-            origin,
-        };
-        match queue.push(waiting) {
-            Pushed::Known => {}
-            Pushed::New => self.note(now_ns, Action::Queued(queued)),
+        let pushed = queue.push(waiting);
+        if matches!(pushed, Pushed::New | Pushed::Instead(_)) {
+            let queued = Queued {
+                folio,
+                route,
+                heat: self.half_life.value(heat, now_ns),
+                origin: self.names(origin),
+            };
+            self.note(now_ns, Action::Queued(queued));
+        }
+        match pushed {
+            Pushed::Known | Pushed::New => {}
             Pushed::Instead(colder) => {
-                self.note(now_ns, Action::Queued(queued));
                 let (folio, reason) = (colder.folio, Rejection::QueueFull);
                 let place = (None, Some(route), None);
                 self.refuse((folio, colder.origin), reason, place, now_ns);

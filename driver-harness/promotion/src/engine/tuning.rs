@@ -218,7 +218,7 @@ impl Engine {
         &mut self,
         source: SourceId,
         sight: &Sight,
-        frames: &mut BTreeMap<Pfn, u64>,
+        frames: &mut Vec<(Pfn, u64)>,
     ) -> u64 {
         let Some(watch) = self.watches.get_mut(&source) else {
             return 0;
@@ -226,10 +226,10 @@ impl Engine {
         let reported = frames.len();
         match sight {
             Sight::Clear => (),
-            Sight::Dim => frames.retain(|frame, _| watch.sightings.see(*frame)),
+            Sight::Dim => frames.retain(|(frame, _)| watch.sightings.see(*frame)),
             Sight::Doubted => {
                 if watch.tuner.is_low() {
-                    frames.keys().for_each(|frame| {
+                    frames.iter().for_each(|(frame, _)| {
                         watch.sightings.see(*frame);
                     });
                 }

@@ -6,8 +6,6 @@
 //! that block share it. So a base page costs at most one read, and a huge page two, however many of its
 //! pages were reported.
 
-use std::collections::BTreeMap;
-
 use chmu_machine::memory::page_flags::PageFlags;
 use chmu_spec::address::Pfn;
 
@@ -37,7 +35,8 @@ pub(crate) struct Look {
 /// What frames are part of, looked at once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct FolioView {
-    looks: BTreeMap<Pfn, Result<Look, Rejection>>,
+    /// By frame, ascending.
+    looks: Vec<(Pfn, Result<Look, Rejection>)>,
 }
 
 impl FolioView {
@@ -46,7 +45,9 @@ impl FolioView {
         let mut frames = frames.to_vec();
         frames.sort_unstable();
         frames.dedup();
-        let mut view = FolioView::default();
+        let mut view = FolioView {
+            looks: Vec::with_capacity(frames.len()),
+        };
         for frames in frames.chunk_by(|one, next| block_start(*one) == block_start(*next)) {
             view.look_at_block(machine, frames)?;
         }
@@ -89,17 +90,26 @@ impl FolioView {
         machine: &dyn Machine,
         frames: &[Pfn],
     ) -> Result<(), MachineError> {
-        self.looks.extend(FolioView::look(machine, frames)?.looks);
+        for (frame, look) in FolioView::look(machine, frames)?.looks {
+            match self.place(frame) {
+                Ok(place) => self.looks[place].1 = look,
+                Err(place) => self.looks.insert(place, (frame, look)),
+            }
+        }
         Ok(())
     }
 
     /// The folio that a frame was part of, or why there is none that can move. A frame that was not
     /// looked at is none.
     pub(crate) fn of(&self, frame: Pfn) -> Result<Look, Rejection> {
-        self.looks
-            .get(&frame)
-            .copied()
-            .unwrap_or(Err(Rejection::NoPage))
+        match self.place(frame) {
+            Ok(place) => self.looks[place].1,
+            Err(_) => Err(Rejection::NoPage),
+        }
+    }
+
+    fn place(&self, frame: Pfn) -> Result<usize, usize> {
+        self.looks.binary_search_by_key(&frame, |(frame, _)| *frame)
     }
 }
 

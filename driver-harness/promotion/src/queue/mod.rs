@@ -69,12 +69,22 @@ impl PromotionQueue {
     /// folio: the newer state counts, with the greater heat, and the earlier time.
     pub(crate) fn push(&mut self, mut waiting: Waiting) -> Pushed {
         let head = waiting.folio.head;
-        if let Some(known) = self.remove(head) {
+        if let Some(known) = self.folios.get_mut(&head) {
             waiting.heat = waiting.heat.max(known.heat);
             waiting.origin = waiting.origin.and(known.origin);
-            waiting.since_ns = waiting.since_ns.min(known.since_ns);
             waiting.attempts = waiting.attempts.max(known.attempts);
-            self.insert(waiting);
+            if waiting.heat != known.heat {
+                self.order.remove(&(known.heat, std::cmp::Reverse(head)));
+                self.order.insert((waiting.heat, std::cmp::Reverse(head)));
+            }
+            if waiting.since_ns < known.since_ns {
+                self.ages.remove(&(known.since_ns, head));
+                self.ages.insert((waiting.since_ns, head));
+            }
+            waiting.since_ns = waiting.since_ns.min(known.since_ns);
+            self.pages = self.pages.saturating_sub(known.folio.pages);
+            self.pages = self.pages.saturating_add(waiting.folio.pages);
+            *known = waiting;
             return Pushed::Known;
         }
         if self.folios.len() < self.folios_max {

@@ -13,6 +13,7 @@ use chmu_lab::platform::PlatformOptions;
 use chmu_lab::progress::Progress;
 use chmu_lab::tiers::Figures;
 
+use super::jobs::Jobs;
 use super::result_file::ResultFile;
 use super::{keep, usage_error};
 
@@ -47,6 +48,8 @@ pub(super) struct Options {
     /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
+    #[command(flatten)]
+    jobs: Jobs,
     #[command(flatten)]
     platform: PlatformOptions,
 }
@@ -100,7 +103,7 @@ pub(super) fn run(options: &Options) -> Result<ExitCode> {
     let progress = Progress::new();
     let begin = Instant::now();
     let (platform, software) = Software::obtain(&options.platform, None, &progress)?;
-    let comparison = compare::compare(&plan, &software, &progress)?;
+    let comparison = compare::compare(&plan, &software, options.jobs.at_once(), &progress)?;
     drop(progress);
     if let Some(file) = csv {
         file.write(&comparison.csv())?;

@@ -14,6 +14,7 @@ mod demo;
 mod doctor;
 mod fetch;
 mod guest_program;
+mod jobs;
 mod keep;
 mod kernel_config;
 mod mutants;

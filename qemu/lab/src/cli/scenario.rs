@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! `cargo lab scenario`.
 
-use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::thread;
 use std::time::Instant;
 
 use anyhow::Result;
@@ -14,10 +12,8 @@ use chmu_lab::progress::Progress;
 use chmu_lab::scenario::{ALL, Listing, OnKernel, Runner, Scenario};
 use clap::ValueEnum;
 
+use super::jobs::Jobs;
 use super::{keep, names, usage_error};
-
-/// Unless the user says more: a guest takes memory, too.
-const MOST_JOBS: NonZeroUsize = NonZeroUsize::new(4).expect("4 is not zero");
 
 /// What a file system on a disk needs; a kernel of the user's own may have it built in.
 fn modules(kernel: KernelChoice) -> &'static [&'static str] {
@@ -65,10 +61,8 @@ struct How {
     /// Keeps the runs' folders with logs and sockets.
     #[arg(long)]
     keep: bool,
-    /// Guests that run at a time [default: one for each processor, up to 4]. Each keeps a little more than one
-    /// processor busy.
-    #[arg(short, long, value_name = "NUMBER")]
-    jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    jobs: Jobs,
     #[command(flatten)]
     platform: PlatformOptions,
 }
@@ -115,7 +109,7 @@ fn run_on(scenarios: &[Scenario], how: &How, kernels: &[KernelChoice]) -> Result
         .collect();
     let runner = Runner {
         kernels: &kernels,
-        at_once: how.jobs.unwrap_or_else(default_jobs),
+        at_once: how.jobs.at_once(),
         progress: &progress,
         keep: how.keep,
     };
@@ -152,9 +146,4 @@ fn name(options: &PlatformOptions, kernel: KernelChoice) -> String {
         || "own kernel".to_owned(),
         |value| value.get_name().to_owned(),
     )
-}
-
-fn default_jobs() -> NonZeroUsize {
-    let processors = thread::available_parallelism();
-    processors.map_or(NonZeroUsize::MIN, |processors| processors.min(MOST_JOBS))
 }

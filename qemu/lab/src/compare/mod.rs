@@ -10,10 +10,14 @@ mod steady;
 mod table;
 mod trial;
 
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use anyhow::Result;
 
 use crate::machine::{Interrupted, Machine, MachineOptions, Software};
 use crate::progress::Progress;
+use crate::side_by_side::{Piece, side_by_side};
 use crate::tiers::Figures;
 use crate::topology::Topology;
 
@@ -59,24 +63,60 @@ impl Plan {
     }
 }
 
-/// Tries all of it, in a guest for each policy. A trial that cannot be brought to its end is one result.
+/// Tries all of it, in a guest for each policy and `at_once` guests at a time. A trial that cannot be brought to its end
+/// is one result.
 ///
 /// # Errors
 /// When a guest does not boot, or the user stops the lab.
-pub fn compare(plan: &Plan, software: &Software, progress: &Progress) -> Result<Comparison> {
-    let mut trials = Vec::with_capacity(plan.trials());
-    let mut kernel = String::new();
-    for policy in &plan.policies {
+pub fn compare(
+    plan: &Plan,
+    software: &Software,
+    at_once: NonZeroUsize,
+    progress: &Progress,
+) -> Result<Comparison> {
+    let policies = plan.policies.iter().map(|policy| Piece {
+        name: policy.name.clone(),
+        size: 1,
+        work: policy,
+    });
+    let policies: Vec<_> = policies.collect();
+    let series = Series {
+        plan,
+        software,
+        begun: AtomicUsize::new(0),
+    };
+    progress.step(format!("Trying {} policies", policies.len()));
+    let done = side_by_side(&policies, at_once, progress, |policy, progress| {
+        series.try_policy(policy, progress)
+    })?;
+    let (kernels, trials): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+    let kernel = kernels.into_iter().next().unwrap_or_default();
+    Ok(Comparison::new(plan, kernel, trials.concat()))
+}
+
+/// All trials of a comparison.
+struct Series<'a> {
+    plan: &'a Plan,
+    software: &'a Software,
+    begun: AtomicUsize,
+}
+
+impl Series<'_> {
+    /// The kernel's release, and what came of all workloads under the policy.
+    fn try_policy(&self, policy: &Policy, progress: &Progress) -> Result<(String, Vec<Trial>)> {
+        let plan = self.plan;
+        let mut trials = Vec::with_capacity(plan.trials());
+        let mut kernel = String::new();
         let mut guest = None;
         for pattern in &plan.patterns {
             for seed in 1..=plan.seeds {
                 let mut machine = match guest.take() {
                     Some(machine) => machine,
-                    None => boot(software, progress)?,
+                    None => boot(self.software, progress)?,
                 };
+                let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
                 progress.step(format!(
-                    "{} of {}: {pattern} under {policy}, seed {seed}",
-                    trials.len() + 1,
+                    "{number} of {}: {pattern} under {policy}, seed {seed}",
                     plan.trials()
                 ));
                 machine.kernel().clone_into(&mut kernel);
@@ -102,8 +142,8 @@ pub fn compare(plan: &Plan, software: &Software, progress: &Progress) -> Result<
         if let Some(machine) = guest {
             machine.shut_down()?;
         }
+        Ok((kernel, trials))
     }
-    Ok(Comparison::new(plan, kernel, trials))
 }
 
 fn boot(software: &Software, progress: &Progress) -> Result<Machine> {
