@@ -263,6 +263,11 @@ fn locked_ranges(bench: &mut Bench<'_>) -> Outcome {
         (0..words).map(word).collect()
     };
     let before = read(bench)?;
+    if before.iter().all(|word| *word == 0) {
+        return skip(
+            "the range bitmap does not read as it was written while the instance is enabled",
+        );
+    }
     for word in 0..words {
         bench.write_at(place.plus(word * 8), Width::Eight, 0)?;
     }

@@ -6,6 +6,7 @@ use chmu_spec::chmu::Mode;
 use chmu_spec::hotlist::Entry;
 use chmu_spec::unit_size::UnitSize;
 
+use super::status;
 use crate::bench::{Bench, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{Outcome, Passed, Stop, each, expect, expect_equal, skip};
@@ -51,6 +52,11 @@ pub(super) const CASES: &[Case] = &[
         "counter/width-follows-unit-size",
         "Writes the unit sizes up and down and compares the counter widths, enabled as well.",
         width_follows_unit_size,
+    ),
+    case(
+        "counter/width-of-full-list",
+        "Reads the counter width while a list that is full has lost a unit.",
+        width_of_full_list,
     ),
     case(
         "counter/last-unit",
@@ -299,6 +305,17 @@ fn width_follows_unit_size(bench: &mut Bench<'_>) -> Outcome {
             bench.stop()
         },
     )?;
+    Ok(Passed::Plainly)
+}
+
+fn width_of_full_list(bench: &mut Bench<'_>) -> Outcome {
+    let setup = status::with_interrupts(bench)?;
+    bench.start(&setup)?;
+    let empty = bench.status()?.counter_width();
+    bench.quiesce()?;
+    status::fill(bench)?;
+    let what = "counter width while hot units are listed";
+    expect_equal(what, bench.status()?.counter_width(), empty)?;
     Ok(Passed::Plainly)
 }
 

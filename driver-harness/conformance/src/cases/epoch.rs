@@ -327,11 +327,30 @@ fn of_every_scale(bench: &Bench<'_>, wanted: EpochLength) -> Result<Vec<EpochLen
     Ok(EpochScale::ALL.into_iter().filter_map(of_scale).collect())
 }
 
+/// Epochs whose multiplier is so small that each of its bits makes a difference.
+fn of_small_multipliers(bench: &Bench<'_>) -> Result<Vec<EpochLength>, Stop> {
+    let capabilities = bench.capabilities_0()?;
+    let limits = capabilities
+        .minimum_epoch()
+        .zip(capabilities.maximum_epoch());
+    let offered = |epoch: &EpochLength| {
+        limits.is_some_and(|(shortest, longest)| {
+            (shortest.nanoseconds()..=longest.nanoseconds()).contains(&epoch.nanoseconds())
+        })
+    };
+    let of_scale = |scale| {
+        let of = |multiplier| EpochLength::new(scale, multiplier).filter(offered);
+        [3, 5].into_iter().filter_map(of).collect::<Vec<_>>()
+    };
+    Ok(EpochScale::ALL.into_iter().flat_map(of_scale).collect())
+}
+
 fn every_scale(bench: &mut Bench<'_>) -> Outcome {
     let setup = measurable_setup(bench)?;
     let mut epochs = of_every_scale(bench, setup.epoch)?;
     if bench.subject().has_manual_clock() {
         epochs.extend(bench.capabilities_0()?.maximum_epoch());
+        epochs.extend(of_small_multipliers(bench)?);
     }
     bench.each(epochs, |bench, epoch| {
         let setup = Setup {

@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "hotlist/wraps",
-        "Fills and drains the list three times.",
+        "Fills the list three times and drains it, half of it first.",
         wraps,
     ),
     case(
@@ -194,7 +194,10 @@ fn wraps(bench: &mut Bench<'_>) -> Outcome {
     for round in 0..3 {
         bench.touch(&setup, &hot(&setup, &units))?;
         bench.end_epoch(&setup)?;
-        let seen = sorted(listed(&bench.drain()?));
+        let mut entries = free_half(bench, round)?;
+        entries.retain(|entry| units.binary_search(&entry.unit).is_ok());
+        entries.extend(bench.drain()?);
+        let seen = sorted(listed(&entries));
         expect_equal(
             format!("units listed in round {round}"),
             seen,
@@ -202,6 +205,23 @@ fn wraps(bench: &mut Bench<'_>) -> Outcome {
         )?;
     }
     Ok(Passed::Plainly)
+}
+
+/// Moves the head past half of the entries, which it returns; the others are still there.
+fn free_half(bench: &mut Bench<'_>, round: u32) -> Result<Vec<Entry>, Stop> {
+    let size = bench.capabilities_0()?.hotlist_entries();
+    let mut entries = bench.peek_all()?;
+    let rest = entries.split_off(entries.len() / 2);
+    let head = entries.iter().fold(bench.head()?, |head, _| {
+        chmu_spec::hotlist::next_index(head, size)
+    });
+    bench.set_head(head)?;
+    let mut kept = bench.peek_all()?;
+    // Others may list units meanwhile.
+    kept.truncate(rest.len());
+    let what = format!("entries after the head was moved past half of them in round {round}");
+    expect_equal(what, kept, rest)?;
+    Ok(entries)
 }
 
 fn head_frees_entries(bench: &mut Bench<'_>) -> Outcome {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Several instances and blocks: each is a unit of its own.
 
+use chmu_driver::transport::Width;
 use chmu_spec::address::UnitIndex;
 use chmu_spec::chmu::offset;
 use chmu_spec::request::AccessKind;
 
+use super::status;
 use crate::bench::{Bench, InstancePlace, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{
@@ -27,6 +29,11 @@ pub(super) const CASES: &[Case] = &[
         "instance/hotlists-apart",
         "Lists a unit at one instance and reads the list of a disabled one.",
         hotlists_apart,
+    ),
+    case(
+        "instance/status-apart",
+        "Loses a unit at one instance, reads the status of another and clears it there.",
+        status_apart,
     ),
     case(
         "instance/heads-apart",
@@ -113,7 +120,32 @@ fn configuration_apart(bench: &mut Bench<'_>) -> Outcome {
             )
         })
     })?;
+    ranges_apart(bench, [here, other])?;
     Ok(Passed::Plainly)
+}
+
+/// What is written to one range bitmap is not in the other; nothing where one of them cannot be written.
+fn ranges_apart(bench: &mut Bench<'_>, pair: [InstancePlace; 2]) -> Result<(), Stop> {
+    for place in pair {
+        if at(bench, place, |bench| bench.need_writable_ranges()).is_err() {
+            return Ok(());
+        }
+    }
+    let word = |bench: &mut Bench<'_>| bench.read_at(bench.ranges_place()?, Width::Eight);
+    let [here, other] = pair;
+    bench.each([(here, other), (other, here)], |bench, (written, idle)| {
+        let before = at(bench, idle, word)?;
+        for value in [1, 0] {
+            at(bench, written, |bench| {
+                bench.write_at(bench.ranges_place()?, Width::Eight, value)
+            })?;
+            let what = format!(
+                "first word of a range bitmap after {value} was written to that of the instance beside"
+            );
+            expect_bits(what, at(bench, idle, word)?, before)?;
+        }
+        Ok(())
+    })
 }
 
 /// Enabling one does not enable the other, and the other way round.
@@ -163,7 +195,37 @@ fn hotlists_apart(bench: &mut Bench<'_>) -> Outcome {
         entries.len(),
         0,
     )?;
-    expect_equal("entries of the enabled instance", bench.drain()?.len(), 1)?;
+    let listed = bench.peek()?.len();
+    expect_equal("entries of the enabled instance", listed, 1)?;
+    // Refused where the two may not track the same memory.
+    at(bench, other, |bench| {
+        let setup = bench.setup()?;
+        bench.try_start(&setup)?;
+        bench.stop()
+    })?;
+    let what = "entries after the instance beside was enabled and disabled";
+    expect_equal(what, bench.drain()?.len(), listed)?;
+    Ok(Passed::Plainly)
+}
+
+/// Has this instance overflow while the one beside has lost nothing, then clears the bits of either.
+fn status_apart(bench: &mut Bench<'_>) -> Outcome {
+    let other = bench.neighbour()?;
+    at(bench, other, |bench| {
+        if bench.status()?.overflow() {
+            return skip("overflow of the instance beside is set before it is enabled");
+        }
+        let setup = bench.setup()?;
+        bench.start(&setup)?;
+        bench.stop()
+    })?;
+    status::set_overflow(bench)?;
+    let beside = at(bench, other, |bench| bench.status())?;
+    let what = "overflow of an instance that is disabled, beside one that lost a unit";
+    expect_equal(what, beside.overflow(), false)?;
+    at(bench, other, |bench| status::clear(bench, status::OVERFLOW))?;
+    let what = "overflow after that of the instance beside was cleared";
+    expect_equal(what, bench.status()?.overflow(), true)?;
     Ok(Passed::Plainly)
 }
 

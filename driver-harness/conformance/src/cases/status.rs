@@ -80,6 +80,11 @@ pub(super) const CASES: &[Case] = &[
         "Reads the capabilities while a list that is full has lost a unit.",
         full_list_capabilities,
     ),
+    case(
+        "status/full-list-enabled",
+        "Reads whether the instance is enabled while a list that is full has lost a unit.",
+        full_list_enabled,
+    ),
 ];
 
 /// Entries that fill-level cases work with: so many that half of them is less than one less, and in a short list what
@@ -88,7 +93,7 @@ const LEVEL: u16 = 4;
 const LEVEL_OF_SHORT_LIST: u16 = 2;
 
 /// The bits that a host clears.
-const OVERFLOW: Status = Status::new().with_overflow(true);
+pub(super) const OVERFLOW: Status = Status::new().with_overflow(true);
 const FILL_LEVEL: Status = Status::new().with_fill_level(true);
 
 /// A configuration with the interrupts that the instance has: some set a status bit only then.
@@ -123,7 +128,7 @@ fn overflow(bench: &mut Bench<'_>, setup: &Setup, more: usize) -> Result<bool, S
 }
 
 /// As [`overflow`], for cases about what follows it; skips those where it is not set, or not for long.
-fn set_overflow(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
+pub(super) fn set_overflow(bench: &mut Bench<'_>) -> Result<Setup, Stop> {
     let setup = with_interrupts(bench)?;
     if !overflow(bench, &setup, 1)? {
         return skip("overflow is not set after a hot unit was lost");
@@ -202,7 +207,7 @@ fn level(bench: &Bench<'_>) -> Result<u16, Stop> {
 }
 
 /// Writes status bits.
-fn clear(bench: &Bench<'_>, bits: Status) -> Result<(), Stop> {
+pub(super) fn clear(bench: &Bench<'_>, bits: Status) -> Result<(), Stop> {
     bench.set_register(offset::STATUS, bits.into())
 }
 
@@ -212,6 +217,7 @@ fn overflow_clears(bench: &mut Bench<'_>) -> Outcome {
     bench.drain()?;
     clear(bench, OVERFLOW)?;
     if !bench.status()?.overflow() {
+        clear_by_what_was_read(bench)?;
         return Ok(Passed::As(WRITE_ONE));
     }
     clear(bench, Status::new())?;
@@ -225,6 +231,23 @@ fn overflow_clears(bench: &mut Bench<'_>) -> Outcome {
     }
 }
 
+/// A driver that reads the status, and writes back what it saw, clears what is set.
+fn clear_by_what_was_read(bench: &mut Bench<'_>) -> Result<(), Stop> {
+    bench.quiesce()?;
+    set_overflow(bench)?;
+    bench.drain()?;
+    let read = bench.status()?;
+    if !read.overflow() {
+        return skip("overflow does not stay set until it is cleared");
+    }
+    clear(bench, read)?;
+    let what = format!(
+        "overflow after the status was written back as it read, {:#x}",
+        u64::from(read)
+    );
+    expect_equal(what, bench.status()?.overflow(), false)
+}
+
 fn overflow_stays(bench: &mut Bench<'_>) -> Outcome {
     let setup = with_interrupts(bench)?;
     if !overflow(bench, &setup, 1)? {
@@ -232,6 +255,9 @@ fn overflow_stays(bench: &mut Bench<'_>) -> Outcome {
     }
     let again = bench.status()?.overflow();
     expect_equal("overflow read again", again, true)?;
+    bench.drain()?;
+    let drained = bench.status()?.overflow();
+    expect_equal("overflow after the list was drained", drained, true)?;
     clear(bench, Status::new())?;
     Ok(Passed::As(match bench.status()?.overflow() {
         true => "stays",
@@ -379,9 +405,26 @@ fn clear_one_keeps_other(bench: &mut Bench<'_>) -> Outcome {
             format!("{one}, and {other}"),
             "both in the same way",
         ),
-        [reading, ..] => Ok(Passed::As(reading)),
+        [reading, ..] => {
+            if *reading == WRITE_ONE {
+                clear_both_at_once(bench, &setup)?;
+            }
+            Ok(Passed::As(reading))
+        }
         [] => skip("neither bit was looked at"),
     }
+}
+
+/// Both bits outlive what set them, and one write clears both.
+fn clear_both_at_once(bench: &mut Bench<'_>, setup: &Setup) -> Result<(), Stop> {
+    set_both(bench, setup)?;
+    bench.drain()?;
+    let drained = after_writing(bench, setup, Status::new())?;
+    let what = "overflow and fill level after the list was drained";
+    expect_equal(what, drained, (true, true))?;
+    let read = after_writing(bench, setup, OVERFLOW.with_fill_level(true))?;
+    let what = "overflow and fill level after 1 was written to both at once";
+    expect_equal(what, read, (false, false))
 }
 
 /// Has an overflowing list set both bits.
@@ -536,7 +579,15 @@ const LONG_LIST: usize = 4096;
 
 /// Fills the list, and loses a unit where it can, unless it is long: then one unit is listed. Cases that do so come after
 /// those that would read what is left of these entries in place of their own.
-fn fill(bench: &mut Bench<'_>) -> Result<(), Stop> {
+pub(super) fn fill(bench: &mut Bench<'_>) -> Result<(), Stop> {
+    match try_fill(bench) {
+        // How lists are filled is for other cases.
+        Err(Stop::Failed(_)) => skip("the list could not be filled"),
+        filled => filled,
+    }
+}
+
+fn try_fill(bench: &mut Bench<'_>) -> Result<(), Stop> {
     let setup = with_interrupts(bench)?;
     let room = bench.room()?;
     let wanted = if room > LONG_LIST { 1 } else { room + 1 };
@@ -562,5 +613,12 @@ fn full_list_capabilities(bench: &mut Bench<'_>) -> Outcome {
     fill(bench)?;
     let full = capability::read_all(bench)?;
     capability::expect_same(&before, &[("while hot units are listed", full)])?;
+    Ok(Passed::Plainly)
+}
+
+fn full_list_enabled(bench: &mut Bench<'_>) -> Outcome {
+    fill(bench)?;
+    let what = "enabled status while hot units are listed";
+    expect_equal(what, bench.status()?.enabled(), true)?;
     Ok(Passed::Plainly)
 }

@@ -186,6 +186,7 @@ const NEEDS: &[(&str, Followers)] = &[
     ("register/ranges-readback", Followers::Traffic),
     ("counter/width", Followers::Traffic),
     ("counter/width-follows-unit-size", Followers::Traffic),
+    ("counter/width-of-full-list", Followers::Traffic),
     ("register/head-widths", Followers::Traffic),
     ("operation/disabled-counts-nothing", Followers::Traffic),
     ("operation/enable-starts-fresh", Followers::Traffic),

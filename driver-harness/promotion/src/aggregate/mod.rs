@@ -169,7 +169,10 @@ impl Aggregator {
             return;
         }
         let kept = self.folios_max - self.folios_max / SPARE_PART;
-        let heats = self.folios.iter().map(|(head, entry)| (entry.heat(), *head));
+        let heats = self
+            .folios
+            .iter()
+            .map(|(head, entry)| (entry.heat(), *head));
         let mut heats: Vec<_> = heats.collect();
         let forgotten = heats.len() - kept;
         heats.select_nth_unstable(forgotten - 1);

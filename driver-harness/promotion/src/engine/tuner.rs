@@ -332,10 +332,34 @@ impl Tuner {
             }
             self.is_trusted = true;
         }
-        let is_believed =
-            |window: &Window| window.units > 0 && !(window.overflow && self.can_rise());
+        let is_believed = |window: &Window| {
+            let says_all = !(window.overflow && self.can_rise());
+            window.units > 0 && says_all && !self.cuts_through(std::slice::from_ref(window))
+        };
         self.has_found |= self.windows.last().is_some_and(is_believed);
         None
+    }
+
+    /// The next lower threshold, where there is one.
+    fn halved(&self) -> Option<u64> {
+        let halved = (self.settings.threshold / 2).max(self.bounds.threshold.0);
+        (!self.fixed.threshold && halved < self.settings.threshold).then_some(halved)
+    }
+
+    /// Whether most of what windows report barely reaches a threshold below the usual one, so that the others of its
+    /// kind do not.
+    fn cuts_through(&self, windows: &[Window]) -> bool {
+        let barely: u64 = windows.iter().map(|window| window.barely).sum();
+        let units: u64 = windows.iter().map(|window| window.units).sum();
+        let may_look_closer = self.halved().is_some() || self.doubled().is_some();
+        self.is_low() && may_look_closer && barely > units / 2
+    }
+
+    /// The next longer epoch, where there is one.
+    fn doubled(&self) -> Option<u64> {
+        let doubled = self.settings.epoch_ns.saturating_mul(2);
+        let doubled = doubled.min(self.bounds.epoch_ns.1);
+        (!self.fixed.epoch && doubled > self.settings.epoch_ns).then_some(doubled)
     }
 
     fn overflowed(&mut self) -> Option<Change> {
@@ -409,33 +433,26 @@ impl Tuner {
                 .narrow()
                 .or_else(|| Some(self.set_threshold(before, "all that is hot is equally hot")));
         }
-        let halved = (self.settings.threshold / 2).max(self.bounds.threshold.0);
-        if !self.fixed.threshold && halved < self.settings.threshold {
+        if let Some(halved) = self.halved() {
             return Some(self.set_threshold(halved, "nothing is reported"));
         }
-        let doubled = self
-            .settings
-            .epoch_ns
-            .saturating_mul(2)
-            .min(self.bounds.epoch_ns.1);
-        if !self.fixed.epoch && doubled > self.settings.epoch_ns {
-            return Some(self.set_epoch(doubled, "nothing is reported at the lowest threshold"));
-        }
-        None
+        let doubled = self.doubled()?;
+        Some(self.set_epoch(doubled, "nothing is reported at the lowest threshold"))
     }
 
     /// The threshold cuts through what is hot, where settings below the usual ones had to be found.
     fn barely_hot(&mut self) -> Option<Change> {
-        let recent = self.recent();
-        let barely: u64 = recent.iter().map(|window| window.barely).sum();
-        let units: u64 = recent.iter().map(|window| window.units).sum();
-        let halved = (self.settings.threshold / 2).max(self.bounds.threshold.0);
-        let is_open = self.is_low() && !self.fixed.threshold && halved < self.settings.threshold;
-        (is_open && barely > units / 2).then(|| {
-            self.set_threshold(
-                halved,
-                "most of what is reported barely reaches the threshold",
-            )
+        if !self.cuts_through(self.recent()) {
+            return None;
+        }
+        let lower = self.halved().map(|halved| {
+            let reason = "most of what is reported barely reaches the threshold";
+            self.set_threshold(halved, reason)
+        });
+        lower.or_else(|| {
+            let reason = "most of what is reported barely reaches the lowest threshold";
+            let doubled = self.doubled()?;
+            Some(self.set_epoch(doubled, reason))
         })
     }
 

@@ -543,3 +543,37 @@ fn what_a_source_does_not_take_is_asked_for_once() {
     assert_eq!(asked.len(), 2, "{asked:?}");
     assert_eq!(tuner.settings(), device.settings);
 }
+
+/// On a slow machine a page reaches a low threshold now and then, and most of its kind do not.
+#[test]
+fn nothing_is_found_while_what_is_reported_barely_reaches_a_low_threshold() {
+    let device = usual((1, 0));
+    let mut tuner = Tuner::new(tunable(&device), Fixed::default());
+    let take = |tuner: &mut Tuner, window: Window| {
+        let change = tuner.window(window)?;
+        tuner.granted(Some(&change.wish));
+        Some((tuner.settings().threshold, tuner.settings().epoch_ns / MS))
+    };
+    let empty = |tuner: &mut Tuner, windows: usize| -> Vec<_> {
+        let empties = std::iter::repeat_n(Window::default(), windows);
+        empties.filter_map(|window| take(tuner, window)).collect()
+    };
+    let lower = empty(&mut tuner, 2 * EMPTY_WINDOWS);
+    assert_eq!(lower, [(16, 100), (8, 100)]);
+    // At the lowest threshold an epoch that is longer finds more.
+    for (threshold, next) in [(8, (4, 100)), (4, (4, 200))] {
+        let barely = Window::of(vec![threshold, threshold + 1, threshold], threshold);
+        assert_eq!(
+            [barely; LOOKS].map(|window| take(&mut tuner, window)),
+            [None; LOOKS]
+        );
+        assert!(!tuner.is_settled());
+        assert_eq!(empty(&mut tuner, WINDOWS - LOOKS), [next]);
+    }
+    let well = Window::of(vec![8, 10, 9], 4);
+    assert_eq!(
+        [well; LOOKS].map(|window| take(&mut tuner, window)),
+        [None; LOOKS]
+    );
+    assert!(tuner.is_settled());
+}

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A frame that a promoted page left is soon somebody else's: what the device still reports about
 //! it is about the page that has gone. A stranger touches 30,000 new pages once, one after the other,
-//! while 2,048 hot pages are promoted, and so takes many of the frames that these leave.
+//! while 2,048 hot pages are promoted (fewer on a slow machine), and so takes many of the frames that
+//! these leave.
 
 use std::time::Duration;
 
@@ -45,6 +46,8 @@ const LOADED_LIMITS: Limits = Limits {
 };
 
 const HOT_PAGES: u64 = 2048;
+/// On a slow machine fewer are hot, so that each is often enough accessed; with less it is no trial.
+const HOT_PAGES_MIN: u64 = 256;
 /// In an epoch a hot page has so many times the accesses of the threshold, so that it is found although
 /// counting slows the guest down.
 const MARGIN: u64 = 6;
@@ -71,9 +74,10 @@ fn run(bench: &mut Bench<'_>, limits: Limits, busy: usize) -> Result<()> {
 }
 
 fn promote(bench: &mut Bench<'_>, limits: Limits) -> Result<()> {
-    let epoch_ms = epoch_ms(bench, limits)?;
+    let (epoch_ms, hot_pages) = pace(bench, limits)?;
     bench.figure("epoch in ms", epoch_ms);
-    let workload = bench.workload(&format!("--pages 8192 --hot-pages {HOT_PAGES}"))?;
+    bench.figure("hot pages", hot_pages);
+    let workload = bench.workload(&format!("--pages 8192 --hot-pages {hot_pages}"))?;
     let options = format!("--threshold {} --epoch {epoch_ms}ms", limits.threshold);
     let promotion = bench.start_promotion(&options)?;
     bench.go(&workload)?;
@@ -94,8 +98,9 @@ fn promote(bench: &mut Bench<'_>, limits: Limits) -> Result<()> {
     Ok(())
 }
 
-/// The shortest epoch in which hot pages are hot on this machine, as it is now.
-fn epoch_ms(bench: &mut Bench<'_>, limits: Limits) -> Result<u64> {
+/// The shortest epoch in milliseconds in which hot pages are hot on this machine, as it is now, and how many of them
+/// are in the longest one.
+fn pace(bench: &mut Bench<'_>, limits: Limits) -> Result<(u64, u64)> {
     let trial = format!("chmu workload --pages 8192 --hot-pages {HOT_PAGES} --seconds 2 -o json");
     let words: Vec<_> = trial.split_whitespace().collect();
     let output = bench.machine.run(&words, PROGRAM_TIMEOUT)?;
@@ -106,7 +111,9 @@ fn epoch_ms(bench: &mut Bench<'_>, limits: Limits) -> Result<u64> {
         .saturating_mul(MARGIN * limits.threshold * HOT_PAGES)
         .checked_div(accesses);
     let needed = needed.context("A workload accesses nothing")?;
-    Ok(needed.clamp(limits.epoch_min_ms, EPOCH_MAX_MS))
+    let hot_pages = (HOT_PAGES * EPOCH_MAX_MS / needed.max(EPOCH_MAX_MS)).max(HOT_PAGES_MIN);
+    let epoch_ms = needed.clamp(limits.epoch_min_ms, EPOCH_MAX_MS);
+    Ok((epoch_ms, hot_pages))
 }
 
 fn judge_stranger(bench: &mut Bench<'_>, report: &Value, promoted: &Promoted) -> Result<()> {
