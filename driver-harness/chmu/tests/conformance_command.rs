@@ -86,11 +86,11 @@ fn programs_get_json_and_junit() {
     let names = ["0.0", "0.1"];
     for (instance, name) in json["instances"].as_array().unwrap().iter().zip(names) {
         assert_eq!(instance["instance"], name);
-        assert_eq!(instance["cases"].as_array().unwrap().len(), 8);
+        assert_eq!(instance["cases"].as_array().unwrap().len(), 9);
     }
     let xml = fs::read_to_string(junit).unwrap();
     assert!(
-        xml.contains("<testsuite name=\"instance 0.1\" tests=\"8\""),
+        xml.contains("<testsuite name=\"instance 0.1\" tests=\"9\""),
         "{xml}"
     );
 }

@@ -232,3 +232,122 @@ fn each_look_at_an_operation_must_show_the_same_one() {
 struct Honest;
 
 impl Front for Honest {}
+
+/// What the instances of a block have in common and should not.
+#[derive(Debug, Clone, Copy)]
+enum Common {
+    /// One shows what another has lost.
+    Overflow,
+    /// What is written to one range bitmap is written to all.
+    Ranges,
+    /// What is written to one status is written to all.
+    StatusWrites,
+    /// One that is enabled takes the entries of the others.
+    Entries,
+}
+
+#[derive(Debug)]
+struct InCommon {
+    common: Common,
+    parts: OnceLock<Vec<Parts>>,
+}
+
+impl InCommon {
+    /// The instance whose register is at a place, those beside it, and the register.
+    fn find(&self, place: BarOffset) -> Option<(Parts, Vec<Parts>, u64)> {
+        let all = self.parts.get()?;
+        let found = all
+            .iter()
+            .find_map(|one| Some((*one, one.register(place)?)));
+        let (own, register) = found?;
+        let beside = all
+            .iter()
+            .filter(|one| one.start != own.start && one.block == own.block);
+        Some((own, beside.copied().collect(), register))
+    }
+}
+
+const OVERFLOW: u64 = 1 << 40;
+
+impl Front for InCommon {
+    fn read(
+        &self,
+        device: &InProcessDevice,
+        place: BarOffset,
+        width: Width,
+    ) -> Result<u64, TransportError> {
+        let mut word = device.read(place, width)?;
+        let found = self.find(place);
+        if let (Common::Overflow, Some((_, beside, offset::STATUS))) = (self.common, found) {
+            for other in beside {
+                let offset = other.start + offset::STATUS;
+                word |= device.read(BarOffset { offset, ..place }, width)? & OVERFLOW;
+            }
+        }
+        Ok(word)
+    }
+
+    fn write(
+        &self,
+        device: &InProcessDevice,
+        place: BarOffset,
+        width: Width,
+        value: u64,
+    ) -> Result<(), TransportError> {
+        let at = |offset| BarOffset { offset, ..place };
+        match (self.common, self.find(place)) {
+            (Common::StatusWrites, Some((_, beside, offset::STATUS))) => {
+                for other in beside {
+                    device.write(at(other.start + offset::STATUS), width, value)?;
+                }
+            }
+            (Common::Entries, Some((_, beside, offset::CONFIGURATION_0))) => {
+                for other in beside {
+                    let indices = at(other.start + offset::HOTLIST_HEAD);
+                    let tail = device.read(indices, Width::Four)? >> 16;
+                    device.write(indices, Width::Two, tail)?;
+                }
+            }
+            (Common::Ranges, _) => {
+                let all = self.parts.get().map_or(&[][..], Vec::as_slice);
+                if all.iter().any(|one| one.ranges == place.offset) {
+                    for one in all {
+                        device.write(at(one.ranges), width, value)?;
+                    }
+                }
+            }
+            _ => {}
+        }
+        device.write(place, width, value)
+    }
+
+    fn was_reset(&self, device: &InProcessDevice) {
+        self.parts.get_or_init(|| Parts::of(device).unwrap());
+    }
+}
+
+#[test]
+fn what_instances_have_in_common_is_named() {
+    let config = function_config(Profile::Full.blocks(), Profile::Full.interrupts(), 1);
+    for (common, case) in [
+        (Common::Overflow, "instance/status-apart"),
+        (Common::StatusWrites, "instance/status-apart"),
+        (Common::Ranges, "instance/configuration-apart"),
+        (Common::Entries, "instance/hotlists-apart"),
+    ] {
+        let judge = |front: Box<dyn Front>| {
+            let surroundings = Surroundings::default();
+            let mut subject =
+                InProcessSubject::in_surroundings(&config, surroundings, front).unwrap();
+            verdict_of(&mut subject, case.to_owned())
+        };
+        let honest = judge(Box::new(Honest));
+        assert!(
+            matches!(honest, Verdict::Passed { .. }),
+            "{case}: {honest:?}"
+        );
+        let parts = OnceLock::new();
+        let found = judge(Box::new(InCommon { common, parts }));
+        assert!(matches!(found, Verdict::Failed(_)), "{common:?}: {found:?}");
+    }
+}

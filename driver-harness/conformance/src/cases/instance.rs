@@ -3,10 +3,10 @@
 
 use chmu_driver::transport::Width;
 use chmu_spec::address::UnitIndex;
-use chmu_spec::chmu::offset;
+use chmu_spec::chmu::{Status, offset};
 use chmu_spec::request::AccessKind;
 
-use super::status;
+use super::{capability, status};
 use crate::bench::{Bench, InstancePlace, Setup};
 use crate::case::{Case, case};
 use crate::outcome::{
@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     case(
         "instance/status-apart",
-        "Loses a unit at one instance, reads the status of another and clears it there.",
+        "Loses a unit at one instance, reads status and capabilities of another, and clears its status.",
         status_apart,
     ),
     case(
@@ -208,25 +208,39 @@ fn hotlists_apart(bench: &mut Bench<'_>) -> Outcome {
     Ok(Passed::Plainly)
 }
 
-/// Has this instance overflow while the one beside has lost nothing, then clears the bits of either.
+/// Has one instance overflow while the other has lost nothing, then clears the bits of that one; and the other way
+/// round.
 fn status_apart(bench: &mut Bench<'_>) -> Outcome {
-    let other = bench.neighbour()?;
-    at(bench, other, |bench| {
-        if bench.status()?.overflow() {
-            return skip("overflow of the instance beside is set before it is enabled");
-        }
-        let setup = bench.setup()?;
-        bench.start(&setup)?;
-        bench.stop()
+    let (here, other) = (bench.place(), bench.neighbour()?);
+    bench.each([(here, other), (other, here)], |bench, (losing, idle)| {
+        bench.switch_to(losing);
+        let before = at(bench, idle, enabled_once)?;
+        status::set_overflow(bench)?;
+        let beside = at(bench, idle, |bench| bench.status())?;
+        let what = "overflow of an instance that is disabled, beside one that lost a unit";
+        expect_equal(what, beside.overflow(), false)?;
+        let what = "counter width of an instance beside one that lost a unit";
+        expect_equal(what, beside.counter_width(), before.0.counter_width())?;
+        let capabilities = at(bench, idle, |bench| capability::read_all(bench))?;
+        let beside = ("beside an instance that lost a unit", capabilities);
+        capability::expect_same(&before.1, &[beside])?;
+        at(bench, idle, |bench| status::clear(bench, status::OVERFLOW))?;
+        let what = "overflow after that of the instance beside was cleared";
+        expect_equal(what, bench.status()?.overflow(), true)?;
+        bench.quiesce()
     })?;
-    status::set_overflow(bench)?;
-    let beside = at(bench, other, |bench| bench.status())?;
-    let what = "overflow of an instance that is disabled, beside one that lost a unit";
-    expect_equal(what, beside.overflow(), false)?;
-    at(bench, other, |bench| status::clear(bench, status::OVERFLOW))?;
-    let what = "overflow after that of the instance beside was cleared";
-    expect_equal(what, bench.status()?.overflow(), true)?;
     Ok(Passed::Plainly)
+}
+
+/// Enables an instance for a moment: status and capabilities as they are afterwards.
+fn enabled_once(bench: &mut Bench<'_>) -> Result<(Status, Vec<u64>), Stop> {
+    if bench.status()?.overflow() {
+        return skip("overflow of the instance beside is set before it is enabled");
+    }
+    let setup = bench.setup()?;
+    bench.start(&setup)?;
+    bench.stop()?;
+    Ok((bench.status()?, capability::read_all(bench)?))
 }
 
 /// Two instances that may both track all of the memory.
