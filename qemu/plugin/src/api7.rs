@@ -225,10 +225,14 @@ unsafe fn instrument(plugin: &'static Plugin) {
             );
         };
     }
-    if instrumentation == Instrumentation::Accesses {
-        // SAFETY: as above.
-        unsafe { qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translation, userdata) };
-    }
+    // One is always there: a translation that a page fault cuts short leaves its instruction behind, and without any
+    // such callback QEMU does not forget it before the next translation, and crashes (accel/tcg/plugin-gen.c).
+    let on_translation = match instrumentation {
+        Instrumentation::Accesses => on_translation,
+        Instrumentation::Wishes | Instrumentation::Nothing => on_untouched_translation,
+    };
+    // SAFETY: as above.
+    unsafe { qemu_plugin_register_vcpu_tb_trans_cb(plugin.id, on_translation, userdata) };
     plugin.session.acknowledge_all();
 }
 
@@ -267,6 +271,13 @@ unsafe extern "C" fn on_reset(userdata: *mut c_void) {
     let plugin = unsafe { plugin(userdata) };
     // SAFETY: QEMU stops all vCPUs and drops all callbacks before it calls this.
     unsafe { instrument(plugin) };
+}
+
+/// Leaves the block as it is.
+unsafe extern "C" fn on_untouched_translation(
+    _block: *mut TranslationBlock,
+    _userdata: *mut c_void,
+) {
 }
 
 unsafe extern "C" fn on_translation(block: *mut TranslationBlock, userdata: *mut c_void) {

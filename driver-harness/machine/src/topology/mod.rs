@@ -14,10 +14,12 @@ use crate::sysfs_file::{self, SysfsError};
 
 mod described;
 pub mod from_tables;
+mod outline;
 mod performance;
 mod tiers;
 
 pub use described::{DescribedNode, DescriptionError};
+pub use outline::Outline;
 pub use performance::PerformanceMap;
 pub use tiers::{Tier, TierKnowledge};
 

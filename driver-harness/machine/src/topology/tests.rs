@@ -124,3 +124,36 @@ fn a_strange_file_is_named() {
         );
     }
 }
+
+#[test]
+fn whatever_changes_a_topology_changes_its_outline() {
+    type Change = fn(&Path);
+    let changes: [(&str, Change); 6] = [
+        ("a node goes", |node| {
+            fs::write(node.join("online"), "0\n").unwrap();
+        }),
+        ("processors go", |node| {
+            fs::write(node.join("has_cpu"), "\n").unwrap();
+        }),
+        ("memory goes offline", |node| {
+            fs::write(node.join("has_memory"), "0\n").unwrap();
+        }),
+        ("a block goes", |node| {
+            fs::remove_dir_all(node.join("node1/memory39")).unwrap();
+        }),
+        ("a block comes", |node| {
+            fs::create_dir(node.join("node1/memory40")).unwrap();
+        }),
+        ("a node has another tier", |node| {
+            let tiers = node.join("../../virtual/memory_tiering");
+            fs::rename(tiers.join("memory_tier37"), tiers.join("memory_tier22")).unwrap();
+        }),
+    ];
+    for (what, change) in changes {
+        let sysfs = guest();
+        let before = Outline::read(sysfs.path()).unwrap();
+        assert_eq!(Outline::read(sysfs.path()).unwrap(), before, "{what}");
+        change(&sysfs.path().join("devices/system/node"));
+        assert_ne!(Outline::read(sysfs.path()).unwrap(), before, "{what}");
+    }
+}

@@ -11,6 +11,8 @@
 //! - nothing reported, ever: the threshold is too high, and halves; from its least value on the epoch
 //!   is too short, and doubles. Once something was found, nothing more means that it was promoted:
 //!   looking closer would only find what is cold;
+//! - most of what is reported barely reaches a threshold below the usual one: others of its kind, which
+//!   do not reach it now, are as hot. The same is done as where nothing is reported;
 //! - what one window reports is cold in the next: the time scale is wrong, and the epoch changes, first
 //!   to be shorter, and the other way when that made it worse.
 //!

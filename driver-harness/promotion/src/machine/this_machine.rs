@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use chmu_machine::memory::control_groups::ControlGroupsFile;
 use chmu_machine::memory::numa;
@@ -11,7 +12,7 @@ use chmu_machine::memory::page_flags::{PageFlags, PageFlagsFile};
 use chmu_machine::memory::page_map::{PageMap, PageMapError};
 use chmu_machine::node::NodeId;
 use chmu_machine::sysfs_file;
-use chmu_machine::topology::Topology;
+use chmu_machine::topology::{Outline, Topology};
 use chmu_machine::watermarks::Headroom;
 use chmu_spec::address::Pfn;
 
@@ -33,6 +34,15 @@ pub struct ThisMachine {
     sysfs: PathBuf,
     /// Owners are told also where the kernel demotes nothing.
     finds_owners: bool,
+    /// The topology that was read last.
+    known: Mutex<Option<Known>>,
+}
+
+/// To read a topology takes some two hundred system calls, and nodes come and go rarely.
+#[derive(Debug)]
+struct Known {
+    outline: Outline,
+    topology: Topology,
 }
 
 impl ThisMachine {
@@ -43,6 +53,7 @@ impl ThisMachine {
             control_groups: ControlGroupsFile::open(Path::new("/proc/kpagecgroup")).ok(),
             sysfs: PathBuf::from("/sys"),
             finds_owners: false,
+            known: Mutex::new(None),
         })
     }
 
@@ -54,7 +65,21 @@ impl ThisMachine {
 
 impl Machine for ThisMachine {
     fn topology(&self) -> Result<Topology, MachineError> {
-        Ok(Topology::read(&self.sysfs)?)
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        // Before the topology: what changes meanwhile is noticed the next time.
+        let outline = Outline::read(&self.sysfs);
+        match (&*known, &outline) {
+            (Some(known), Ok(outline)) if known.outline == *outline => {
+                return Ok(known.topology.clone());
+            }
+            _ => {}
+        }
+        let topology = Topology::read(&self.sysfs)?;
+        *known = outline.ok().map(|outline| Known {
+            outline,
+            topology: topology.clone(),
+        });
+        Ok(topology)
     }
 
     fn headroom(&self) -> Result<Headroom, MachineError> {

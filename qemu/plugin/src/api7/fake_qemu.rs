@@ -112,9 +112,12 @@ pub(super) fn install(target: &str, max_vcpus: c_int, arguments: &[&str]) -> c_i
     unsafe { qemu_plugin_install(PLUGIN_ID, &info, count, pointers.as_ptr()) }
 }
 
-/// Whether interrupts, and translations, are reported to the plugin.
-pub(super) fn registered() -> (bool, bool) {
-    STATE.with_borrow(|state| (state.interrupt.is_some(), state.translation.is_some()))
+/// Whether interrupts are reported to the plugin; and, where translations are, whether it instruments them.
+pub(super) fn registered() -> (bool, Option<bool>) {
+    let (interrupts, translations) =
+        STATE.with_borrow(|state| (state.interrupt.is_some(), state.translation.is_some()));
+    let instruments = translations.then(|| translate(&[&[0x48, 0x8b, 0x07]]).is_instrumented());
+    (interrupts, instruments)
 }
 
 /// The vCPU takes an interrupt. A reset that the plugin asks for happens at once.

@@ -92,7 +92,7 @@ fn wrong_installations_fail() {
         install("aarch64", 1, &["socket=/nonexistent/access.sock"]),
         0
     );
-    assert_eq!(fake_qemu::registered(), (false, false));
+    assert_eq!(fake_qemu::registered(), (false, None));
 }
 
 #[test]

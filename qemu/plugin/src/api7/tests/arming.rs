@@ -12,7 +12,7 @@ fn nothing_is_instrumented_until_a_device_is_armed_and_a_second_after() {
     let mut device = Device::new(4, &[WINDOW]);
     install(&mut [&mut device], &[]);
     assert!(device.feed.acknowledged(), "being disarmed is in effect");
-    assert_eq!(fake_qemu::registered(), (true, false));
+    assert_eq!(fake_qemu::registered(), (true, Some(false)));
     fake_qemu::interrupt(0);
     assert!(!fake_qemu::translate(&[LOAD_CODE]).is_instrumented());
     assert!(arm(&mut device).is_instrumented());
@@ -170,15 +170,15 @@ fn a_device_that_leaves_ends_its_instrumentation() {
     arm(&mut other);
     drop(device);
     (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
-    assert_eq!(fake_qemu::registered(), (true, true));
+    assert_eq!(fake_qemu::registered(), (true, Some(true)));
     other.feed.set_armed(false);
     fake_qemu::interrupt(0);
     fake_qemu::pass(A_SECOND);
     fake_qemu::interrupt(0);
-    assert_eq!(fake_qemu::registered(), (true, false));
+    assert_eq!(fake_qemu::registered(), (true, Some(false)));
     drop(other);
     (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
-    assert_eq!(fake_qemu::registered(), (false, false));
+    assert_eq!(fake_qemu::registered(), (false, Some(false)));
 }
 
 #[test]
@@ -188,6 +188,6 @@ fn armed_devices_that_leave_end_the_instrumentation_at_once() {
     let block = arm(&mut device);
     drop(device);
     (0..MANY_INTERRUPTS).for_each(|_| fake_qemu::interrupt(0));
-    assert_eq!(fake_qemu::registered(), (false, false));
+    assert_eq!(fake_qemu::registered(), (false, Some(false)));
     block.load(0, ADDRESS, Target::Ram(BASE), 3);
 }
