@@ -23,7 +23,8 @@ pub(super) const THREE: Scenario = Scenario {
 };
 
 fn run(bench: &mut Bench<'_>, unit_size: &str) -> Result<()> {
-    let options = format!("--unit-size {unit_size} --threshold 6");
+    // So long that units of a few lines are hot on a slow machine, too; a cold one has a hundredth of that.
+    let options = format!("--unit-size {unit_size} --threshold 6 --epoch 500ms");
     bench.promote_one(
         "--pages 2048 --hot-pages 384 --cold-percent 0.5",
         &options,
