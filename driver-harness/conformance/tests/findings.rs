@@ -5,15 +5,16 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use chmu_conformance::bench::{Bench, BlockPlace};
+use chmu_conformance::case::Case;
 use chmu_conformance::cases;
 use chmu_conformance::judge::Verdict;
 use chmu_conformance::outcome::{Mismatches, Stop, expect_equal};
 use chmu_conformance::paths::in_process::{
     Front, InProcessSubject, Model, Parts, Surroundings, function_config,
 };
-use chmu_conformance::run::{RunError, RunOptions, run};
+use chmu_conformance::run::{CaseResult, RunError, RunOptions, run};
 use chmu_conformance::subject::Subject as _;
-use chmu_cxl::{Interrupts, Profile};
+use chmu_cxl::{FunctionConfig, Interrupts, Profile};
 use chmu_driver::device::block_places;
 use chmu_driver::transport::in_process::InProcessDevice;
 use chmu_driver::transport::{BarOffset, Transport as _, TransportError, Width};
@@ -60,17 +61,8 @@ fn a_case_names_each_instance_and_each_setting_that_is_wrong() {
 fn a_refused_epoch_is_one_failure() {
     for quirk in [Quirk::RefusesShortestEpoch, Quirk::RefusesLongestEpoch] {
         for profile in [Profile::Default, Profile::Minimal, Profile::Full] {
-            let model = Model {
-                quirks: quirk.into(),
-                ..Model::new(profile)
-            };
-            let mut subject = InProcessSubject::new(model).unwrap();
-            let blocks = block_places(subject.transport()).unwrap();
-            let cases = cases::all();
-            let options = RunOptions::default();
-            let results = run(&mut subject, &blocks, &cases, &options, |_| ()).unwrap();
-            let failed = results.iter().filter(|result| result.verdict.is_failure());
-            let failed: Vec<_> = failed.map(|result| result.case).collect();
+            let mut subject = breaking(quirk, profile);
+            let failed = failed_cases(&results(&mut subject, &cases::all()));
             assert_eq!(failed, ["configuration/epoch-limits"], "{}", quirk.name());
         }
     }
@@ -80,17 +72,10 @@ fn a_refused_epoch_is_one_failure() {
 #[test]
 fn no_interrupt_is_due_for_a_status_bit_that_is_not_set() {
     for quirk in [Quirk::OverflowNeverSet, Quirk::FillLevelNeverSet] {
-        let model = Model {
-            quirks: quirk.into(),
-            ..Model::new(Profile::Full)
-        };
-        let mut subject = InProcessSubject::new(model).unwrap();
-        let blocks = block_places(subject.transport()).unwrap();
+        let mut subject = breaking(quirk, Profile::Full);
         let cases = cases::matching(&["interrupt".to_owned()]);
-        let options = RunOptions::default();
-        let results = run(&mut subject, &blocks, &cases, &options, |_| ()).unwrap();
-        let failed = results.iter().filter(|result| result.verdict.is_failure());
-        let failed: Vec<_> = failed.map(|result| result.case).collect();
+        let results = results(&mut subject, &cases);
+        let failed = failed_cases(&results);
         assert!(failed.is_empty(), "{}: {failed:?}", quirk.name());
         // The other bit is set, and announced.
         let passed = |case: &str| {
@@ -125,23 +110,43 @@ fn what_follows_from_a_finding_is_no_finding() {
     assert_eq!(found, expected);
 }
 
-/// The verdict of a case about a device that breaks a rule.
-fn verdict(quirk: Quirk, profile: Profile, case: &str) -> Verdict {
+/// A device that breaks a rule.
+fn breaking(quirk: Quirk, profile: Profile) -> InProcessSubject {
     let model = Model {
         quirks: quirk.into(),
         ..Model::new(profile)
     };
-    let mut subject = InProcessSubject::new(model).unwrap();
-    verdict_of(&mut subject, case.to_owned())
+    InProcessSubject::new(model).unwrap()
 }
 
-fn verdict_of(subject: &mut InProcessSubject, case: String) -> Verdict {
+fn results(subject: &mut InProcessSubject, cases: &[Case]) -> Vec<CaseResult> {
     let blocks = block_places(subject.transport()).unwrap();
-    let (cases, options) = (cases::matching(&[case]), RunOptions::default());
-    match run(subject, &blocks, &cases, &options, |_| ()) {
-        Ok(mut results) | Err(RunError::Ended { mut results, .. }) => results.remove(0).verdict,
+    match run(subject, &blocks, cases, &RunOptions::default(), |_| ()) {
+        Ok(results) | Err(RunError::Ended { results, .. }) => results,
         Err(error) => panic!("{error}"),
     }
+}
+
+fn failed_cases(results: &[CaseResult]) -> Vec<&'static str> {
+    let failed = results.iter().filter(|result| result.verdict.is_failure());
+    failed.map(|result| result.case).collect()
+}
+
+/// The verdict of a case about a device that breaks a rule.
+fn verdict(quirk: Quirk, profile: Profile, case: &str) -> Verdict {
+    verdict_of(&mut breaking(quirk, profile), case)
+}
+
+fn verdict_of(subject: &mut InProcessSubject, case: &str) -> Verdict {
+    let cases = cases::matching(&[case.to_owned()]);
+    results(subject, &cases).remove(0).verdict
+}
+
+/// The same with something in front of a device.
+fn verdict_behind(front: impl Front + 'static, config: &FunctionConfig, case: &str) -> Verdict {
+    let (surroundings, front) = (Surroundings::default(), Box::new(front));
+    let mut subject = InProcessSubject::in_surroundings(config, surroundings, front).unwrap();
+    verdict_of(&mut subject, case)
 }
 
 const LONG: &str = "stress/wraps-over-and-over";
@@ -216,15 +221,10 @@ fn each_look_at_an_operation_must_show_the_same_one() {
         ..Capabilities::default()
     };
     let config = function_config(vec![vec![slow]], Interrupts::MsiX(8), 1);
-    let verdict = |front: Box<dyn Front>| {
-        let surroundings = Surroundings::default();
-        let mut subject = InProcessSubject::in_surroundings(&config, surroundings, front).unwrap();
-        let case = "operation/progress-codes".to_owned();
-        verdict_of(&mut subject, case)
-    };
-    let honest = verdict(Box::new(Honest));
+    let case = "operation/progress-codes";
+    let honest = verdict_behind(Honest, &config, case);
     assert!(matches!(honest, Verdict::Passed { .. }), "{honest:?}");
-    let strange = verdict(Box::<OtherOperation>::default());
+    let strange = verdict_behind(OtherOperation::default(), &config, case);
     assert!(matches!(strange, Verdict::Failed(_)), "{strange:?}");
 }
 
@@ -335,19 +335,13 @@ fn what_instances_have_in_common_is_named() {
         (Common::Ranges, "instance/configuration-apart"),
         (Common::Entries, "instance/hotlists-apart"),
     ] {
-        let judge = |front: Box<dyn Front>| {
-            let surroundings = Surroundings::default();
-            let mut subject =
-                InProcessSubject::in_surroundings(&config, surroundings, front).unwrap();
-            verdict_of(&mut subject, case.to_owned())
-        };
-        let honest = judge(Box::new(Honest));
+        let honest = verdict_behind(Honest, &config, case);
         assert!(
             matches!(honest, Verdict::Passed { .. }),
             "{case}: {honest:?}"
         );
         let parts = OnceLock::new();
-        let found = judge(Box::new(InCommon { common, parts }));
+        let found = verdict_behind(InCommon { common, parts }, &config, case);
         assert!(matches!(found, Verdict::Failed(_)), "{common:?}: {found:?}");
     }
 }

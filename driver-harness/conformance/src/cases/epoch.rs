@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Epochs: when counters are compared, and when they start again.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chmu_spec::chmu::EpochType;
@@ -269,18 +270,23 @@ fn length(bench: &mut Bench<'_>) -> Outcome {
     Ok(Passed::Plainly)
 }
 
-/// An epoch that is far from whole milliseconds; none where the instance has longer ones only.
-fn odd_epoch(bench: &Bench<'_>) -> Result<Option<EpochLength>, Stop> {
+/// The lengths of the epochs on offer, in nanoseconds; an empty range where the limits are not defined.
+fn offered(bench: &Bench<'_>) -> Result<RangeInclusive<u64>, Stop> {
     let capabilities = bench.capabilities_0()?;
     let limits = capabilities
         .minimum_epoch()
         .zip(capabilities.maximum_epoch());
-    Ok(limits.and_then(|(shortest, longest)| {
-        let epoch = EpochLength::new(EpochScale::HundredMicroseconds, ODD_MULTIPLIER)?;
-        let is_offered =
-            (shortest.nanoseconds()..=longest.nanoseconds()).contains(&epoch.nanoseconds());
-        is_offered.then_some(epoch)
-    }))
+    Ok(match limits {
+        Some((shortest, longest)) => shortest.nanoseconds()..=longest.nanoseconds(),
+        None => RangeInclusive::new(1, 0),
+    })
+}
+
+/// An epoch that is far from whole milliseconds; none where the instance has longer ones only.
+fn odd_epoch(bench: &Bench<'_>) -> Result<Option<EpochLength>, Stop> {
+    let offered = offered(bench)?;
+    let epoch = EpochLength::new(EpochScale::HundredMicroseconds, ODD_MULTIPLIER);
+    Ok(epoch.filter(|epoch| offered.contains(&epoch.nanoseconds())))
 }
 
 fn change_of_length(bench: &mut Bench<'_>) -> Outcome {
@@ -310,16 +316,9 @@ fn change_of_length(bench: &mut Bench<'_>) -> Outcome {
 
 /// Of each scale that has one, an epoch that the instance offers and that is as long as `wanted`, or comes close.
 fn of_every_scale(bench: &Bench<'_>, wanted: EpochLength) -> Result<Vec<EpochLength>, Stop> {
-    let capabilities = bench.capabilities_0()?;
-    let limits = capabilities
-        .minimum_epoch()
-        .zip(capabilities.maximum_epoch());
-    let Some((shortest, longest)) = limits else {
-        return Ok(Vec::new());
-    };
-    let offered = shortest.nanoseconds()..=longest.nanoseconds();
+    let offered = offered(bench)?;
     let of_scale = |scale: EpochScale| {
-        let most = longest.nanoseconds() / scale.nanoseconds();
+        let most = offered.end() / scale.nanoseconds();
         let multiplier = wanted.nanoseconds().div_ceil(scale.nanoseconds()).min(most);
         let epoch = EpochLength::new(scale, u16::try_from(multiplier).ok()?)?;
         offered.contains(&epoch.nanoseconds()).then_some(epoch)
@@ -329,20 +328,11 @@ fn of_every_scale(bench: &Bench<'_>, wanted: EpochLength) -> Result<Vec<EpochLen
 
 /// Epochs whose multiplier is so small that each of its bits makes a difference.
 fn of_small_multipliers(bench: &Bench<'_>) -> Result<Vec<EpochLength>, Stop> {
-    let capabilities = bench.capabilities_0()?;
-    let limits = capabilities
-        .minimum_epoch()
-        .zip(capabilities.maximum_epoch());
-    let offered = |epoch: &EpochLength| {
-        limits.is_some_and(|(shortest, longest)| {
-            (shortest.nanoseconds()..=longest.nanoseconds()).contains(&epoch.nanoseconds())
-        })
-    };
-    let of_scale = |scale| {
-        let of = |multiplier| EpochLength::new(scale, multiplier).filter(offered);
-        [3, 5].into_iter().filter_map(of).collect::<Vec<_>>()
-    };
-    Ok(EpochScale::ALL.into_iter().flat_map(of_scale).collect())
+    let offered = offered(bench)?;
+    let of_scale = |scale| [3, 5].map(|multiplier| EpochLength::new(scale, multiplier));
+    let epochs = EpochScale::ALL.into_iter().flat_map(of_scale).flatten();
+    let epochs = epochs.filter(|epoch| offered.contains(&epoch.nanoseconds()));
+    Ok(epochs.collect())
 }
 
 fn every_scale(bench: &mut Bench<'_>) -> Outcome {

@@ -116,7 +116,7 @@ pub(super) fn install(target: &str, max_vcpus: c_int, arguments: &[&str]) -> c_i
 pub(super) fn registered() -> (bool, Option<bool>) {
     let (interrupts, translations) =
         STATE.with_borrow(|state| (state.interrupt.is_some(), state.translation.is_some()));
-    let instruments = translations.then(|| translate(&[&[0x48, 0x8b, 0x07]]).is_instrumented());
+    let instruments = translations.then(|| translate(&[super::tests::LOAD_CODE]).is_instrumented());
     (interrupts, instruments)
 }
 

@@ -13,7 +13,7 @@ const WINDOW: Window = Window {
     size: 0x1000_0000,
 };
 const ADDRESS: u64 = 0x7fff_0000_0000;
-const LOAD_CODE: &[u8] = &[0x48, 0x8b, 0x07];
+pub(super) const LOAD_CODE: &[u8] = &[0x48, 0x8b, 0x07];
 const MOVE_TO_CR3: &[u8] = &[0x0f, 0x22, 0xd8];
 /// More than the interrupts between two looks whether a device is there.
 const MANY_INTERRUPTS: u32 = 1000;
