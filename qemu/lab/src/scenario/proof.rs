@@ -14,6 +14,8 @@ use super::bench::{Bench, PROGRAM_TIMEOUT, Promoted, Workload, parse};
 
 /// What a workload may take to look at its pages where many do.
 const TIME_PER_WORKLOAD: Duration = Duration::from_millis(600);
+/// Of either kind, so that a guest hands them out at once.
+const KEPT_LINES: u32 = 100;
 
 /// What a promotion must have done. [`Demand::all`] is all there is; a scenario in which part of that
 /// cannot be says so by the other fields.
@@ -83,6 +85,9 @@ impl Bench<'_> {
         );
         let proof = self.prove(demand.workloads, &options)?;
         let reasons = reasons(&proof, &demand.claims());
+        if !reasons.is_empty() {
+            self.keep_ledger(demand)?;
+        }
         let reasons = reasons.iter().map(|reason| format!("{what}: {reason}"));
         self.reasons.extend(reasons);
         let counts = &proof.counts;
@@ -93,6 +98,19 @@ impl Bench<'_> {
         self.figure(&format!("{what} wrong pages"), counts.wrong_pages_promoted);
         self.figure(&format!("{what} pages by node"), &counts.pages_by_node);
         Ok(proof)
+    }
+
+    /// What a ledger says of settings, sources and the first decisions on each folio: its guest is gone by the time that
+    /// somebody asks why a proof failed.
+    fn keep_ledger(&mut self, demand: &Demand<'_>) -> Result<()> {
+        let ledger = &demand.promoted.ledger;
+        let kept = self.shell(&format!(
+            "grep -E '\"e\":\"(begin|tuned|source|batch|refused|end)\"' {ledger} | tail -n {KEPT_LINES}; \
+             grep '\"e\":\"seen\"' {ledger} | tail -n {KEPT_LINES}"
+        ))?;
+        let lines: Vec<_> = kept.lines().collect();
+        self.figure(&format!("{} ledger", demand.what), lines);
+        Ok(())
     }
 
     /// Of several workloads that were proved together: the pages of this one must be on these targets
