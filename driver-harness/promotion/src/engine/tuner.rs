@@ -11,8 +11,8 @@
 //! - nothing reported, ever: the threshold is too high, and halves; from its least value on the epoch
 //!   is too short, and doubles. Once something was found, nothing more means that it was promoted:
 //!   looking closer would only find what is cold;
-//! - most of what is reported barely reaches a threshold below the usual one: others of its kind, which
-//!   do not reach it now, are as hot. The same is done as where nothing is reported;
+//! - most of what the first settings below the usual ones report barely reaches their threshold: others
+//!   of its kind, which do not reach it now, are as hot. The same is done as where nothing is reported;
 //! - what one window reports is cold in the next: the time scale is wrong, and the epoch changes, first
 //!   to be shorter, and the other way when that made it worse.
 //!
@@ -98,6 +98,8 @@ pub struct Tuner {
     is_equal: bool,
     /// Settings below the usual ones were looked at.
     is_trusted: bool,
+    /// Once they were trusted, since what was reported was last hot by the usual ones.
+    was_trusted: bool,
     /// Something was reported that is believed.
     has_found: bool,
     /// The part of units that were hot again, in percent, before the last change of the epoch.
@@ -134,6 +136,7 @@ impl Tuner {
             is_for_room: false,
             is_equal: false,
             is_trusted: false,
+            was_trusted: false,
             has_found: false,
             again_before: None,
             grows: false,
@@ -312,6 +315,7 @@ impl Tuner {
         };
         self.settings.threshold = threshold;
         self.settings.epoch_ns = epoch_ns;
+        self.was_trusted = false;
         self.begin_anew();
         Some(Change {
             wish,
@@ -332,12 +336,13 @@ impl Tuner {
             {
                 return Some(self.set_threshold(gap, "hot and cold units are reported together"));
             }
-            self.is_trusted = true;
+            if let Some(change) = self.barely_hot() {
+                return Some(change);
+            }
+            (self.is_trusted, self.was_trusted) = (true, true);
         }
-        let is_believed = |window: &Window| {
-            let says_all = !(window.overflow && self.can_rise());
-            window.units > 0 && says_all && !self.cuts_through(std::slice::from_ref(window))
-        };
+        let is_believed =
+            |window: &Window| window.units > 0 && !(window.overflow && self.can_rise());
         self.has_found |= self.windows.last().is_some_and(is_believed);
         None
     }
@@ -346,15 +351,6 @@ impl Tuner {
     fn halved(&self) -> Option<u64> {
         let halved = (self.settings.threshold / 2).max(self.bounds.threshold.0);
         (!self.fixed.threshold && halved < self.settings.threshold).then_some(halved)
-    }
-
-    /// Whether most of what windows report barely reaches a threshold below the usual one, so that the others of its
-    /// kind do not.
-    fn cuts_through(&self, windows: &[Window]) -> bool {
-        let barely: u64 = windows.iter().map(|window| window.barely).sum();
-        let units: u64 = windows.iter().map(|window| window.units).sum();
-        let may_look_closer = self.halved().is_some() || self.doubled().is_some();
-        self.is_low() && may_look_closer && barely > units / 2
     }
 
     /// The next longer epoch, where there is one.
@@ -398,13 +394,10 @@ impl Tuner {
         let is_empty = |window: &&Window| window.units == 0 && !window.overflow;
         let empty = self.windows.iter().rev().take_while(is_empty).count();
         if empty < WINDOWS {
-            return self
-                .barely_hot()
-                .or_else(|| self.wrong_scale())
-                .or_else(|| {
-                    self.empty_parts = 0;
-                    self.next_part()
-                });
+            return self.wrong_scale().or_else(|| {
+                self.empty_parts = 0;
+                self.next_part()
+            });
         }
         let needed = match (self.parts > 1, self.has_found, self.raised_from) {
             (true, ..) | (_, false, Some(_)) => WINDOWS,
@@ -442,20 +435,22 @@ impl Tuner {
         Some(self.set_epoch(doubled, "nothing is reported at the lowest threshold"))
     }
 
-    /// The threshold cuts through what is hot, where settings below the usual ones had to be found.
+    /// The first settings below the usual ones that report something cut through what is hot: most of it barely reaches
+    /// the threshold, so that others of its kind do not. Later, what is hot has been promoted, and what barely
+    /// reaches the threshold is cold.
     fn barely_hot(&mut self) -> Option<Change> {
-        if !self.cuts_through(self.recent()) {
+        let barely: u64 = self.windows.iter().map(|window| window.barely).sum();
+        let units: u64 = self.windows.iter().map(|window| window.units).sum();
+        if self.was_trusted || barely <= units / 2 {
             return None;
         }
-        let lower = self.halved().map(|halved| {
+        if let Some(halved) = self.halved() {
             let reason = "most of what is reported barely reaches the threshold";
-            self.set_threshold(halved, reason)
-        });
-        lower.or_else(|| {
-            let reason = "most of what is reported barely reaches the lowest threshold";
-            let doubled = self.doubled()?;
-            Some(self.set_epoch(doubled, reason))
-        })
+            return Some(self.set_threshold(halved, reason));
+        }
+        let reason = "most of what is reported barely reaches the lowest threshold";
+        let doubled = self.doubled()?;
+        Some(self.set_epoch(doubled, reason))
     }
 
     fn wrong_scale(&mut self) -> Option<Change> {
